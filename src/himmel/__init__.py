@@ -1,0 +1,1 @@
+"""HY-Himmel: a video language model that sees motion without decoding every frame."""
