@@ -1,0 +1,1 @@
+"""Benchmarks, scoring, intervals and tables."""

@@ -1,0 +1,90 @@
+"""From single answers to a table: accuracy by condition and question kind, and paired tests (design, section 4)."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from himmel.evaluation.statistics import Accuracy, PairedComparison, accuracy, compare_paired
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One question answered under one condition.
+
+    Attributes:
+        clip: the clip's seed.
+        question: place of the question among its clip's.
+        kind: question kind, e.g. `direction`.
+        motion: whether the kind asks about motion.
+        condition: what the model was given, e.g. `motion` or `no-motion`.
+        chosen: index of the choice with the highest likelihood.
+        answer: index of the right choice.
+    """
+
+    clip: int
+    question: int
+    kind: str
+    motion: bool
+    condition: str
+    chosen: int
+    answer: int
+
+    @property
+    def right(self) -> bool:
+        """Whether the chosen option is the right one."""
+        return self.chosen == self.answer
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Accuracy of every condition by question kind, and the paired tests on the motion questions.
+
+    `by_kind[condition][kind]` also holds the rows `all`, `all motion` and `all still`.
+    """
+
+    by_kind: dict[str, dict[str, Accuracy]]
+    paired: dict[str, PairedComparison]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dictionaries, with each accuracy's share."""
+        return {
+            "by_kind": {
+                condition: {kind: {**asdict(value), "share": value.share} for kind, value in kinds.items()}
+                for condition, kinds in self.by_kind.items()
+            },
+            "paired": {name: asdict(value) for name, value in self.paired.items()},
+        }
+
+
+def summarise(judged: Iterable[Judged], *, reference: str = "motion") -> Summary:
+    """Count right answers by condition and kind, and test `reference` against every other condition.
+
+    The paired tests (exact McNemar) take the motion questions alone, matched by clip and question.
+
+    Raises:
+        ValueError: two conditions did not answer the same motion questions.
+    """
+    cells: dict[str, dict[str, list[bool]]] = defaultdict(lambda: defaultdict(list))
+    matched: dict[str, dict[tuple[int, int], bool]] = defaultdict(dict)
+    for one in judged:
+        for row in ("all", "all motion" if one.motion else "all still", one.kind):
+            cells[one.condition][row].append(one.right)
+        if one.motion:
+            matched[one.condition][one.clip, one.question] = one.right
+    by_kind = {
+        condition: {kind: accuracy(right) for kind, right in sorted(kinds.items())} for condition, kinds in cells.items()
+    }
+    paired = {
+        f"{reference} vs {other}": _paired(matched[reference], answers)
+        for other, answers in matched.items()
+        if other != reference and reference in matched
+    }
+    return Summary(by_kind=by_kind, paired=paired)
+
+
+def _paired(first: dict[tuple[int, int], bool], second: dict[tuple[int, int], bool]) -> PairedComparison:
+    if first.keys() != second.keys():
+        raise ValueError(f"The conditions answered {len(first)} and {len(second)} questions that are not the same ones.")
+    keys: Sequence[tuple[int, int]] = sorted(first)
+    return compare_paired([first[key] for key in keys], [second[key] for key in keys])

@@ -1,0 +1,121 @@
+"""transformers' Trainer for models of which only some parts learn."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers import Trainer, TrainingArguments
+from transformers.trainer_utils import get_last_checkpoint
+
+from himmel._files import atomic_path
+from himmel.training.recipe import Recipe
+
+_PARTS_FILE = "trained_parts.safetensors"
+
+
+class PartsTrainer(Trainer):
+    """A Trainer that saves and restores the trained parameters alone, and gives each its own learning rate.
+
+    A host's frozen weights would make every checkpoint as large as the host; they are the same in all of them.
+    The model's forward returns a dict with `loss` and, under `parts`, named scalars that are averaged into the log.
+
+    Args:
+        rate_of: learning rate of a trained parameter, by its name in the model.
+    """
+
+    def __init__(self, *, rate_of: Callable[[str], float], **options: Any) -> None:
+        super().__init__(**options)
+        self._rate_of = rate_of
+        self._sums: dict[str, torch.Tensor] = {}
+        self._count = 0
+        # A plain mean over the batch, whatever the forward's signature suggests.
+        self.model_accepts_loss_kwargs = False
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """AdamW with one group per learning rate and kind of weight; biases and norms are not decayed."""
+        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        for name, parameter in (model or self.model).named_parameters():
+            if parameter.requires_grad:
+                decay = self.args.weight_decay if parameter.ndim >= 2 else 0.0
+                groups.setdefault((self._rate_of(name), decay), []).append(parameter)
+        self.optimizer = torch.optim.AdamW(
+            [{"params": parts, "lr": rate, "weight_decay": decay} for (rate, decay), parts in groups.items()]
+        )
+        return self.optimizer
+
+    def compute_loss(
+        self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """The model's own loss; the named parts are kept for the log."""
+        outputs = model(**inputs)
+        if model.training:
+            for name, value in outputs["parts"].items():
+                self._sums[name] = self._sums.get(name, torch.zeros(())) + value.detach().float().cpu()
+            self._count += 1
+        return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add the parts' means since the last log to the training log."""
+        if "loss" in logs and self._count:
+            logs = {**logs, **{name: round(float(value) / self._count, 5) for name, value in self._sums.items()}}
+            self._sums, self._count = {}, 0
+        super().log(logs, start_time)
+
+    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+        folder = Path(output_dir or self.args.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        trained = {
+            name: parameter.detach().contiguous().cpu()
+            for name, parameter in self.model.named_parameters()
+            if parameter.requires_grad
+        }
+        with atomic_path(folder / _PARTS_FILE) as file:
+            save_file(trained, file)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        own = dict((model or self.model).named_parameters())
+        for name, value in load_file(Path(resume_from_checkpoint) / _PARTS_FILE).items():
+            own[name].data.copy_(value)
+
+
+def training_arguments(recipe: Recipe, folder: Path, **options: Any) -> TrainingArguments:
+    """transformers' arguments for a recipe; checkpoints and the log go to `folder`."""
+    optimizer = recipe.optimizer
+    return TrainingArguments(
+        output_dir=str(folder),
+        max_steps=optimizer.steps,
+        per_device_train_batch_size=optimizer.batch_size,
+        gradient_accumulation_steps=optimizer.gradient_accumulation,
+        learning_rate=optimizer.adapter_lr,
+        lr_scheduler_type=optimizer.schedule,
+        warmup_steps=optimizer.warmup_steps,
+        weight_decay=optimizer.weight_decay,
+        max_grad_norm=optimizer.max_grad_norm,
+        save_steps=optimizer.save_every,
+        save_total_limit=2,
+        logging_steps=optimizer.log_every,
+        seed=recipe.seed,
+        data_seed=recipe.seed,
+        report_to=[],
+        remove_unused_columns=False,
+        disable_tqdm=False,
+        **options,
+    )
+
+
+def run_training(trainer: Trainer, *, folder: Path, resume: bool) -> list[dict[str, float]]:
+    """Train, from the newest checkpoint in `folder` where `resume` is asked for and one stands there.
+
+    Returns:
+        The log, one entry per logged step; it is also written to `folder`/log.json.
+    """
+    newest = get_last_checkpoint(str(folder)) if resume and folder.is_dir() else None
+    trainer.train(resume_from_checkpoint=newest)
+    history = trainer.state.log_history
+    with atomic_path(folder / "log.json") as file:
+        file.write_text(json.dumps(history, indent=1) + "\n", encoding="utf-8")
+    return history
