@@ -1,0 +1,139 @@
+"""The motion adapter: maps of M intervals in, motion tokens out."""
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers import initialization as init
+from transformers.models.mamba2.modeling_mamba2 import Mamba2Mixer
+
+from himmel.adapter.branches import make_branches
+from himmel.adapter.config import AdapterConfig
+from himmel.adapter.fusion import CompressedStreamFusion
+from himmel.adapter.heads import AlignmentHead, MotionProjector
+from himmel.adapter.ssm import MotionSSM, TokenQueries
+from himmel.adapter.tensors import AdapterOutput, GateStats, StreamInputs
+
+
+class MotionAdapter(PreTrainedModel):
+    """Branches, two fusion stages, motion encoder, alignment head and projector (design, section 3).
+
+    Example:
+        >>> from himmel.adapter import AdapterConfig, MotionAdapter, StreamInputs
+        >>> adapter = MotionAdapter(AdapterConfig.nano())
+        >>> output = adapter(StreamInputs(
+        ...     motion=torch.zeros(3, 8, 2, 20, 20), residual=torch.zeros(3, 8, 4, 20, 20),
+        ...     context=torch.zeros(3, 1280, 7, 7), step_mask=torch.ones(3, 8, dtype=torch.bool)))
+        >>> output.tokens.shape
+        torch.Size([3, 9, 576])
+    """
+
+    config_class = AdapterConfig
+    config: AdapterConfig
+    main_input_name = "inputs"
+    base_model_prefix = "adapter"
+
+    def __init__(self, config: AdapterConfig) -> None:
+        super().__init__(config)
+        self.branches = make_branches(config)
+        self.motion_fusion = CompressedStreamFusion(config)
+        self.context_fusion = CompressedStreamFusion(config)
+        self.encoder = MotionSSM(config)
+        self.alignment_head = AlignmentHead(config)
+        self.projector = MotionProjector(config)
+        self.post_init()
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        # torch's own initialisation of layers, which depends on their width, learns faster here than the library's
+        # constant 0.02; what torch leaves uninitialised follows.
+        if isinstance(module, (nn.Linear, nn.Conv2d, nn.Conv1d, nn.LayerNorm)):
+            module.reset_parameters()
+        elif isinstance(module, Mamba2Mixer):
+            module.init_mamba2_weights()
+            init.ones_(module.norm.weight)
+        elif isinstance(module, TokenQueries):
+            init.normal_(module.queries, std=0.2)
+            init.normal_(module.null_entry, std=1.0)
+        elif isinstance(module, (CompressedStreamFusion, MotionProjector)):
+            for parameter in module.parameters(recurse=False):
+                init.zeros_(parameter)
+
+    def match_scale(self, embedding_std: float) -> None:
+        """Scale motion tokens to the standard deviation of the host's embeddings; see `MotionProjector.match_scale`."""
+        self.projector.match_scale(embedding_std)
+
+    def forward(self, inputs: StreamInputs) -> AdapterOutput:
+        """Encode M intervals; each is independent of the others (in training, apart from batch normalisation).
+
+        Raises:
+            ValueError: a step that exists comes after one that does not, or maps of another size than the config's.
+        """
+        self._check(inputs)
+        inputs = inputs.to(device=self.device, dtype=self.dtype)
+        mask = inputs.step_mask
+        states = self._encode_streams(inputs)
+        moved, motion_share = self.motion_fusion(states["motion"], states["residual"])
+        fused, context_share = self.context_fusion(moved, states["context"])
+        sequence, token_set = self.encoder(fused, mask)
+        pooled = token_set.mean(dim=1)
+        return AdapterOutput(
+            tokens=self.projector(token_set),
+            embedding=self.alignment_head(pooled, "fused"),
+            branches={name: self.alignment_head(_pool(states[name], mask, name), name) for name in self.branches},
+            pooled=pooled,
+            sequence=sequence,
+            gates=_gate_stats(motion_share, context_share, mask),
+        )
+
+    def _check(self, inputs: StreamInputs) -> None:
+        config = self.config
+        expected = (
+            (config.motion_channels, config.map_size, config.map_size),
+            (config.residual_channels, config.map_size, config.map_size),
+            (config.context_channels, config.context_size, config.context_size),
+        )
+        given = tuple(tuple(stream.shape[-3:]) for stream in (inputs.motion, inputs.residual, inputs.context))
+        if given != expected:
+            raise ValueError(f"The adapter takes motion, residual and context of {expected}, got {given}.")
+        mask = inputs.step_mask
+        if bool((mask[:, 1:] & ~mask[:, :-1]).any()):
+            raise ValueError(
+                "A step exists after one that does not; steps must fill each row of step_mask from the left."
+            )
+
+    def _encode_streams(self, inputs: StreamInputs) -> dict[str, Tensor]:
+        """Hidden states [M, F, d] of all three streams; zeros stand for a stream that is not read."""
+        mask = inputs.step_mask
+        absent = inputs.motion.new_zeros(*mask.shape, self.config.hidden_size)
+        states = dict.fromkeys(("context", "motion", "residual"), absent)
+        for name, branch in self.branches.items():
+            if name == "context":
+                states[name] = branch(inputs.context)[:, None].expand_as(absent)
+            else:
+                maps = inputs.motion if name == "motion" else inputs.residual
+                states[name] = _encode_steps(branch, maps, mask, absent)
+        return states
+
+
+def _encode_steps(branch: nn.Module, maps: Tensor, mask: Tensor, absent: Tensor) -> Tensor:
+    """Encode only the steps that exist, so that padding costs nothing and stays out of batch statistics."""
+    if not bool(mask.any()):
+        return absent
+    encoded = branch(maps[mask])
+    return absent.to(encoded.dtype).masked_scatter(mask[:, :, None], encoded)
+
+
+def _pool(states: Tensor, mask: Tensor, name: str) -> Tensor:
+    """Mean over the steps that exist [M, d]; the context is the same at every step, also where none exists."""
+    if name == "context":
+        return states[:, 0]
+    return (states * mask[:, :, None]).sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp(min=1)
+
+
+def _gate_stats(motion: Tensor | None, context: Tensor | None, mask: Tensor) -> tuple[GateStats, ...]:
+    if motion is None or context is None:
+        return ()
+    return (
+        GateStats(operands=("motion", "residual"), share=motion * mask),
+        GateStats(operands=("motion+residual", "context"), share=context * mask),
+    )

@@ -1,0 +1,105 @@
+"""One encoder per stream: a map becomes one hidden state of width d (design, section 3, item 2)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import ResNetConfig, ResNetModel
+
+from himmel.adapter.config import AdapterConfig
+
+
+def _resnet18(channels: int) -> ResNetModel:
+    return ResNetModel(
+        ResNetConfig(
+            num_channels=channels,
+            layer_type="basic",
+            embedding_size=64,
+            hidden_sizes=[64, 128, 256, 512],
+            depths=[2, 2, 2, 2],
+        )
+    )
+
+
+class ResNetMapBranch(nn.Module):
+    """ResNet-18 over a motion or residual map, pooled over the whole map."""
+
+    def __init__(self, config: AdapterConfig, channels: int) -> None:
+        super().__init__()
+        self.backbone = _resnet18(channels)
+        self.project = nn.Linear(512, config.hidden_size)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """[n, channels, S, S] -> [n, d]."""
+        return self.project(self.backbone(maps).pooler_output.flatten(1))
+
+
+class ResNetContextBranch(nn.Module):
+    """ResNet-18 over the small anchor picture, pooled to 2 x 2 so that its quadrants stay apart."""
+
+    def __init__(self, config: AdapterConfig) -> None:
+        super().__init__()
+        width = config.hidden_size
+        self.backbone = _resnet18(config.context_channels)
+        self.project = nn.Linear(4 * 512, width)
+        self.mlp = nn.Sequential(nn.GELU(), nn.Linear(width, width), nn.GELU(), nn.Linear(width, width))
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """[n, C, s, s] -> [n, d]."""
+        features = self.backbone(pictures).last_hidden_state
+        return self.mlp(self.project(F.adaptive_avg_pool2d(features, 2).flatten(1)))
+
+
+class ConvMapBranch(nn.Module):
+    """Few convolutions that keep positions.
+
+    The raw map, averaged to the same grid, goes beside the features into the last layer, so that direction and speed
+    are linear in the hidden state from the first step of training on.
+    """
+
+    def __init__(self, config: AdapterConfig, channels: int) -> None:
+        super().__init__()
+        self.grid = config.conv_grid
+        first, second, third = config.conv_channels
+        # Strides come early: most of a branch's time goes into the layers that still see many cells.
+        self.convolutions = nn.Sequential(
+            nn.Conv2d(channels, first, kernel_size=5, stride=2, padding=2),
+            nn.GELU(),
+            nn.Conv2d(first, second, kernel_size=3, stride=2, padding=1),
+            nn.GELU(),
+            nn.Conv2d(second, third, kernel_size=3, padding=1),
+            nn.GELU(),
+        )
+        self.project = nn.Linear((config.conv_channels[-1] + channels) * self.grid**2, config.hidden_size)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """[n, channels, S, S] -> [n, d]."""
+        features = F.adaptive_avg_pool2d(self.convolutions(maps), self.grid)
+        raw = F.adaptive_avg_pool2d(maps, self.grid)
+        return self.project(torch.cat((features, raw), dim=1).flatten(1))
+
+
+class ConvContextBranch(nn.Module):
+    """The host tower's feature map with fewer channels, positions kept."""
+
+    def __init__(self, config: AdapterConfig) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(config.context_channels, config.context_width, kernel_size=1)
+        self.project = nn.Linear(config.context_width * config.context_size**2, config.hidden_size)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """[n, C, s, s] -> [n, d]."""
+        return self.project(F.gelu(self.reduce(features)).flatten(1))
+
+
+def make_branches(config: AdapterConfig) -> nn.ModuleDict:
+    """An encoder for each stream that `config.streams` names, in the fixed order context, motion, residual."""
+    small = config.branch == "conv"
+    make_map = ConvMapBranch if small else ResNetMapBranch
+    branches: dict[str, nn.Module] = {}
+    if "context" in config.streams:
+        branches["context"] = ConvContextBranch(config) if small else ResNetContextBranch(config)
+    if "motion" in config.streams:
+        branches["motion"] = make_map(config, config.motion_channels)
+    if "residual" in config.streams:
+        branches["residual"] = make_map(config, config.residual_channels)
+    return nn.ModuleDict(branches)

@@ -1,0 +1,119 @@
+"""Sizes and choices of the motion adapter."""
+
+from typing import Self
+
+from transformers import PreTrainedConfig
+
+from himmel.errors import UsageError
+
+STREAMS = ("context", "motion", "residual")
+FUSIONS = ("gated", "weighted_sum", "concat_mlp", "concat")
+BRANCHES = ("resnet18", "conv")
+
+
+class AdapterConfig(PreTrainedConfig):
+    """Sizes and choices of a `MotionAdapter`; `paper()` and `nano()` are the two sizes that are used.
+
+    Args:
+        hidden_size: width d of the adapter (design, section 3).
+        host_hidden_size: width D of the host's token embeddings.
+        tokens_per_interval: K, motion tokens of one interval.
+        streams: which of context, motion and residual are read. A missing one is replaced by zeros (section 3, item 4).
+        fusion: gated, weighted_sum, concat_mlp or concat.
+        map_size: S, side of the motion and residual maps in cells.
+        context_size: s, side of the context input.
+        context_channels: 3 for a picture, or the channels of the host tower's feature map.
+        motion_channels: channels of a motion map (horizontal and vertical velocity).
+        residual_channels: channels of a residual map (luma RMS, luma mean, chroma RMS, intra share).
+        branch: resnet18 (the report's shape) or conv (small, keeps positions).
+        conv_channels: output channels of the three motion and residual convolutions, for branch="conv".
+        conv_grid: side of the grid that a conv branch flattens.
+        context_width: channels that a conv context branch keeps before it flattens its map.
+        ssm_layers: bidirectional layers; each holds a forward and a backward mixer.
+        ssm_expand: inner width of a mixer, in units of `hidden_size`.
+        ssm_state_size: width of a mixer's recurrent state.
+        ssm_head_dim: width of one head of a mixer.
+        ssm_chunk_size: steps that the scan works on at once; sequences are padded to a multiple of it.
+        attention_heads: heads of the cross-attention that reads the sequence.
+        feed_forward_ratio: inner width of the feed-forward after it, in units of `hidden_size`.
+        alignment_hidden_size: width between the two layers of the alignment head and of the projector.
+
+    Raises:
+        UsageError: an unknown choice, no stream at all, or sizes that do not divide.
+    """
+
+    model_type = "himmel_adapter"
+
+    hidden_size: int = 768
+    host_hidden_size: int = 3584
+    tokens_per_interval: int = 64
+    streams: tuple[str, ...] | list[str] = STREAMS
+    fusion: str = "gated"
+    map_size: int = 64
+    context_size: int = 112
+    context_channels: int = 3
+    motion_channels: int = 2
+    residual_channels: int = 4
+    branch: str = "resnet18"
+    conv_channels: tuple[int, ...] | list[int] = (32, 48, 32)
+    conv_grid: int = 5
+    context_width: int = 32
+    ssm_layers: int = 4
+    ssm_expand: int = 2
+    ssm_state_size: int = 128
+    ssm_head_dim: int = 64
+    ssm_chunk_size: int = 16
+    attention_heads: int = 12
+    feed_forward_ratio: int = 3
+    alignment_hidden_size: int = 1200
+
+    def __post_init__(self, **kwargs: object) -> None:
+        self.streams = tuple(self.streams)
+        self.conv_channels = tuple(self.conv_channels)
+        self._check()
+        super().__post_init__(**kwargs)
+
+    def _check(self) -> None:
+        if not self.streams or len(set(self.streams)) < len(self.streams) or not set(self.streams) <= set(STREAMS):
+            raise UsageError(f"streams={list(self.streams)} is not possible; name one or more of {', '.join(STREAMS)}.")
+        for name, value, allowed in (("fusion", self.fusion, FUSIONS), ("branch", self.branch, BRANCHES)):
+            if value not in allowed:
+                raise UsageError(f"{name}={value!r} does not exist; choose one of {', '.join(allowed)}.")
+        if len(self.conv_channels) != 3:
+            raise UsageError(f"conv_channels={list(self.conv_channels)} is not possible; name three numbers.")
+        inner = self.hidden_size * self.ssm_expand
+        if inner % self.ssm_head_dim:
+            raise UsageError(
+                f"ssm_head_dim={self.ssm_head_dim} does not divide hidden_size x ssm_expand = {inner}; "
+                "choose a divisor."
+            )
+        if self.hidden_size % self.attention_heads:
+            raise UsageError(
+                f"attention_heads={self.attention_heads} does not divide hidden_size={self.hidden_size}; "
+                "choose a divisor."
+            )
+
+    @classmethod
+    def paper(cls, host_hidden_size: int = 3584) -> Self:
+        """The report's size: 86 M parameters for a host of width 3584 (design, section 3: parameter budget)."""
+        return cls(host_hidden_size=host_hidden_size)
+
+    @classmethod
+    def nano(cls, host_hidden_size: int = 576) -> Self:
+        """About 2 M parameters for the embedded host: 20 x 20 maps, context from the host tower's 1280 x 7 x 7 map."""
+        return cls(
+            hidden_size=192,
+            host_hidden_size=host_hidden_size,
+            tokens_per_interval=9,
+            map_size=20,
+            context_size=7,
+            context_channels=1280,
+            branch="conv",
+            ssm_layers=2,
+            ssm_expand=1,
+            ssm_state_size=32,
+            ssm_head_dim=32,
+            attention_heads=4,
+            feed_forward_ratio=2,
+            alignment_hidden_size=192,
+        )

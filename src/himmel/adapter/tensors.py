@@ -1,0 +1,97 @@
+"""What goes into the adapter and what comes out; the representations show shapes, never contents."""
+
+from dataclasses import dataclass, fields
+from typing import Self
+
+import torch
+from torch import Tensor
+
+
+def _show(value: object) -> str:
+    if isinstance(value, Tensor):
+        return f"{str(value.dtype).removeprefix('torch.')}{list(value.shape)}"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_show(item)}" for key, item in value.items()) + "}"
+    return repr(value)
+
+
+class _ShowsShapes:
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{field.name}={_show(getattr(self, field.name))}" for field in fields(self))  # type: ignore[arg-type]
+        return f"{type(self).__name__}({shown})"
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class StreamInputs(_ShowsShapes):
+    """The three streams of M intervals, from all samples of a batch, one after another.
+
+    Attributes:
+        motion: float [M, F, 2, S, S], velocity right and down in per cent of the picture's width and height
+            per frame interval.
+        residual: float [M, F, 4, S, S], luma RMS / 16, signed luma mean / 16, chroma RMS / 16, intra share 0..1.
+        context: float [M, C, s, s], the anchor as a small picture or as the host tower's feature map.
+        step_mask: bool [M, F], True for the steps that exist; these come first in each row. Values of other steps
+            are never read.
+
+    Raises:
+        ValueError: the shapes do not belong together, or there is no interval or no place for a step.
+    """
+
+    motion: Tensor
+    residual: Tensor
+    context: Tensor
+    step_mask: Tensor
+
+    def __post_init__(self) -> None:
+        steps = tuple(self.step_mask.shape)
+        shapes = (self.motion.ndim, self.residual.ndim, self.context.ndim, len(steps))
+        if shapes != (5, 5, 4, 2) or self.step_mask.dtype != torch.bool:
+            raise ValueError(f"Expected motion 5-d, residual 5-d, context 4-d and a bool step_mask 2-d, got {self!r}.")
+        if not (steps == self.motion.shape[:2] == self.residual.shape[:2] and steps[0] == self.context.shape[0]):
+            raise ValueError(f"The streams differ in intervals or steps: {self!r}.")
+        if 0 in steps:
+            raise ValueError(f"At least one interval and one step (masked or not) are needed, got {self!r}.")
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
+        """Copy to a device, and the three streams (not the mask) to a floating-point type."""
+        return type(self)(
+            motion=self.motion.to(device=device, dtype=dtype),
+            residual=self.residual.to(device=device, dtype=dtype),
+            context=self.context.to(device=device, dtype=dtype),
+            step_mask=self.step_mask.to(device=device),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class GateStats(_ShowsShapes):
+    """What a fusion stage preferred, kept for analysis (report, O.3).
+
+    Attributes:
+        operands: the names of the two operands.
+        share: float [M, F] in 0..1, weight of the first operand, averaged over the width, for each step; the second
+            has 1 - share. Zero at steps that do not exist. Carries no gradient.
+    """
+
+    operands: tuple[str, str]
+    share: Tensor
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class AdapterOutput(_ShowsShapes):
+    """What the adapter makes of M intervals.
+
+    Attributes:
+        tokens: [M, K, D], motion tokens at the scale of the host's embeddings.
+        embedding: [M, D], alignment-head output of the pooled token set, for stage 1 (design, items 6 and 7).
+        branches: per stream that is read, [M, D]: its own projection (item 7).
+        pooled: [M, d], mean of the token set before the projector.
+        sequence: [M, F, d], hidden states after the state-space stack, zero at steps that do not exist.
+        gates: one entry per fusion stage that weighs its operands; empty for `concat` and `concat_mlp`.
+    """
+
+    tokens: Tensor
+    embedding: Tensor
+    branches: dict[str, Tensor]
+    pooled: Tensor
+    sequence: Tensor
+    gates: tuple[GateStats, ...]
