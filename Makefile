@@ -45,9 +45,9 @@ $(BIN)/python:
 
 # A stamp is younger than the files that say what is installed, or pip runs again.
 $(VENV)/.installed-demo: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) -e ".[nano]"
+	$(PIP) -e .
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) -e ".[nano,train,dev]"
+	$(PIP) -e ".[train,dev]"
 	@touch $@

@@ -1,1 +1,47 @@
-"""HY-Himmel: a video language model that sees motion without decoding every frame."""
+"""HY-Himmel: a video language model that sees motion without decoding every frame.
+
+The public names load on first use, so that reading a file's motion (`himmel.Video`) never waits for torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from himmel.adapter import MotionAdapter
+    from himmel.model import HimmelConfig, HimmelForConditionalGeneration, HimmelProcessor
+    from himmel.model.asking import Answer, ask
+    from himmel.video import Decomposition, Video
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Answer",
+    "Decomposition",
+    "HimmelConfig",
+    "HimmelForConditionalGeneration",
+    "HimmelProcessor",
+    "MotionAdapter",
+    "Video",
+    "ask",
+]
+
+_HOMES = {
+    "Answer": "himmel.model.asking",
+    "Decomposition": "himmel.video",
+    "HimmelConfig": "himmel.model",
+    "HimmelForConditionalGeneration": "himmel.model",
+    "HimmelProcessor": "himmel.model",
+    "MotionAdapter": "himmel.adapter",
+    "Video": "himmel.video",
+    "ask": "himmel.model.asking",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'himmel' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

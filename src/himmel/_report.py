@@ -1,0 +1,149 @@
+"""Results as a person reads them; the same results as JSON come from the dataclasses themselves."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from himmel._doctor import Diagnosis
+    from himmel.adapter import ComponentCount
+    from himmel.model.asking import AnchorRead, Answer
+    from himmel.video import Decomposition
+
+_console = Console(highlight=False)
+_errors = Console(stderr=True)
+
+
+def progress(what: str, *, quiet: bool) -> AbstractContextManager[Any]:
+    """A spinner on stderr while something takes its time; nothing where stderr is no terminal."""
+    return nullcontext() if quiet or not _errors.is_terminal else _errors.status(f"{what} ...")
+
+
+def print_answer(answer: "Answer") -> None:
+    """Print an answer and what was read to give it."""
+    _console.print(f"[bold]{escape(answer.text)}[/bold]")
+    if answer.choices:
+        table = _plain_table("option", "probability")
+        for choice in answer.choices:
+            table.add_row(escape(choice.text), f"{choice.probability:.3f}")
+        _console.print(table)
+    video, tokens = answer.video, answer.tokens
+    kinds = ", ".join(f"{count} {kind}" for kind, count in tokens.items())
+    vectors = f", {video.num_vectors:,} motion vectors read"
+    steps = sum(len(interval.frames) for interval in video.intervals)
+    rows = {
+        "video": f"{video.path}: {video.codec}, {video.width} x {video.height}, {video.duration:.2f} s, "
+        f"{video.num_frames} pictures at {video.average_rate:.2f} a second",
+        "backend": f"{video.backend} ({video.backend_reason}); residual {video.residual_kind}",
+        "anchors": f"{len(video.anchors)}: {_list_anchors(video.anchors)}",
+        "intervals": f"{len(video.intervals)} with {steps} steps{vectors}",
+        "prompt": f"{sum(tokens.values())} tokens: {kinds}",
+        "seconds": _list_seconds(answer.seconds),
+        "memory": f"{answer.peak_memory / 1e6:,.0f} MB at the most",
+    }
+    _print_rows(rows | {"note": "\n".join(answer.notes)} if answer.notes else rows)
+
+
+def summarise_streams(decomposition: "Decomposition", *, output: Path, picture: Path | None) -> dict[str, Any]:
+    """What `himmel streams` says about the file it wrote, ready for JSON."""
+    intervals = decomposition.intervals
+    return {
+        "video": decomposition.path,
+        "codec": decomposition.codec,
+        "width": decomposition.width,
+        "height": decomposition.height,
+        "duration": decomposition.duration,
+        "num_frames": decomposition.num_frames,
+        "average_rate": decomposition.average_rate,
+        "backend": decomposition.backend,
+        "backend_reason": decomposition.backend_reason,
+        "residual_kind": decomposition.residual_kind,
+        "distance_kind": decomposition.distance_kind,
+        "cell": decomposition.cell,
+        "grid": list(decomposition.grid),
+        "anchors": [{"frame": a.frame, "time": a.time, "keyframe": a.keyframe} for a in decomposition.anchors],
+        "intervals": [{"frames": i.frames.tolist(), "times": i.times.tolist()} for i in intervals],
+        "num_vectors": decomposition.num_vectors,
+        "notes": list(decomposition.notes),
+        "seconds": decomposition.seconds,
+        "output": str(output),
+        "picture": None if picture is None else str(picture),
+    }
+
+
+def print_streams(summary: dict[str, Any]) -> None:
+    """Print what `summarise_streams` found."""
+    rows, columns = summary["grid"]
+    steps = sum(len(interval["frames"]) for interval in summary["intervals"])
+    shown = {
+        "video": f"{summary['video']}: {summary['codec']}, {summary['width']} x {summary['height']}, "
+        f"{summary['duration']:.2f} s, {summary['num_frames']} pictures",
+        "backend": f"{summary['backend']} ({summary['backend_reason']}); residual {summary['residual_kind']}",
+        "grid": f"{rows} rows x {columns} columns of {summary['cell']} x {summary['cell']} pixels",
+        "anchors": str(len(summary["anchors"])),
+        "intervals": f"{len(summary['intervals'])} with {steps} steps, {summary['num_vectors']:,} motion vectors read",
+        "seconds": _list_seconds(summary["seconds"]),
+        "written": "\n".join(name for name in (summary["output"], summary["picture"]) if name),
+    }
+    _print_rows(shown | {"note": "\n".join(summary["notes"])} if summary["notes"] else shown)
+
+
+def print_parameters(tables: "dict[str, list[ComponentCount]]") -> None:
+    """Print the parameter table of each size."""
+    for size, rows in tables.items():
+        table = _plain_table(f"{size} size", "parameters", "report", "difference")
+        for row in rows:
+            report = "" if row.report is None else f"{row.report / 1e6:.1f} M"
+            difference = "" if row.difference is None else f"{row.difference:+.1%}"
+            table.add_row(row.component, f"{row.parameters:,}", report, difference)
+        _console.print(table)
+
+
+def print_diagnosis(diagnosis: "Diagnosis") -> None:
+    """Print what works here."""
+    devices = (f"{device.name} ({device.description})" for device in diagnosis.devices)
+    ready = "is there" if diagnosis.host_ready else "is not there yet; `himmel nano get` fetches it"
+    _print_rows(
+        {
+            "versions": ", ".join(f"{name} {version}" for name, version in diagnosis.versions.items()),
+            "devices": f"{', '.join(devices)}; {diagnosis.threads} threads",
+            "nano host": f"{diagnosis.host_folder} {ready}",
+        }
+    )
+    table = _plain_table("codec", "backend", "vectors", "why")
+    for trial in diagnosis.codecs:
+        table.add_row(trial.codec, trial.backend or "none", f"{trial.num_vectors:,}", escape(trial.note))
+    _console.print(table)
+
+
+def _plain_table(first: str, *others: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column(first)
+    for name in others:
+        table.add_column(name, justify="left" if name in ("why", "backend") else "right")
+    return table
+
+
+def _print_rows(rows: dict[str, str]) -> None:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, text in rows.items():
+        grid.add_row(name, escape(text))
+    _console.print(grid)
+
+
+def _list_anchors(anchors: "Sequence[AnchorRead]") -> str:
+    return ", ".join(
+        f"frame {anchor.frame} at {anchor.time:.2f} s{' (keyframe)' if anchor.keyframe else ''}" for anchor in anchors
+    )
+
+
+def _list_seconds(seconds: dict[str, float]) -> str:
+    stages = ", ".join(f"{stage} {value:.2f}" for stage, value in seconds.items())
+    return f"{sum(seconds.values()):.2f}: {stages}"

