@@ -1,0 +1,10 @@
+"""A file -> anchors, intervals and dense maps of motion and residual. Knows codecs; knows no torch.
+
+>>> from himmel.video import Video
+>>> Video("match.mp4").decompose(num_anchors=8)  # doctest: +SKIP
+"""
+
+from himmel.video.results import Anchor, Decomposition, Interval, StepMaps
+from himmel.video.video import Video
+
+__all__ = ["Anchor", "Decomposition", "Interval", "StepMaps", "Video"]

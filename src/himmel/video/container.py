@@ -1,0 +1,73 @@
+"""Opening a file with FFmpeg, and saying in one sentence why that fails."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from himmel.errors import VideoError
+
+MAX_SIDE = 16384
+
+
+def check_file(path: Path) -> None:
+    """Raise VideoError for what can't be a video whatever FFmpeg says."""
+    shown = repr(str(path))
+    if path.is_dir():
+        raise VideoError(f"{shown} is a folder; name a video file inside it.")
+    if not path.exists():
+        raise VideoError(f"There is no file {shown}; check the path.")
+    if not path.is_file():
+        raise VideoError(f"{shown} is not a regular file; copy the video to a file first.")
+    if not os.access(path, os.R_OK):
+        raise VideoError(f"{shown} may not be read by this user; change its permissions.")
+    if path.stat().st_size == 0:
+        raise VideoError(f"{shown} is empty (0 bytes); copy or download it again.")
+
+
+@contextmanager
+def open_stream(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """Open a file and its best video stream, single-threaded; frame threads would corrupt motion vectors.
+
+    Raises:
+        VideoError: FFmpeg can't read the file, it holds no video, or its pictures are larger than 16384 x 16384.
+    """
+    try:
+        # The protocol is named so that a file called "http:x" or "concat:y" is still a file.
+        container = av.open(f"file:{path.absolute()}", metadata_errors="ignore")
+    except (av.FFmpegError, OSError) as error:
+        reason = (error.strerror or "unknown error").lower()
+        raise VideoError(
+            f"{str(path)!r} cannot be read as a video ({reason}); it is damaged, incomplete or not a video."
+        ) from error
+    with container:
+        yield container, _video_stream(container, path)
+
+
+def _video_stream(container: InputContainer, path: Path) -> VideoStream:
+    shown = repr(str(path))
+    moving = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+    # FFmpeg draws plain text as ANSI art; nobody means that as a video.
+    if not moving or container.format.name == "tty":
+        kinds = sorted({stream.type for stream in container.streams})
+        what = " and ".join(kinds) if kinds and container.format.name != "tty" else "no media"
+        raise VideoError(f"{shown} has no video stream (it holds {what}); name a file with pictures.")
+    best = container.streams.best("video")
+    stream = best if isinstance(best, VideoStream) and best in moving else moving[0]
+    context = stream.codec_context
+    if context is None:
+        raise VideoError(f"{shown} uses a codec that this FFmpeg build cannot decode; convert it to H.264 first.")
+    if not (0 < context.width <= MAX_SIDE and 0 < context.height <= MAX_SIDE):
+        raise VideoError(
+            f"{shown} says that its pictures are {context.width} x {context.height} pixels;"
+            f" sizes from 1 x 1 to {MAX_SIDE} x {MAX_SIDE} can be read."
+        )
+    context.thread_count = 1
+    for other in container.streams:
+        if other.index != stream.index:
+            other.discard = av.stream.Discard.all
+    return stream

@@ -1,0 +1,191 @@
+"""Decoding of chosen stretches: seek to a keyframe, send the packets that are needed, drain."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import av
+import numpy as np
+from av.codec.context import Flags2
+from av.video.frame import VideoFrame
+
+from himmel.video.container import open_stream
+from himmel.video.index import NO_TIME, PictureIndex
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch that is decoded in one go, by decode-order numbers.
+
+    Attributes:
+        start: a keyframe.
+        wanted: sorted; decoding ends with the last of them.
+    """
+
+    start: int
+    wanted: tuple[int, ...]
+
+
+def plan_segments(index: PictureIndex, wanted: set[int]) -> list[Segment]:
+    """Group wanted pictures by the keyframe that they are decoded from; stretches that overlap are joined.
+
+    The plan depends on the file and on what is wanted alone, never on threads.
+    """
+    groups: dict[int, list[int]] = {}
+    for number in sorted(wanted):
+        groups.setdefault(index.start_for(number), []).append(number)
+    joined: list[Segment] = []
+    for start, numbers in sorted(groups.items()):
+        if joined and start <= joined[-1].wanted[-1]:
+            numbers = sorted({*joined[-1].wanted, *numbers})
+            start = joined.pop().start
+        joined.append(Segment(start, tuple(numbers)))
+    return joined
+
+
+class Decoder:
+    """One open file with one single-threaded decoder; not for use by several threads at once.
+
+    Args:
+        vectors: let FFmpeg export motion vectors.
+        crop: cut pictures to the window that the stream names.
+    """
+
+    def __init__(self, path: Path, index: PictureIndex, *, vectors: bool, crop: bool = True) -> None:
+        self._path = path
+        self._index = index
+        self._flags = (Flags2.export_mvs if vectors else 0) | (0 if crop else Flags2.ignore_crop)
+        self._closing = ExitStack()
+        self._open()
+
+    def __enter__(self) -> "Decoder":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing.close()
+
+    @property
+    def coded_size(self) -> tuple[int, int]:
+        """(width, height) in which blocks are coded; known after the first picture."""
+        return self._stream.codec_context.coded_width, self._stream.codec_context.coded_height
+
+    def pictures(self, segment: Segment) -> Iterator[tuple[int, VideoFrame]]:
+        """Yield (decode-order number, picture) as the decoder gives them, roughly in presentation order.
+
+        Pictures that no other refers to are skipped unless wanted. Let go of each picture before taking the next one:
+        exported vectors pin its memory. Damaged packets are skipped, so a wanted picture may not come.
+        """
+        wanted = set(segment.wanted)
+        context = self._stream.codec_context
+        context.flush_buffers()
+        for number, packet in self._packets(segment.start, segment.wanted[-1]):
+            if number not in wanted and not self._index.reference[number] and not self._index.key[number]:
+                continue
+            # The number travels through the decoder in place of the time, whatever the file's times are like.
+            packet.pts = packet.dts = number
+            yield from self._decode(packet)
+        yield from self._decode(None)
+
+    def _open(self) -> None:
+        self._closing.close()
+        self._container, self._stream = self._closing.enter_context(open_stream(self._path))
+        self._stream.codec_context.flags2 |= self._flags
+        self._restart_demux(0)
+
+    def _restart_demux(self, number: int) -> None:
+        self._demux = (packet for packet in self._container.demux(self._stream) if packet.size)
+        self._next = number
+
+    def _decode(self, packet: "av.Packet[av.VideoStream] | None") -> Iterator[tuple[int, VideoFrame]]:
+        try:
+            frames = self._stream.codec_context.decode(packet)
+        except av.FFmpegError:
+            return
+        while frames:
+            frame = frames.pop(0)
+            if frame.pts is not None and 0 <= frame.pts < len(self._index.size):
+                yield frame.pts, frame
+            del frame
+
+    def _packets(self, start: int, last: int) -> Iterator[tuple[int, "av.Packet[av.VideoStream]"]]:
+        """Packets number `start` to `last`."""
+        ahead = self._go_to(start)
+        number = start
+        while number <= last:
+            packet = ahead.pop(0) if ahead else self._take()
+            if packet is None:
+                return
+            yield number, packet
+            number += 1
+
+    def _take(self) -> "av.Packet[av.VideoStream] | None":
+        try:
+            packet = next(self._demux, None)
+        except av.FFmpegError:
+            return None
+        self._next += 1
+        return packet
+
+    def _go_to(self, start: int) -> list["av.Packet[av.VideoStream]"]:
+        """Place the file before packet `start`; returns packets already taken, `start` first."""
+        if not 0 <= start - self._next <= 8:
+            for target in self._seek_targets(start):
+                found = self._try_seek(start, target)
+                if found:
+                    return found
+            self._open()
+        while self._next < start:
+            if self._take() is None:
+                break
+        return []
+
+    def _seek_targets(self, start: int) -> Iterator[int]:
+        """Timestamps to seek to, nearest first; none if the way is short or the file has no times."""
+        index = self._index
+        if not index.has_times or start < 8:
+            return
+        pts, dts = int(index.pts[start]), int(index.dts[start])
+        second = round(1 / index.time_base)
+        base = pts if dts == NO_TIME else dts
+        yield pts
+        for margin in (0, 1, 10, 60):
+            if base - margin * second > index.pts[0]:
+                yield base - margin * second
+
+    def _try_seek(self, start: int, target: int) -> list["av.Packet[av.VideoStream]"]:
+        """Seek, then read on until packet `start` and its successors are met; [] if they aren't."""
+        index = self._index
+        try:
+            self._container.seek(target, stream=self._stream)
+        except av.FFmpegError:
+            return []
+        self._restart_demux(-1)
+        limit = index.dts[start]
+        while (packet := self._take()) is not None:
+            if self._same(packet, start):
+                following = [packet]
+                for number in range(start + 1, min(start + 4, len(index.size))):
+                    after = self._take()
+                    if after is None or after.size != index.size[number]:
+                        return []
+                    following.append(after)
+                self._next = start + len(following)
+                return following
+            if packet.dts is not None and limit != NO_TIME and packet.dts > limit:
+                break
+        return []
+
+    def _same(self, packet: "av.Packet[av.VideoStream]", number: int) -> bool:
+        index = self._index
+        if packet.size != index.size[number] or packet.is_keyframe != bool(index.key[number]):
+            return False
+        return packet.pos == index.pos[number] or packet.pts == index.pts[number]
+
+
+def missing_pictures(found: set[int], segments: list[Segment]) -> list[int]:
+    """Decode-order numbers that were wanted but did not come."""
+    return sorted(int(n) for n in np.setdiff1d([n for s in segments for n in s.wanted], list(found)))

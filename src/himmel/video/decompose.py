@@ -1,0 +1,207 @@
+"""From a request to a `Decomposition`: schedule, choice of backend, extraction by workers, assembly."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from himmel.errors import VideoError
+from himmel.video.decoder import Decoder, Segment, plan_segments
+from himmel.video.extract import Extract, Plan, Step, extract_segment, merge
+from himmel.video.index import PictureIndex
+from himmel.video.picture import PictureFormat
+from himmel.video.probe import choose_backend
+from himmel.video.results import Anchor, Decomposition, Interval, StepMaps
+from himmel.video.schedule import place_anchors, place_steps
+
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Request:
+    """Checked arguments of `Video.decompose`."""
+
+    num_anchors: int
+    anchor_mode: str
+    steps_per_interval: int
+    cell: int
+    backend: str
+    max_anchor_pixels: int | None
+    threads: int
+
+
+class Source(Protocol):
+    """What is read of a `Video`."""
+
+    path: Path
+    codec: str
+    width: int
+    height: int
+    duration: float
+    average_rate: float
+    times: npt.NDArray[np.float64]
+    keyframes: IntArray
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Presentation indices: anchors [n], the end of each interval [n], and the steps of each interval."""
+
+    anchors: IntArray
+    stops: IntArray
+    steps: tuple[IntArray, ...]
+
+
+def decompose(
+    video: Source, index: PictureIndex, fmt: PictureFormat, request: Request, open_seconds: float
+) -> Decomposition:
+    """Carry out `Video.decompose`."""
+    begin = time.perf_counter()
+    schedule = make_schedule(video, request)
+    notes = list(video.notes)
+    if len(schedule.anchors) < request.num_anchors:
+        notes.append(
+            f"{request.num_anchors} anchors were asked for, but the video has {len(video.times)} pictures:"
+            f" {len(schedule.anchors)} are taken."
+        )
+    has_steps = any(len(steps) for steps in schedule.steps)
+    backend, reason = choose_backend(video.path, video.codec, index, fmt, request.backend, has_steps)
+    probed = time.perf_counter()
+
+    plan = make_plan(video.path, index, fmt, request, backend, schedule)
+    segments = plan_segments(index, _pictures_to_decode(plan))
+    extract = run_segments(plan, segments, request.threads)
+    done = time.perf_counter()
+
+    anchors, intervals = _assemble(video, index, plan, schedule, extract, notes)
+    return Decomposition(
+        path=str(video.path),
+        sha256=video.__dict__.get("sha256"),
+        codec=video.codec,
+        width=video.width,
+        height=video.height,
+        duration=video.duration,
+        num_frames=len(video.times),
+        average_rate=video.average_rate,
+        backend=backend,
+        backend_reason=reason,
+        residual_kind="approximate" if backend == "libav" else "estimated",
+        distance_kind="estimated" if backend == "libav" else "exact",
+        cell=request.cell,
+        grid=plan.grid,
+        anchors=anchors,
+        intervals=intervals,
+        num_vectors=sum(step.num_vectors for step in extract.steps.values()),
+        notes=tuple(notes),
+        seconds={"open": open_seconds, "probe": probed - begin, "extract": done - probed},
+    )
+
+
+def make_schedule(video: Source, request: Request) -> Schedule:
+    """Place anchors and steps from times alone, the same for every backend."""
+    times, keys = video.times, video.keyframes
+    anchors = place_anchors(times, video.duration, keys, request.num_anchors, request.anchor_mode)
+    stops = np.append(anchors[1:], len(times))
+    ends = np.append(times[anchors[1:]], video.duration)
+    steps = tuple(
+        place_steps(times, int(anchor), int(stop), float(end), keys, request.steps_per_interval)
+        for anchor, stop, end in zip(anchors, stops, ends, strict=True)
+    )
+    return Schedule(anchors, stops, steps)
+
+
+def make_plan(
+    path: Path, index: PictureIndex, fmt: PictureFormat, request: Request, backend: str, schedule: Schedule
+) -> Plan:
+    """Translate a schedule into decode-order numbers, with the reference pictures that steps need."""
+    frames = np.concatenate(schedule.steps)
+    references: dict[int, tuple[int, int]] = {}
+    for frame in frames.tolist():
+        number = int(index.order[frame])
+        if backend == "libav":
+            references[number] = index.references_for(number)
+        else:
+            references[number] = int(index.order[frame - 1]), -1
+    return Plan(
+        path=path,
+        index=index,
+        format=fmt,
+        backend=backend,
+        anchors=frozenset(index.order[schedule.anchors].tolist()),
+        steps=frozenset(references),
+        references=references,
+        cell=request.cell,
+        max_anchor_pixels=request.max_anchor_pixels,
+    )
+
+
+def _pictures_to_decode(plan: Plan) -> set[int]:
+    wanted = set(plan.anchors | plan.steps)
+    if plan.backend == "proxy":
+        wanted |= {before for before, _ in plan.references.values()}
+    return wanted
+
+
+def run_segments(plan: Plan, segments: list[Segment], threads: int) -> Extract:
+    """Read all segments with up to `threads` workers, each with a decoder of its own."""
+    local = threading.local()
+    lock = threading.Lock()
+    with ExitStack() as decoders:
+
+        def work(segment: Segment) -> Extract:
+            decoder: Decoder | None = local.__dict__.get("decoder")
+            if decoder is None:
+                decoder = local.decoder = Decoder(plan.path, plan.index, vectors=plan.backend == "libav")
+                with lock:
+                    decoders.enter_context(decoder)
+            return extract_segment(decoder, plan, segment)
+
+        with ThreadPoolExecutor(max_workers=max(1, min(threads, len(segments)))) as pool:
+            return merge(pool.map(work, segments))
+
+
+def _assemble(
+    video: Source, index: PictureIndex, plan: Plan, schedule: Schedule, extract: Extract, notes: list[str]
+) -> tuple[tuple[Anchor, ...], tuple[Interval, ...]]:
+    anchors, intervals = [], []
+    lost = 0
+    keys = set(video.keyframes.tolist())
+    for k, frame in enumerate(schedule.anchors.tolist()):
+        image = extract.images.get(int(index.order[frame]))
+        if image is None:
+            raise VideoError(
+                f"Picture {frame} at {video.times[frame]:.3f} s of {str(video.path)!r} cannot be decoded;"
+                " the file is damaged there."
+            )
+        anchors.append(Anchor(frame, float(video.times[frame]), frame in keys, image))
+        there = [f for f in schedule.steps[k].tolist() if int(index.order[f]) in extract.steps]
+        lost += len(schedule.steps[k]) - len(there)
+        frames = np.array(there, np.int64)
+        maps = _stack([extract.steps[int(index.order[f])] for f in there], plan.grid)
+        intervals.append(Interval(k, frame + 1, int(schedule.stops[k]), frames, video.times[frames], maps))
+    if lost:
+        notes.append(f"{lost} steps are left out: their pictures cannot be decoded.")
+    return tuple(anchors), tuple(intervals)
+
+
+def _stack(steps: list[Step], grid: tuple[int, int]) -> StepMaps:
+    def rows(name: str, *shape: int) -> npt.NDArray[np.float32]:
+        return np.array([step.__dict__[name] for step in steps], np.float32).reshape(len(steps), *shape)
+
+    return StepMaps(
+        past=rows("past", 2, *grid),
+        future=rows("future", 2, *grid),
+        past_valid=rows("past_valid", *grid),
+        future_valid=rows("future_valid", *grid),
+        past_distance=rows("past_distance"),
+        future_distance=rows("future_distance"),
+        residual=rows("residual", 3, *grid),
+        covered=rows("covered", *grid),
+    )

@@ -1,0 +1,46 @@
+"""Motion estimated from decoded pixels, for files that yield no vectors (backend "proxy")."""
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from himmel.video.orientation import Orientation
+from himmel.video.residual import Field, Planes, cell_means, residual_maps
+
+FloatArray = npt.NDArray[np.float32]
+
+# Flow is computed with this many pixels along a cell's side, and on pictures of at least this size.
+PIXELS_PER_CELL = 4
+MIN_SIDE = 32
+
+
+def estimate(picture: Planes, before: Planes, orientation: Orientation, cell: int) -> tuple[FloatArray, FloatArray]:
+    """Displacement since the previous picture, and what warping that picture leaves over.
+
+    Dense inverse search (OpenCV's DISOpticalFlow) on luma, shrunk so that a cell is 4 pixels wide.
+
+    Returns:
+        past float32 [2, R, C] in luma pixels of the displayed picture; residual float32 [3, R, C] (`residual_maps`).
+    """
+    height, width = picture.luma.shape
+    shrink = max(1, cell // PIXELS_PER_CELL)
+    small = [_shrunk(planes.luma, shrink) for planes in (picture, before)]
+    # Without propagation across stripes the result does not depend on OpenCV's threads.
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    search.setUseSpatialPropagation(False)
+    offset = search.calc(small[0], small[1], None) * np.float32(shrink)
+    full = cv2.resize(offset, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_LINEAR)[:height, :width]
+    dx, dy = np.ascontiguousarray(full[..., 0]), np.ascontiguousarray(full[..., 1])
+    known = np.ones((height, width), np.bool_)
+    residual = residual_maps(picture, [Field(before, dx, dy, known)], orientation, cell)
+    moved = orientation.vectors(-dx, -dy)
+    return np.stack(cell_means(list(moved), known, orientation, cell)), residual
+
+
+def _shrunk(luma: npt.NDArray[np.uint8], factor: int) -> npt.NDArray[np.uint8]:
+    """Mean over factor x factor pixels; the border is repeated to a multiple and to the least size."""
+    height, width = luma.shape
+    down = max(-height % factor, MIN_SIDE * factor - height)
+    right = max(-width % factor, MIN_SIDE * factor - width)
+    padded = cv2.copyMakeBorder(luma, 0, down, 0, right, cv2.BORDER_REPLICATE)
+    return cv2.resize(padded, None, fx=1 / factor, fy=1 / factor, interpolation=cv2.INTER_AREA)

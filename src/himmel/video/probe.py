@@ -1,0 +1,56 @@
+"""Which backend a file gets: chosen by what its pictures yield, not by the codec's name."""
+
+from pathlib import Path
+
+import numpy as np
+
+from himmel.errors import VideoError
+from himmel.video.decoder import Decoder, Segment
+from himmel.video.index import PictureIndex
+from himmel.video.picture import PictureFormat
+
+_PLACES = 4
+_PICTURES = 3
+
+
+def choose_backend(
+    path: Path, codec: str, index: PictureIndex, fmt: PictureFormat, asked: str, has_steps: bool
+) -> tuple[str, str]:
+    """Return (backend, reason); "auto" takes libav if a few pictures from all over the file hold vectors.
+
+    Raises:
+        VideoError: libav was asked for and no picture holds vectors.
+    """
+    if not has_steps:
+        return ("libav" if asked == "auto" else asked), "there is no picture besides the anchors"
+    if asked == "proxy":
+        return "proxy", "asked for"
+    if asked == "auto" and fmt.interlaced and codec == "h264":
+        return "proxy", "the vectors of interlaced H.264 are exported without usable positions"
+    found, seen = _count_vectors(path, index)
+    if found:
+        return "libav", "asked for" if asked == "libav" else f"the file yields motion vectors ({codec})"
+    what = f"{seen} pictures of the file yield no motion vectors ({codec})" if seen else "every picture is a keyframe"
+    if asked == "libav":
+        raise VideoError(f"{str(path)!r} has no motion vectors for backend 'libav': {what}; use 'auto' or 'proxy'.")
+    return "proxy", what
+
+
+def _count_vectors(path: Path, index: PictureIndex) -> tuple[int, int]:
+    """(vectors, pictures looked at) among the first pictures after keyframes at a few places of the file."""
+    found = seen = 0
+    others = np.flatnonzero(~index.key & index.shown)
+    if not len(others):
+        return 0, 0
+    places = {int(others[k * (len(others) - 1) // _PLACES]) for k in range(_PLACES)}
+    starts = sorted({index.start_for(place) for place in places})
+    with Decoder(path, index, vectors=True) as decoder:
+        for start in starts:
+            last = min(start + _PICTURES, len(index.size) - 1)
+            for number, frame in decoder.pictures(Segment(start, tuple(range(start, last + 1)))):
+                data = frame.side_data.get("MOTION_VECTORS")
+                found += 0 if data is None else len(data.to_ndarray())
+                seen += not index.key[number]
+            if found:
+                break
+    return found, seen

@@ -1,0 +1,132 @@
+"""What a decomposition holds (design, equation 1): anchors, intervals and dense maps, as small frozen dataclasses."""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+
+
+class _ShapeRepr:
+    """A repr that prints the shapes and types of arrays in place of their contents."""
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{item.name}={_brief(self.__dict__[item.name])}" for item in fields(self))  # type: ignore[arg-type]
+        return f"{type(self).__name__}({shown})"
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype}{list(value.shape)}"
+    if isinstance(value, tuple) and value and isinstance(value[0], _ShapeRepr):
+        return f"<{len(value)} x {type(value[0]).__name__}>"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return repr(value)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Anchor(_ShapeRepr):
+    """A picture for the host's vision tower.
+
+    Attributes:
+        frame: index of the picture in presentation order, 0 to `num_frames` - 1.
+        time: seconds since the first shown picture.
+        keyframe: whether it cost one seek and one decoded picture.
+        image: uint8 [H, W, 3], RGB, turned the way it is displayed.
+    """
+
+    frame: int
+    time: float
+    keyframe: bool
+    image: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class StepMaps(_ShapeRepr):
+    """Motion and residual of the F steps of one interval on a grid of R x C cells; float32, displayed orientation.
+
+    Displacements are in luma pixels of the displayed picture, x to the right and y downwards, and always tell how the
+    content moved forward in time. Where a share is 0, so is the displacement; where a distance is 0, so is the share.
+
+    Attributes:
+        past: [F, 2, R, C], how far the content moved from the past reference to this picture.
+        future: [F, 2, R, C], how far the content moves from this picture to its future reference.
+        past_valid, future_valid: [F, R, C], share of the cell's area that such vectors cover, 0 to 1.
+        past_distance, future_distance: [F], frame intervals to that reference; 0 means that there is none.
+        residual: [F, 3, R, C], luma RMS, luma signed mean and chroma RMS of picture minus prediction over the covered
+            pixels, in 8-bit code values.
+        covered: [F, R, C], share of the cell's area that is predicted from any reference, 0 to 1.
+    """
+
+    past: FloatArray
+    future: FloatArray
+    past_valid: FloatArray
+    future_valid: FloatArray
+    past_distance: FloatArray
+    future_distance: FloatArray
+    residual: FloatArray
+    covered: FloatArray
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Interval(_ShapeRepr):
+    """The pictures after one anchor and before the next (the last one: up to the end of the video).
+
+    Attributes:
+        anchor: which of the decomposition's anchors it follows.
+        start, stop: its pictures are `range(start, stop)`; the anchor itself is picture `start - 1`.
+        frames: int64 [F], the pictures that its steps were read from, strictly increasing; F may be 0.
+        times: float64 [F], their times in seconds since the first shown picture.
+        maps: what was read there.
+    """
+
+    anchor: int
+    start: int
+    stop: int
+    frames: IntArray
+    times: npt.NDArray[np.float64]
+    maps: StepMaps
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Decomposition(_ShapeRepr):
+    """A video as anchors and intervals (design, equation 1).
+
+    Attributes:
+        path, sha256: the file; the hash is None unless it had been asked for before (`Video.sha256`).
+        codec: FFmpeg's name of the codec, such as "h264".
+        width, height: size of the displayed picture in pixels, after rotation.
+        duration, num_frames, average_rate: seconds, shown pictures, pictures per second as measured from timestamps.
+        backend: where the maps come from, "libav" or "proxy"; `backend_reason` says why in a clause.
+        residual_kind: "approximate" (picture minus its motion-compensated reference) or "estimated" (by optical flow).
+        distance_kind: "estimated" (nearest decoded reference picture) or "exact".
+        cell, grid: side of a cell in luma pixels, (rows, columns).
+        anchors, intervals: as many of the one as of the other.
+        num_vectors: motion vectors read from the file at the steps.
+        notes: sentences about what was unusual in the file or in what was asked.
+        seconds: wall time by stage: "open", "probe", "extract".
+    """
+
+    path: str
+    sha256: str | None
+    codec: str
+    width: int
+    height: int
+    duration: float
+    num_frames: int
+    average_rate: float
+    backend: str
+    backend_reason: str
+    residual_kind: str
+    distance_kind: str
+    cell: int
+    grid: tuple[int, int]
+    anchors: tuple[Anchor, ...]
+    intervals: tuple[Interval, ...]
+    num_vectors: int
+    notes: tuple[str, ...]
+    seconds: dict[str, float]

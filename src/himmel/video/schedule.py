@@ -1,0 +1,72 @@
+"""Which pictures become anchors and steps (design, equation 1), from timestamps and the keyframe index alone."""
+
+import numpy as np
+import numpy.typing as npt
+
+IntArray = npt.NDArray[np.int64]
+TimeArray = npt.NDArray[np.float64]
+
+
+def nearest(times: TimeArray, wanted: TimeArray) -> IntArray:
+    """Index of the entry of sorted `times` that is nearest to each of `wanted`; the earlier one in a tie."""
+    right = np.clip(np.searchsorted(times, wanted), 1, max(len(times) - 1, 1))
+    left = right - 1
+    right = np.minimum(right, len(times) - 1)
+    return np.where(wanted - times[left] <= times[right] - wanted, left, right).astype(np.int64)
+
+
+def make_distinct(chosen: IntArray, first: int, stop: int) -> IntArray:
+    """Move sorted indices as little as needed to be strictly increasing within `range(first, stop)`.
+
+    Needs `len(chosen) <= stop - first`.
+    """
+    steps = np.arange(len(chosen))
+    pushed = np.maximum.accumulate(np.maximum(chosen, first) - steps) + steps
+    return np.minimum(pushed, stop - len(chosen) + steps)
+
+
+def place_anchors(times: TimeArray, duration: float, keyframes: IntArray, num_anchors: int, mode: str) -> IntArray:
+    """Pictures that become anchors: strictly increasing, at most `num_anchors`, uniform over [0, duration).
+
+    Args:
+        times: float64 [T], sorted, in seconds.
+        keyframes: int64 [K], sorted indices into `times`.
+        mode: "exact": the picture nearest to each uniform time; "keyframe": the nearest keyframe if one lies within
+            half a spacing of that time, otherwise as "exact".
+    """
+    count = min(num_anchors, len(times))
+    spacing = duration / count
+    uniform = spacing * np.arange(count)
+    chosen = nearest(times, uniform)
+    if mode == "keyframe" and len(keyframes):
+        candidate = keyframes[nearest(times[keyframes], uniform)]
+        offset = times[candidate] - uniform
+        # Half-open windows: no keyframe can serve two anchors.
+        chosen = np.where((offset >= -spacing / 2) & (offset < spacing / 2), candidate, chosen)
+        chosen = np.maximum.accumulate(chosen)
+    return make_distinct(chosen, 0, len(times))
+
+
+def place_steps(
+    times: TimeArray, anchor: int, stop: int, end_time: float, keyframes: IntArray, max_steps: int
+) -> IntArray:
+    """Pictures of `range(anchor + 1, stop)` that become steps: strictly increasing, nearest to uniform midpoints.
+
+    A keyframe holds no vectors: where one is chosen, its successor takes its place if that is free and no keyframe.
+
+    Args:
+        end_time: time of the next anchor, or the duration for the last interval.
+    """
+    first = anchor + 1
+    count = min(max_steps, stop - first)
+    if count <= 0:
+        return np.zeros(0, np.int64)
+    middles = times[anchor] + (end_time - times[anchor]) * (np.arange(count) + 0.5) / count
+    chosen = make_distinct(nearest(times[first:stop], middles) + first, first, stop)
+    is_key = np.isin(chosen, keyframes)
+    for k in np.flatnonzero(is_key):
+        after = chosen[k] + 1
+        free = after < stop and (k + 1 == count or chosen[k + 1] != after)
+        if free and not np.isin(after, keyframes):
+            chosen[k] = after
+    return chosen

@@ -1,0 +1,151 @@
+"""`Video`: a file as a sequence of pictures, and its decomposition into anchors and intervals."""
+
+import hashlib
+import os
+import time
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from himmel.errors import UsageError, VideoError
+from himmel.video.container import check_file, open_stream
+from himmel.video.decompose import Request, decompose
+from himmel.video.index import PictureIndex, build_index
+from himmel.video.picture import read_format
+from himmel.video.results import Decomposition
+
+CELLS = (4, 8, 16, 32, 64)
+MAX_CELLS_ACROSS = 120
+ANCHOR_MODES = ("keyframe", "exact")
+BACKENDS = ("auto", "libav", "proxy")
+MAX_COUNT = 4096
+
+
+class Video:
+    """A video file: its pictures, their real times and its keyframes, read by walking packets and decoding one picture.
+
+    Args:
+        path: any file that FFmpeg opens.
+
+    Attributes:
+        path, codec: the file; FFmpeg's name of the codec, such as "h264".
+        width, height: size of the displayed picture in pixels, after rotation (pixels stay as square as stored).
+        coded_width, coded_height: size in which blocks are coded, before cropping and rotation.
+        rotation: degrees by which stored pictures are turned clockwise for display: 0, 90, 180 or 270.
+        start: time of the first shown picture in the file's own clock, in seconds.
+        duration: seconds from the first shown picture to the end of the last.
+        average_rate: pictures per second, measured: `num_frames / duration`.
+        pts: int64 [T], presentation timestamps in the file's own unit, in presentation order.
+        times: float64 [T], seconds since the first shown picture.
+        keyframes: int64 [K], indices into `times` of pictures at which decoding may start.
+        notes: sentences about what was unusual in the file.
+
+    Raises:
+        VideoError: the file is missing, a folder, empty, no video, or none of its pictures can be decoded.
+
+    Example:
+        >>> video = Video("match.mp4")  # doctest: +SKIP
+        >>> video.decompose(num_anchors=8)  # doctest: +SKIP
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        begin = time.perf_counter()
+        self.path = Path(path)
+        check_file(self.path)
+        with open_stream(self.path) as (container, stream):
+            self.codec: str = stream.codec_context.name
+            self._index: PictureIndex = build_index(container, stream)
+        if not len(self._index.order):
+            raise VideoError(f"{str(self.path)!r} holds no pictures that can be shown; it is damaged or incomplete.")
+        self._format = read_format(self.path, self._index)
+        self.width, self.height = self._format.orientation.size(self._format.width, self._format.height)
+        self.coded_width, self.coded_height = self._format.coded_width, self._format.coded_height
+        self.rotation = 90 * self._format.orientation.quarter_turns
+        self.notes = self._index.notes
+
+        self.pts: npt.NDArray[np.int64] = self._index.pts[self._index.order]
+        unit = self._index.time_base
+        self.times: npt.NDArray[np.float64] = (self.pts - self.pts[0]) * unit.numerator / unit.denominator
+        self.start = float(self.pts[0] * unit)
+        self.duration = float(self.times[-1]) + self._index.last_duration
+        self.average_rate = len(self.pts) / self.duration
+        self.keyframes: npt.NDArray[np.int64] = np.flatnonzero(self._index.key[self._index.order])
+        self._open_seconds = time.perf_counter() - begin
+
+    def __repr__(self) -> str:
+        return (
+            f"Video({str(self.path)!r}, codec={self.codec!r}, {self.width}x{self.height}, {self.num_frames} pictures,"
+            f" {len(self.keyframes)} keyframes, {self.duration:.3f} s)"
+        )
+
+    @property
+    def num_frames(self) -> int:
+        """How many pictures are shown."""
+        return len(self.pts)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of the file's bytes, hexadecimal; read in pieces at the first use."""
+        with self.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def decompose(
+        self,
+        *,
+        num_anchors: int = 8,
+        anchor_mode: str = "keyframe",
+        steps_per_interval: int = 16,
+        cell: int | None = None,
+        backend: str = "auto",
+        max_anchor_pixels: int | None = None,
+        threads: int | None = None,
+    ) -> Decomposition:
+        """Split the video into anchors and intervals, and read the intervals' motion and residual (design, equation 1).
+
+        Args:
+            num_anchors: pictures for the vision tower, uniform over the duration, 1 to 4096; at most one per picture.
+            anchor_mode: "keyframe": each anchor moves to the nearest keyframe within half a spacing, which costs one
+                decoded picture; "exact": the picture nearest to each uniform time.
+            steps_per_interval: pictures of each interval whose maps are read, 1 to 4096.
+            cell: side of a map's cell in luma pixels: 4, 8, 16, 32 or 64; None takes the smallest of 8 to 64 for which
+                the longer side has at most 120 cells.
+            backend: "libav" (vectors stored in the file), "proxy" (optical flow between decoded pictures), or "auto":
+                libav if the file yields vectors.
+            max_anchor_pixels: shrink anchors' images to at most so many pixels.
+            threads: workers that read stretches of the file at once; None takes one per processor, at most 8. The
+                result is the same for any number.
+
+        Raises:
+            UsageError: an argument is outside its range.
+            VideoError: backend "libav" was asked for and the file yields no vectors, or anchors can't be decoded.
+        """
+        _check_choice("anchor_mode", anchor_mode, ANCHOR_MODES)
+        _check_choice("backend", backend, BACKENDS)
+        if cell is None:
+            fitting = [c for c in CELLS[1:] if max(self.width, self.height) <= MAX_CELLS_ACROSS * c]
+            cell = fitting[0] if fitting else CELLS[-1]
+        _check_choice("cell", cell, CELLS)
+        request = Request(
+            num_anchors=_check_count("num_anchors", num_anchors),
+            anchor_mode=anchor_mode,
+            steps_per_interval=_check_count("steps_per_interval", steps_per_interval),
+            cell=cell,
+            backend=backend,
+            max_anchor_pixels=max_anchor_pixels and _check_count("max_anchor_pixels", max_anchor_pixels, 2**30),
+            threads=min(os.cpu_count() or 1, 8) if threads is None else _check_count("threads", threads),
+        )
+        return decompose(self, self._index, self._format, request, self._open_seconds)
+
+
+def _check_choice(name: str, value: object, allowed: tuple[object, ...]) -> None:
+    if value not in allowed:
+        choices = ", ".join(repr(choice) for choice in allowed)
+        raise UsageError(f"{name}={value!r} is not known; choose one of {choices}.")
+
+
+def _check_count(name: str, value: int, most: int = MAX_COUNT) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not 1 <= value <= most:
+        raise UsageError(f"{name}={value!r} is out of range; give a whole number from 1 to {most}.")
+    return int(value)
