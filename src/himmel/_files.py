@@ -1,6 +1,7 @@
 """Writing files so that a half-written one is never taken for a whole one."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,3 +37,51 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield an empty temporary folder beside `path`; it becomes `path` when the block ends well, else it vanishes.
+
+    Missing parents are made. A folder that already stands at `path` is replaced; where two processes build the same
+    folder at once, the later one wins and neither reader ever sees a part of it.
+
+    Raises:
+        HimmelError: the parent of `path` cannot be made or written.
+    """
+    target = Path(path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as error:
+        raise HimmelError(
+            f"Cannot write {str(target)!r} ({error.strerror}); choose a writable folder, for the cache by HIMMEL_CACHE."
+        ) from error
+    try:
+        yield temporary
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o777 & ~umask)
+        for file in temporary.iterdir():
+            if file.is_file():
+                file.chmod(0o666 & ~umask)  # safetensors writes private files
+        _replace_folder(temporary, target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _replace_folder(new: Path, target: Path) -> None:
+    # A folder can't be renamed onto one that holds files, so the old one steps aside first.
+    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
+    try:
+        if target.exists():
+            os.replace(target, aside / target.name)
+        os.replace(new, target)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def cache_root() -> Path:
+    """The folder for everything that himmel fetches or makes once: $HIMMEL_CACHE, or ~/.cache/himmel."""
+    chosen = os.environ.get("HIMMEL_CACHE")
+    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "himmel"

@@ -1,0 +1,1 @@
+"""The embedded default host and the rendered clips that it is trained and measured on."""
