@@ -8,11 +8,11 @@ from types import TracebackType
 
 import av
 import numpy as np
-from av.codec.context import Flags2
+from av.codec.context import Flags, Flags2
 from av.video.frame import VideoFrame
 
 from himmel.video.container import open_stream
-from himmel.video.index import NO_TIME, PictureIndex
+from himmel.video.index import NO_TIME, IntArray, PictureIndex
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,16 @@ class Decoder:
     Args:
         vectors: let FFmpeg export motion vectors.
         crop: cut pictures to the window that the stream names.
+        pixels: False leaves out the last steps of reconstruction, for speed.
     """
 
-    def __init__(self, path: Path, index: PictureIndex, *, vectors: bool, crop: bool = True) -> None:
+    def __init__(
+        self, path: Path, index: PictureIndex, *, vectors: bool, crop: bool = True, pixels: bool = True
+    ) -> None:
         self._path = path
         self._index = index
         self._flags = (Flags2.export_mvs if vectors else 0) | (0 if crop else Flags2.ignore_crop)
+        self._options = {} if pixels else {"skip_loop_filter": "all", "skip_idct": "all"}
         self._closing = ExitStack()
         self._open()
 
@@ -85,6 +89,9 @@ class Decoder:
         for number, packet in self._packets(segment.start, segment.wanted[-1]):
             if number not in wanted and not self._index.reference[number] and not self._index.key[number]:
                 continue
+            if packet.is_discard:
+                # An edit list hides this picture: decoders would keep it back, though others refer to it.
+                packet = av.Packet(bytes(packet))
             # The number travels through the decoder in place of the time, whatever the file's times are like.
             packet.pts = packet.dts = number
             yield from self._decode(packet)
@@ -93,7 +100,10 @@ class Decoder:
     def _open(self) -> None:
         self._closing.close()
         self._container, self._stream = self._closing.enter_context(open_stream(self._path))
+        # Without `unaligned`, FFmpeg rounds the left edge of a cropping window down and shows too much.
+        self._stream.codec_context.flags |= Flags.unaligned
         self._stream.codec_context.flags2 |= self._flags
+        self._stream.codec_context.options = self._options
         self._restart_demux(0)
 
     def _restart_demux(self, number: int) -> None:
@@ -186,6 +196,9 @@ class Decoder:
         return packet.pos == index.pos[number] or packet.pts == index.pts[number]
 
 
-def missing_pictures(found: set[int], segments: list[Segment]) -> list[int]:
-    """Decode-order numbers that were wanted but did not come."""
-    return sorted(int(n) for n in np.setdiff1d([n for s in segments for n in s.wanted], list(found)))
+def learn_order(path: Path, index: PictureIndex) -> IntArray:
+    """Decode a whole file once for the order in which its pictures are shown; decode-order numbers, int64 [<= P]."""
+    with Decoder(path, index, vectors=False, pixels=False) as decoder:
+        everything = Segment(0, tuple(range(len(index.size))))
+        numbers = [number for number, _ in decoder.pictures(everything)]
+    return np.array(list(dict.fromkeys(numbers)), np.int64)

@@ -14,8 +14,8 @@ from himmel.video import flow
 from himmel.video.decoder import Decoder, Segment
 from himmel.video.index import PictureIndex
 from himmel.video.picture import PictureFormat, anchor_image
-from himmel.video.raster import Blocks, covered_share, grid_shape, raster_blocks
-from himmel.video.residual import Planes, copy_planes, field_of, residual_maps
+from himmel.video.raster import Blocks, covered_share, dense_moves, grid_shape, raster_blocks
+from himmel.video.residual import Planes, Prediction, copy_planes, residual_maps
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -138,7 +138,7 @@ def _make_step(plan: Plan, number: int, held: dict[int, Planes], blocks: Blocks)
 def _libav_step(plan: Plan, number: int, held: dict[int, Planes], blocks: Blocks) -> Step:
     fmt, rank = plan.format, plan.index.rank
     place = fmt.orientation, fmt.crop, *plan.displayed_size, plan.cell
-    maps, shares, distances, fields = [], [], [], []
+    maps, shares, distances, predictions = [], [], [], []
     used = np.zeros(len(blocks.past), np.bool_)
     for reference, chosen, sign in zip(plan.references[number], (blocks.past, ~blocks.past), (-1, 1), strict=True):
         # Without a reference to divide by, vectors of that direction mean nothing.
@@ -150,9 +150,10 @@ def _libav_step(plan: Plan, number: int, held: dict[int, Planes], blocks: Blocks
         shares.append(share)
         distances.append(float(abs(rank[number] - rank[reference])) if chosen.any() else 0.0)
         if chosen.any() and reference in held:
-            fields.append(field_of(part, held[reference], fmt.crop))
-    if fields and number in held:
-        residual = residual_maps(held[number], fields, fmt.orientation, plan.cell)
+            moves = dense_moves(part, fmt.crop, fmt.width, fmt.height)
+            predictions.append(Prediction(held[reference], *moves))
+    if predictions and number in held:
+        residual = residual_maps(held[number], predictions, fmt.orientation, plan.cell)
     else:
         residual = np.zeros((3, *plan.grid), np.float32)
     covered = covered_share(blocks.select(used), *place)

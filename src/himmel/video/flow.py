@@ -5,7 +5,8 @@ import numpy as np
 import numpy.typing as npt
 
 from himmel.video.orientation import Orientation
-from himmel.video.residual import Field, Planes, cell_means, residual_maps
+from himmel.video.raster import Moves
+from himmel.video.residual import Planes, Prediction, cell_means, residual_maps
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -30,10 +31,11 @@ def estimate(picture: Planes, before: Planes, orientation: Orientation, cell: in
     search.setUseSpatialPropagation(False)
     offset = search.calc(small[0], small[1], None) * np.float32(shrink)
     full = cv2.resize(offset, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_LINEAR)[:height, :width]
-    dx, dy = np.ascontiguousarray(full[..., 0]), np.ascontiguousarray(full[..., 1])
-    known = np.ones((height, width), np.bool_)
-    residual = residual_maps(picture, [Field(before, dx, dy, known)], orientation, cell)
-    moved = orientation.vectors(-dx, -dy)
+    known = np.ones((height, width), np.uint8)
+    luma = Moves(np.ascontiguousarray(full[..., 0]), np.ascontiguousarray(full[..., 1]), known)
+    chroma = Moves(*(np.ascontiguousarray(m[::2, ::2]) for m in (luma.dx / 2, luma.dy / 2, known)))
+    residual = residual_maps(picture, [Prediction(before, luma, chroma)], orientation, cell)
+    moved = orientation.vectors(-luma.dx, -luma.dy)
     return np.stack(cell_means(list(moved), known, orientation, cell)), residual
 
 

@@ -1,7 +1,7 @@
 """The picture index of a file: packets are walked, nothing is decoded (about 0.1 s for ten minutes of video)."""
 
 from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import av
@@ -32,6 +32,8 @@ class PictureIndex:
         picture: int64 [P], the inverse: presentation index, or -1.
         rank: int64 [P], place in presentation order among all P pictures.
         last_duration: duration of the picture shown last, in seconds.
+        has_times: times come from the file, so that it can be sought by them.
+        has_order: times tell the order of presentation; otherwise `with_order` has to.
         notes: what was unusual.
     """
 
@@ -48,6 +50,7 @@ class PictureIndex:
     time_base: Fraction
     last_duration: float
     has_times: bool
+    has_order: bool
     notes: tuple[str, ...]
 
     @property
@@ -97,39 +100,22 @@ def build_index(container: InputContainer, stream: VideoStream) -> PictureIndex:
     rows = _read_packets(container, stream, notes)
     columns = {name: np.array(column, np.int64) for name, column in vars(rows).items()}
     key, shown = columns["key"].astype(bool), columns["shown"].astype(bool)
-    pts, dts = columns["pts"], columns["dts"]
-    time_base = Fraction(stream.time_base or 1)
-    rate = stream.guessed_rate or stream.average_rate or stream.base_rate or Fraction(25)
-
-    has_times = True
-    missing = pts == NO_TIME
-    if missing.any():
-        pts = np.where(missing, dts, pts)
-        if (pts == NO_TIME).any():
-            has_times = False
-            pts, time_base = np.arange(len(pts), dtype=np.int64), 1 / Fraction(rate)
-            notes.append(
-                f"The file stores no timestamps: times are the order in the file at its nominal {float(rate):.6g}"
-                " pictures per second."
-            )
-        else:
-            notes.append(f"{missing.sum()} pictures have no presentation time: their decoding time is used.")
+    rate = Fraction(stream.guessed_rate or stream.average_rate or stream.base_rate or 25)
+    pts, time_base, has_times = _timestamps(
+        columns["pts"], columns["dts"], Fraction(stream.time_base or 1), rate, notes
+    )
     if len(key) and not key.any():
         notes.append("The file marks no keyframe: every read starts at its beginning.")
     elif len(key) and not key[0]:
         lead = int(np.argmax(key))
         shown[:lead] = False
         notes.append(f"{lead} pictures before the first keyframe cannot be decoded and are left out.")
-
-    by_time = np.argsort(pts, kind="stable").astype(np.int64)
-    rank = np.empty_like(by_time)
-    rank[by_time] = np.arange(len(by_time))
-    order = by_time[shown[by_time]]
-    picture = np.full(len(pts), -1, np.int64)
-    picture[order] = np.arange(len(order))
+    rank, order, picture = _arrange(pts, shown)
+    # AVI has one clock, for decoding; if pictures are reordered, only the decoder knows when they are shown.
+    is_reordered = bool(stream.codec_context.has_b_frames) and bool((np.diff(pts) > 0).all())
     return PictureIndex(
         pts=pts,
-        dts=dts,
+        dts=columns["dts"],
         pos=columns["pos"],
         size=columns["size"],
         key=key,
@@ -141,8 +127,63 @@ def build_index(container: InputContainer, stream: VideoStream) -> PictureIndex:
         time_base=time_base,
         last_duration=_last_duration(pts, order, columns["duration"] if has_times else None, time_base, rate),
         has_times=has_times,
+        has_order=not (is_reordered and (not has_times or container.format.name == "avi")),
         notes=tuple(notes),
     )
+
+
+def with_order(index: PictureIndex, numbers: IntArray) -> PictureIndex:
+    """The index with the order in which the decoder gave its pictures; the file's times are dealt out in that order.
+
+    Args:
+        numbers: decode-order numbers in presentation order; pictures that didn't come count as not shown.
+    """
+    shown = np.zeros(len(index.pts), np.bool_)
+    shown[numbers] = True
+    pts = np.sort(index.pts)
+    lost = np.flatnonzero(~shown)
+    dealt = np.empty_like(pts)
+    dealt[np.concatenate((numbers, lost))] = pts
+    rank, order, picture = _arrange(dealt, shown & index.shown)
+    return replace(
+        index,
+        pts=dealt,
+        shown=shown & index.shown,
+        order=order,
+        picture=picture,
+        rank=rank,
+        has_order=True,
+        notes=(*index.notes, "The file does not store the order of its pictures: they were decoded once to learn it."),
+    )
+
+
+def _timestamps(
+    pts: IntArray, dts: IntArray, time_base: Fraction, rate: Fraction, notes: list[str]
+) -> tuple[IntArray, Fraction, bool]:
+    """Usable presentation times, their unit, and whether they come from the file."""
+    missing = pts == NO_TIME
+    if not missing.any():
+        return pts, time_base, True
+    filled = np.where(missing, dts, pts)
+    if (filled != NO_TIME).all():
+        notes.append(f"{missing.sum()} pictures have no presentation time: their decoding time is used.")
+        return filled, time_base, True
+    notes.append(
+        f"The file stores no timestamps: times are the order of pictures at its nominal {float(rate):.6g} pictures"
+        " per second."
+    )
+    return np.arange(len(pts), dtype=np.int64), 1 / rate, False
+
+
+def _arrange(pts: IntArray, shown: BoolArray) -> tuple[IntArray, IntArray, IntArray]:
+    """(rank, order, picture) of `PictureIndex`."""
+    by_time = np.argsort(pts, kind="stable").astype(np.int64)
+    rank = np.empty_like(by_time)
+    rank[by_time] = np.arange(len(by_time))
+    order = by_time[shown[by_time]]
+    picture = np.full(len(pts), -1, np.int64)
+    picture[order] = np.arange(len(order))
+    return rank, order, picture
 
 
 def _read_packets(container: InputContainer, stream: VideoStream, notes: list[str]) -> _Rows:

@@ -1,12 +1,15 @@
 """Blocks with vectors -> a fixed grid of cells, weighted by exact areas; and a dense vector field for prediction."""
 
 from dataclasses import dataclass
+from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from himmel.video.orientation import Orientation
 
+ByteArray = npt.NDArray[np.uint8]
 FloatArray = npt.NDArray[np.float32]
 
 # FFmpeg exports nothing smaller than 8x8 blocks.
@@ -54,6 +57,20 @@ class Blocks:
     def select(self, chosen: npt.NDArray[np.bool_]) -> "Blocks":
         """The blocks where `chosen` (bool [V]) is true."""
         return Blocks(self.boxes[chosen], self.dx[chosen], self.dy[chosen], self.past[chosen])
+
+
+@dataclass(frozen=True, repr=False)
+class Moves:
+    """For every pixel of a plane, where it is predicted from.
+
+    Attributes:
+        dx, dy: float32 [H, W], offset in pixels of this plane.
+        known: uint8 [H, W], 1 where there is a prediction, else 0.
+    """
+
+    dx: FloatArray
+    dy: FloatArray
+    known: ByteArray
 
 
 def grid_shape(width: int, height: int, cell: int) -> tuple[int, int]:
@@ -139,7 +156,9 @@ def covered_share(
     blocks: Blocks, orientation: Orientation, crop: tuple[int, int], width: int, height: int, cell: int
 ) -> FloatArray:
     """Share of each cell that blocks of either direction cover, float32 [R, C]; doubly predicted blocks count once."""
-    boxes = np.unique(displayed_boxes(blocks, orientation, crop, width, height), axis=0)
+    boxes = displayed_boxes(blocks, orientation, crop, width, height)
+    _, first = np.unique(boxes @ np.array([1, 1 << 15, 1 << 30, 1 << 45]), return_index=True)
+    boxes = boxes[first]
     area = spread(boxes, [], width=width, height=height, cell=cell)[0]
     return np.minimum(area / cell_areas(width, height, cell), 1.0).astype(np.float32)
 
@@ -153,27 +172,32 @@ def displayed_boxes(
     return orientation.boxes(clip_boxes(shifted, stored_width, stored_height), stored_width, stored_height)
 
 
-def dense_field(
-    blocks: Blocks, crop: tuple[int, int], width: int, height: int
-) -> tuple[FloatArray, FloatArray, npt.NDArray[np.bool_]]:
-    """Vectors of one direction for every pixel of a stored, cropped picture of `width` x `height`.
+def dense_moves(blocks: Blocks, crop: tuple[int, int], width: int, height: int) -> tuple[Moves, Moves]:
+    """Vectors of one direction for every pixel of a stored, cropped picture of `width` x `height` luma pixels.
+
+    Where blocks overlap the later one counts.
 
     Returns:
-        dx, dy float32 [H, W]; known bool [H, W], false where no block lies. Where blocks overlap the later one counts.
+        for luma, and for chroma at half the size with vectors in chroma pixels.
     """
     rows, columns = -(-(height + crop[1]) // LATTICE), -(-(width + crop[0]) // LATTICE)
     dx, dy = np.zeros((rows, columns), np.float32), np.zeros((rows, columns), np.float32)
-    known = np.zeros((rows, columns), np.bool_)
+    known = np.zeros((rows, columns), np.uint8)
     x0, y0, x1, y1 = blocks.boxes.T // LATTICE
     for j in range(int((y1 - y0).max(initial=0))):
         for i in range(int((x1 - x0).max(initial=0))):
             column, row = x0 + i, y0 + j
             hit = (column < x1) & (row < y1) & (column >= 0) & (column < columns) & (row >= 0) & (row < rows)
             at = row[hit], column[hit]
-            dx[at], dy[at], known[at] = blocks.dx[hit], blocks.dy[hit], True
-    window = slice(crop[1], crop[1] + height), slice(crop[0], crop[0] + width)
-    return _magnify(dx, window), _magnify(dy, window), _magnify(known, window)
+            dx[at], dy[at], known[at] = blocks.dx[hit], blocks.dy[hit], 1
 
+    def magnify(lattice: npt.NDArray[Any], shrink: int) -> npt.NDArray[Any]:
+        factor = LATTICE // shrink
+        big = cv2.resize(lattice, None, fx=factor, fy=factor, interpolation=cv2.INTER_NEAREST)
+        left, top = crop[0] // shrink, crop[1] // shrink
+        return np.ascontiguousarray(big[top : top - (-height // shrink), left : left - (-width // shrink)])
 
-def _magnify(lattice: npt.NDArray, window: tuple[slice, slice]) -> npt.NDArray:  # type: ignore[type-arg]
-    return lattice.repeat(LATTICE, axis=0).repeat(LATTICE, axis=1)[window]
+    return (
+        Moves(magnify(dx, 1), magnify(dy, 1), magnify(known, 1)),
+        Moves(magnify(dx / 2, 2), magnify(dy / 2, 2), magnify(known, 2)),
+    )

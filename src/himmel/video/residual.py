@@ -10,7 +10,7 @@ from av.video.plane import VideoPlane
 from av.video.reformatter import VideoReformatter
 
 from himmel.video.orientation import Orientation
-from himmel.video.raster import Blocks, dense_field
+from himmel.video.raster import Moves
 
 FloatArray = npt.NDArray[np.float32]
 ByteArray = npt.NDArray[np.uint8]
@@ -25,13 +25,12 @@ class Planes:
 
 
 @dataclass(frozen=True, repr=False)
-class Field:
-    """A prediction: which reference, and for every luma pixel where in it (offset in pixels), if `known` there."""
+class Prediction:
+    """A reference and where in it each pixel of a picture comes from."""
 
     reference: Planes
-    dx: FloatArray
-    dy: FloatArray
-    known: npt.NDArray[np.bool_]
+    luma: Moves
+    chroma: Moves
 
 
 def copy_planes(frame: VideoFrame, reformatter: VideoReformatter) -> Planes:
@@ -43,65 +42,62 @@ def copy_planes(frame: VideoFrame, reformatter: VideoReformatter) -> Planes:
 
 
 def _plane(plane: VideoPlane) -> ByteArray:
-    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
     return rows[: plane.height, : plane.width].copy()
 
 
-def field_of(blocks: Blocks, reference: Planes, crop: tuple[int, int]) -> Field:
-    """The prediction that blocks of one direction describe."""
-    height, width = reference.luma.shape
-    return Field(reference, *dense_field(blocks, crop, width, height))
-
-
-def residual_maps(picture: Planes, fields: list[Field], orientation: Orientation, cell: int) -> FloatArray:
+def residual_maps(picture: Planes, predictions: list[Prediction], orientation: Orientation, cell: int) -> FloatArray:
     """Luma RMS, luma signed mean and chroma RMS of what is left, over the predicted pixels of each cell.
 
     Where two predictions are known, their mean is taken (bi-prediction). Fractions of pixels are interpolated
     linearly, and blocks' edges are not smoothed, which is why the result is approximate.
 
+    Args:
+        predictions: one or two.
+
     Returns:
         float32 [3, R, C] in 8-bit code values, displayed orientation, 0 where nothing is predicted.
     """
-    luma, known = _difference(picture.luma, [(f.reference.luma, f.dx, f.dy, f.known) for f in fields])
-    halves = [(f.dx[::2, ::2] / 2, f.dy[::2, ::2] / 2, f.known[::2, ::2]) for f in fields]
+    left, known = _left_over(picture.luma, [(p.reference.luma, p.luma) for p in predictions])
+    mean, square = cell_means([left, cv2.multiply(left, left)], known, orientation, cell)
     power = np.zeros(picture.chroma.shape[1:], np.float32)
     for plane in range(2):
-        moved = [(f.reference.chroma[plane], *half) for f, half in zip(fields, halves, strict=True)]
-        left, chroma_known = _difference(picture.chroma[plane], moved)
-        power += left * left / 2
-    mean, square = cell_means([luma, luma * luma], known, orientation, cell)
-    (chroma,) = cell_means([power], chroma_known, orientation, cell // 2)
+        colour, known = _left_over(picture.chroma[plane], [(p.reference.chroma[plane], p.chroma) for p in predictions])
+        cv2.accumulateSquare(colour, power)
+    (chroma,) = cell_means([power / 2], known, orientation, cell // 2)
     return np.stack((np.sqrt(square), mean, np.sqrt(chroma)))
 
 
-def _difference(
-    picture: ByteArray, predictions: list[tuple[ByteArray, FloatArray, FloatArray, npt.NDArray[np.bool_]]]
-) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
-    """Picture minus the mean of its known predictions, 0 where there is none; and where there is one."""
-    total = np.zeros(picture.shape, np.float32)
-    count = np.zeros(picture.shape, np.float32)
-    height, width = picture.shape
-    column, row = np.arange(width, dtype=np.float32)[None], np.arange(height, dtype=np.float32)[:, None]
-    for reference, dx, dy, known in predictions:
-        moved = cv2.remap(reference, dx + column, dy + row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        total += np.where(known, moved, np.float32(0))
-        count += known
-    covered = count > 0
-    return np.where(covered, picture - total / np.maximum(count, 1), np.float32(0)), covered
+def _left_over(picture: ByteArray, predictions: list[tuple[ByteArray, Moves]]) -> tuple[FloatArray, ByteArray]:
+    """Picture minus prediction in code values, 0 where there is none; and where there is one."""
+    predicted, before = picture.copy(), np.zeros(picture.shape, np.uint8)
+    for reference, moves in predictions:
+        moved = cv2.remap(
+            reference, moves.dx, moves.dy, cv2.INTER_LINEAR | cv2.WARP_RELATIVE_MAP, borderMode=cv2.BORDER_REPLICATE
+        )
+        both = cv2.min(moves.known, before)
+        mean = cv2.addWeighted(predicted, 0.5, moved, 0.5, 0.0) if both.any() else moved
+        predicted = cv2.copyTo(moved, moves.known, predicted)
+        predicted = cv2.copyTo(mean, both, predicted)
+        before = cv2.max(moves.known, before)
+    return cv2.subtract(picture, predicted, dtype=cv2.CV_32F), before
 
 
-def cell_means(
-    planes: list[FloatArray], known: npt.NDArray[np.bool_], orientation: Orientation, cell: int
-) -> list[FloatArray]:
-    """Mean of each plane [H, W] over the known pixels of each cell of the displayed grid; 0 where none is known."""
-    area = _cell_sums(known.astype(np.float32), orientation, cell)
-    safe = np.maximum(area, 1)
-    return [_cell_sums(plane, orientation, cell) / safe for plane in planes]
+def cell_means(planes: list[FloatArray], known: ByteArray, orientation: Orientation, cell: int) -> list[FloatArray]:
+    """Mean of each plane [H, W] over the known pixels of each cell of the displayed grid; 0 where none is known.
+
+    Planes must be 0 where nothing is known.
+    """
+    share = _cell_shares(known.astype(np.float32), orientation, cell)
+    safe = np.where(share > 0, share, np.float32(1))
+    return [_cell_shares(plane, orientation, cell) / safe for plane in planes]
 
 
-def _cell_sums(plane: FloatArray, orientation: Orientation, cell: int) -> FloatArray:
+def _cell_shares(plane: FloatArray, orientation: Orientation, cell: int) -> FloatArray:
+    """Sum over each cell divided by a whole cell's area."""
     turned = orientation.picture(plane)
     height, width = turned.shape
-    rows, columns = -(-height // cell), -(-width // cell)
-    padded = np.pad(turned, ((0, rows * cell - height), (0, columns * cell - width)))
-    return padded.reshape(rows, cell, columns, cell).sum(axis=(1, 3), dtype=np.float32)
+    if height % cell or width % cell:
+        turned = cv2.copyMakeBorder(turned, 0, -height % cell, 0, -width % cell, cv2.BORDER_CONSTANT, value=0)
+    size = turned.shape[1] // cell, turned.shape[0] // cell
+    return cv2.resize(turned, size, interpolation=cv2.INTER_AREA)

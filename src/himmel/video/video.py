@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from himmel.errors import UsageError, VideoError
 from himmel.video.container import check_file, open_stream
+from himmel.video.decoder import learn_order
 from himmel.video.decompose import Request, decompose
-from himmel.video.index import PictureIndex, build_index
+from himmel.video.index import build_index, with_order
 from himmel.video.picture import read_format
 from himmel.video.results import Decomposition
 
@@ -56,7 +57,8 @@ class Video:
         check_file(self.path)
         with open_stream(self.path) as (container, stream):
             self.codec: str = stream.codec_context.name
-            self._index: PictureIndex = build_index(container, stream)
+            index = build_index(container, stream)
+        self._index = index if index.has_order else with_order(index, learn_order(self.path, index))
         if not len(self._index.order):
             raise VideoError(f"{str(self.path)!r} holds no pictures that can be shown; it is damaged or incomplete.")
         self._format = read_format(self.path, self._index)

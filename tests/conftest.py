@@ -1,0 +1,94 @@
+"""Clips that tests encode for themselves, with PyAV."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+Picture = npt.NDArray[np.uint8]
+
+
+def texture(width: int, height: int, seed: int = 0) -> Picture:
+    """A smooth random colour pattern with strong contrast, uint8 [height, width, 3]; any shift of it is unmistakable."""
+    noise = np.random.default_rng(seed).random((height, width, 3), np.float32)
+    smooth = cv2.GaussianBlur(noise, (0, 0), 3)
+    return cv2.normalize(smooth, None, 16, 235, cv2.NORM_MINMAX).astype(np.uint8)
+
+
+def pan(num_frames: int, size: tuple[int, int], velocity: tuple[int, int] = (2, 1), seed: int = 0) -> Iterator[Picture]:
+    """Pictures [height, width, 3] of a texture that moves by `velocity` (right, down) whole pixels a picture."""
+    (width, height), (vx, vy) = size, velocity
+    room_x, room_y = abs(vx) * num_frames, abs(vy) * num_frames
+    whole = texture(width + room_x, height + room_y, seed)
+    for k in range(num_frames):
+        x, y = (room_x if vx > 0 else 0) - vx * k, (room_y if vy > 0 else 0) - vy * k
+        yield np.ascontiguousarray(whole[y : y + height, x : x + width])
+
+
+def write_clip(
+    path: Path,
+    frames: Iterable[Picture] | str = "pan",
+    *,
+    codec: str = "libx264",
+    options: Mapping[str, str] | None = None,
+    rate: int | Fraction = 25,
+    size: tuple[int, int] = (160, 128),
+    pix_fmt: str = "yuv420p",
+    num_frames: int = 40,
+    pts: Sequence[int] | None = None,
+    container_format: str | None = None,
+    container_options: Mapping[str, str] | None = None,
+    rotation: int = 0,
+    time_base: Fraction | None = None,
+    shift: int = 0,
+) -> Path:
+    """Encode pictures to a file and return its path.
+
+    Args:
+        frames: RGB pictures uint8 [H, W, 3], or "pan" (moves 2 right and 1 down a picture) or "still" of `num_frames`
+            pictures of `size` (width, height).
+        options: the encoder's, such as {"g": "12", "bf": "2"}.
+        pts: timestamps of the pictures in units of `time_base` (default 1 / rate) for variable frame rates.
+        rotation: degrees that players turn the picture counter-clockwise.
+        shift: added to all packets' timestamps, in units of the packets' time base.
+    """
+    if isinstance(frames, str):
+        frames = pan(num_frames, size, (0, 0) if frames == "still" else (2, 1))
+    pictures = list(frames)
+    height, width = pictures[0].shape[:2]
+    with av.open(str(path), "w", format=container_format, options=dict(container_options or {})) as container:
+        stream = container.add_stream(codec, rate=rate, options=dict(options or {}))
+        stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
+        if time_base is not None:
+            stream.codec_context.time_base = time_base
+        if rotation:
+            stream.set_display_rotation(rotation)
+
+        def mux(packets: Iterable[av.Packet]) -> None:
+            for packet in packets:
+                if shift:
+                    packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+                container.mux(packet)
+
+        for k, picture in enumerate(pictures):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts = k if pts is None else pts[k]
+            frame.time_base = time_base or 1 / Fraction(rate)
+            mux(stream.encode(frame))
+        mux(stream.encode(None))
+    return path
+
+
+@pytest.fixture
+def encode_clip(tmp_path: Path) -> Callable[..., Path]:
+    """`write_clip` with names relative to the test's own folder: `encode_clip("a.mp4", codec="libx264", ...)`."""
+
+    def encode(name: str | Path, frames: Iterable[Picture] | str = "pan", **options: object) -> Path:
+        return write_clip(tmp_path / name, frames, **options)  # type: ignore[arg-type]
+
+    return encode
