@@ -1,0 +1,97 @@
+"""What the rest of the project asks of a host: tokens, prompts, pictures and positions, in the same words for all."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+from himmel.hosts.chat import ChatTokens
+
+PositionScheme = Literal["grid", "sequential"]
+RunKind = Literal["text", "image", "motion"]
+Picture = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Neighbouring tokens of one kind in a prompt.
+
+    Attributes:
+        kind: text, the placeholders of one picture, or the placeholders of one interval.
+        ids: token ids.
+        grid: rows and columns of the tokens of a picture or an interval, in row order; None for text.
+        target: whether the language model is to learn (or is scored on) these tokens.
+    """
+
+    kind: RunKind
+    ids: tuple[int, ...]
+    grid: tuple[int, int] | None = None
+    target: bool = False
+
+
+class Host(Protocol):
+    """A vision-language model's token ids, prompt, picture preparation and positions; its weights load apart.
+
+    The motion tokens of an interval may stand between any two runs that `anchor_runs` and the chat make, never inside
+    the pair of vision markers around a picture.
+    """
+
+    name: str
+    folder: str
+    tokenizer: PreTrainedTokenizerBase
+    image_token_id: int
+    motion_token_id: int
+    hidden_size: int
+    vocab_size: int
+    position_scheme: PositionScheme
+    """The scheme that suits this host's positions, used where the configuration names none."""
+    tower_map: tuple[int, int, int] | None
+    """Channels, rows and columns of the tower's feature map where it can serve as the context stream; else None."""
+    lora_targets: str
+    """Regular expression for the language model's seven projections (design, section 3, item 9)."""
+
+    @property
+    def chat(self) -> ChatTokens:
+        """The chat template as token pieces."""
+
+    def encode_text(self, text: str) -> list[int]:
+        """Token ids of a user's text; what looks like a special token in it stays ordinary text."""
+
+    def tokens_per_anchor(self, width: int, height: int) -> int:
+        """Image tokens that an anchor of this size will cost, known before anything is decoded."""
+
+    def prepare_images(self, pictures: Sequence[Picture]) -> dict[str, Tensor]:
+        """Turn uint8 [H, W, 3] RGB pictures into the compact tensors that a sample keeps."""
+
+    def image_grids(self, images: Mapping[str, Tensor]) -> list[tuple[int, int]]:
+        """Rows and columns of each picture's tokens, from what `prepare_images` made."""
+
+    def join_images(self, images: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        """Join the pictures of several samples into keyword arguments of `image_features`."""
+
+    def anchor_runs(self, grid: tuple[int, int]) -> list[Run]:
+        """The tokens of one picture, with its markers."""
+
+    def position_ids(self, runs: Sequence[Run], *, scheme: PositionScheme, start: int = 0) -> Tensor:
+        """Positions of a prompt's tokens, int64 [A, L] with A axes (1 on hosts with plain positions)."""
+
+    def batch_positions(self, positions: Tensor, order: Tensor) -> Tensor:
+        """From [A, B, L] positions and the [B, L] order of tokens to what the host's forward takes."""
+
+    def load_network(self, *, dtype: torch.dtype | None, device: str | torch.device | None) -> PreTrainedModel:
+        """The host's weights as transformers' own class, frozen and in inference mode."""
+
+    def image_features(self, network: PreTrainedModel, images: Mapping[str, Tensor]) -> BaseModelOutputWithPooling:
+        """Vision features: `pooler_output` is one [n_i, D] tensor per picture, in the host's embedding space."""
+
+    def keep_features(self, network: PreTrainedModel, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Exchange a sample's pictures for frozen features where the host has such; else give them back."""
+
+    def trained_parts(self, network: PreTrainedModel) -> dict[str, nn.Module]:
+        """Parts of the host itself that this project trains and keeps in its checkpoints, by file name stem."""
