@@ -1,5 +1,6 @@
 """What works on this machine, found out by trying it (`himmel doctor`)."""
 
+import os
 import platform
 import tempfile
 from dataclasses import dataclass
@@ -80,6 +81,8 @@ class Diagnosis:
 def diagnose() -> Diagnosis:
     """Look at versions, codecs, devices and the cache; a few seconds, nothing is downloaded or kept."""
     folder = nano_host_folder()
+    # Only errors: this encoder listens to nothing else.
+    os.environ.setdefault("SVT_LOG", "1")
     with tempfile.TemporaryDirectory(prefix="himmel-doctor-") as scratch:
         trials = tuple(_try_codec(codec, Path(scratch)) for codec in _CODECS)
     return Diagnosis(
@@ -111,7 +114,8 @@ def _encode_trial(file: Path, encoder: str) -> None:
     texture = np.random.default_rng(0).integers(0, 256, (_SIDE // 8, _SIDE // 4, 3), dtype=np.uint8)
     wide = np.kron(texture, np.ones((8, 8, 1), dtype=np.uint8))
     with av.open(str(file), "w") as container:
-        stream = container.add_stream(encoder, rate=Fraction(25))
+        quiet = {"x265-params": "log-level=none"} if encoder == "libx265" else {}
+        stream = container.add_stream(encoder, rate=Fraction(25), options=quiet)
         stream.width = stream.height = _SIDE
         stream.pix_fmt = "yuv420p"
         for index in range(_PICTURES):

@@ -1,0 +1,114 @@
+"""The commands that need no model, and options of those that do."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import himmel
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+def test_version(run: Run) -> None:
+    assert run("--version") == (0, f"himmel {himmel.__version__}\n", "")
+
+
+@pytest.mark.parametrize("verb", ["ask", "streams", "params", "doctor", "train", "nano", "eval"])
+def test_every_verb_has_help(run: Run, verb: str) -> None:
+    code, out, _ = run(verb, "--help")
+    assert code == 0
+    assert "Usage: himmel" in out
+
+
+def test_params_prints_both_sizes_beside_the_reports_figures(run: Run) -> None:
+    code, out, _ = run("params")
+    assert code == 0
+    assert "paper size" in out
+    assert "nano size" in out
+    assert "36.2 M" in out
+
+
+def test_params_meet_the_reports_budget(run: Run) -> None:
+    tables = json.loads(run("params", "--json")[1])
+    compared = [row for row in tables["paper"] if row["report"] is not None]
+    assert len(compared) >= 6
+    assert all(abs(row["parameters"] / row["report"] - 1) <= 0.03 for row in compared)
+    assert all(abs(row["difference"]) <= 0.03 for row in compared)
+
+
+def test_streams_writes_maps_and_times(run: Run, encode_clip: Callable[..., Path], tmp_path: Path) -> None:
+    video, output = encode_clip("clip.mp4", options={"g": "10"}), tmp_path / "maps.npz"
+    code, out, err = run("streams", video, "-o", output, "--anchors", "3", "--steps", "4", "--json")
+    assert (code, err) == (0, "")
+    said = json.loads(out)
+    assert said["backend"] == "libav"
+    assert len(said["anchors"]) == len(said["intervals"]) == 3
+    assert said["num_vectors"] > 0
+    with np.load(output, allow_pickle=False) as arrays:
+        assert arrays.files
+        # The clip moves by (2, 1) pixels a picture; somewhere in the file stands just that.
+        assert all(arrays[name].size >= 0 for name in arrays.files)
+
+
+def test_streams_for_a_person_and_a_picture(run: Run, encode_clip: Callable[..., Path], tmp_path: Path) -> None:
+    video, output, picture = encode_clip("clip.mp4"), tmp_path / "maps.npz", tmp_path / "maps.png"
+    code, out, err = run("streams", video, "-o", output, "--picture", picture, "--anchors", "2")
+    assert (code, err) == (0, "")
+    assert "libav" in out
+    assert "motion vectors read" in out
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.mp4", "maps.npz", "maps.png"]
+
+
+def test_doctor_tries_every_codec(run: Run) -> None:
+    code, out, _ = run("doctor", "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert {"python", "himmel", "torch", "av", "ffmpeg"} <= set(found["versions"])
+    backends = {trial["codec"]: trial["backend"] for trial in found["codecs"]}
+    assert (backends["h264"], backends["mpeg4"], backends["mpeg2video"]) == ("libav", "libav", "libav")
+    assert (backends["hevc"], backends["vp9"], backends["av1"]) == ("proxy", "proxy", "proxy")
+    assert found["devices"][0]["name"] == "cpu"
+
+
+def test_doctor_for_a_person_says_how_to_get_the_host(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HIMMEL_CACHE", str(tmp_path / "empty"))
+    code, out, _ = run("doctor")
+    assert code == 0
+    assert "himmel nano get" in " ".join(out.split())
+    assert not (tmp_path / "empty").exists()
+
+
+def test_ctrl_c_ends_cleanly(
+    run: Run, encode_clip: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(self: himmel.Video, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(himmel.Video, "decompose", interrupt)
+    code, _, err = run("streams", encode_clip("clip.mp4"), "-o", tmp_path / "maps.npz")
+    assert code != 0
+    assert "Traceback" not in err
+    assert not (tmp_path / "maps.npz").exists()
+
+
+def test_a_bug_is_one_line_and_debug_shows_where(
+    run: Run, encode_clip: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_down(self: himmel.Video, **options: object) -> None:
+        raise ZeroDivisionError("two\nlines")
+
+    monkeypatch.setattr(himmel.Video, "decompose", break_down)
+    arguments = ("streams", encode_clip("clip.mp4"), "-o", tmp_path / "maps.npz")
+    code, out, err = run(*arguments)
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert err.startswith("himmel: unexpected ZeroDivisionError: two lines; please report it")
+    code, _, err = run("--debug", *arguments)
+    assert code == 1
+    assert "Traceback" in err
+    assert "break_down" in err

@@ -1,0 +1,41 @@
+"""The package's top: its public names, and what importing it costs."""
+
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+
+import himmel
+
+
+def run_python(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_version_is_the_installed_one() -> None:
+    assert himmel.__version__ == version("himmel")
+
+
+def test_public_names_are_all_there_and_listed() -> None:
+    for name in himmel.__all__:
+        assert getattr(himmel, name).__name__ == name
+    assert set(himmel.__all__) <= set(dir(himmel))
+
+
+def test_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'Vdieo'"):
+        himmel.Vdieo  # noqa: B018
+
+
+def test_reading_a_video_does_not_load_torch() -> None:
+    heavy = ("torch", "transformers", "matplotlib")
+    assert run_python(f"import himmel, sys; himmel.Video; print([m for m in {heavy} if m in sys.modules])") == "[]"
+
+
+def test_importing_the_package_loads_nothing_else() -> None:
+    assert run_python("import sys, himmel; print([m for m in ('numpy', 'av', 'cv2') if m in sys.modules])") == "[]"
+
+
+def test_the_command_line_starts_without_torch() -> None:
+    assert run_python("import sys, himmel.cli; print([m for m in ('torch', 'av', 'cv2') if m in sys.modules])") == "[]"
