@@ -14,7 +14,7 @@ Picture = npt.NDArray[np.uint8]
 
 
 def texture(width: int, height: int, seed: int = 0) -> Picture:
-    """A smooth random colour pattern with strong contrast, uint8 [height, width, 3]; any shift of it is unmistakable."""
+    """A smooth random colour pattern with strong contrast, uint8 [height, width, 3]; a shift of it is unmistakable."""
     noise = np.random.default_rng(seed).random((height, width, 3), np.float32)
     smooth = cv2.GaussianBlur(noise, (0, 0), 3)
     return cv2.normalize(smooth, None, 16, 235, cv2.NORM_MINMAX).astype(np.uint8)

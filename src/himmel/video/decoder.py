@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import av
 import numpy as np
@@ -13,6 +14,8 @@ from av.video.frame import VideoFrame
 
 from himmel.video.container import open_stream
 from himmel.video.index import NO_TIME, IntArray, PictureIndex
+
+_NOBODY = -1
 
 
 @dataclass(frozen=True)
@@ -86,15 +89,23 @@ class Decoder:
         wanted = set(segment.wanted)
         context = self._stream.codec_context
         context.flush_buffers()
+        held_back: bytes | None = None
         for number, packet in self._packets(segment.start, segment.wanted[-1]):
             if number not in wanted and not self._index.reference[number] and not self._index.key[number]:
                 continue
-            if packet.is_discard:
-                # An edit list hides this picture: decoders would keep it back, though others refer to it.
-                packet = av.Packet(bytes(packet))
+            if self._flags & Flags2.export_mvs and self._index.reference[number] and context.name != "h264":
+                held_back = bytes(packet)
+            # An edit list may hide this picture: decoders would keep it back, though others refer to it.
+            packet = av.Packet(bytes(packet)) if packet.is_discard else packet
             # The number travels through the decoder in place of the time, whatever the file's times are like.
             packet.pts = packet.dts = number
             yield from self._decode(packet)
+        if held_back is not None:
+            # MPEG decoders give their newest reference without its vectors when drained, but with them when the next
+            # reference arrives: the same one again will do.
+            again = av.Packet(held_back)
+            again.pts = again.dts = _NOBODY
+            yield from self._decode(again)
         yield from self._decode(None)
 
     def _open(self) -> None:
@@ -110,7 +121,7 @@ class Decoder:
         self._demux = (packet for packet in self._container.demux(self._stream) if packet.size)
         self._next = number
 
-    def _decode(self, packet: "av.Packet[av.VideoStream] | None") -> Iterator[tuple[int, VideoFrame]]:
+    def _decode(self, packet: "av.Packet[Any] | None") -> Iterator[tuple[int, VideoFrame]]:
         try:
             frames = self._stream.codec_context.decode(packet)
         except av.FFmpegError:
@@ -121,7 +132,7 @@ class Decoder:
                 yield frame.pts, frame
             del frame
 
-    def _packets(self, start: int, last: int) -> Iterator[tuple[int, "av.Packet[av.VideoStream]"]]:
+    def _packets(self, start: int, last: int) -> Iterator[tuple[int, "av.Packet[Any]"]]:
         """Packets number `start` to `last`."""
         ahead = self._go_to(start)
         number = start
@@ -132,7 +143,7 @@ class Decoder:
             yield number, packet
             number += 1
 
-    def _take(self) -> "av.Packet[av.VideoStream] | None":
+    def _take(self) -> "av.Packet[Any] | None":
         try:
             packet = next(self._demux, None)
         except av.FFmpegError:
@@ -140,7 +151,7 @@ class Decoder:
         self._next += 1
         return packet
 
-    def _go_to(self, start: int) -> list["av.Packet[av.VideoStream]"]:
+    def _go_to(self, start: int) -> list["av.Packet[Any]"]:
         """Place the file before packet `start`; returns packets already taken, `start` first."""
         if not 0 <= start - self._next <= 8:
             for target in self._seek_targets(start):
@@ -166,7 +177,7 @@ class Decoder:
             if base - margin * second > index.pts[0]:
                 yield base - margin * second
 
-    def _try_seek(self, start: int, target: int) -> list["av.Packet[av.VideoStream]"]:
+    def _try_seek(self, start: int, target: int) -> list["av.Packet[Any]"]:
         """Seek, then read on until packet `start` and its successors are met; [] if they aren't."""
         index = self._index
         try:
@@ -189,7 +200,7 @@ class Decoder:
                 break
         return []
 
-    def _same(self, packet: "av.Packet[av.VideoStream]", number: int) -> bool:
+    def _same(self, packet: "av.Packet[Any]", number: int) -> bool:
         index = self._index
         if packet.size != index.size[number] or packet.is_keyframe != bool(index.key[number]):
             return False

@@ -17,6 +17,7 @@ from himmel.video.extract import Extract, Plan, Step, extract_segment, merge
 from himmel.video.index import PictureIndex
 from himmel.video.picture import PictureFormat
 from himmel.video.probe import choose_backend
+from himmel.video.reference import ZERO_B_VECTORS
 from himmel.video.results import Anchor, Decomposition, Interval, StepMaps
 from himmel.video.schedule import place_anchors, place_steps
 
@@ -75,7 +76,9 @@ def decompose(
     backend, reason = choose_backend(video.path, video.codec, index, fmt, request.backend, has_steps)
     probed = time.perf_counter()
 
-    plan = make_plan(video.path, index, fmt, request, backend, schedule)
+    plan = make_plan(video, index, fmt, request, backend, schedule)
+    if plan.without_vectors:
+        notes.append(f"{len(plan.without_vectors)} steps are B pictures, whose vectors {video.codec} does not yield.")
     segments = plan_segments(index, _pictures_to_decode(plan))
     extract = run_segments(plan, segments, request.threads)
     done = time.perf_counter()
@@ -118,7 +121,7 @@ def make_schedule(video: Source, request: Request) -> Schedule:
 
 
 def make_plan(
-    path: Path, index: PictureIndex, fmt: PictureFormat, request: Request, backend: str, schedule: Schedule
+    video: Source, index: PictureIndex, fmt: PictureFormat, request: Request, backend: str, schedule: Schedule
 ) -> Plan:
     """Translate a schedule into decode-order numbers, with the reference pictures that steps need."""
     frames = np.concatenate(schedule.steps)
@@ -129,14 +132,16 @@ def make_plan(
             references[number] = index.references_for(number)
         else:
             references[number] = int(index.order[frame - 1]), -1
+    mute = backend == "libav" and video.codec in ZERO_B_VECTORS
     return Plan(
-        path=path,
+        path=video.path,
         index=index,
         format=fmt,
         backend=backend,
         anchors=frozenset(index.order[schedule.anchors].tolist()),
         steps=frozenset(references),
         references=references,
+        without_vectors=frozenset(n for n in references if mute and not index.reference[n]),
         cell=request.cell,
         max_anchor_pixels=request.max_anchor_pixels,
     )

@@ -19,6 +19,8 @@ from himmel.video.residual import Planes, Prediction, copy_planes, residual_maps
 
 FloatArray = npt.NDArray[np.float32]
 
+_RETRIES = 2
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -27,6 +29,7 @@ class Plan:
     Attributes:
         anchors, steps: pictures of which the image, or the maps, are wanted.
         references: for each step its (past, future) reference, -1 for none.
+        without_vectors: steps whose exported vectors mean nothing.
         cell: side of a cell in luma pixels.
         max_anchor_pixels: size to which anchors' images are shrunk, None for never.
     """
@@ -38,6 +41,7 @@ class Plan:
     anchors: frozenset[int]
     steps: frozenset[int]
     references: dict[int, tuple[int, int]]
+    without_vectors: frozenset[int]
     cell: int
     max_anchor_pixels: int | None
 
@@ -76,7 +80,30 @@ class Extract:
 
 
 def extract_segment(decoder: Decoder, plan: Plan, segment: Segment) -> Extract:
-    """Decode a segment once and read everything that is wanted from it.
+    """Decode a segment and read everything that is wanted from it.
+
+    Pictures that do not come are tried once more from earlier keyframes: with periodic intra refresh, what counts as
+    a keyframe gives a whole picture only a second later.
+    """
+    result = _extract_once(decoder, plan, segment)
+    start = segment.start
+    for _ in range(_RETRIES):
+        missing = _wanted(plan.anchors, segment) - result.images.keys()
+        missing |= _wanted(plan.steps, segment) - result.steps.keys()
+        earlier = plan.index.key_numbers[plan.index.key_numbers < start]
+        if not missing or not len(earlier):
+            break
+        start = int(earlier[-1])
+        result = merge([result, _extract_once(decoder, plan, Segment(start, tuple(sorted(missing))))])
+    return result
+
+
+def _wanted(kind: frozenset[int], segment: Segment) -> set[int]:
+    return {number for number in segment.wanted if number in kind}
+
+
+def _extract_once(decoder: Decoder, plan: Plan, segment: Segment) -> Extract:
+    """One pass over a segment.
 
     Pixels are held only as long as a step still needs them: its own and those of its one or two references.
     """
@@ -105,7 +132,7 @@ def extract_segment(decoder: Decoder, plan: Plan, segment: Segment) -> Extract:
         if users[number]:
             held[number] = copy_planes(frame, reformatter)
         if number in plan.steps and number not in result.steps:
-            blocks[number] = read_blocks(frame, plan.format)
+            blocks[number] = Blocks.empty() if number in plan.without_vectors else read_blocks(frame, plan.format)
             waiting.append(number)
         del frame
         for step in [s for s in waiting if all(n in held for n in _pixels_of(plan, s))]:
@@ -138,7 +165,8 @@ def _make_step(plan: Plan, number: int, held: dict[int, Planes], blocks: Blocks)
 def _libav_step(plan: Plan, number: int, held: dict[int, Planes], blocks: Blocks) -> Step:
     fmt, rank = plan.format, plan.index.rank
     place = fmt.orientation, fmt.crop, *plan.displayed_size, plan.cell
-    maps, shares, distances, predictions = [], [], [], []
+    maps: list[tuple[FloatArray, FloatArray, float]] = []
+    predictions: list[Prediction] = []
     used = np.zeros(len(blocks.past), np.bool_)
     for reference, chosen, sign in zip(plan.references[number], (blocks.past, ~blocks.past), (-1, 1), strict=True):
         # Without a reference to divide by, vectors of that direction mean nothing.
@@ -146,18 +174,26 @@ def _libav_step(plan: Plan, number: int, held: dict[int, Planes], blocks: Blocks
         part = blocks.select(chosen)
         used |= chosen
         displacement, share = raster_blocks(part, *place)
-        maps.append(sign * displacement)
-        shares.append(share)
-        distances.append(float(abs(rank[number] - rank[reference])) if chosen.any() else 0.0)
-        if chosen.any() and reference in held:
+        distance = float(abs(rank[number] - rank[reference])) if share.any() else 0.0
+        maps.append((sign * displacement, share, distance))
+        if distance and reference in held:
             moves = dense_moves(part, fmt.crop, fmt.width, fmt.height)
             predictions.append(Prediction(held[reference], *moves))
+    residual = np.zeros((3, *plan.grid), np.float32)
     if predictions and number in held:
         residual = residual_maps(held[number], predictions, fmt.orientation, plan.cell)
-    else:
-        residual = np.zeros((3, *plan.grid), np.float32)
-    covered = covered_share(blocks.select(used), *place)
-    return Step(*maps, *shares, *distances, residual, covered, len(blocks.past))
+    (past, past_valid, past_distance), (future, future_valid, future_distance) = maps
+    return Step(
+        past=past,
+        future=future,
+        past_valid=past_valid,
+        future_valid=future_valid,
+        past_distance=past_distance,
+        future_distance=future_distance,
+        residual=residual,
+        covered=covered_share(blocks.select(used), *place),
+        num_vectors=len(blocks.past),
+    )
 
 
 def _proxy_step(plan: Plan, number: int, held: dict[int, Planes]) -> Step:

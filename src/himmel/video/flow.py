@@ -2,13 +2,10 @@
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from himmel.video.orientation import Orientation
 from himmel.video.raster import Moves
-from himmel.video.residual import Planes, Prediction, cell_means, residual_maps
-
-FloatArray = npt.NDArray[np.float32]
+from himmel.video.residual import ByteArray, FloatArray, Planes, Prediction, cell_means, residual_maps
 
 # Flow is computed with this many pixels along a cell's side, and on pictures of at least this size.
 PIXELS_PER_CELL = 4
@@ -29,17 +26,18 @@ def estimate(picture: Planes, before: Planes, orientation: Orientation, cell: in
     # Without propagation across stripes the result does not depend on OpenCV's threads.
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     search.setUseSpatialPropagation(False)
-    offset = search.calc(small[0], small[1], None) * np.float32(shrink)
+    offset = search.calc(small[0], small[1], np.zeros((*small[0].shape, 2), np.float32)) * np.float32(shrink)
     full = cv2.resize(offset, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_LINEAR)[:height, :width]
     known = np.ones((height, width), np.uint8)
     luma = Moves(np.ascontiguousarray(full[..., 0]), np.ascontiguousarray(full[..., 1]), known)
-    chroma = Moves(*(np.ascontiguousarray(m[::2, ::2]) for m in (luma.dx / 2, luma.dy / 2, known)))
+    half = [np.ascontiguousarray(plane[::2, ::2]) for plane in (luma.dx / 2, luma.dy / 2, known)]
+    chroma = Moves(half[0], half[1], half[2])
     residual = residual_maps(picture, [Prediction(before, luma, chroma)], orientation, cell)
     moved = orientation.vectors(-luma.dx, -luma.dy)
     return np.stack(cell_means(list(moved), known, orientation, cell)), residual
 
 
-def _shrunk(luma: npt.NDArray[np.uint8], factor: int) -> npt.NDArray[np.uint8]:
+def _shrunk(luma: ByteArray, factor: int) -> ByteArray:
     """Mean over factor x factor pixels; the border is repeated to a multiple and to the least size."""
     height, width = luma.shape
     down = max(-height % factor, MIN_SIDE * factor - height)

@@ -3,10 +3,12 @@
 import math
 import struct
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from av import VideoFrame
+from av.sidedata.sidedata import SideData
 
 
 @dataclass(frozen=True)
@@ -20,10 +22,10 @@ class Orientation:
     def of(cls, frame: VideoFrame) -> "Orientation":
         """Read the display matrix that the container attached to a picture; odd angles go to the nearest quarter."""
         data = frame.side_data.get("DISPLAYMATRIX")
-        if data is None or len(bytes(data)) < 36:
+        if not isinstance(data, SideData) or data.buffer_size < 36:
             return cls()
         # Row vectors times the matrix: (x', y') = (a x + c y, b x + d y), in 16.16 fixed point (ISO 14496-12, 6.2.2).
-        a, b, _, c, d = struct.unpack("=9i", bytes(data)[:36])[:5]
+        a, b, _, c, d = struct.unpack_from("=9i", data)[:5]
         mirrored = a * d - b * c < 0
         if mirrored:
             a, c = -a, -c
@@ -33,12 +35,12 @@ class Orientation:
         """Displayed (width, height) of a stored picture."""
         return (height, width) if self.quarter_turns % 2 else (width, height)
 
-    def picture(self, array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    def picture(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Turn an array [H, W, ...]; returns a contiguous array, the same one if nothing has to be turned."""
         turned = np.rot90(array, -self.quarter_turns) if self.quarter_turns else array
         return np.ascontiguousarray(turned[:, ::-1] if self.mirrored else turned)
 
-    def vectors(self, dx: npt.NDArray[np.float64], dy: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], ...]:
+    def vectors(self, dx: npt.NDArray[Any], dy: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """Turn displacements (x right, y down)."""
         for _ in range(self.quarter_turns):
             dx, dy = -dy, dx

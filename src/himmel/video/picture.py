@@ -66,7 +66,7 @@ def _find_crop(
     room = coded[0] - frame.width, coded[1] - frame.height
     if max(room) <= 0 or min(room) < 0 or max(room) > 64:
         return 0, 0
-    shown = frame.to_ndarray(format="gray")
+    shown = np.asarray(frame.to_ndarray(format="gray"), np.uint8)
     whole = _whole_picture(path, index, start)
     if whole is None:
         return 0, 0
@@ -81,7 +81,7 @@ def _find_crop(
 def _whole_picture(path: Path, index: PictureIndex, start: int) -> ByteArray | None:
     with Decoder(path, index, vectors=False, crop=False) as decoder:
         for _, frame in decoder.pictures(Segment(start, (start,))):
-            return frame.to_ndarray(format="gray")
+            return np.asarray(frame.to_ndarray(format="gray"), np.uint8)
     return None
 
 
@@ -95,6 +95,6 @@ def anchor_image(
         width, height = max(1, int(width * scale)), max(1, int(height * scale))
     shrunk = reformatter.reformat(frame, width=width, height=height, format="rgb24", interpolation="AREA")
     plane = shrunk.planes[0]
-    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
     image = rows[:height, : 3 * width].reshape(height, width, 3)
     return np.array(orientation.picture(image))

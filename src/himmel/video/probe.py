@@ -8,6 +8,7 @@ from himmel.errors import VideoError
 from himmel.video.decoder import Decoder, Segment
 from himmel.video.index import PictureIndex
 from himmel.video.picture import PictureFormat
+from himmel.video.reference import ZERO_B_VECTORS
 
 _PLACES = 4
 _PICTURES = 3
@@ -27,6 +28,8 @@ def choose_backend(
         return "proxy", "asked for"
     if asked == "auto" and fmt.interlaced and codec == "h264":
         return "proxy", "the vectors of interlaced H.264 are exported without usable positions"
+    if asked == "auto" and codec in ZERO_B_VECTORS and not index.reference.all():
+        return "proxy", f"the vectors of B pictures are exported as zeros ({codec})"
     found, seen = _count_vectors(path, index)
     if found:
         return "libav", "asked for" if asked == "libav" else f"the file yields motion vectors ({codec})"

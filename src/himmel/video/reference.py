@@ -5,6 +5,8 @@ import av
 _START_CODE = b"\x00\x00\x01"
 # Codecs in which a picture shown before one that was decoded earlier is a B picture, and B pictures are no references.
 _CLASSIC_B = frozenset({"mpeg1video", "mpeg2video", "mpeg4"})
+# FFmpeg exports the vectors of these codecs' B pictures as zeros, whatever they are.
+ZERO_B_VECTORS = frozenset({"mpeg4"})
 
 
 class ReferenceRule:

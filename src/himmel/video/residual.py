@@ -1,6 +1,7 @@
 """What prediction leaves over: decoded picture minus its motion-compensated reference, summed up per cell."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,8 +13,9 @@ from av.video.reformatter import VideoReformatter
 from himmel.video.orientation import Orientation
 from himmel.video.raster import Moves
 
-FloatArray = npt.NDArray[np.float32]
-ByteArray = npt.NDArray[np.uint8]
+# OpenCV's stubs do not tell element types: docstrings do.
+FloatArray = npt.NDArray[Any]
+ByteArray = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, repr=False)
@@ -70,7 +72,8 @@ def residual_maps(picture: Planes, predictions: list[Prediction], orientation: O
 
 def _left_over(picture: ByteArray, predictions: list[tuple[ByteArray, Moves]]) -> tuple[FloatArray, ByteArray]:
     """Picture minus prediction in code values, 0 where there is none; and where there is one."""
-    predicted, before = picture.copy(), np.zeros(picture.shape, np.uint8)
+    predicted: ByteArray = picture.copy()
+    before: ByteArray = np.zeros(picture.shape, np.uint8)
     for reference, moves in predictions:
         moved = cv2.remap(
             reference, moves.dx, moves.dy, cv2.INTER_LINEAR | cv2.WARP_RELATIVE_MAP, borderMode=cv2.BORDER_REPLICATE

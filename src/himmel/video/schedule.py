@@ -1,10 +1,12 @@
 """Which pictures become anchors and steps (design, equation 1), from timestamps and the keyframe index alone."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 IntArray = npt.NDArray[np.int64]
-TimeArray = npt.NDArray[np.float64]
+TimeArray = npt.NDArray[np.floating[Any]]
 
 
 def nearest(times: TimeArray, wanted: TimeArray) -> IntArray:

@@ -56,7 +56,7 @@ class Video:
         self.path = Path(path)
         check_file(self.path)
         with open_stream(self.path) as (container, stream):
-            self.codec: str = stream.codec_context.name
+            self.codec: str = stream.codec_context.codec.canonical_name
             index = build_index(container, stream)
         self._index = index if index.has_order else with_order(index, learn_order(self.path, index))
         if not len(self._index.order):
