@@ -1,0 +1,227 @@
+"""From a specification to pictures and to an H.264 file whose anchors carry no trace of the motion between them."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from av.video.frame import PictureType
+from numpy.typing import NDArray
+
+from himmel._files import atomic_path
+from himmel.nano.clips import SIZE, ClipSpec, Encoding, Thing
+from himmel.nano.pictures import Picture, background_picture, thing_picture
+
+# How far the background reaches beyond the picture on each side; a camera that drifts on goes further.
+_MARGIN = 44
+_DRIFT_MARGIN = 72
+_NOISE_TILE = 256
+
+
+@dataclass(frozen=True)
+class _State:
+    """Where all is in one picture: the content's displacement (pixels), log magnification, and each mover's own."""
+
+    x: float = 0.0
+    y: float = 0.0
+    growth: float = 0.0
+    moved: tuple[tuple[int, float, float], ...] = ()
+
+
+def render_clip(spec: ClipSpec) -> Picture:
+    """Draw all pictures of a clip, without sensor noise.
+
+    Returns:
+        uint8 [T, 160, 160, 3], RGB.
+
+    Raises:
+        HimmelError: emoji or photographs are not in the cache and cannot be fetched.
+    """
+    stage = _Stage(spec)
+    drawn: dict[_State, Picture] = {}
+    pictures = np.empty((spec.num_pictures, SIZE, SIZE, 3), np.uint8)
+    for index, state in enumerate(_states(spec)):
+        if state not in drawn:
+            drawn[state] = stage.draw(state)
+        pictures[index] = drawn[state]
+    return pictures
+
+
+def encode_clip_file(spec: ClipSpec, path: str | os.PathLike[str]) -> None:
+    """Render a clip and write it as an H.264 file, whole or not at all; the same bytes each time.
+
+    Args:
+        spec: the clip.
+        path: ends in a container's suffix, such as `.mp4`.
+
+    Raises:
+        HimmelError: emoji or photographs cannot be had, or the file cannot be written.
+    """
+    pictures = _with_noise(render_clip(spec), spec)
+    anchors = set(spec.anchors)
+    with atomic_path(path) as temporary, av.open(str(temporary), "w") as container:
+        stream = container.add_stream("libx264", rate=spec.encoding.rate, options=_x264_options(spec.encoding))
+        stream.width = stream.height = SIZE
+        stream.pix_fmt = "yuv420p"
+        stream.thread_count = 1
+        for index, picture in enumerate(pictures):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pict_type = PictureType.I if index in anchors else PictureType.NONE
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+@contextmanager
+def clip_file(spec: ClipSpec) -> Iterator[Path]:
+    """Yield the clip as a temporary `.mp4` file, removed afterwards.
+
+    Raises:
+        HimmelError: see `encode_clip_file`.
+    """
+    with tempfile.TemporaryDirectory(prefix="himmel-clip-") as scratch:
+        path = Path(scratch) / f"{spec.seed}.mp4"
+        encode_clip_file(spec, path)
+        yield path
+
+
+def _states(spec: ClipSpec) -> Iterator[_State]:
+    """One state per picture; the design of the clips allows one mover, or the camera, in an interval."""
+    rest = _rest(spec)
+    for length, move, camera in zip(spec.lengths, spec.moves, spec.camera, strict=True):
+        state = rest
+        for picture in range(length):
+            state = rest
+            if move is not None:
+                done = _progress(picture, move.start, move.steps)
+                moved = tuple(
+                    (thing, x + done * move.dx, y + done * move.dy) if thing == move.thing else (thing, x, y)
+                    for thing, x, y in rest.moved
+                )
+                state = _State(rest.x, rest.y, rest.growth, moved)
+            elif camera is not None:
+                done = _progress(picture, camera.start, camera.steps)
+                grown = rest.growth + done * camera.growth
+                state = _State(rest.x + done * camera.dx, rest.y + done * camera.dy, grown, rest.moved)
+            yield state
+        if not spec.returns:
+            rest = state
+
+
+def _rest(spec: ClipSpec) -> _State:
+    """The state at the first anchor: what drifts starts half its way back."""
+    movers = sorted({move.thing for move in spec.moves if move is not None})
+    moved = tuple((thing, 0.0, 0.0) for thing in movers)
+    if spec.returns:
+        return _State(moved=moved)
+    done = [camera for camera in spec.camera if camera is not None]
+    x, y = -sum(c.steps * c.dx for c in done) / 2, -sum(c.steps * c.dy for c in done) / 2
+    return _State(x, y, -sum(c.steps * c.growth for c in done) / 2, moved)
+
+
+def _progress(picture: int, start: int, steps: int) -> int:
+    return min(max(picture - start, 0), steps)
+
+
+class _Stage:
+    """The background with all that never moves by itself painted on, and the movers to be put over it."""
+
+    def __init__(self, spec: ClipSpec) -> None:
+        movers = {move.thing for move in spec.moves if move is not None}
+        self._margin = _MARGIN if spec.returns else _DRIFT_MARGIN
+        self._side = SIZE + 2 * self._margin
+        self._canvas = background_picture(spec.background, self._side)
+        for index, thing in enumerate(spec.things):
+            if index not in movers:
+                matrix = _placement(thing, self._margin, self._margin, 1.0)
+                _overlay(self._canvas, thing_picture(thing), matrix)
+        self._movers = {index: (spec.things[index], thing_picture(spec.things[index])) for index in movers}
+        self._plates: dict[tuple[float, float, float], Picture] = {}
+
+    def draw(self, state: _State) -> Picture:
+        """One picture, uint8 [160, 160, 3]."""
+        scale = float(np.exp(state.growth))
+        picture = self._plate(state, scale).copy()
+        for index, x, y in state.moved:
+            thing, sprite = self._movers[index]
+            # Home, in a picture magnified about its centre, plus the content's shift.
+            shift_x = (1 - scale) * SIZE / 2 + scale * x + state.x
+            shift_y = (1 - scale) * SIZE / 2 + scale * y + state.y
+            _overlay(picture, sprite, _placement(thing, shift_x, shift_y, scale))
+        return picture
+
+    def _plate(self, state: _State, scale: float) -> Picture:
+        key = (state.x, state.y, state.growth)
+        if key not in self._plates:
+            centre = self._side / 2
+            x, y = SIZE / 2 + state.x - scale * centre, SIZE / 2 + state.y - scale * centre
+            matrix = np.array([[scale, 0, _pixel(x, scale)], [0, scale, _pixel(y, scale)]], np.float32)
+            self._plates[key] = np.asarray(
+                cv2.warpAffine(
+                    self._canvas, matrix, (SIZE, SIZE), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
+                ),
+                np.uint8,
+            )
+        return self._plates[key]
+
+
+def _pixel(shift: float, scale: float) -> float:
+    """A shift between pictures' edges as OpenCV wants it, between the centres of their first pixels."""
+    return shift + (scale - 1) / 2
+
+
+def _placement(thing: Thing, shift_x: float, shift_y: float, scale: float) -> tuple[float, float, float]:
+    return shift_x + scale * thing.x, shift_y + scale * thing.y, scale
+
+
+def _overlay(picture: Picture, sprite: NDArray[np.float32], placement: tuple[float, float, float]) -> None:
+    """Blend a premultiplied sprite over `picture` in place; its centre goes to (x, y), magnified by `scale`."""
+    x, y, scale = placement
+    height, width = sprite.shape[0] * scale, sprite.shape[1] * scale
+    left, top = x - width / 2, y - height / 2
+    x0, y0 = max(int(np.floor(left)) - 1, 0), max(int(np.floor(top)) - 1, 0)
+    x1 = min(int(np.ceil(left + width)) + 1, picture.shape[1])
+    y1 = min(int(np.ceil(top + height)) + 1, picture.shape[0])
+    if x0 >= x1 or y0 >= y1:
+        return
+    matrix = np.array([[scale, 0, _pixel(left - x0, scale)], [0, scale, _pixel(top - y0, scale)]], np.float32)
+    patch = cv2.warpAffine(sprite, matrix, (x1 - x0, y1 - y0), flags=cv2.INTER_LINEAR)
+    region = picture[y0:y1, x0:x1]
+    region[:] = np.clip(region * (1 - patch[..., 3:]) + patch[..., :3] + 0.5, 0, 255).astype(np.uint8)
+
+
+def _with_noise(pictures: Picture, spec: ClipSpec) -> Picture:
+    """Sensor noise, a tile of it laid at another place in each picture."""
+    if spec.encoding.noise == 0:
+        return pictures
+    rng = np.random.default_rng([spec.seed, 1])
+    tile = np.rint(rng.normal(0, spec.encoding.noise, (_NOISE_TILE, _NOISE_TILE, 1))).astype(np.int16)
+    offsets = rng.integers(0, _NOISE_TILE - SIZE, (len(pictures), 2))
+    noisy = np.empty_like(pictures)
+    for index, (y, x) in enumerate(offsets):
+        noisy[index] = np.clip(pictures[index] + tile[y : y + SIZE, x : x + SIZE], 0, 255)
+    return noisy
+
+
+def _x264_options(encoding: Encoding) -> dict[str, str]:
+    parameters = {
+        "keyint": "infinite",
+        "scenecut": 0,
+        "bframes": encoding.bframes,
+        "b-pyramid": "normal" if encoding.b_pyramid else "none",
+        "ref": encoding.refs,
+        "cabac": int(encoding.cabac),
+        "8x8dct": int(encoding.dct8x8),
+    }
+    if encoding.plain:
+        parameters |= {"mbtree": 0, "qcomp": 1}
+    return {
+        "preset": encoding.preset,
+        "crf": str(encoding.crf),
+        "forced-idr": "1",
+        "x264-params": ":".join(f"{name}={value}" for name, value in parameters.items()),
+    }
