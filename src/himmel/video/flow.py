@@ -30,7 +30,7 @@ def estimate(picture: Planes, before: Planes, orientation: Orientation, cell: in
     full = cv2.resize(offset, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_LINEAR)[:height, :width]
     known = np.ones((height, width), np.uint8)
     luma = Moves(np.ascontiguousarray(full[..., 0]), np.ascontiguousarray(full[..., 1]), known)
-    half = [np.ascontiguousarray(plane[::2, ::2]) for plane in (luma.dx / 2, luma.dy / 2, known)]
+    half: list[FloatArray] = [np.ascontiguousarray(plane[::2, ::2]) for plane in (luma.dx / 2, luma.dy / 2, known)]
     chroma = Moves(half[0], half[1], half[2])
     residual = residual_maps(picture, [Prediction(before, luma, chroma)], orientation, cell)
     moved = orientation.vectors(-luma.dx, -luma.dy)

@@ -1,0 +1,180 @@
+"""A decomposition as one picture: what the model sees of a video."""
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from himmel._files import atomic_path
+from himmel.video.results import Decomposition, StepMaps
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FloatArray = npt.NDArray[Any]
+
+MAX_COLUMNS = 10
+_INK, _PALE = "#222222", "#777777"
+
+
+def draw_streams(decomposition: Decomposition, path: str | os.PathLike[str]) -> None:
+    """Write a PNG with one column per interval (at most 10, evenly chosen): its anchor, its motion, its residual.
+
+    Motion is the mean velocity over the interval's steps: hue tells the direction, strength of colour the speed, white
+    is rest, grey is unknown. Residual is the mean luma RMS.
+
+    Raises:
+        HimmelError: the file can't be written.
+    """
+    from matplotlib.figure import Figure
+
+    count = len(decomposition.anchors)
+    chosen = np.unique(np.linspace(0, count - 1, min(count, MAX_COLUMNS)).round().astype(int))
+    velocities = [mean_velocity(decomposition.intervals[k].maps) for k in chosen]
+    residuals = [_mean_residual(decomposition.intervals[k].maps) for k in chosen]
+    speed = _full_scale([np.hypot(v[0], v[1])[known] for v, known in velocities], least=0.5)
+    error = _full_scale([r[~np.isnan(r)] for r in residuals], least=1.0)
+
+    aspect = decomposition.height / decomposition.width
+    tile = min(2.2, 2.2 / aspect)
+    width, height = max(len(chosen), 3) * (tile + 0.08) + 2.2, 3 * (tile * aspect + 0.1) + 1.25
+    figure = Figure(figsize=(width, height), dpi=130, facecolor="white")
+    axes = figure.subplots(3, len(chosen), squeeze=False)
+    figure.subplots_adjust(
+        left=0.75 / width, right=1 - 1.35 / width, top=1 - 0.85 / height, bottom=0.35 / height, wspace=0.04, hspace=0.06
+    )
+    extent = 0.0, float(decomposition.width), float(decomposition.height), 0.0
+    for column, k in enumerate(chosen):
+        anchor, interval = decomposition.anchors[k], decomposition.intervals[k]
+        kind = "keyframe" if anchor.keyframe else "exact"
+        _tile(axes[0, column], _thumbnail(anchor.image), extent)
+        axes[0, column].set_title(f"{_clock(anchor.time)}  {kind}", fontsize=8, color=_INK, pad=4)
+        _tile(axes[1, column], _flow_colours(*velocities[column], speed), _grid_extent(decomposition))
+        _tile(axes[2, column], residuals[column], _grid_extent(decomposition), cmap=_heat(), vmin=0.0, vmax=error)
+        for row in (1, 2):
+            axes[row, column].set_xlim(extent[0], extent[1])
+            axes[row, column].set_ylim(extent[2], extent[3])
+        axes[2, column].set_xlabel(_steps_caption(interval.times), fontsize=7, color=_PALE, labelpad=3)
+    for row, name in enumerate(("anchor", "motion", "residual")):
+        axes[row, 0].set_ylabel(name, fontsize=9, color=_INK, labelpad=6)
+    _add_title(figure, decomposition, len(chosen), width, height)
+    _add_keys(figure, axes, speed, error, width, height)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png")
+
+
+def mean_velocity(maps: StepMaps) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+    """Mean over steps of the displacement per frame interval, past and future weighted by what they cover.
+
+    Returns:
+        velocity float64 [2, R, C] in luma pixels a frame; known bool [R, C].
+    """
+    total, weight = np.zeros(maps.past.shape[1:]), np.zeros(maps.past.shape[2:])
+    sides = (
+        (maps.past, maps.past_valid, maps.past_distance),
+        (maps.future, maps.future_valid, maps.future_distance),
+    )
+    for displacement, valid, distance in sides:
+        per_frame = displacement / np.maximum(distance, 1)[:, None, None, None]
+        total += (per_frame * valid[:, None]).sum(axis=0)
+        weight += valid.sum(axis=0)
+    return total / np.where(weight > 0, weight, 1), weight > 0
+
+
+def _mean_residual(maps: StepMaps) -> FloatArray:
+    """Mean luma RMS over steps, weighted by what is covered; NaN where nothing is. Float64 [R, C]."""
+    weight = maps.covered.sum(axis=0, dtype=np.float64)
+    total = (maps.residual[:, 0] * maps.covered).sum(axis=0, dtype=np.float64)
+    return np.where(weight > 0, total / np.where(weight > 0, weight, 1), np.nan)
+
+
+def _full_scale(values: list[FloatArray], least: float) -> float:
+    """The value that gets full colour: nearly the largest, so that single outliers don't make the rest pale."""
+    joined = np.concatenate([v.ravel() for v in values])
+    return max(float(np.percentile(joined, 99)), least) if joined.size else least
+
+
+def _flow_colours(velocity: FloatArray, known: npt.NDArray[np.bool_], full: float) -> FloatArray:
+    """Velocities [2, ...] as RGB [..., 3], 0 to 1."""
+    from matplotlib.colors import hsv_to_rgb
+
+    hue = (np.arctan2(velocity[1], velocity[0]) / (2 * np.pi)) % 1.0
+    strength = np.clip(np.hypot(velocity[0], velocity[1]) / full, 0, 1) ** 0.7
+    colours = hsv_to_rgb(np.stack((hue, strength, 1 - 0.12 * strength), axis=-1))
+    return np.where(known[..., None], colours, 0.85)
+
+
+def _heat() -> Any:
+    from matplotlib import colormaps
+
+    heat = colormaps["magma"].copy()
+    heat.set_bad("#d9d9d9")
+    return heat
+
+
+def _thumbnail(image: npt.NDArray[np.uint8]) -> FloatArray:
+    shrink = min(1.0, 480 / max(image.shape[:2]))
+    size = max(1, round(image.shape[1] * shrink)), max(1, round(image.shape[0] * shrink))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def _grid_extent(decomposition: Decomposition) -> tuple[float, float, float, float]:
+    rows, columns = decomposition.grid
+    return 0.0, float(columns * decomposition.cell), float(rows * decomposition.cell), 0.0
+
+
+def _tile(axes: "Axes", image: FloatArray, extent: tuple[float, float, float, float], **options: Any) -> None:
+    axes.imshow(image, extent=extent, interpolation="nearest", aspect="equal", **options)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_color("#bbbbbb")
+        spine.set_linewidth(0.6)
+
+
+def _clock(seconds: float) -> str:
+    """Minutes and seconds, such as 1:02.5."""
+    tenths = round(seconds * 10)
+    return f"{tenths // 600}:{tenths // 10 % 60:02d}.{tenths % 10}"
+
+
+def _steps_caption(times: npt.NDArray[np.float64]) -> str:
+    if not len(times):
+        return "no steps"
+    return f"{len(times)} step{'s' if len(times) > 1 else ''}, {_clock(times[0])} to {_clock(times[-1])}"
+
+
+def _add_title(figure: "Figure", decomposition: Decomposition, shown: int, width: float, height: float) -> None:
+    left = 0.75 / width
+    figure.text(left, 1 - 0.28 / height, os.path.basename(decomposition.path), fontsize=11, color=_INK, weight="bold")
+    columns = "" if shown == len(decomposition.anchors) else f", {shown} of {len(decomposition.anchors)} intervals"
+    about = (
+        f"{decomposition.codec} {decomposition.width} x {decomposition.height}, {decomposition.duration:.1f} s,"
+        f" {decomposition.num_vectors:,} vectors by {decomposition.backend},"
+        f" residual {decomposition.residual_kind}{columns}"
+    )
+    figure.text(left, 1 - 0.48 / height, about, fontsize=8, color=_PALE)
+
+
+def _add_keys(figure: "Figure", axes: Any, speed: float, error: float, width: float, height: float) -> None:
+    """A colour wheel beside the motion row, a colour bar beside the residual row."""
+    motion, residual = axes[1, -1].get_position(), axes[2, -1].get_position()
+    side = min(0.72, motion.height * height * 0.7)
+    left = motion.x1 + 0.2 / width
+    middle = (motion.y0 + motion.y1) / 2
+    wheel = figure.add_axes((left, middle - side / 2 / height, side / width, side / height))
+    y, x = np.mgrid[-1:1:161j, -1:1:161j]
+    inside = np.hypot(x, y) <= 1
+    colours = _flow_colours(np.stack((x, y)), inside, 1.0)
+    wheel.imshow(np.dstack((colours, inside)), extent=(-1, 1, 1, -1))
+    wheel.set_axis_off()
+    wheel.text(0, -1.25, f"{speed:.2g} px a frame", fontsize=7, color=_PALE, ha="center", va="bottom")
+    bar = figure.add_axes((left, residual.y0 + 0.05 / height, 0.1 / width, residual.height - 0.1 / height))
+    bar.imshow(np.linspace(1, 0, 128)[:, None], extent=(0, 1, 0, error), aspect="auto", cmap=_heat())
+    bar.set_xticks([])
+    bar.yaxis.tick_right()
+    bar.tick_params(labelsize=7, colors=_PALE, length=2)
+    bar.set_title("luma RMS", fontsize=7, color=_PALE, pad=3, loc="left")
