@@ -1,0 +1,141 @@
+"""What a trained HY-Himmel is made of, apart from its weights."""
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any, ClassVar, Self, cast
+
+from huggingface_hub.dataclasses import strict
+from transformers import PreTrainedConfig
+
+from himmel.adapter import AdapterConfig
+from himmel.errors import HostError, UsageError
+
+PLACEMENTS = ("per_anchor",)
+POSITION_SCHEMES = ("grid", "sequential")
+CONTEXT_SOURCES = ("tower", "rgb")
+
+
+@strict
+class HimmelConfig(PreTrainedConfig):
+    """Host, adapter, and how the one's tokens stand in the other's prompt.
+
+    Args:
+        host: `nano`, a folder, or a repository name.
+        adapter_config: sizes of the adapter; its `host_hidden_size` is the host's.
+        num_anchors: anchors that a video is decomposed into by default.
+        steps_per_interval: steps of an interval by default.
+        anchor_mode: `keyframe` or `exact`, by default.
+        tokens_per_interval: motion tokens that an interval adds to the prompt, the first of those that the adapter
+            makes; None for all.
+        placement: where motion tokens stand; `per_anchor`: each interval's after its anchor.
+        position_scheme: `grid` (an interval costs the square root of its tokens in positions), `sequential` (one
+            each), or None for the one that suits the host.
+        context_source: `tower` (the feature map of the host's own vision tower) or `rgb` (the anchor, small).
+        max_anchor_tokens: most image tokens that an anchor may cost, on hosts that read pictures at their own size.
+        lora_rank: rank r of LoRA on the language model's projections; 0 for none.
+        lora_alpha: LoRA's scale is `lora_alpha / lora_rank`.
+        lora_dropout: dropout before LoRA's first matrix, in training.
+
+    Raises:
+        UsageError: an unknown choice, or a grid of a number of tokens that is no square.
+    """
+
+    model_type = "himmel"
+    sub_configs_defaults: ClassVar[dict[str, Any]] = {"adapter_config": AdapterConfig}
+
+    host: str = "nano"
+    adapter_config: dict[str, Any] | PreTrainedConfig | None = None
+    num_anchors: int = 8
+    steps_per_interval: int = 16
+    anchor_mode: str = "keyframe"
+    tokens_per_interval: int | None = None
+    placement: str = "per_anchor"
+    position_scheme: str | None = None
+    context_source: str = "rgb"
+    max_anchor_tokens: int = 256
+    lora_rank: int = 32
+    lora_alpha: int = 64
+    lora_dropout: float = 0.0
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        super().__post_init__(**kwargs)
+        _check_choice("placement", self.placement, PLACEMENTS)
+        _check_choice("context_source", self.context_source, CONTEXT_SOURCES)
+        if self.position_scheme is not None:
+            _check_choice("position_scheme", self.position_scheme, POSITION_SCHEMES)
+        if not 1 <= self.motion_tokens <= self.adapter.tokens_per_interval:
+            raise UsageError(
+                f"tokens_per_interval={self.motion_tokens} is not possible; the adapter makes "
+                f"1 to {self.adapter.tokens_per_interval}."
+            )
+        if self.position_scheme == "grid":
+            motion_grid(self.motion_tokens)
+
+    @property
+    def adapter(self) -> AdapterConfig:
+        """`adapter_config` by its type."""
+        return cast(AdapterConfig, self.adapter_config)
+
+    @property
+    def motion_tokens(self) -> int:
+        """K, motion tokens that one interval adds to the prompt."""
+        return self.tokens_per_interval or self.adapter.tokens_per_interval
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Self:
+        """The configuration of a checkpoint folder.
+
+        Raises:
+            HostError: `folder` is no checkpoint of this project.
+        """
+        file = Path(folder) / "config.json"
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+            if content["model_type"] == cls.model_type:
+                return cls.from_dict(content)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise HostError(
+                f"There is no readable config.json in {str(folder)!r}; name a checkpoint folder."
+            ) from error
+        raise HostError(
+            f"The folder {str(folder)!r} holds a {content['model_type']!r} and no HY-Himmel checkpoint; "
+            "name the folder that training wrote."
+        )
+
+    @classmethod
+    def nano(cls, *, host: str = "nano", host_hidden_size: int = 576, **changes: Any) -> Self:
+        """The embedded host: small adapter, context from the tower, LoRA of rank 16."""
+        settings: dict[str, Any] = {
+            "context_source": "tower",
+            "steps_per_interval": 8,
+            "lora_rank": 16,
+            "lora_alpha": 32,
+        }
+        return cls(host=host, adapter_config=AdapterConfig.nano(host_hidden_size), **(settings | changes))
+
+    @classmethod
+    def paper(cls, host: str, *, host_hidden_size: int = 3584, **changes: Any) -> Self:
+        """The report's setting: 64 tokens an interval, LoRA of rank 32 and alpha 64."""
+        return cls(host=host, adapter_config=AdapterConfig.paper(host_hidden_size), **changes)
+
+
+def motion_grid(tokens: int) -> tuple[int, int]:
+    """Rows and columns of an interval's tokens in the grid scheme.
+
+    Raises:
+        UsageError: `tokens` is no square number.
+    """
+    side = math.isqrt(tokens)
+    if side * side != tokens:
+        raise UsageError(
+            f"tokens_per_interval={tokens} is no square number, so it makes no grid of positions; "
+            f"take {side**2} or {(side + 1) ** 2}, or position_scheme='sequential'."
+        )
+    return side, side
+
+
+def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise UsageError(f"{name}={value!r} does not exist; choose one of {', '.join(allowed)}.")

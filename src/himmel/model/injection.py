@@ -1,0 +1,75 @@
+"""Motion tokens take their placeholders' rows among the input embeddings (design, equation 8)."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from himmel.errors import HostError
+
+
+def inject(embeddings: Tensor, mask: Tensor, tokens: Tensor) -> Tensor:
+    """E' = (1 - P^T 1) * sg(E) + P^T T, as a scatter out of place.
+
+    Args:
+        embeddings: [B, L, D]; no gradient reaches it.
+        mask: bool [B, L], True at the M placeholders.
+        tokens: [M, D], in the order of the placeholders; cast to the embeddings' type.
+
+    Returns:
+        [B, L, D], a new tensor.
+    """
+    return embeddings.detach().masked_scatter(mask.unsqueeze(-1), tokens.to(embeddings.dtype))
+
+
+def check_placeholders(input_ids: Tensor, token_id: int, expected: Sequence[int]) -> None:
+    """See that each prompt has a placeholder for each of its motion tokens.
+
+    Raises:
+        HostError: a row of `input_ids` [B, L] doesn't hold `expected` placeholders.
+    """
+    found = (input_ids == token_id).sum(1).tolist()
+    if found != list(expected):
+        raise HostError(
+            f"The prompts hold {found} motion placeholders and the videos make {list(expected)} motion tokens; "
+            "encode the prompts with the processor of this model."
+        )
+
+
+class MotionInjector:
+    """Exchanges placeholder rows whenever the host embeds a prompt, in training and in generation alike.
+
+    It works from a hook on the host's input embeddings, so that the host's own code still sees `input_ids`.
+
+    Args:
+        network: the host's weights.
+        token_id: id of the motion placeholder.
+    """
+
+    def __init__(self, network: PreTrainedModel, token_id: int) -> None:
+        self._token_id = token_id
+        self._rows: list[Tensor] = []
+        network.get_input_embeddings().register_forward_hook(self._replace)
+
+    @contextmanager
+    def holding(self, rows: Sequence[Tensor]) -> Iterator[None]:
+        """Inject within the block; `rows` are each prompt's motion tokens [M_i, D]."""
+        self._rows = list(rows)
+        try:
+            yield
+        finally:
+            self._rows = []
+
+    def _replace(self, module: nn.Module, arguments: tuple[Any, ...], output: Tensor) -> Tensor | None:
+        del module
+        input_ids = arguments[0]
+        mask = input_ids == self._token_id
+        # Past the prompt, generation embeds one new token at a time.
+        if not self._rows or not bool(mask.any()):
+            return None
+        # Beams and several returned sequences repeat each prompt in place.
+        copies = len(input_ids) // len(self._rows)
+        return inject(output, mask, torch.cat([row for row in self._rows for _ in range(copies)]))

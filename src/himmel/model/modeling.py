@@ -1,0 +1,338 @@
+"""The whole model: a host, an adapter, and LoRA between them."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, Self, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+from transformers.utils.generic import ModelOutput
+
+from himmel.adapter import AdapterOutput, MotionAdapter, StreamInputs
+from himmel.errors import HostError, UsageError
+from himmel.hosts import Host, load_host
+from himmel.model import checkpoint
+from himmel.model.config import HimmelConfig
+from himmel.model.injection import MotionInjector, check_placeholders
+from himmel.model.lora import add_lora, lora_off, lora_parameters
+from himmel.model.processor import check_fit
+from himmel.model.sample import PreparedSample
+
+Part = Literal["adapter", "lora", "host_projector"]
+
+
+@dataclass
+class HimmelOutput(ModelOutput):
+    """What `forward` returns.
+
+    Attributes:
+        loss: mean cross-entropy over the labelled tokens, in float32; None without labels.
+        logits: [B, L, V], or with labels [T, V]: the predictions of the T labelled tokens, in batch order.
+        motion: what the adapter made of the intervals; None without motion.
+    """
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    motion: AdapterOutput | None = None
+
+
+class HimmelForConditionalGeneration(nn.Module):
+    """A frozen host that reads motion tokens (design, sections 2 and 3).
+
+    Adapter and LoRA are trainable from the start; `train_only` changes that. Make one with `from_config` (fresh) or
+    `from_pretrained` (a checkpoint).
+
+    Args:
+        config: see `HimmelConfig`.
+        host: the configuration's host.
+        network: its weights, frozen, as `Host.load_network` gives them; LoRA is added to them in place.
+
+    Raises:
+        HostError: host and configuration don't fit.
+    """
+
+    def __init__(self, config: HimmelConfig, host: Host, network: PreTrainedModel) -> None:
+        super().__init__()
+        check_fit(config, host)
+        self.config = config
+        self.host = host
+        self.network = network
+        self.adapter = MotionAdapter(config.adapter)
+        nn.Module.to(self.adapter, network.device)
+        self.lora_config = None
+        if config.lora_rank:
+            self.lora_config = add_lora(
+                network,
+                targets=host.lora_targets,
+                rank=config.lora_rank,
+                alpha=config.lora_alpha,
+                dropout=config.lora_dropout,
+            )
+        self._injector = MotionInjector(network, host.motion_token_id)
+        self._motion_off = False
+        self.train_only(["adapter", "lora"])
+        self.eval()
+
+    @classmethod
+    def from_config(
+        cls,
+        config: HimmelConfig,
+        *,
+        host: str | None = None,
+        dtype: torch.dtype | None = None,
+        device: str | torch.device | None = None,
+    ) -> Self:
+        """A model with an untrained adapter, drawn from the global generator, scaled to the host's embeddings.
+
+        Args:
+            config: see `HimmelConfig`.
+            host: name or folder in place of the configuration's.
+            dtype: of the host's weights; None: float32 for nano, as stored for others. The adapter is float32.
+            device: where to; None: CPU.
+
+        Raises:
+            HostError: the host cannot be found or loaded, or doesn't fit.
+        """
+        model = cls._assemble(config, host, dtype, device)
+        weight = cast(Tensor, model.network.get_input_embeddings().weight)
+        # A sample of rows will do, and spares a copy of the largest tables.
+        model.adapter.match_scale(float(weight[:: max(1, len(weight) // 4096)].float().std()))
+        return model
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder: str | os.PathLike[str],
+        *,
+        host: str | None = None,
+        dtype: torch.dtype | None = None,
+        device: str | torch.device | None = None,
+    ) -> Self:
+        """Load what `save_pretrained` wrote, and its host; arguments as in `from_config`.
+
+        Raises:
+            HostError: no checkpoint is there, it is damaged, or its host is missing or another one.
+        """
+        model = cls._assemble(HimmelConfig.load(folder), host, dtype, device)
+        checkpoint.load(model, Path(folder))
+        return model
+
+    @classmethod
+    def _assemble(
+        cls,
+        config: HimmelConfig,
+        host: str | None,
+        dtype: torch.dtype | None,
+        device: str | torch.device | None,
+    ) -> Self:
+        config.host = host or config.host
+        found = load_host(config.host, max_anchor_tokens=config.max_anchor_tokens)
+        # Before the host's weights, which may take minutes to load.
+        check_fit(config, found)
+        return cls(config, found, found.load_network(dtype=dtype, device=device))
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """Write `config.json`, `adapter.safetensors`, `lora/` and the parts of the host that are trained here; bf16."""
+        checkpoint.save(self, Path(folder))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the host's weights are."""
+        return self.network.device
+
+    def host_parts(self) -> dict[str, nn.Module]:
+        """Parts of the host that this project trains, by name."""
+        return self.host.trained_parts(self.network)
+
+    def train_only(self, parts: Sequence[Part]) -> None:
+        """Choose what learns; everything else is frozen.
+
+        Raises:
+            UsageError: a part that this host doesn't have.
+        """
+        known: dict[str, list[nn.Parameter]] = {
+            "adapter": list(self.adapter.parameters()),
+            "lora": lora_parameters(self.network),
+            **{name: list(module.parameters()) for name, module in self.host_parts().items()},
+        }
+        unknown = [part for part in parts if part not in known]
+        if unknown:
+            raise UsageError(f"This model has no part {unknown[0]!r} to train; choose among {', '.join(known)}.")
+        for name, parameters in known.items():
+            for parameter in parameters:
+                parameter.requires_grad_(name in parts)
+
+    def gradient_checkpointing_enable(self, options: Mapping[str, Any] | None = None) -> None:
+        """Compute the host's layers again in the backward pass, to save memory."""
+        self.network.gradient_checkpointing_enable(dict(options or {"use_reentrant": False}))
+
+    @contextmanager
+    def disable_motion(self) -> Iterator[None]:
+        """The plain host within the block: no LoRA, no motion tokens."""
+        self._motion_off = True
+        try:
+            with lora_off(self.network):
+                yield
+        finally:
+            self._motion_off = False
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        labels: Tensor | None = None,
+        motion: Tensor | None = None,
+        residual: Tensor | None = None,
+        context: Tensor | None = None,
+        step_mask: Tensor | None = None,
+        intervals_per_sample: Tensor | None = None,
+        pixel_values: Tensor | None = None,
+        tower_features: Tensor | None = None,
+        image_grid_thw: Tensor | None = None,
+    ) -> HimmelOutput:
+        """Run the model on what `HimmelProcessor.encode` makes.
+
+        With labels, the language-model head runs at the labelled positions alone.
+
+        Raises:
+            HostError: placeholders and motion tokens don't match, or motion comes while it is disabled.
+        """
+        images = _images(pixel_values, tower_features, image_grid_thw)
+        vision = self._see(images)
+        output = self._encode_motion(motion, residual, context, step_mask, vision)
+        options: dict[str, Any] = {"use_cache": False}
+        keep = None
+        if labels is not None:
+            # A token is predicted at the one before it; the first of a row is predicted by none.
+            keep = functional.pad(labels[:, 1:] >= 0, (0, 1)).to(self.device)
+            options["logits_to_keep"] = keep
+        with self._injecting(input_ids, output, intervals_per_sample):
+            logits = self.network(
+                **self._text(input_ids, attention_mask, position_ids), **_vision_inputs(vision), **options
+            ).logits
+        loss = None
+        if labels is not None and keep is not None:
+            targets = functional.pad(labels[:, 1:], (0, 1), value=-100).to(self.device)[keep]
+            loss = functional.cross_entropy(logits.float(), targets)
+        return HimmelOutput(loss=loss, logits=logits, motion=output)
+
+    @torch.no_grad()
+    def generate(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        motion: Tensor | None = None,
+        residual: Tensor | None = None,
+        context: Tensor | None = None,
+        step_mask: Tensor | None = None,
+        intervals_per_sample: Tensor | None = None,
+        pixel_values: Tensor | None = None,
+        tower_features: Tensor | None = None,
+        image_grid_thw: Tensor | None = None,
+        **options: Any,
+    ) -> Tensor:
+        """Continue prompts made by `HimmelProcessor.encode`; `options` are those of transformers' `generate`.
+
+        Returns:
+            int64 [B, L + new], prompts and answers.
+
+        Raises:
+            HostError: as `forward`.
+            UsageError: the prompts hold independent questions, which have no single end to continue.
+        """
+        if attention_mask is not None and attention_mask.ndim == 4:
+            raise UsageError(
+                "Prompts of independent questions cannot be continued; encode one question for each video."
+            )
+        vision = self._see(_images(pixel_values, tower_features, image_grid_thw))
+        output = self._encode_motion(motion, residual, context, step_mask, vision)
+        with self._injecting(input_ids, output, intervals_per_sample):
+            text = self._text(input_ids, attention_mask, position_ids)
+            return cast(Any, self.network).generate(**text, **_vision_inputs(vision), **options)
+
+    def keep_features(self, sample: PreparedSample) -> PreparedSample:
+        """The same sample with its pictures exchanged for the host's frozen features, where the host has such.
+
+        What a tower sees never changes in training; looking once saves its cost in every later epoch.
+        """
+        far = self.host.keep_features(self.network, sample.far_images) if sample.far_images else {}
+        return replace(sample, images=self.host.keep_features(self.network, sample.images), far_images=far)
+
+    def _see(self, images: dict[str, Tensor]) -> BaseModelOutputWithPooling | None:
+        if not images:
+            return None
+        return self.host.image_features(self.network, {name: value.to(self.device) for name, value in images.items()})
+
+    def _encode_motion(
+        self,
+        motion: Tensor | None,
+        residual: Tensor | None,
+        context: Tensor | None,
+        step_mask: Tensor | None,
+        vision: BaseModelOutputWithPooling | None,
+    ) -> AdapterOutput | None:
+        if motion is None or residual is None or step_mask is None or not len(motion):
+            return None
+        if self._motion_off:
+            raise HostError("Motion is disabled and the inputs hold motion streams; encode them with motion=False.")
+        if context is None:
+            if self.config.context_source != "tower" or vision is None:
+                raise HostError("The inputs hold no context stream; encode them with the processor of this model.")
+            context = cast(Tensor, vision.last_hidden_state)
+        streams = StreamInputs(motion=motion, residual=residual, context=context, step_mask=step_mask)
+        return cast(AdapterOutput, self.adapter(streams.to(self.device)))
+
+    @contextmanager
+    def _injecting(
+        self, input_ids: Tensor, output: AdapterOutput | None, intervals_per_sample: Tensor | None
+    ) -> Iterator[None]:
+        """Check the placeholders of each prompt, and have them replaced within the block."""
+        k = self.config.motion_tokens
+        counts = [0] * len(input_ids)
+        if output is not None and intervals_per_sample is not None:
+            counts = [int(count) for count in intervals_per_sample]
+        check_placeholders(input_ids, self.host.motion_token_id, [count * k for count in counts])
+        if output is None:
+            yield
+            return
+        if sum(counts) != len(output.tokens):
+            raise HostError(
+                f"The streams hold {len(output.tokens)} intervals and intervals_per_sample adds up to {sum(counts)}; "
+                "encode them with the processor of this model."
+            )
+        with self._injector.holding([part[:, :k].flatten(0, 1) for part in output.tokens.split(counts)]):
+            yield
+
+    def _text(self, input_ids: Tensor, attention_mask: Tensor | None, position_ids: Tensor | None) -> dict[str, Tensor]:
+        inputs = {"input_ids": input_ids.to(self.device)}
+        if attention_mask is not None:
+            mask = attention_mask.to(self.device)
+            inputs["attention_mask"] = _additive(mask, self.network.dtype) if mask.ndim == 4 else mask
+        if position_ids is not None:
+            inputs["position_ids"] = position_ids.to(self.device)
+        return inputs
+
+
+def _images(
+    pixel_values: Tensor | None, tower_features: Tensor | None, image_grid_thw: Tensor | None
+) -> dict[str, Tensor]:
+    given = {"pixel_values": pixel_values, "tower_features": tower_features, "image_grid_thw": image_grid_thw}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _vision_inputs(vision: BaseModelOutputWithPooling | None) -> dict[str, Any]:
+    """Vision features as the argument that hosts take in place of pictures."""
+    return {} if vision is None else {"mm_encoder_outputs": {"image": vision}}
+
+
+def _additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """A boolean mask as what attention adds to its scores; every implementation of it takes that form."""
+    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, torch.finfo(dtype).min)

@@ -1,0 +1,329 @@
+"""From decompositions and conversations to the model's inputs."""
+
+import os
+from collections.abc import Sequence
+from typing import Any, Literal, Self, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from transformers import BatchFeature
+
+from himmel.errors import HostError, UsageError
+from himmel.hosts import Host, PositionScheme, Run, load_host
+from himmel.model.config import HimmelConfig, motion_grid
+from himmel.model.placement import place_per_anchor
+from himmel.model.prompt import Branch, LaidOut, PromptTree, lay_out
+from himmel.model.sample import PreparedSample, pad_steps
+from himmel.model.streams import motion_channels, residual_channels, small_picture
+from himmel.video import Decomposition
+
+Conversation = Sequence[tuple[str, str | None]]
+Questions = Sequence[tuple[str, Sequence[str]]]
+TokenCounts = dict[Literal["text", "image", "motion"], int]
+
+
+class HimmelProcessor:
+    """Prepares videos and builds prompts for one configuration and host; holds no weights.
+
+    Args:
+        config: see `HimmelConfig`.
+        host: the configuration's host, where it is loaded already.
+
+    Raises:
+        HostError: the host cannot be found, or doesn't fit the configuration.
+    """
+
+    def __init__(self, config: HimmelConfig, host: Host | None = None) -> None:
+        self.config = config
+        self.host = host or load_host(config.host, max_anchor_tokens=config.max_anchor_tokens)
+        check_fit(config, self.host)
+        self.position_scheme = cast(PositionScheme, config.position_scheme or self.host.position_scheme)
+        k = config.motion_tokens
+        self._motion_run = Run(
+            "motion",
+            (self.host.motion_token_id,) * k,
+            grid=motion_grid(k) if self.position_scheme == "grid" else None,
+        )
+
+    @classmethod
+    def from_pretrained(cls, folder: str | os.PathLike[str], *, host: str | None = None) -> Self:
+        """The processor of a checkpoint; `host` is a name or folder that replaces the checkpoint's own.
+
+        Raises:
+            HostError: no checkpoint is there, or its host cannot be found.
+        """
+        config = HimmelConfig.load(folder)
+        return cls(config, load_host(host or config.host, max_anchor_tokens=config.max_anchor_tokens))
+
+    def __call__(
+        self, decompositions: Sequence[Decomposition], conversations: Sequence[Conversation], *, motion: bool = True
+    ) -> BatchFeature:
+        """Prepare and encode in one go; see `prepare` and `encode`."""
+        return self.encode([self.prepare(item) for item in decompositions], conversations, motion=motion)
+
+    def visual_tokens(self, width: int, height: int, *, num_anchors: int | None = None, motion: bool = True) -> int:
+        """Most image and motion tokens that a video of this size adds to a prompt; known before it is decoded."""
+        per_anchor = sum(len(run.ids) for run in self.host.anchor_runs((1, 1))) - 1
+        per_anchor += self.host.tokens_per_anchor(width, height) + (self.config.motion_tokens if motion else 0)
+        return (num_anchors or self.config.num_anchors) * per_anchor
+
+    def prepare(
+        self, decomposition: Decomposition, *, far_image: npt.NDArray[np.uint8] | None = None
+    ) -> PreparedSample:
+        """Turn a decomposition into tensors, once.
+
+        Args:
+            decomposition: of one video.
+            far_image: uint8 [H, W, 3], the video's last picture, wanted by stage 1 alone (`align_targets`).
+        """
+        adapter = self.config.adapter
+        size = (decomposition.width, decomposition.height)
+        steps = max(1, *(len(interval.frames) for interval in decomposition.intervals))
+        count = len(decomposition.intervals)
+        motion = np.zeros((count, steps, 2, adapter.map_size, adapter.map_size), np.float16)
+        residual = np.zeros((count, steps, 4, adapter.map_size, adapter.map_size), np.float16)
+        mask = np.zeros((count, steps), bool)
+        for index, interval in enumerate(decomposition.intervals):
+            taken = len(interval.frames)
+            maps = interval.maps
+            motion[index, :taken] = motion_channels(maps, adapter.map_size, width=size[0], height=size[1])
+            residual[index, :taken] = residual_channels(maps, adapter.map_size)
+            mask[index, :taken] = True
+        pictures = [anchor.image for anchor in decomposition.anchors]
+        context = None
+        if self.config.context_source == "rgb":
+            small = [small_picture(picture, adapter.context_size) for picture in pictures]
+            context = torch.from_numpy(np.stack(small)).half()
+        return PreparedSample(
+            motion=torch.from_numpy(motion),
+            residual=torch.from_numpy(residual),
+            step_mask=torch.from_numpy(mask),
+            context=context,
+            images=self.host.prepare_images(pictures),
+            far_images={} if far_image is None else self.host.prepare_images([far_image]),
+        )
+
+    def encode(
+        self,
+        samples: Sequence[PreparedSample],
+        conversations: Sequence[Conversation],
+        *,
+        motion: bool = True,
+        anchors: bool = True,
+        independent: bool = False,
+    ) -> BatchFeature:
+        """Build a batch.
+
+        Args:
+            samples: B prepared videos.
+            conversations: for each, question and answer of every turn; the last answer may be None, which makes a
+                prompt for generation.
+            motion: whether the prompt holds motion tokens.
+            anchors: whether it holds the anchors' pictures; without both, the question is asked blind.
+            independent: whether every turn sees the video alone, not the turns before it (for packed training: as if
+                each question was asked by itself).
+
+        Returns:
+            `input_ids`, `position_ids`, `attention_mask` ([B, L], or bool [B, 1, L, L] where turns are independent),
+            `labels` where any answer is given (-100 but on answers and their end-of-turn token), the pictures as the
+            host takes them, and with `motion` the fields of `StreamInputs` and `intervals_per_sample` [B]. Rows are
+            padded on the left.
+
+        Raises:
+            UsageError: a question is empty, an answer is missing before the last turn, or the numbers don't agree.
+        """
+        trees = [
+            self._conversation_tree(self._visual_runs(sample, motion=motion, anchors=anchors), turns, independent)
+            for sample, turns in self._pairs(samples, conversations)
+        ]
+        batch = self._join(trees, branched=independent)
+        if not bool((batch["labels"] >= 0).any()):
+            del batch["labels"]
+        del batch["owner"]
+        return BatchFeature(batch | self._inputs(samples, motion=motion, anchors=anchors))
+
+    def encode_choices(
+        self,
+        samples: Sequence[PreparedSample],
+        questions: Sequence[Questions],
+        *,
+        motion: bool = True,
+        anchors: bool = True,
+    ) -> BatchFeature:
+        """Build a batch for `score_choices`: each video is read once for all its questions and their options.
+
+        Args:
+            samples: B prepared videos.
+            questions: for each, questions with their options.
+            motion: see `encode`.
+            anchors: see `encode`.
+
+        Returns:
+            As `encode` with independent turns, and `choice_index`, int64 [B, L]: which option, counted through the
+            batch, a labelled token belongs to; `choice_counts`: options of each question of each sample.
+
+        Raises:
+            UsageError: a question or an option is empty, or the numbers don't agree.
+        """
+        trees = [
+            self._choice_tree(self._visual_runs(sample, motion=motion, anchors=anchors), asked)
+            for sample, asked in self._pairs(samples, questions)
+        ]
+        batch = self._join(trees, branched=True)
+        batch["choice_index"] = _number_choices(batch["labels"], batch.pop("owner"))
+        batch["choice_counts"] = [[len(options) for _, options in asked] for asked in questions]
+        return BatchFeature(batch | self._inputs(samples, motion=motion, anchors=anchors))
+
+    def count_tokens(self, inputs: BatchFeature) -> TokenCounts:
+        """Prompt tokens by kind, over a whole batch; padding is not counted."""
+        mask = inputs["attention_mask"]
+        # With branches, a row of padding sees one token, itself, as does the first token after it.
+        lonely = (mask[:, 0].sum(-1) > 1).int().argmax(-1) - 1 if mask.ndim == 4 else None
+        real = mask.bool() if lonely is None else torch.arange(mask.shape[-1]) >= lonely[:, None]
+        ids = inputs["input_ids"][real]
+        image = int((ids == self.host.image_token_id).sum())
+        motion = int((ids == self.host.motion_token_id).sum())
+        return {"text": len(ids) - image - motion, "image": image, "motion": motion}
+
+    def decode(self, ids: Tensor) -> str:
+        """Text of generated token ids [L], without special tokens and outer blanks."""
+        return str(self.host.tokenizer.decode(ids, skip_special_tokens=True)).strip()
+
+    def _pairs(self, samples: Sequence[PreparedSample], texts: Sequence[Any]) -> list[tuple[PreparedSample, Any]]:
+        if not samples or len(samples) != len(texts):
+            raise UsageError(f"{len(samples)} videos came with {len(texts)} conversations; give one for each video.")
+        return list(zip(samples, texts, strict=True))
+
+    def _visual_runs(self, sample: PreparedSample, *, motion: bool, anchors: bool) -> list[Run]:
+        pictures = [self.host.anchor_runs(grid) for grid in self.host.image_grids(sample.images)] if anchors else []
+        intervals = [self._motion_run] * (sample.num_intervals if motion else 0)
+        return place_per_anchor(pictures, intervals)
+
+    def _prompt(self, question: str) -> Run:
+        if not question.strip():
+            raise UsageError("The question is empty; ask something, for example 'What moves?'.")
+        return Run("text", (*self.host.encode_text(question.strip()), *self.host.chat.reply))
+
+    def _answer(self, text: str) -> Run:
+        if not text.strip():
+            raise UsageError("An answer or option is empty; give each a text.")
+        return Run("text", (*self.host.encode_text(text.strip()), self.host.chat.end), target=True)
+
+    def _conversation_tree(self, visual: list[Run], turns: Conversation, independent: bool) -> PromptTree:
+        if any(answer is None for _, answer in turns[:-1]) or not turns:
+            raise UsageError(
+                f"A conversation of {len(turns)} turns has no answer before its last; only the last may lack one."
+            )
+        exchanges = [
+            [self._prompt(question), *([] if answer is None else [self._answer(answer)])] for question, answer in turns
+        ]
+        prefix = [Run("text", self.host.chat.head), *visual]
+        if independent:
+            return PromptTree(tuple(prefix), tuple(Branch(tuple(runs)) for runs in exchanges))
+        # The end-of-turn token already closes the answer, so only the rest of `follow` leads to the next question.
+        for index, runs in enumerate(exchanges):
+            prefix += [*([Run("text", self.host.chat.follow[1:])] if index else []), *runs]
+        return PromptTree(tuple(prefix))
+
+    def _choice_tree(self, visual: list[Run], asked: Questions) -> PromptTree:
+        branches: list[Branch] = []
+        for question, options in asked:
+            # The prompt's last token opens every option anew: each then predicts its first token itself.
+            prompt = self._prompt(question).ids
+            parent = len(branches)
+            branches.append(Branch((Run("text", prompt[:-1]),)))
+            opening = Run("text", prompt[-1:])
+            branches += [Branch((opening, self._answer(option)), parent=parent) for option in options]
+        return PromptTree((Run("text", self.host.chat.head), *visual), tuple(branches))
+
+    def _join(self, trees: Sequence[PromptTree], *, branched: bool) -> dict[str, Any]:
+        """Lay out trees and pad them on the left."""
+        laid = [lay_out(tree, self.host, scheme=self.position_scheme) for tree in trees]
+        length = max(len(item.ids) for item in laid)
+        pad_id = cast(int, self.host.tokenizer.pad_token_id)
+        positions = torch.stack([_pad(item.positions, length, 0) for item in laid], dim=1)
+        order = torch.stack([_pad(item.order, length, 0) for item in laid])
+        return {
+            "input_ids": torch.stack([_pad(item.ids, length, pad_id) for item in laid]),
+            "attention_mask": torch.stack([_attention(item, length, branched=branched) for item in laid]),
+            "position_ids": self.host.batch_positions(positions, order),
+            "labels": torch.stack([_pad(item.labels, length, -100) for item in laid]),
+            "owner": torch.stack([_pad(item.owner, length, -1) for item in laid]),
+        }
+
+    def _inputs(self, samples: Sequence[PreparedSample], *, motion: bool, anchors: bool) -> dict[str, Tensor]:
+        """Pictures and streams of a batch."""
+        inputs: dict[str, Tensor] = {}
+        if anchors:
+            inputs |= self.host.join_images([sample.images for sample in samples])
+        if motion:
+            inputs["motion"] = pad_steps([sample.motion for sample in samples]).float()
+            inputs["residual"] = pad_steps([sample.residual for sample in samples]).float()
+            inputs["step_mask"] = pad_steps([sample.step_mask for sample in samples])
+            inputs["intervals_per_sample"] = torch.tensor([sample.num_intervals for sample in samples])
+            inputs |= self._context(samples, anchors=anchors)
+        return inputs
+
+    def _context(self, samples: Sequence[PreparedSample], *, anchors: bool) -> dict[str, Tensor]:
+        """The context stream, unless the model is to make it of the pictures in the prompt."""
+        contexts = [sample.context for sample in samples]
+        if not anchors and self.config.context_source == "tower":
+            contexts = [
+                sample.images.get("tower_features") if own is None else own
+                for sample, own in zip(samples, contexts, strict=True)
+            ]
+        given = [context for context in contexts if context is not None]
+        if len(given) == len(contexts):
+            return {"context": torch.cat(given).float()}
+        if given or not anchors:
+            raise HostError(
+                f"{len(given)} of {len(contexts)} samples of a batch hold a context stream; "
+                "prepare all of them alike, or call keep_features on them first."
+            )
+        return {}
+
+
+def check_fit(config: HimmelConfig, host: Host) -> None:
+    """See that adapter and host belong together.
+
+    Raises:
+        HostError: the adapter was made for another width or another feature map.
+    """
+    adapter = config.adapter
+    if adapter.host_hidden_size != host.hidden_size:
+        raise HostError(
+            f"The adapter makes tokens {adapter.host_hidden_size} wide and the host {host.folder!r} is "
+            f"{host.hidden_size} wide; use the host that the adapter was trained for."
+        )
+    if config.context_source == "tower":
+        wanted = (adapter.context_channels, adapter.context_size, adapter.context_size)
+        if host.tower_map != wanted:
+            raise HostError(
+                f"The adapter's context is a feature map of {wanted} and the tower of {host.folder!r} gives "
+                f"{host.tower_map}; use context_source='rgb' or another host."
+            )
+
+
+def _pad(values: Tensor, length: int, filler: int) -> Tensor:
+    return torch.nn.functional.pad(values, (length - values.shape[-1], 0), value=filler)
+
+
+def _attention(item: LaidOut, length: int, *, branched: bool) -> Tensor:
+    missing = length - len(item.ids)
+    if not branched:
+        return _pad(torch.ones_like(item.ids), length, 0)
+    # Padding sees itself: a row of attention without any column would not be a number.
+    mask = torch.eye(length, dtype=torch.bool)
+    mask[missing:, missing:] = item.visible
+    return mask[None]
+
+
+def _number_choices(labels: Tensor, owner: Tensor) -> Tensor:
+    """[B, L]: number of the option that each labelled token belongs to, counted through the batch; else -1."""
+    keys = torch.arange(len(owner))[:, None] * (owner.max() + 1) + owner
+    chosen = labels >= 0
+    numbered = torch.full_like(labels, -1)
+    numbered[chosen] = torch.unique(keys[chosen], return_inverse=True)[1]
+    return numbered

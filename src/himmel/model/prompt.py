@@ -1,0 +1,93 @@
+"""Prompts as trees: a visual prefix that is read once, and branches that see it but not each other.
+
+A conversation of several turns is one branchless prefix. Independent questions about one video, and the options of a
+question, are branches: one forward pass reads them all, and each gets what it would get alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from himmel.adapter.tensors import ShowsShapes
+from himmel.hosts.protocol import Host, PositionScheme, Run
+
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A continuation of the prefix (`parent` -1) or of an earlier branch (its index)."""
+
+    runs: tuple[Run, ...]
+    parent: int = -1
+
+
+@dataclass(frozen=True)
+class PromptTree:
+    """A prefix and its branches, in an order in which parents come first."""
+
+    prefix: tuple[Run, ...]
+    branches: tuple[Branch, ...] = ()
+
+
+@dataclass(frozen=True, repr=False)
+class LaidOut(ShowsShapes):
+    """A tree as one sequence of L tokens.
+
+    Attributes:
+        ids: int64 [L].
+        positions: int64 [A, L], on the host's axes; a branch continues where its parent ends.
+        order: int64 [L], how many tokens each one sees before itself.
+        labels: int64 [L], the ids of target tokens, else -100.
+        owner: int64 [L], branch of each token, -1 for the prefix.
+        visible: bool [L, L], whether the row's token sees the column's.
+    """
+
+    ids: Tensor
+    positions: Tensor
+    order: Tensor
+    labels: Tensor
+    owner: Tensor
+    visible: Tensor
+
+
+def lay_out(tree: PromptTree, host: Host, *, scheme: PositionScheme) -> LaidOut:
+    """Put a tree into one sequence, prefix first."""
+    segments = [(tree.prefix, -1), *((branch.runs, branch.parent) for branch in tree.branches)]
+    size = sum(_length(runs) for runs, _ in segments)
+    visible = torch.zeros(size, size, dtype=torch.bool)
+    positions: list[Tensor] = []
+    owner = torch.full((size,), -2)
+    ends: list[tuple[int, Tensor]] = []
+    begin = 0
+    for index, (runs, parent) in enumerate(segments):
+        end = begin + _length(runs)
+        start, seen = ends[parent + 1] if index else (0, torch.zeros(size, dtype=torch.bool))
+        part = host.position_ids(runs, scheme=scheme, start=start)
+        positions.append(part)
+        visible[begin:end] = seen
+        visible[begin:end, begin:end] = torch.ones(end - begin, end - begin, dtype=torch.bool).tril()
+        owner[begin:end] = index - 1
+        ends.append((int(part.max()) + 1 if part.numel() else start, seen | (owner == index - 1)))
+        begin = end
+    ids, labels = _tokens([run for runs, _ in segments for run in runs])
+    return LaidOut(
+        ids=ids,
+        positions=torch.cat(positions, dim=1),
+        order=visible.sum(1) - 1,
+        labels=labels,
+        owner=owner,
+        visible=visible,
+    )
+
+
+def _length(runs: Sequence[Run]) -> int:
+    return sum(len(run.ids) for run in runs)
+
+
+def _tokens(runs: Sequence[Run]) -> tuple[Tensor, Tensor]:
+    ids = [number for run in runs for number in run.ids]
+    labels = [number if run.target else IGNORED for run in runs for number in run.ids]
+    return torch.tensor(ids, dtype=torch.long), torch.tensor(labels, dtype=torch.long)

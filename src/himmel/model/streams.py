@@ -1,0 +1,90 @@
+"""From the maps of a decomposition to the adapter's inputs: one velocity per cell, a fixed grid, plain units."""
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from himmel.video import StepMaps
+
+FloatArray = npt.NDArray[np.float32]
+
+# Faster than a third of the picture from one frame to the next is a cut or a wrong vector, and would swamp the rest.
+_MAX_VELOCITY = 32.0
+_RESIDUAL_UNIT = 16.0
+
+
+def velocity(maps: StepMaps, *, width: int, height: int) -> tuple[FloatArray, FloatArray]:
+    """Merge past and future displacement into one velocity, each divided by the distance to its reference.
+
+    Args:
+        maps: F steps on R x C cells.
+        width: of the displayed picture in luma pixels.
+        height: of the displayed picture in luma pixels.
+
+    Returns:
+        [F, 2, R, C] right and down, in per cent of the picture's width and height per frame interval, averaged by
+        validity and 0 where nothing is valid; [F, R, C] share of each cell that it holds for, 0..1.
+    """
+    total = np.zeros_like(maps.past)
+    weights = []
+    for moved, valid, distance in (
+        (maps.past, maps.past_valid, maps.past_distance),
+        (maps.future, maps.future_valid, maps.future_distance),
+    ):
+        known = distance > 0
+        per_frame = moved / np.where(known, distance, 1)[:, None, None, None]
+        weight = valid * known[:, None, None]
+        total += per_frame * weight[:, None]
+        weights.append(weight)
+    summed = weights[0] + weights[1]
+    mean = total / np.where(summed > 0, summed, 1)[:, None]
+    unit = np.array([100 / width, 100 / height], np.float32)[None, :, None, None]
+    return np.clip(mean * unit, -_MAX_VELOCITY, _MAX_VELOCITY).astype(np.float32), np.maximum(*weights)
+
+
+def residual_channels(maps: StepMaps, size: int) -> FloatArray:
+    """Residual maps on a grid of `size` x `size`.
+
+    Returns:
+        [F, 4, size, size]: luma RMS / 16, signed luma mean / 16, chroma RMS / 16 (over the covered area), intra share.
+    """
+    covered = maps.covered
+    squares = maps.residual[:, [0, 2]] ** 2
+    rms = np.sqrt(resize_weighted(squares, covered, size))
+    mean = resize_weighted(maps.residual[:, 1:2], covered, size)
+    intra = 1 - resize_area(covered[:, None], size)
+    scaled = np.concatenate([rms[:, :1], mean, rms[:, 1:]], axis=1) / _RESIDUAL_UNIT
+    return np.concatenate([scaled, np.clip(intra, 0, 1)], axis=1).astype(np.float32)
+
+
+def motion_channels(maps: StepMaps, size: int, *, width: int, height: int) -> FloatArray:
+    """`velocity` on a grid of `size` x `size`, [F, 2, size, size]; cells without vectors don't dilute the others."""
+    speed, valid = velocity(maps, width=width, height=height)
+    return resize_weighted(speed, valid, size)
+
+
+def resize_weighted(values: FloatArray, weights: FloatArray, size: int) -> FloatArray:
+    """Area-weighted mean of [F, N, R, C] `values` over [F, R, C] `weights`, on size x size; 0 where no weight is."""
+    total = resize_area(values * weights[:, None], size)
+    weight = resize_area(weights[:, None], size)
+    return np.divide(total, weight, out=np.zeros_like(total), where=weight > 1e-6)
+
+
+def resize_area(values: FloatArray, size: int) -> FloatArray:
+    """Mean of [F, N, R, C] over the area of each of size x size new cells."""
+    rows, columns = values.shape[-2:]
+    return np.einsum("ir,fnrc,jc->fnij", _overlaps(rows, size), values, _overlaps(columns, size), optimize=True)
+
+
+def small_picture(image: npt.NDArray[np.uint8], size: int) -> FloatArray:
+    """A uint8 [H, W, 3] picture as float32 [3, size, size] in -1..1."""
+    scaled = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+    return (scaled.astype(np.float32) / 127.5 - 1).transpose(2, 0, 1)
+
+
+def _overlaps(old: int, new: int) -> FloatArray:
+    """[new, old] share of each new cell's length that each old cell covers; rows sum to 1."""
+    edges = np.linspace(0, old, new + 1)
+    left = np.maximum(edges[:-1, None], np.arange(old)[None])
+    right = np.minimum(edges[1:, None], np.arange(1, old + 1)[None])
+    return (np.maximum(right - left, 0) * new / old).astype(np.float32)
