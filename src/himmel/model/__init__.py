@@ -4,5 +4,13 @@ from himmel.model.config import HimmelConfig
 from himmel.model.modeling import HimmelForConditionalGeneration, HimmelOutput
 from himmel.model.processor import HimmelProcessor
 from himmel.model.sample import PreparedSample
+from himmel.model.targets import align_targets
 
-__all__ = ["HimmelConfig", "HimmelForConditionalGeneration", "HimmelOutput", "HimmelProcessor", "PreparedSample"]
+__all__ = [
+    "HimmelConfig",
+    "HimmelForConditionalGeneration",
+    "HimmelOutput",
+    "HimmelProcessor",
+    "PreparedSample",
+    "align_targets",
+]

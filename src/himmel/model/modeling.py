@@ -10,7 +10,7 @@ from typing import Any, Literal, Self, cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import PreTrainedModel
+from transformers import BatchFeature, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.utils.generic import ModelOutput
 
@@ -23,6 +23,7 @@ from himmel.model.injection import MotionInjector, check_placeholders
 from himmel.model.lora import add_lora, lora_off, lora_parameters
 from himmel.model.processor import check_fit
 from himmel.model.sample import PreparedSample
+from himmel.model.scoring import Normalise, score_choices
 
 Part = Literal["adapter", "lora", "host_projector"]
 
@@ -257,6 +258,21 @@ class HimmelForConditionalGeneration(nn.Module):
         with self._injecting(input_ids, output, intervals_per_sample):
             text = self._text(input_ids, attention_mask, position_ids)
             return cast(Any, self.network).generate(**text, **_vision_inputs(vision), **options)
+
+    def score_choices(self, inputs: BatchFeature, *, normalise: Normalise = "none") -> list[list[Tensor]]:
+        """Log-likelihood of each option of each question, from one forward pass.
+
+        Args:
+            inputs: from `HimmelProcessor.encode_choices`.
+            normalise: `none`, log-likelihood of the whole option with its end of turn; `tokens`, its mean per token.
+
+        Returns:
+            For each sample and question, float32 [C] on the CPU, in the options' order.
+
+        Raises:
+            HostError: as `forward`.
+        """
+        return score_choices(self, inputs, normalise=normalise)
 
     def keep_features(self, sample: PreparedSample) -> PreparedSample:
         """The same sample with its pictures exchanged for the host's frozen features, where the host has such.
