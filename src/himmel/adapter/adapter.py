@@ -52,8 +52,8 @@ class MotionAdapter(PreTrainedModel):
             module.init_mamba2_weights()
             init.ones_(module.norm.weight)
         elif isinstance(module, TokenQueries):
-            init.normal_(module.queries, std=0.2)
-            init.normal_(module.null_entry, std=1.0)
+            init.normal_(module.queries)
+            init.normal_(module.null_entry)
         elif isinstance(module, (CompressedStreamFusion, MotionProjector)):
             for parameter in module.parameters(recurse=False):
                 init.zeros_(parameter)

@@ -1,4 +1,8 @@
-"""One encoder per stream: a map becomes one hidden state of width d (design, section 3, item 2)."""
+"""One encoder per stream: a map becomes one hidden state of width d (design, section 3, item 2).
+
+Each ends in a layer norm: the streams' units and the host tower's features have nothing in common, and the fusion
+would otherwise start with the loudest of them.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -27,10 +31,11 @@ class ResNetMapBranch(nn.Module):
         super().__init__()
         self.backbone = _resnet18(channels)
         self.project = nn.Linear(512, config.hidden_size)
+        self.norm = nn.LayerNorm(config.hidden_size)
 
     def forward(self, maps: Tensor) -> Tensor:
         """[n, channels, S, S] -> [n, d]."""
-        return self.project(self.backbone(maps).pooler_output.flatten(1))
+        return self.norm(self.project(self.backbone(maps).pooler_output.flatten(1)))
 
 
 class ResNetContextBranch(nn.Module):
@@ -42,18 +47,19 @@ class ResNetContextBranch(nn.Module):
         self.backbone = _resnet18(config.context_channels)
         self.project = nn.Linear(4 * 512, width)
         self.mlp = nn.Sequential(nn.GELU(), nn.Linear(width, width), nn.GELU(), nn.Linear(width, width))
+        self.norm = nn.LayerNorm(width)
 
     def forward(self, pictures: Tensor) -> Tensor:
         """[n, C, s, s] -> [n, d]."""
         features = self.backbone(pictures).last_hidden_state
-        return self.mlp(self.project(F.adaptive_avg_pool2d(features, 2).flatten(1)))
+        return self.norm(self.mlp(self.project(F.adaptive_avg_pool2d(features, 2).flatten(1))))
 
 
 class ConvMapBranch(nn.Module):
     """Few convolutions that keep positions.
 
-    The raw map, averaged to the same grid, goes beside the features into the last layer, so that direction and speed
-    are linear in the hidden state from the first step of training on.
+    The raw map, averaged to the same grid, goes beside the features into the last linear layer, so that direction and
+    place show in the hidden state from the first step of training on.
     """
 
     def __init__(self, config: AdapterConfig, channels: int) -> None:
@@ -70,12 +76,13 @@ class ConvMapBranch(nn.Module):
             nn.GELU(),
         )
         self.project = nn.Linear((config.conv_channels[-1] + channels) * self.grid**2, config.hidden_size)
+        self.norm = nn.LayerNorm(config.hidden_size)
 
     def forward(self, maps: Tensor) -> Tensor:
         """[n, channels, S, S] -> [n, d]."""
         features = F.adaptive_avg_pool2d(self.convolutions(maps), self.grid)
         raw = F.adaptive_avg_pool2d(maps, self.grid)
-        return self.project(torch.cat((features, raw), dim=1).flatten(1))
+        return self.norm(self.project(torch.cat((features, raw), dim=1).flatten(1)))
 
 
 class ConvContextBranch(nn.Module):
@@ -85,10 +92,11 @@ class ConvContextBranch(nn.Module):
         super().__init__()
         self.reduce = nn.Conv2d(config.context_channels, config.context_width, kernel_size=1)
         self.project = nn.Linear(config.context_width * config.context_size**2, config.hidden_size)
+        self.norm = nn.LayerNorm(config.hidden_size)
 
     def forward(self, features: Tensor) -> Tensor:
         """[n, C, s, s] -> [n, d]."""
-        return self.project(F.gelu(self.reduce(features)).flatten(1))
+        return self.norm(self.project(F.gelu(self.reduce(features)).flatten(1)))
 
 
 def make_branches(config: AdapterConfig) -> nn.ModuleDict:

@@ -6,6 +6,13 @@ from torch import Tensor, nn
 from himmel.adapter.config import AdapterConfig
 
 
+class _OperandMap(nn.Linear):
+    """U or V; starts so that a half-open gate over two independent operands of unit variance gives unit variance."""
+
+    def reset_parameters(self) -> None:
+        nn.init.normal_(self.weight, std=(2 / self.in_features) ** 0.5)
+
+
 class CompressedStreamFusion(nn.Module):
     """One fusion stage; the adapter has two, each with its own weights: motion with residual, then that with context.
 
@@ -25,8 +32,8 @@ class CompressedStreamFusion(nn.Module):
         if self.mode == "weighted_sum":
             self.weight_logit = nn.Parameter(torch.zeros(1))
         if self.mode in ("gated", "weighted_sum"):
-            self.first = nn.Linear(width, width, bias=False)
-            self.second = nn.Linear(width, width, bias=False)
+            self.first = _OperandMap(width, width, bias=False)
+            self.second = _OperandMap(width, width, bias=False)
         if self.mode == "concat_mlp":
             self.mix: nn.Module = nn.Sequential(nn.Linear(2 * width, width), nn.GELU(), nn.Linear(width, width))
         if self.mode == "concat":

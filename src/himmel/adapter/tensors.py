@@ -15,14 +15,16 @@ def _show(value: object) -> str:
     return repr(value)
 
 
-class _ShowsShapes:
+class ShowsShapes:
+    """Base of the dataclasses that hold tensors: the representation names types and shapes."""
+
     def __repr__(self) -> str:
         shown = ", ".join(f"{field.name}={_show(getattr(self, field.name))}" for field in fields(self))  # type: ignore[arg-type]
         return f"{type(self).__name__}({shown})"
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class StreamInputs(_ShowsShapes):
+class StreamInputs(ShowsShapes):
     """The three streams of M intervals, from all samples of a batch, one after another.
 
     Attributes:
@@ -63,7 +65,7 @@ class StreamInputs(_ShowsShapes):
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class GateStats(_ShowsShapes):
+class GateStats(ShowsShapes):
     """What a fusion stage preferred, kept for analysis (report, O.3).
 
     Attributes:
@@ -77,7 +79,7 @@ class GateStats(_ShowsShapes):
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class AdapterOutput(_ShowsShapes):
+class AdapterOutput(ShowsShapes):
     """What the adapter makes of M intervals.
 
     Attributes:
