@@ -1,12 +1,12 @@
 """The vision-language models behind one protocol (design, section 2: knows transformers, knows no adapter)."""
 
-import json
-from pathlib import Path
+from transformers import PreTrainedConfig, Qwen2_5_VLConfig
 
 from himmel.errors import HostError
 from himmel.hosts.nano import NanoConfig, nano_host_folder
 from himmel.hosts.nano_host import NanoHost
 from himmel.hosts.protocol import Host, PositionScheme, Run
+from himmel.hosts.qwen2_5_vl import Qwen25VLHost
 
 __all__ = ["Host", "PositionScheme", "Run", "load_host"]
 
@@ -26,14 +26,14 @@ def load_host(host: str, *, max_anchor_tokens: int = 256) -> Host:
     kind = _kind(host)
     if kind == NanoConfig.model_type:
         return NanoHost(host)
+    if kind == Qwen2_5_VLConfig.model_type:
+        return Qwen25VLHost(host, max_anchor_tokens=max_anchor_tokens)
     raise HostError(f"The host {host!r} is of the kind {kind!r}; choose nano or a Qwen2.5-VL.")
 
 
 def _kind(host: str) -> str:
-    file = Path(host) / "config.json"
-    if not file.is_file():
-        raise HostError(f"There is no host {host!r}; name a folder with a config.json, or run `himmel nano get`.")
     try:
-        return str(json.loads(file.read_text(encoding="utf-8"))["model_type"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise HostError(f"The file {str(file)!r} names no model_type; it belongs to no host.") from error
+        settings, _ = PreTrainedConfig.get_config_dict(host)
+        return str(settings["model_type"])
+    except (OSError, ValueError, KeyError) as error:
+        raise HostError(f"There is no host {host!r}; name nano or a folder with a host's config.json.") from error

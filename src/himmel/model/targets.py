@@ -1,24 +1,24 @@
 """What stage 1 aligns motion with: the change of the host's visual features across an interval (design, equation 5)."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from himmel.errors import HostError
+from himmel.hosts import Host
 from himmel.model.sample import PreparedSample
-
-if TYPE_CHECKING:
-    from himmel.model.modeling import HimmelForConditionalGeneration
 
 
 @torch.no_grad()
-def align_targets(model: "HimmelForConditionalGeneration", samples: Sequence[PreparedSample]) -> Tensor:
+def align_targets(host: Host, network: PreTrainedModel, samples: Sequence[PreparedSample]) -> Tensor:
     """Equation 5: v_k = pool(ViT(a_{k+1})) - pool(ViT(a_k)), with the mean over a picture's tokens as pool.
 
     Args:
-        model: its host sees the pictures.
+        host: of the configuration.
+        network: its weights, which see the pictures.
         samples: prepared with a `far_image`, which ends the last interval of each.
 
     Returns:
@@ -30,8 +30,8 @@ def align_targets(model: "HimmelForConditionalGeneration", samples: Sequence[Pre
     lacking = [index for index, sample in enumerate(samples) if not sample.far_images]
     if lacking:
         raise HostError(f"Sample {lacking[0]} has no far image; prepare it with the video's last picture as far_image.")
-    images = model.host.join_images([images for sample in samples for images in (sample.images, sample.far_images)])
-    vision = model.host.image_features(model.network, {name: value.to(model.device) for name, value in images.items()})
+    images = host.join_images([images for sample in samples for images in (sample.images, sample.far_images)])
+    vision = host.image_features(network, {name: value.to(network.device) for name, value in images.items()})
     pooled = torch.stack([tokens.float().mean(0) for tokens in cast(Any, vision.pooler_output)])
     changes = [part.diff(dim=0) for part in pooled.split([sample.num_intervals + 1 for sample in samples])]
     return torch.cat(changes)
