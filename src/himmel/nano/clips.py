@@ -119,26 +119,27 @@ class Encoding:
 
     Attributes:
         preset: x264's own name.
-        crf: constant rate factor.
+        level: constant rate factor, or quantiser; see `constant_qp`.
         bframes: consecutive B-pictures at most.
         refs: reference pictures.
         b_pyramid: whether B-pictures are references themselves.
         cabac: CABAC, or CAVLC.
         dct8x8: 8x8 transforms allowed.
-        plain: one quantiser for the whole clip (`mbtree=0:qcomp=1`). Otherwise x264 spends fewer bits on pictures and
-            blocks before a movement, and the anchors' coarseness tells of it.
+        constant_qp: `level` is the quantiser of every P-picture (I and B at fixed distances), not a constant rate
+            factor. With the latter, x264 chooses an I-picture's quantiser by what the pictures before it needed, and
+            its blocks' by how those after it use them: the anchors' coarseness tells of the motion around them.
         rate: pictures a second.
         noise: standard deviation of the sensor's noise, code values.
     """
 
     preset: str
-    crf: int
+    level: int
     bframes: int
     refs: int
     b_pyramid: bool
     cabac: bool
     dct8x8: bool
-    plain: bool
+    constant_qp: bool
     rate: int
     noise: float
 

@@ -125,7 +125,7 @@ def _draw(rng: np.random.Generator, seed: int, split: Split, kind: Kind, returns
         camera_motion=moving_camera,
         returns=returns,
         background=_draw_background(rng, photograph),
-        encoding=_draw_encoding(rng, plain=returns),
+        encoding=_draw_encoding(rng, constant_qp=returns),
     )
 
 
@@ -326,16 +326,16 @@ def _draw_background(rng: np.random.Generator, photograph: str) -> Background:
     )
 
 
-def _draw_encoding(rng: np.random.Generator, *, plain: bool) -> Encoding:
+def _draw_encoding(rng: np.random.Generator, *, constant_qp: bool) -> Encoding:
     return Encoding(
         preset=_pick(rng, ("superfast", "veryfast", "veryfast", "veryfast", "faster", "fast", "medium")),
-        crf=int(rng.integers(20, 33)),
+        level=int(rng.integers(20, 33)),
         bframes=int(rng.integers(0, 4)),
         refs=int(rng.integers(1, 5)),
         b_pyramid=bool(rng.random() < 0.5),
         cabac=bool(rng.random() < 0.75),
         dct8x8=bool(rng.random() < 0.8),
-        plain=plain,
+        constant_qp=constant_qp,
         rate=_pick(rng, (25, 25, 25, 12, 15, 24, 30, 50)),
         noise=float(rng.uniform(0.5, 2.0)) if rng.random() < 0.25 else 0.0,
     )

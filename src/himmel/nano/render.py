@@ -217,11 +217,9 @@ def _x264_options(encoding: Encoding) -> dict[str, str]:
         "cabac": int(encoding.cabac),
         "8x8dct": int(encoding.dct8x8),
     }
-    if encoding.plain:
-        parameters |= {"mbtree": 0, "qcomp": 1}
     return {
         "preset": encoding.preset,
-        "crf": str(encoding.crf),
+        "qp" if encoding.constant_qp else "crf": str(encoding.level),
         "forced-idr": "1",
         "x264-params": ":".join(f"{name}={value}" for name, value in parameters.items()),
     }
