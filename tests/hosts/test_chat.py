@@ -1,0 +1,31 @@
+import pytest
+from transformers import AutoTokenizer
+
+from himmel.errors import HostError
+from himmel.hosts.chat import take_apart
+
+
+def test_the_pieces_make_up_the_templates_own_tokens(nano_folder: str) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(nano_folder)
+    chat = take_apart(tokenizer, "You answer questions about a video.")
+    messages = [
+        {"role": "system", "content": "You answer questions about a video."},
+        {"role": "user", "content": "What moves?"},
+        {"role": "assistant", "content": "the ball"},
+        {"role": "user", "content": "Which way?"},
+    ]
+    whole = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)["input_ids"]
+
+    def ids(text: str) -> list[int]:
+        return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    ours = [*chat.head, *ids("What moves?"), *chat.reply, *ids("the ball"), *chat.follow, *ids("Which way?")]
+    assert [*ours, *chat.reply] == whole
+    assert chat.end == tokenizer.eos_token_id
+
+
+def test_a_template_that_hides_contents_is_refused(nano_folder: str) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(nano_folder)
+    tokenizer.chat_template = "{{ messages[0]['content'] }}"
+    with pytest.raises(HostError, match="does not keep turns in order"):
+        take_apart(tokenizer, "system")

@@ -1,0 +1,121 @@
+"""Random tiny hosts of the real classes, made once a session, and decompositions without a file."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from himmel.adapter import AdapterConfig
+from himmel.model import HimmelConfig
+from himmel.video import Anchor, Decomposition, Interval, StepMaps
+
+_SCRIPT = Path(__file__).parents[1] / "scripts" / "make_tiny_hosts.py"
+_spec = importlib.util.spec_from_file_location("make_tiny_hosts", _SCRIPT)
+assert _spec is not None
+assert _spec.loader is not None
+make_tiny_hosts = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(make_tiny_hosts)
+
+
+@pytest.fixture(scope="session")
+def nano_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("hosts") / "nano"
+    make_tiny_hosts.make_nano(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def qwen_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("hosts") / "qwen2_5_vl"
+    make_tiny_hosts.make_qwen2_5_vl(folder)
+    return str(folder)
+
+
+def tiny_adapter(host_hidden_size: int, **changes: object) -> AdapterConfig:
+    fields: dict[str, object] = {
+        "hidden_size": 32,
+        "host_hidden_size": host_hidden_size,
+        "tokens_per_interval": 4,
+        "map_size": 12,
+        "context_size": 16,
+        "context_channels": 3,
+        "branch": "conv",
+        "conv_channels": (8, 8, 8),
+        "conv_grid": 3,
+        "context_width": 4,
+        "ssm_layers": 1,
+        "ssm_expand": 1,
+        "ssm_state_size": 8,
+        "ssm_head_dim": 16,
+        "ssm_chunk_size": 4,
+        "attention_heads": 4,
+        "alignment_hidden_size": 40,
+    }
+    return AdapterConfig(**{**fields, **changes})
+
+
+def nano_config(folder: str, **changes: object) -> HimmelConfig:
+    adapter = tiny_adapter(32, context_size=7, context_channels=1280)
+    fields = {"host": folder, "adapter_config": adapter, "context_source": "tower", "lora_rank": 4, "lora_alpha": 8}
+    return HimmelConfig(**{**fields, **changes})
+
+
+def qwen_config(folder: str, **changes: object) -> HimmelConfig:
+    fields = {"host": folder, "adapter_config": tiny_adapter(48), "max_anchor_tokens": 12, "lora_rank": 4}
+    return HimmelConfig(**{**fields, **changes})
+
+
+def make_maps(steps: int, grid: tuple[int, int] = (6, 8), *, seed: int = 0) -> StepMaps:
+    """Maps of noise in which every cell is half covered."""
+    rng = np.random.default_rng(seed)
+    half = np.full((steps, *grid), 0.5, np.float32)
+    return StepMaps(
+        past=rng.normal(0, 4, (steps, 2, *grid)).astype(np.float32),
+        future=rng.normal(0, 4, (steps, 2, *grid)).astype(np.float32),
+        past_valid=half,
+        future_valid=half,
+        past_distance=np.full(steps, 2, np.float32),
+        future_distance=np.full(steps, 1, np.float32),
+        residual=rng.uniform(0, 20, (steps, 3, *grid)).astype(np.float32),
+        covered=half,
+    )
+
+
+def make_decomposition(
+    steps: tuple[int, ...] = (3, 2), *, size: tuple[int, int] = (128, 96), seed: int = 0
+) -> Decomposition:
+    """A video of `size` (width, height) with one anchor of noise, and so many steps, per interval."""
+    rng = np.random.default_rng(seed)
+    width, height = size
+    anchors, intervals = [], []
+    for index, count in enumerate(steps):
+        start = 10 * index
+        image = rng.integers(0, 256, (height, width, 3), np.uint8)
+        anchors.append(Anchor(frame=start, time=start / 25, keyframe=True, image=image))
+        frames = np.arange(start + 1, start + 1 + count, dtype=np.int64)
+        maps = make_maps(count, seed=seed * 100 + index)
+        intervals.append(
+            Interval(anchor=index, start=start + 1, stop=start + 10, frames=frames, times=frames / 25, maps=maps)
+        )
+    return Decomposition(
+        path="none.mp4",
+        sha256=None,
+        codec="h264",
+        width=width,
+        height=height,
+        duration=10 * len(steps) / 25,
+        num_frames=10 * len(steps),
+        average_rate=25.0,
+        backend="libav",
+        backend_reason="made up",
+        residual_kind="approximate",
+        distance_kind="estimated",
+        cell=16,
+        grid=(6, 8),
+        anchors=tuple(anchors),
+        intervals=tuple(intervals),
+        num_vectors=0,
+        notes=(),
+        seconds={},
+    )
