@@ -6,15 +6,17 @@ import tempfile
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
 import torch
 from av.error import FFmpegError
+from av.video.stream import VideoStream
 
+from himmel._files import nano_host_folder
 from himmel._versions import versions
 from himmel.errors import HimmelError
-from himmel.hosts.nano import nano_host_folder
 from himmel.video import Video
 
 # One encoder per codec that people's files are in, and the container that carries it.
@@ -115,7 +117,7 @@ def _encode_trial(file: Path, encoder: str) -> None:
     wide = np.kron(texture, np.ones((8, 8, 1), dtype=np.uint8))
     with av.open(str(file), "w") as container:
         quiet = {"x265-params": "log-level=none"} if encoder == "libx265" else {}
-        stream = container.add_stream(encoder, rate=Fraction(25), options=quiet)
+        stream = cast(VideoStream, container.add_stream(encoder, rate=Fraction(25), options=quiet))
         stream.width = stream.height = _SIDE
         stream.pix_fmt = "yuv420p"
         for index in range(_PICTURES):

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from himmel.errors import HimmelError
 
+# Raised whenever the conversion's outcome changes, so that an old cache is not taken for a new one.
+NANO_HOST_VERSION = "1"
+
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
@@ -85,3 +88,11 @@ def cache_root() -> Path:
     """The folder for everything that himmel fetches or makes once: $HIMMEL_CACHE, or ~/.cache/himmel."""
     chosen = os.environ.get("HIMMEL_CACHE")
     return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "himmel"
+
+
+def nano_host_folder() -> Path:
+    """Where `himmel nano get` puts the default host; nothing is made or fetched here.
+
+    It stands here and not beside the host, so that looking whether the host is there doesn't load torch.
+    """
+    return cache_root() / "nano-host" / NANO_HOST_VERSION

@@ -67,7 +67,9 @@ def ask(
     tokens: Annotated[
         int | None, typer.Option(min=1, max=256, help="Motion tokens per interval; default: all that were trained.")
     ] = None,
-    anchor_mode: AnchorMode = "keyframe",
+    anchor_mode: Annotated[
+        str | None, typer.Option(help="keyframe (cheap) or exact (where time asks for); default: as trained.")
+    ] = None,
     backend: Backend = "auto",
     choice: Annotated[
         list[str] | None, typer.Option(help="An option to score by its likelihood; repeat for each.")
@@ -76,16 +78,17 @@ def ask(
     max_new_tokens: Annotated[int, typer.Option(min=1, max=4096, help="Longest answer, in tokens.")] = 64,
     seed: Annotated[int, typer.Option(min=0, help="Seed of whatever is drawn at random.")] = 0,
     threads: Threads = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; default: a GPU if there is one.")] = None,
     picture: Picture = None,
     as_json: Json = False,
 ) -> None:
     """Answer QUESTION about VIDEO, and say what was read to answer it."""
     _check_question(question, choice or [])
     _check_writable(picture)
+    _quieten()
     from himmel import _report
     from himmel.model.asking import ask as ask_model
 
-    _quieten()
     with _report.progress("Reading the video and asking the model", quiet=as_json):
         answer = ask_model(
             video,
@@ -102,6 +105,7 @@ def ask(
             max_new_tokens=max_new_tokens,
             seed=seed,
             threads=threads,
+            device=device,
             picture=picture,
         )
     if as_json:
@@ -201,9 +205,9 @@ def eval_motion(
 ) -> None:
     """Ask about freshly rendered clips, with motion tokens, without, shuffled, and by text alone."""
     _check_writable(output)
+    _quieten()
     from himmel.evaluation.motion import run_motion_benchmark
 
-    _quieten()
     run_motion_benchmark(adapter, num_clips=clips, seed=seed, output=output, as_json=as_json)
 
 
@@ -266,11 +270,9 @@ def _split_change(text: str) -> tuple[str, str]:
 
 
 def _quieten() -> None:
-    """Keep transformers' progress bars and notices out of the answer."""
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    """Keep transformers' progress bars and notices out of the answer; it reads these once, when it is imported."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 
 def _print_json(content: Any) -> None:

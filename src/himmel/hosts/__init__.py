@@ -2,8 +2,9 @@
 
 from transformers import PreTrainedConfig, Qwen2_5_VLConfig
 
+from himmel._files import nano_host_folder
 from himmel.errors import HostError
-from himmel.hosts.nano import NanoConfig, nano_host_folder
+from himmel.hosts.nano import NanoConfig
 from himmel.hosts.nano_host import NanoHost
 from himmel.hosts.protocol import Host, PositionScheme, Run
 from himmel.hosts.qwen2_5_vl import Qwen25VLHost

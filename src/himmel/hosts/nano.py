@@ -5,7 +5,6 @@ language model is transformers' own `LlamaModel`; nothing of its forward pass is
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import torch
@@ -29,11 +28,8 @@ from transformers.cache_utils import Cache
 from transformers.modeling_outputs import BaseModelOutputWithPast, BaseModelOutputWithPooling, CausalLMOutputWithPast
 from transformers.modeling_utils import slice_logits_to_keep
 
-from himmel._files import cache_root
 from himmel.errors import HostError
 
-# Raised whenever the conversion's outcome changes, so that an old cache is not taken for a new one.
-NANO_HOST_VERSION = "1"
 IMAGE_TOKEN = "<|image_pad|>"
 MOTION_TOKEN = "<|motion_pad|>"
 VISION_START_TOKEN = "<|vision_start|>"
@@ -378,11 +374,6 @@ def _match_spread(projector: NanoProjector, embeddings: Tensor) -> None:
     probe = torch.randn(64, projector.hidden.in_features, dtype=embeddings.dtype)
     spread = projector.out(functional.gelu(projector.hidden(probe))).std()
     projector.out.weight.mul_(embeddings.std() / spread)
-
-
-def nano_host_folder() -> Path:
-    """Where `himmel nano get` puts the host; nothing is made or fetched here."""
-    return cache_root() / "nano-host" / NANO_HOST_VERSION
 
 
 AutoConfig.register(NanoConfig.model_type, NanoConfig)

