@@ -127,10 +127,12 @@ class Decoder:
         except av.FFmpegError:
             return
         while frames:
-            frame = frames.pop(0)
-            if frame.pts is not None and 0 <= frame.pts < len(self._index.size):
-                yield frame.pts, frame
-            del frame
+            number = frames[0].pts
+            if number is None or not 0 <= number < len(self._index.size):
+                frames.pop(0)
+            else:
+                # No name here may keep the picture alive after the caller has let go of it.
+                yield number, frames.pop(0)
 
     def _packets(self, start: int, last: int) -> Iterator[tuple[int, "av.Packet[Any]"]]:
         """Packets number `start` to `last`."""

@@ -1,5 +1,6 @@
 """One segment of a file -> images of its anchors and maps of its steps, by either backend."""
 
+import gc
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -132,9 +133,14 @@ def _extract_once(decoder: Decoder, plan: Plan, segment: Segment) -> Extract:
         if users[number]:
             held[number] = copy_planes(frame, reformatter)
         if number in plan.steps and number not in result.steps:
-            blocks[number] = Blocks.empty() if number in plan.without_vectors else read_blocks(frame, plan.format)
             waiting.append(number)
+            blocks[number] = Blocks.empty()
+            if plan.backend == "libav" and number not in plan.without_vectors:
+                blocks[number] = read_blocks(frame, plan.format)
         del frame
+        if number in blocks:
+            # PyAV's side data and its picture refer to each other: only the collector frees them.
+            gc.collect(1)
         for step in [s for s in waiting if all(n in held for n in _pixels_of(plan, s))]:
             finish(step)
     for step in list(waiting):
