@@ -8,6 +8,9 @@ import torch
 
 from himmel.adapter import AdapterConfig, StreamInputs
 
+# Tensors here are so small that threads only wait for each other, minutes long on a busy machine.
+torch.set_num_threads(1)
+
 
 @pytest.fixture
 def tiny() -> Callable[..., AdapterConfig]:

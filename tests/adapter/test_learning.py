@@ -1,4 +1,4 @@
-"""Can the nano adapter learn what it is for: which way things move, from its mean token, in about a hundred steps?"""
+"""Can the nano adapter learn what it is for: which way things move, from its mean token, in a few steps?"""
 
 import math
 
@@ -25,13 +25,13 @@ def _clips(number: int, generator: torch.Generator) -> tuple[StreamInputs, torch
     return inputs, way
 
 
-def test_mean_token_tells_the_direction_of_unseen_maps_after_a_short_training():
+def test_mean_token_tells_the_direction_of_unseen_maps_after_25_steps():
     torch.manual_seed(0)
     adapter, head = MotionAdapter(AdapterConfig.nano()), torch.nn.Linear(576, 4)
     parameters = [*adapter.parameters(), *head.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=1e-3)
     generator = torch.Generator().manual_seed(1)
-    for _ in range(80):
+    for _ in range(25):
         inputs, way = _clips(32, generator)
         loss = torch.nn.functional.cross_entropy(head(adapter(inputs).tokens.mean(dim=1)), way)
         optimiser.zero_grad()
@@ -41,4 +41,4 @@ def test_mean_token_tells_the_direction_of_unseen_maps_after_a_short_training():
     inputs, way = _clips(128, torch.Generator().manual_seed(10_001))
     with torch.no_grad():
         right = (head(adapter.eval()(inputs).tokens.mean(dim=1)).argmax(dim=1) == way).float().mean()
-    assert right > 0.9
+    assert right > 0.95

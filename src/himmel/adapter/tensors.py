@@ -1,6 +1,6 @@
 """What goes into the adapter and what comes out; the representations show shapes, never contents."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Self
 
 import torch
@@ -19,7 +19,7 @@ class ShowsShapes:
     """Base of the dataclasses that hold tensors: the representation names types and shapes."""
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{field.name}={_show(getattr(self, field.name))}" for field in fields(self))  # type: ignore[arg-type]
+        shown = ", ".join(f"{name}={_show(value)}" for name, value in vars(self).items())
         return f"{type(self).__name__}({shown})"
 
 
