@@ -51,7 +51,9 @@ def compare_paired(first: Sequence[bool], second: Sequence[bool]) -> PairedCompa
         ValueError: the lengths differ, so the answers cannot belong to the same questions.
     """
     if len(first) != len(second):
-        raise ValueError(f"A paired test needs the same questions for both, got {len(first)} and {len(second)} answers.")
+        raise ValueError(
+            f"A paired test needs the same questions for both, got {len(first)} and {len(second)} answers."
+        )
     table = [[0, 0], [0, 0]]
     for one, other in zip(first, second, strict=True):
         table[1 - bool(one)][1 - bool(other)] += 1

@@ -73,7 +73,8 @@ def summarise(judged: Iterable[Judged], *, reference: str = "motion") -> Summary
         if one.motion:
             matched[one.condition][one.clip, one.question] = one.right
     by_kind = {
-        condition: {kind: accuracy(right) for kind, right in sorted(kinds.items())} for condition, kinds in cells.items()
+        condition: {kind: accuracy(right) for kind, right in sorted(kinds.items())}
+        for condition, kinds in cells.items()
     }
     paired = {
         f"{reference} vs {other}": _paired(matched[reference], answers)
@@ -85,6 +86,8 @@ def summarise(judged: Iterable[Judged], *, reference: str = "motion") -> Summary
 
 def _paired(first: dict[tuple[int, int], bool], second: dict[tuple[int, int], bool]) -> PairedComparison:
     if first.keys() != second.keys():
-        raise ValueError(f"The conditions answered {len(first)} and {len(second)} questions that are not the same ones.")
+        raise ValueError(
+            f"The conditions answered {len(first)} and {len(second)} questions that are not the same ones."
+        )
     keys: Sequence[tuple[int, int]] = sorted(first)
     return compare_paired([first[key] for key in keys], [second[key] for key in keys])

@@ -104,7 +104,9 @@ def load_recipe(path: str | Path, *, overrides: dict[str, str] | None = None) ->
     except OSError as error:
         raise RecipeError(f"Cannot read recipe {str(path)!r} ({error.strerror}); name a YAML file.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"Recipe {str(path)!r} is not valid YAML ({' '.join(str(error).split())}); mend it.") from error
+        raise RecipeError(
+            f"Recipe {str(path)!r} is not valid YAML ({' '.join(str(error).split())}); mend it."
+        ) from error
     if not isinstance(content, dict):
         raise RecipeError(f"Recipe {str(path)!r} holds {type(content).__name__}, not keys; see recipes/ for examples.")
     for key, text in (overrides or {}).items():

@@ -1,0 +1,221 @@
+"""The motion benchmark: freshly rendered clips of evaluation seeds, four options a question, with controls.
+
+Conditions, on the same questions: `motion` (anchors and motion tokens), `no-motion` (anchors alone, the same prompt
+without motion tokens), `shuffled` (anchors with the motion streams of another clip) and `text` (the question alone).
+"""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import torch
+from rich.progress import track
+
+from himmel._files import atomic_path
+from himmel.errors import UsageError
+from himmel.evaluation.summary import Judged, Summary, summarise
+from himmel.model import HimmelForConditionalGeneration, HimmelProcessor
+from himmel.nano.clips import FIRST_EVAL_SEED, MOTION_KINDS
+from himmel.nano.questions import Question
+from himmel.training.store import ClipStore, StoredClip
+
+Condition = Literal["motion", "no-motion", "shuffled", "text"]
+CONDITIONS: Final[tuple[Condition, ...]] = ("motion", "no-motion", "shuffled", "text")
+_PACKAGES = ("himmel", "torch", "transformers", "peft", "av", "numpy")
+
+
+@dataclass(frozen=True)
+class MotionResult:
+    """What a run of the benchmark found.
+
+    Attributes:
+        summary: accuracies by condition and kind, and the paired tests.
+        clips: number of clips.
+        questions: number of questions asked under each condition.
+        first_seed: seed of the first clip; the others follow.
+        checkpoint: folder of the adapter and LoRA.
+        seconds: wall time of the answering.
+    """
+
+    summary: Summary
+    clips: int
+    questions: int
+    first_seed: int
+    checkpoint: str
+    seconds: float
+
+
+def run_motion_benchmark(
+    checkpoint: str | Path,
+    *,
+    num_clips: int = 400,
+    seed: int = FIRST_EVAL_SEED,
+    questions_per_clip: int = 2,
+    conditions: Sequence[Condition] = CONDITIONS,
+    output: str | Path | None = None,
+) -> MotionResult:
+    """Render clips that were never trained on, ask, and compare with the controls.
+
+    Answers are written one clip a line to `output` beside the result (`.answers.jsonl`); a run that was interrupted
+    goes on from there, if checkpoint and settings are the same.
+
+    Args:
+        checkpoint: folder that `save_pretrained` or training wrote.
+        num_clips: how many clips, from 1 (2 where tokens are shuffled).
+        seed: of the first clip, an evaluation seed.
+        questions_per_clip: at most so many questions of a clip; at least half of them ask about motion.
+        conditions: which of `CONDITIONS` to ask under.
+        output: result file, JSON; None writes nothing.
+
+    Raises:
+        UsageError: too few clips, a training seed or an unknown condition.
+        HimmelError: checkpoint, host or clips cannot be had.
+    """
+    _check(num_clips, seed, conditions)
+    model = HimmelForConditionalGeneration.from_pretrained(checkpoint)
+    model.eval()
+    store = ClipStore(model.config, split="eval")
+    seeds = list(range(seed, seed + num_clips))
+    store.prepare(seeds, workers=os.cpu_count() or 1)
+    mark = _fingerprint(Path(checkpoint), num_clips, seed, questions_per_clip, conditions)
+    answers = _AnswerFile(None if output is None else Path(output), mark)
+    asker = _Asker(model, store, questions_per_clip)
+    begun = time.monotonic()
+    for place, one in enumerate(track(seeds, description="Asking about motion")):
+        if one not in answers.done:
+            answers.add(one, asker.ask(one, seeds[(place + 1) % len(seeds)], conditions))
+    judged = [item for one in seeds for item in answers.done[one]]
+    result = MotionResult(
+        summary=summarise(judged),
+        clips=num_clips,
+        questions=len(judged) // len(conditions),
+        first_seed=seed,
+        checkpoint=str(checkpoint),
+        seconds=time.monotonic() - begun,
+    )
+    if output is not None:
+        _write(result, mark, judged, Path(output))
+    return result
+
+
+def choose_questions(asked: Sequence[Question], *, most: int) -> list[int]:
+    """Which of a clip's questions are asked: motion questions first in turn with still ones, at most `most`."""
+    moving = [i for i, question in enumerate(asked) if question.kind in MOTION_KINDS]
+    still = [i for i, question in enumerate(asked) if question.kind not in MOTION_KINDS]
+    chosen: list[int] = []
+    while (moving or still) and len(chosen) < most:
+        first, second = (moving, still) if len(chosen) % 2 == 0 else (still, moving)
+        chosen.append((first or second).pop(0))
+    return chosen
+
+
+class _Asker:
+    def __init__(self, model: HimmelForConditionalGeneration, store: ClipStore, most: int) -> None:
+        self._model = model
+        self._store = store
+        self._processor = HimmelProcessor(model.config, model.host)
+        self._most = most
+
+    def ask(self, seed: int, other: int, conditions: Sequence[Condition]) -> list[Judged]:
+        """Answers about the clip of `seed`; `other` lends its motion to the shuffled condition."""
+        clip = self._store.load(seed)
+        return [item for condition in conditions for item in self._ask_one(clip, condition, other)]
+
+    def _ask_one(self, clip: StoredClip, condition: Condition, other: int) -> list[Judged]:
+        sample = clip.sample
+        if condition == "shuffled":
+            sample = sample.with_streams_of(self._store.load(other).sample)
+        places = choose_questions(clip.questions, most=self._most)
+        inputs = self._processor.encode_choices(
+            [sample],
+            [[(clip.questions[place].text, clip.questions[place].choices) for place in places]],
+            motion=condition in ("motion", "shuffled"),
+            anchors=condition != "text",
+        )
+        scores = self._model.score_choices(inputs)[0]
+        return [
+            Judged(
+                clip=clip.seed,
+                question=place,
+                kind=clip.questions[place].kind,
+                motion=clip.questions[place].kind in MOTION_KINDS,
+                condition=condition,
+                chosen=int(np.argmax(score.numpy())),
+                answer=clip.questions[place].answer,
+            )
+            for place, score in zip(places, scores, strict=True)
+        ]
+
+
+class _AnswerFile:
+    """Answers so far, one clip a line; the first line tells which run they belong to."""
+
+    def __init__(self, output: Path | None, mark: str) -> None:
+        self.done: dict[int, list[Judged]] = {}
+        self._path = None if output is None else output.with_suffix(".answers.jsonl")
+        if self._path is None:
+            return
+        lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.is_file() else []
+        if lines[:1] == [json.dumps({"run": mark})]:
+            # A line that was cut off in writing is not valid JSON: that clip is asked again.
+            for line in lines[1:]:
+                if line.endswith("}"):
+                    entry = json.loads(line)
+                    self.done[entry["clip"]] = [Judged(**item) for item in entry["answers"]]
+        with atomic_path(self._path) as file:
+            kept = [json.dumps({"run": mark}), *(_line(clip, items) for clip, items in self.done.items())]
+            file.write_text("\n".join(kept) + "\n", encoding="utf-8")
+
+    def add(self, clip: int, items: list[Judged]) -> None:
+        self.done[clip] = items
+        if self._path is not None:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(_line(clip, items) + "\n")
+
+
+def _line(clip: int, items: list[Judged]) -> str:
+    return json.dumps({"answers": [asdict(item) for item in items], "clip": clip})
+
+
+def _check(num_clips: int, seed: int, conditions: Sequence[Condition]) -> None:
+    unknown = [condition for condition in conditions if condition not in CONDITIONS]
+    if unknown or not conditions:
+        raise UsageError(f"conditions={list(conditions)} is not possible; choose among {', '.join(CONDITIONS)}.")
+    least = 2 if "shuffled" in conditions else 1
+    if num_clips < least:
+        raise UsageError(f"{num_clips} clips are too few for these conditions; ask for at least {least}.")
+    if seed < FIRST_EVAL_SEED:
+        raise UsageError(f"Seed {seed} may have been trained on; evaluation seeds start at {FIRST_EVAL_SEED}.")
+
+
+def _fingerprint(checkpoint: Path, *settings: Any) -> str:
+    digest = hashlib.sha256(repr(settings).encode())
+    for file in sorted(checkpoint.rglob("*.safetensors")):
+        if "state" not in file.relative_to(checkpoint).parts:
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _write(result: MotionResult, mark: str, judged: Sequence[Judged], output: Path) -> None:
+    content = {
+        "benchmark": "nano-motion",
+        "checkpoint": result.checkpoint,
+        "run": mark,
+        "clips": result.clips,
+        "first_seed": result.first_seed,
+        "questions": result.questions,
+        "seconds": round(result.seconds, 1),
+        "threads": torch.get_num_threads(),
+        "versions": {name: version(name) for name in _PACKAGES},
+        **result.summary.to_json(),
+        "answers": [asdict(item) for item in judged],
+    }
+    with atomic_path(output) as file:
+        file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

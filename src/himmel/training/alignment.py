@@ -1,0 +1,80 @@
+"""Stage 1: motion embeddings learn the geometry of the host's visual space (report, section 3.3)."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from himmel.adapter import AdapterOutput, MotionAdapter, StreamInputs
+from himmel.training.losses import Temperature, alignment_loss
+from himmel.training.probes import MotionProbes, ProbeTargets
+from himmel.training.recipe import AlignmentSection
+
+
+class AlignmentModel(nn.Module):
+    """The adapter with the loss of stage 1; the host has already said its part in the targets.
+
+    While stage 1 runs, the projector *is* the alignment head's fused path: one set of weights. So stage 2 starts from
+    the alignment head (design 3.9), and from a head that the warm start has shaped as well. `release` parts them.
+    """
+
+    def __init__(self, adapter: MotionAdapter, *, section: AlignmentSection, probes: MotionProbes | None) -> None:
+        super().__init__()
+        self.adapter = adapter
+        self.section = section
+        self.probes = probes
+        self.temperature = Temperature()
+        self._own = (adapter.projector.input, adapter.projector.output)
+        adapter.projector.input = adapter.alignment_head.inputs["fused"]
+        adapter.projector.output = adapter.alignment_head.output
+
+    def release(self) -> MotionAdapter:
+        """Give the projector weights of its own again, copied from the alignment head; returns the adapter."""
+        self.adapter.projector.input, self.adapter.projector.output = self._own
+        self.adapter.projector.init_from(self.adapter.alignment_head)
+        return self.adapter
+
+    def forward(
+        self,
+        motion: Tensor,
+        residual: Tensor,
+        context: Tensor,
+        step_mask: Tensor,
+        targets: Tensor,
+        valid: Tensor,
+        probe_values: Tensor | None = None,
+        probe_classes: Tensor | None = None,
+    ) -> dict[str, Any]:
+        """Loss of M intervals.
+
+        Args:
+            motion, residual, context, step_mask: see `StreamInputs`.
+            targets: [M, D], visual change across each interval (equation 5).
+            valid: bool [M], intervals whose target shows what moved. Where everything is back in its place at the next
+                anchor, the target holds coding noise alone; the probes read such intervals all the same.
+            probe_values, probe_classes: see `ProbeTargets`; not read without probes.
+
+        Returns:
+            `loss` and its named `parts`, scalars.
+        """
+        streams = StreamInputs(motion=motion, residual=residual, context=context, step_mask=step_mask)
+        output = self.adapter(streams)
+        aligned = alignment_loss(
+            output,
+            targets,
+            temperature=self.temperature,
+            objective=self.section.objective,
+            lambda_=self.section.lambda_,
+            mu=self.section.mu,
+            valid=valid & step_mask.any(1),
+        )
+        parts = {**aligned.parts, "left_out": output.pooled.new_tensor(aligned.left_out)}
+        loss = aligned.total
+        if self.probes is not None and probe_values is not None and probe_classes is not None:
+            loss = loss + self.section.probe_weight * self._probe(output, probe_values, probe_classes, parts)
+        return {"loss": loss, "parts": parts}
+
+    def _probe(self, output: AdapterOutput, values: Tensor, classes: Tensor, parts: dict[str, Tensor]) -> Tensor:
+        assert self.probes is not None
+        losses = self.probes(output.tokens, ProbeTargets(values=values, classes=classes))
+        parts.update({f"probe_{name}": loss for name, loss in losses.items()})
+        return sum(losses.values(), start=output.tokens.new_zeros(()))

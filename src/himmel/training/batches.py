@@ -1,0 +1,124 @@
+"""From stored clips to the batches of each stage; every draw follows from the recipe's seed and the item's number."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from himmel.model import HimmelForConditionalGeneration, HimmelProcessor, PreparedSample, align_targets
+from himmel.model.sample import pad_steps
+from himmel.nano.clips import MOTION_KINDS
+from himmel.training.store import ClipStore, StoredClip
+
+
+class DrawnClips(Dataset[tuple[int, int]]):
+    """`length` items; item i is (i, a clip's seed), each pass over the seeds in a new order."""
+
+    def __init__(self, seeds: Sequence[int], *, length: int, seed: int) -> None:
+        self._seeds = np.asarray(seeds)
+        self._length = length
+        self._seed = seed
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> tuple[int, int]:
+        if not 0 <= index < self._length:
+            raise IndexError(index)
+        turn, place = divmod(index, len(self._seeds))
+        order = np.random.default_rng([self._seed, turn]).permutation(len(self._seeds))
+        return index, int(self._seeds[order[place]])
+
+
+class InstructCollator:
+    """Batches for the language-modelling loss: clips with several of their questions, each asked as if alone.
+
+    Args:
+        store: where the clips stand.
+        processor: builds prompts.
+        questions_per_clip: at most so many questions of a clip.
+        seed: of the choice among them.
+        still_only: take the questions that a single picture answers, and that picture alone (for the projector).
+    """
+
+    def __init__(
+        self,
+        store: ClipStore,
+        processor: HimmelProcessor,
+        *,
+        questions_per_clip: int,
+        seed: int,
+        still_only: bool = False,
+    ) -> None:
+        self._store = store
+        self._processor = processor
+        self._most = questions_per_clip
+        self._seed = seed
+        self._still_only = still_only
+
+    def __call__(self, items: Sequence[tuple[int, int]]) -> dict[str, Any]:
+        """Items of `DrawnClips` to keyword arguments of the model."""
+        samples: list[PreparedSample] = []
+        turns: list[list[tuple[str, str | None]]] = []
+        for index, seed in items:
+            rng = np.random.default_rng([self._seed, index])
+            clip = self._store.load(seed)
+            asked = [
+                question for question in clip.questions if not (self._still_only and question.kind in MOTION_KINDS)
+            ]
+            chosen = [asked[i] for i in rng.permutation(len(asked))[: self._most]]
+            if chosen:
+                samples.append(_one_anchor(clip.sample, rng) if self._still_only else clip.sample)
+                turns.append([(question.text, question.choices[question.answer]) for question in chosen])
+        batch = self._processor.encode(samples, turns, motion=not self._still_only, independent=True)
+        return dict(batch)
+
+
+def _one_anchor(sample: PreparedSample, rng: np.random.Generator) -> PreparedSample:
+    place = int(rng.integers(sample.num_intervals))
+    return PreparedSample(
+        motion=sample.motion[place : place + 1],
+        residual=sample.residual[place : place + 1],
+        step_mask=sample.step_mask[place : place + 1],
+        images={name: value[place : place + 1] for name, value in sample.images.items()},
+    )
+
+
+class AlignmentCollator:
+    """Batches for stage 1: streams, visual targets and probe targets of all intervals of some clips.
+
+    Args:
+        store: where the clips stand.
+        model: its host makes the visual targets.
+    """
+
+    def __init__(self, store: ClipStore, model: HimmelForConditionalGeneration) -> None:
+        self._store = store
+        self._model = model
+
+    def __call__(self, items: Sequence[tuple[int, int]]) -> dict[str, Tensor]:
+        """Items of `DrawnClips` to keyword arguments of `AlignmentModel`."""
+        clips = [self._store.load(seed) for _, seed in items]
+        samples = [clip.sample for clip in clips]
+        return {
+            "motion": pad_steps([sample.motion for sample in samples]).float(),
+            "residual": pad_steps([sample.residual for sample in samples]).float(),
+            "step_mask": pad_steps([sample.step_mask for sample in samples]),
+            "context": torch.cat([_context(sample) for sample in samples]).float(),
+            "targets": align_targets(self._model.host, self._model.network, samples),
+            "valid": torch.cat([_moves_on(clip) for clip in clips]),
+            "probe_values": torch.cat([clip.truth_values for clip in clips]),
+            "probe_classes": torch.cat([clip.truth_classes for clip in clips]),
+        }
+
+
+def _context(sample: PreparedSample) -> Tensor:
+    return sample.images["tower_features"] if sample.context is None else sample.context
+
+
+def _moves_on(clip: StoredClip) -> Tensor:
+    """bool [N]: whether something moved for good, so that the next anchor shows it."""
+    return (clip.truth_values != 0).any(1) & (not clip.returns)

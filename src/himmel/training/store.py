@@ -1,0 +1,145 @@
+"""Rendered clips as tensors, one file each, made once and read in any order."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+from rich.progress import track
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from himmel._files import atomic_path, cache_root
+from himmel.hosts import Host
+from himmel.model.config import HimmelConfig
+from himmel.model.processor import HimmelProcessor
+from himmel.model.sample import PreparedSample
+from himmel.nano.catalogue import Split
+from himmel.nano.clips import ground_truth
+from himmel.nano.draw import draw_spec
+from himmel.nano.questions import Question, questions
+from himmel.nano.render import clip_file, render_clip
+from himmel.video import Video
+
+_LAYOUT = 1
+_TRUTH_VALUES, _TRUTH_CLASSES = "truth.values", "truth.classes"
+
+
+@dataclass(frozen=True)
+class StoredClip:
+    """A rendered clip as the model and the losses want it.
+
+    Attributes:
+        seed: what the clip was drawn from.
+        sample: streams and anchors; tower features where the host keeps them.
+        truth_values: float32 [N, V], see `GroundTruth.values`.
+        truth_classes: int64 [N, C], see `GroundTruth.classes`.
+        questions: with their options and right answers.
+        returns: whether everything is back in its place at each anchor, so that anchors show no change.
+    """
+
+    seed: int
+    sample: PreparedSample
+    truth_values: Tensor
+    truth_classes: Tensor
+    questions: tuple[Question, ...]
+    returns: bool
+
+
+class ClipStore:
+    """A folder of prepared clips for one split and one way of preparing them.
+
+    Args:
+        config: decides the sizes of the maps, anchors and steps; other settings give another folder.
+        split: "train" or "eval", see `draw_spec`.
+        root: where the folder stands; None: in the cache.
+    """
+
+    def __init__(self, config: HimmelConfig, *, split: Split, root: Path | None = None) -> None:
+        self.config = config
+        self.split: Split = split
+        settings = {
+            "layout": _LAYOUT,
+            "host": config.host,
+            "anchors": config.num_anchors,
+            "steps": config.steps_per_interval,
+            "map": config.adapter.map_size,
+            "context": config.context_source,
+        }
+        mark = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+        self.folder = (root or cache_root() / "prepared") / f"nano-{split}-{mark}"
+
+    def path(self, seed: int) -> Path:
+        """Where the clip of this seed stands, or would stand."""
+        return self.folder / f"{seed}.safetensors"
+
+    def prepare(self, seeds: Iterable[int], *, workers: int) -> None:
+        """Render, encode and read the clips that are not there yet, in `workers` processes; interrupted work resumes."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        missing = [seed for seed in seeds if not self.path(seed).is_file()]
+        if not missing:
+            return
+        with ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (self.config,)) as pool:
+            jobs = [pool.submit(_prepare_one, seed, self.split, self.path(seed)) for seed in missing]
+            try:
+                for job in track(as_completed(jobs), description=f"Rendering {self.split} clips", total=len(jobs)):
+                    job.result()
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def load(self, seed: int) -> StoredClip:
+        """Read a prepared clip."""
+        with safe_open(self.path(seed), "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+            facts = json.loads(file.metadata()["facts"])
+        return StoredClip(
+            seed=seed,
+            truth_values=tensors.pop(_TRUTH_VALUES),
+            truth_classes=tensors.pop(_TRUTH_CLASSES),
+            sample=PreparedSample.from_tensors(tensors),
+            questions=tuple(Question(**{**item, "choices": tuple(item["choices"])}) for item in facts["questions"]),
+            returns=facts["returns"],
+        )
+
+
+_processor: HimmelProcessor
+_network: PreTrainedModel
+
+
+def _start_worker(config: HimmelConfig) -> None:
+    # A worker is one process of several: one thread each keeps them from fighting over cores.
+    global _processor, _network
+    torch.set_num_threads(1)
+    _processor = HimmelProcessor(config)
+    host: Host = _processor.host
+    _network = host.load_network(dtype=None, device=None)
+
+
+def _prepare_one(seed: int, split: Split, target: Path) -> None:
+    spec = draw_spec(seed, split)
+    settings = _processor.config
+    with clip_file(spec) as file:
+        decomposition = Video(file).decompose(
+            num_anchors=settings.num_anchors, steps_per_interval=settings.steps_per_interval, threads=1
+        )
+    sample = _processor.prepare(decomposition, far_image=render_clip(spec)[-1])
+    sample = replace(
+        sample,
+        images=_processor.host.keep_features(_network, sample.images),
+        far_images=_processor.host.keep_features(_network, sample.far_images),
+    )
+    truth = ground_truth(spec)
+    tensors = {
+        **sample.tensors(),
+        _TRUTH_VALUES: torch.from_numpy(truth.values),
+        _TRUTH_CLASSES: torch.from_numpy(truth.classes),
+    }
+    facts = {"questions": [asdict(question) for question in questions(spec)], "returns": spec.returns}
+    with atomic_path(target) as path:
+        save_file(tensors, path, metadata={"facts": json.dumps(facts)})
