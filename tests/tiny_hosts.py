@@ -1,13 +1,15 @@
 """Random tiny hosts of the real classes, made once a session, and decompositions without a file."""
 
 import importlib.util
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from himmel.adapter import AdapterConfig
-from himmel.model import HimmelConfig
+from himmel.model import HimmelConfig, HimmelForConditionalGeneration, HimmelProcessor, PreparedSample
 from himmel.video import Anchor, Decomposition, Interval, StepMaps
 
 _SCRIPT = Path(__file__).parents[1] / "scripts" / "make_tiny_hosts.py"
@@ -119,3 +121,27 @@ def make_decomposition(
         notes=(),
         seconds={},
     )
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A tiny model with everything that belongs to it; two samples with different numbers of intervals and steps."""
+
+    config: HimmelConfig
+    model: HimmelForConditionalGeneration
+    processor: HimmelProcessor
+    samples: tuple[PreparedSample, PreparedSample]
+
+
+def build(config: HimmelConfig) -> Setup:
+    torch.manual_seed(0)
+    model = HimmelForConditionalGeneration.from_config(config)
+    # Fresh LoRA computes nothing; a trained one does.
+    for name, parameter in model.network.named_parameters():
+        if ".lora_B." in name:
+            torch.nn.init.normal_(parameter, std=0.05)
+    processor = HimmelProcessor(config, model.host)
+    decompositions = [make_decomposition((3, 2), seed=1), make_decomposition((1, 0, 4), size=(96, 128), seed=2)]
+    far = make_decomposition((1,), size=(128, 96), seed=3).anchors[0].image
+    first, second = (model.keep_features(processor.prepare(item, far_image=far)) for item in decompositions)
+    return Setup(config, model, processor, (first, second))

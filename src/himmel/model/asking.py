@@ -173,6 +173,7 @@ def ask(
         raise UsageError("A model came together with an adapter, host or device; give either the one or the others.")
     seconds: dict[str, float] = {}
     opened = video if isinstance(video, Video) else Video(video)
+    place = _device(device)
     folder = default_checkpoint() if adapter is None else Path(adapter)
     config = HimmelConfig.load(folder) if model is None else model.config
     if threads is not None:
@@ -193,7 +194,7 @@ def ask(
         with _timed(seconds, "draw"):
             draw_streams(decomposition, picture)
     with _timed(seconds, "load"):
-        loaded = model or HimmelForConditionalGeneration.from_pretrained(folder, host=host, device=_device(device))
+        loaded = model or HimmelForConditionalGeneration.from_pretrained(folder, host=host, device=place)
     with _limited(loaded.config, tokens_per_interval):
         with _timed(seconds, "prepare"):
             processor = HimmelProcessor(loaded.config, loaded.host)
@@ -260,8 +261,12 @@ def _share(choices: Sequence[str], log_likelihoods: Tensor) -> tuple[ChoiceScore
     return tuple(ChoiceScore(text, likelihood, share) for text, likelihood, share in scored)
 
 
-def _device(name: str | None) -> str:
-    return name or ("cuda" if torch.cuda.is_available() else "cpu")
+def _device(name: str | None) -> torch.device:
+    place = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=place).device
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise UsageError(f"There is no device {name!r}; name one that `himmel doctor` lists, such as 'cpu'.") from error
 
 
 def _describe(decomposition: Decomposition, sha256: str) -> VideoRead:

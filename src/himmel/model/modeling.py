@@ -171,7 +171,7 @@ class HimmelForConditionalGeneration(nn.Module):
 
     def gradient_checkpointing_enable(self, options: Mapping[str, Any] | None = None) -> None:
         """Compute the host's layers again in the backward pass, to save memory."""
-        self.network.gradient_checkpointing_enable(dict(options or {"use_reentrant": False}))
+        self.network.activation_checkpointing_enable(dict(options or {"use_reentrant": False}))
 
     @contextmanager
     def disable_motion(self) -> Iterator[None]:

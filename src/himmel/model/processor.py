@@ -95,7 +95,7 @@ class HimmelProcessor:
         context = None
         if self.config.context_source == "rgb":
             small = [small_picture(picture, adapter.context_size) for picture in pictures]
-            context = torch.from_numpy(np.stack(small)).half()
+            context = torch.from_numpy(np.ascontiguousarray(np.stack(small), np.float16))
         return PreparedSample(
             motion=torch.from_numpy(motion),
             residual=torch.from_numpy(residual),

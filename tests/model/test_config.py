@@ -1,0 +1,53 @@
+from pathlib import Path
+
+import pytest
+
+from himmel.errors import HostError, UsageError
+from himmel.model import HimmelConfig, HimmelProcessor
+from tiny_hosts import nano_config, tiny_adapter
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"placement": "anywhere"}, "placement='anywhere' does not exist; choose one of per_anchor"),
+        ({"position_scheme": "spiral"}, "position_scheme='spiral' does not exist"),
+        ({"context_source": "audio"}, "context_source='audio' does not exist"),
+        ({"tokens_per_interval": 5}, "tokens_per_interval=5 is not possible; the adapter makes 1 to 4"),
+        ({"tokens_per_interval": 3, "position_scheme": "grid"}, "3 is no square number.*take 1 or 4"),
+    ],
+)
+def test_impossible_settings_are_named(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        HimmelConfig(adapter_config=tiny_adapter(32), **changes)
+
+
+def test_the_two_sizes() -> None:
+    nano, paper = HimmelConfig.nano(), HimmelConfig.paper("some/host")
+    assert (nano.motion_tokens, nano.context_source, nano.adapter.hidden_size) == (9, "tower", 192)
+    assert (paper.motion_tokens, paper.context_source, paper.lora_rank, paper.lora_alpha) == (64, "rgb", 32, 64)
+
+
+def test_a_scheme_of_the_host_is_checked_too(qwen_folder: str) -> None:
+    config = HimmelConfig(host=qwen_folder, adapter_config=tiny_adapter(48), tokens_per_interval=3)
+    with pytest.raises(UsageError, match="no square number"):
+        HimmelProcessor(config)
+
+
+def test_adapter_and_host_must_fit(nano_folder: str, qwen_folder: str) -> None:
+    with pytest.raises(HostError, match=r"24 wide and the host .* is 32 wide"):
+        HimmelProcessor(nano_config(nano_folder, adapter_config=tiny_adapter(24)))
+    with pytest.raises(HostError, match="use context_source='rgb' or another host"):
+        HimmelProcessor(nano_config(nano_folder, adapter_config=tiny_adapter(32)))
+    with pytest.raises(HostError, match="gives None"):
+        HimmelProcessor(nano_config(qwen_folder, adapter_config=tiny_adapter(48)))
+
+
+def test_folders_without_a_checkpoint(tmp_path: Path, nano_folder: str) -> None:
+    with pytest.raises(HostError, match=r"no readable config\.json"):
+        HimmelProcessor.from_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text("[1]")
+    with pytest.raises(HostError, match=r"no readable config\.json"):
+        HimmelProcessor.from_pretrained(tmp_path)
+    with pytest.raises(HostError, match="holds a 'himmel_nano' and no HY-Himmel checkpoint"):
+        HimmelProcessor.from_pretrained(nano_folder)
