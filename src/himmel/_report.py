@@ -12,6 +12,8 @@ from rich.table import Table
 if TYPE_CHECKING:
     from himmel._doctor import Diagnosis
     from himmel.adapter import ComponentCount
+    from himmel.evaluation.motion import MotionResult
+    from himmel.evaluation.statistics import Accuracy
     from himmel.model.asking import AnchorRead, Answer
     from himmel.video import Decomposition
 
@@ -102,6 +104,31 @@ def print_parameters(tables: "dict[str, list[ComponentCount]]") -> None:
             difference = "" if row.difference is None else f"{row.difference:+.1%}"
             table.add_row(row.component, f"{row.parameters:,}", report, difference)
         _console.print(table)
+
+
+def print_motion(result: "MotionResult") -> None:
+    """Print accuracies with their 95% Wilson intervals by question kind, and the paired tests."""
+    by_kind = result.summary.by_kind
+    table = _plain_table("right, %", *by_kind)
+    kinds = sorted(
+        {kind for rows in by_kind.values() for kind in rows}, key=lambda kind: (kind.startswith("all"), kind)
+    )
+    for kind in kinds:
+        shown = (rows.get(kind) for rows in by_kind.values())
+        table.add_row(kind, *("" if one is None else _show_accuracy(one) for one in shown))
+    _console.print(table)
+    for name, test in result.summary.paired.items():
+        _console.print(
+            f"{name}, motion questions: only the first right {test.only_first}, only the second {test.only_second}, "
+            f"McNemar p = {test.p_value:.2g}"
+        )
+    _console.print(
+        f"{result.questions} questions about {result.clips} clips from seed {result.first_seed}, {result.seconds:.0f} s"
+    )
+
+
+def _show_accuracy(one: "Accuracy") -> str:
+    return escape(f"{100 * one.share:.1f} [{100 * one.low:.1f}, {100 * one.high:.1f}] of {one.total}")
 
 
 def print_diagnosis(diagnosis: "Diagnosis") -> None:

@@ -6,7 +6,7 @@ import sys
 import traceback
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, cast
 
 import typer
 
@@ -85,13 +85,17 @@ def ask(
     """Answer QUESTION about VIDEO, and say what was read to answer it."""
     _check_question(question, choice or [])
     _check_writable(picture)
-    _quieten()
     from himmel import _report
+    from himmel.video import Video
+
+    # Before the model's libraries, which take seconds to load: a file that is no video is found out at once.
+    opened = Video(video)
+    _quieten()
     from himmel.model.asking import ask as ask_model
 
     with _report.progress("Reading the video and asking the model", quiet=as_json):
         answer = ask_model(
-            video,
+            opened,
             question,
             host=host,
             adapter=adapter,
@@ -186,38 +190,65 @@ def train(
     change: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe; repeatable.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint of this run.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume/--from-scratch", help="Whether an interrupted run goes on where it was.")
+    ] = True,
 ) -> None:
-    """Train what RECIPE says."""
+    """Train what RECIPE says; run again, it goes on from the newest saved state."""
     overrides = dict(_split_change(text) for text in change or [])
-    from himmel.training import run_recipe
+    from himmel.training.run import run_recipe
 
-    run_recipe(recipe, overrides=overrides, resume=resume)
+    typer.echo(f"The checkpoint is in {run_recipe(recipe, overrides=overrides, resume=resume)}")
 
 
 @eval_app.command("motion")
 def eval_motion(
     adapter: Annotated[Path | None, typer.Option(help="Checkpoint folder; default: the one in the package.")] = None,
-    clips: Annotated[int, typer.Option(min=1, max=100_000, help="Clips to render.")] = 400,
-    seed: Annotated[int, typer.Option(min=0, help="Evaluation seed; training never uses the same clips.")] = 0,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the results here as JSON.")] = None,
+    clips: Annotated[int, typer.Option(min=1, max=1_000_000, help="Clips to render.")] = 400,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of the first clip; default: the first one kept for it.")
+    ] = None,
+    questions: Annotated[int, typer.Option(min=1, max=64, help="Most questions for each clip.")] = 2,
+    condition: Annotated[
+        list[str] | None, typer.Option(help="motion, no-motion, shuffled or text; repeatable; default: all.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Write the results here as JSON; a run goes on from there.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Ask about freshly rendered clips, with motion tokens, without, shuffled, and by text alone."""
+    """Ask about freshly rendered clips: with motion tokens, without, with another clip's, and by text alone."""
     _check_writable(output)
-    _quieten()
-    from himmel.evaluation.motion import run_motion_benchmark
+    from himmel import _report
+    from himmel.evaluation.motion import CONDITIONS, Condition, run_motion_benchmark
+    from himmel.model.asking import default_checkpoint
+    from himmel.nano.clips import FIRST_EVAL_SEED
 
-    run_motion_benchmark(adapter, num_clips=clips, seed=seed, output=output, as_json=as_json)
+    _quieten()
+    result = run_motion_benchmark(
+        adapter or default_checkpoint(),
+        num_clips=clips,
+        seed=FIRST_EVAL_SEED if seed is None else seed,
+        questions_per_clip=questions,
+        # Names that are no condition are refused there.
+        conditions=cast("list[Condition]", condition) if condition else CONDITIONS,
+        output=output,
+    )
+    if as_json:
+        _print_json({**asdict(result), "summary": result.summary.to_json()})
+    else:
+        _report.print_motion(result)
 
 
 @nano_app.command("get")
 def nano_get(as_json: Json = False) -> None:
     """Fetch the default host's two packages, convert them once and keep them in the cache."""
     from himmel import _report
+    from himmel._files import nano_host_folder
     from himmel.nano.assets import get_nano_host
 
-    _quieten()
+    if not nano_host_folder().is_dir():
+        _quieten()
     with _report.progress("Fetching and converting the default host", quiet=as_json):
         folder = get_nano_host()
     if as_json:
@@ -270,9 +301,11 @@ def _split_change(text: str) -> tuple[str, str]:
 
 
 def _quieten() -> None:
-    """Keep transformers' progress bars and notices out of the answer; it reads these once, when it is imported."""
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    """Keep transformers' progress bars and notices out of the answer."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
 
 
 def _print_json(content: Any) -> None:

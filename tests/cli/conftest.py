@@ -1,4 +1,4 @@
-"""Running `himmel` inside the test's own process."""
+"""Running `himmel` inside the test's own process, and a tiny checkpoint to ask."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,6 +6,17 @@ from pathlib import Path
 import pytest
 
 from himmel import cli
+from tiny_hosts import build, nano_config, nano_folder
+
+__all__ = ["nano_folder"]
+
+
+@pytest.fixture(scope="session")
+def checkpoint(nano_folder: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of random weights with a tiny host of the nano kind; it makes 4 motion tokens an interval."""
+    folder = tmp_path_factory.mktemp("checkpoint") / "tiny"
+    build(nano_config(nano_folder, num_anchors=3, steps_per_interval=4)).model.save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture
