@@ -109,13 +109,11 @@ def print_parameters(tables: "dict[str, list[ComponentCount]]") -> None:
 def print_motion(result: "MotionResult") -> None:
     """Print accuracies with their 95% Wilson intervals by question kind, and the paired tests."""
     by_kind = result.summary.by_kind
-    table = _plain_table("right, %", *by_kind)
-    kinds = sorted(
-        {kind for rows in by_kind.values() for kind in rows}, key=lambda kind: (kind.startswith("all"), kind)
-    )
-    for kind in kinds:
-        shown = (rows.get(kind) for rows in by_kind.values())
-        table.add_row(kind, *("" if one is None else _show_accuracy(one) for one in shown))
+    table = _plain_table("right, %", "questions", *by_kind)
+    kinds = {kind for rows in by_kind.values() for kind in rows}
+    for kind in sorted(kinds, key=lambda kind: (kind.startswith("all"), kind)):
+        cells = [rows[kind] for rows in by_kind.values()]
+        table.add_row(kind, str(cells[0].total), *(_show_accuracy(cell) for cell in cells))
     _console.print(table)
     for name, test in result.summary.paired.items():
         _console.print(
@@ -128,7 +126,7 @@ def print_motion(result: "MotionResult") -> None:
 
 
 def _show_accuracy(one: "Accuracy") -> str:
-    return escape(f"{100 * one.share:.1f} [{100 * one.low:.1f}, {100 * one.high:.1f}] of {one.total}")
+    return escape(f"{100 * one.share:.1f} [{100 * one.low:.0f}, {100 * one.high:.0f}]")
 
 
 def print_diagnosis(diagnosis: "Diagnosis") -> None:

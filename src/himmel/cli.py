@@ -206,7 +206,7 @@ def eval_motion(
     adapter: Annotated[Path | None, typer.Option(help="Checkpoint folder; default: the one in the package.")] = None,
     clips: Annotated[int, typer.Option(min=1, max=1_000_000, help="Clips to render.")] = 400,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Of the first clip; default: the first one kept for it.")
+        int | None, typer.Option(min=0, help="Of the first clip; default: the first kept for this.")
     ] = None,
     questions: Annotated[int, typer.Option(min=1, max=64, help="Most questions for each clip.")] = 2,
     condition: Annotated[
@@ -306,6 +306,8 @@ def _quieten() -> None:
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+    # For processes that this one starts.
+    os.environ |= {"TRANSFORMERS_VERBOSITY": "error", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
 
 
 def _print_json(content: Any) -> None:
