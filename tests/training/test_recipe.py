@@ -26,7 +26,7 @@ def test_overrides_reach_nested_keys(tmp_path: Path) -> None:
 
 
 def test_unknown_key_names_the_nearest_known_one(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="'optimizer.adapter_rl'.*'adapter_lr'"):
+    with pytest.raises(RecipeError, match=r"'optimizer.adapter_rl'.*'adapter_lr'"):
         load_recipe(_write(tmp_path, optimizer={"adapter_rl": 1e-3}))
 
 

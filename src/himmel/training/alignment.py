@@ -1,6 +1,6 @@
 """Stage 1: motion embeddings learn the geometry of the host's visual space (report, section 3.3)."""
 
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -24,7 +24,7 @@ class AlignmentModel(nn.Module):
         self.probes = probes
         self.temperature = Temperature()
         self._own = (adapter.projector.input, adapter.projector.output)
-        adapter.projector.input = adapter.alignment_head.inputs["fused"]
+        adapter.projector.input = cast(nn.Linear, adapter.alignment_head.inputs["fused"])
         adapter.projector.output = adapter.alignment_head.output
 
     def release(self) -> MotionAdapter:

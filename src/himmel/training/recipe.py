@@ -39,10 +39,11 @@ class ModelSection(_Section):
 
 
 class AlignmentSection(_Section):
-    """Stage 1 (design 3.6 and 3.7): L = L_nce + lambda (1 - mean s_ii) + mu (the same for each branch) + probe_weight L_probe.
+    """Stage 1 (design 3.6 and 3.7).
 
-    `probe_weight` weighs the supervised warm start: linear heads that read the rendered motion off the mean motion
-    token and are thrown away afterwards. It needs ground truth, so it exists for rendered clips only; 0 turns it off.
+    L = L_nce + lambda (1 - mean s_ii) + mu (the same for each branch) + probe_weight L_probe, where `probe_weight`
+    weighs the supervised warm start: linear heads that read the rendered motion off the mean motion token and are
+    thrown away afterwards. It needs ground truth, so it exists for rendered clips only; 0 turns it off.
     """
 
     objective: Literal["infonce", "mse", "hybrid"] = "infonce"
@@ -78,6 +79,7 @@ class Recipe(_Section):
         init: checkpoint folder to start from; None starts from fresh weights.
         output: checkpoint folder that the run writes.
         seed: of every random draw in the run.
+        also_train: parts of the host that go on learning in stage 2; nano's projector was made here and may.
     """
 
     name: str
@@ -86,6 +88,7 @@ class Recipe(_Section):
     init: str | None = None
     output: str
     seed: int = 0
+    also_train: tuple[Literal["host_projector"], ...] = ()
     data: DataSection = DataSection()
     model: ModelSection = ModelSection()
     alignment: AlignmentSection = AlignmentSection()

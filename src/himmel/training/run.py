@@ -14,6 +14,7 @@ from transformers import set_seed
 
 from himmel._files import atomic_path
 from himmel.errors import RecipeError
+from himmel.hosts import load_host
 from himmel.model import HimmelConfig, HimmelForConditionalGeneration, HimmelProcessor
 from himmel.nano.clips import CLASS_SIZES, VALUE_COLUMNS
 from himmel.training.alignment import AlignmentModel
@@ -71,18 +72,19 @@ def _initial_model(recipe: Recipe) -> HimmelForConditionalGeneration:
     if recipe.init is not None:
         if not Path(recipe.init).is_dir():
             raise RecipeError(
-                f"Recipe {recipe.name!r} starts from {recipe.init!r}, which is not there; run the recipe that writes it."
+                f"Recipe {recipe.name!r} starts from {recipe.init!r}, which is missing; run the recipe that writes it."
             )
         return HimmelForConditionalGeneration.from_pretrained(recipe.init, host=recipe.host)
     settings = recipe.model
-    options = {
+    options: dict[str, Any] = {
         "num_anchors": settings.num_anchors,
         "steps_per_interval": settings.steps_per_interval,
         "lora_rank": settings.lora_rank,
         "lora_alpha": settings.lora_alpha,
     }
-    config = HimmelConfig.nano(**options) if settings.adapter == "nano" else HimmelConfig.paper(recipe.host, **options)
-    return HimmelForConditionalGeneration.from_config(config, host=recipe.host)
+    make = HimmelConfig.nano if settings.adapter == "nano" else HimmelConfig.paper
+    config = make(host=recipe.host, host_hidden_size=load_host(recipe.host).hidden_size, **options)
+    return HimmelForConditionalGeneration.from_config(config)
 
 
 def _train(
@@ -110,7 +112,9 @@ def _train(
         history = run_training(trainer, folder=folder, resume=resume)
         learner.release()
         return history
-    model.train_only(["host_projector"] if recipe.stage == "projector" else ["adapter", "lora"])
+    model.train_only(["host_projector"] if recipe.stage == "projector" else ["adapter", "lora", *recipe.also_train])
+    # Stage 1's head is not read any more.
+    model.adapter.alignment_head.requires_grad_(False)
     collator = InstructCollator(
         store,
         HimmelProcessor(model.config, model.host),

@@ -80,7 +80,7 @@ class ClipStore:
         return self.folder / f"{seed}.safetensors"
 
     def prepare(self, seeds: Iterable[int], *, workers: int) -> None:
-        """Render, encode and read the clips that are not there yet, in `workers` processes; interrupted work resumes."""
+        """Render, encode and read the clips that are not there yet, in `workers` processes."""
         self.folder.mkdir(parents=True, exist_ok=True)
         missing = [seed for seed in seeds if not self.path(seed).is_file()]
         if not missing:

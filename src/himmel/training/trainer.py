@@ -24,11 +24,14 @@ class PartsTrainer(Trainer):
     The model's forward returns a dict with `loss` and, under `parts`, named scalars that are averaged into the log.
 
     Args:
+        model: what learns, in part.
         rate_of: learning rate of a trained parameter, by its name in the model.
+        options: those of transformers' Trainer.
     """
 
-    def __init__(self, *, rate_of: Callable[[str], float], **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self, *, model: nn.Module, rate_of: Callable[[str], float], **options: Any) -> None:
+        super().__init__(model=model, **options)
+        self._learner = model
         self._rate_of = rate_of
         self._sums: dict[str, torch.Tensor] = {}
         self._count = 0
@@ -38,7 +41,7 @@ class PartsTrainer(Trainer):
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """AdamW with one group per learning rate and kind of weight; biases and norms are not decayed."""
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-        for name, parameter in (model or self.model).named_parameters():
+        for name, parameter in (model or self._learner).named_parameters():
             if parameter.requires_grad:
                 decay = self.args.weight_decay if parameter.ndim >= 2 else 0.0
                 groups.setdefault((self._rate_of(name), decay), []).append(parameter)
@@ -66,18 +69,18 @@ class PartsTrainer(Trainer):
         super().log(logs, start_time)
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
-        folder = Path(output_dir or self.args.output_dir)
+        folder = Path(output_dir or str(self.args.output_dir))
         folder.mkdir(parents=True, exist_ok=True)
         trained = {
             name: parameter.detach().contiguous().cpu()
-            for name, parameter in self.model.named_parameters()
+            for name, parameter in self._learner.named_parameters()
             if parameter.requires_grad
         }
         with atomic_path(folder / _PARTS_FILE) as file:
             save_file(trained, file)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        own = dict((model or self.model).named_parameters())
+        own = dict((model or self._learner).named_parameters())
         for name, value in load_file(Path(resume_from_checkpoint) / _PARTS_FILE).items():
             own[name].data.copy_(value)
 

@@ -1,8 +1,8 @@
 """Decoding of chosen stretches: seek to a keyframe, send the packets that are needed, drain."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -10,12 +10,14 @@ from typing import Any
 import av
 import numpy as np
 from av.codec.context import Flags, Flags2
-from av.video.frame import VideoFrame
+from av.video.frame import PictureType, VideoFrame
 
 from himmel.video.container import open_stream
 from himmel.video.index import NO_TIME, IntArray, PictureIndex
 
 _NOBODY = -1
+_LOOK_AT = 8
+_PREDICTED = (PictureType.P, PictureType.B, PictureType.S)
 
 
 @dataclass(frozen=True)
@@ -31,21 +33,24 @@ class Segment:
     wanted: tuple[int, ...]
 
 
-def plan_segments(index: PictureIndex, wanted: set[int]) -> list[Segment]:
+def plan_segments(index: PictureIndex, wanted: Iterable[set[int]]) -> list[Segment]:
     """Group wanted pictures by the keyframe that they are decoded from; stretches that overlap are joined.
 
     The plan depends on the file and on what is wanted alone, never on threads.
+
+    Args:
+        wanted: sets of pictures, by decode-order numbers; those of one set come from one stretch.
     """
-    groups: dict[int, list[int]] = {}
-    for number in sorted(wanted):
-        groups.setdefault(index.start_for(number), []).append(number)
-    joined: list[Segment] = []
+    groups: dict[int, set[int]] = {}
+    for numbers in wanted:
+        groups.setdefault(min(index.start_for(number) for number in numbers), set()).update(numbers)
+    joined: list[tuple[int, set[int]]] = []
     for start, numbers in sorted(groups.items()):
-        if joined and start <= joined[-1].wanted[-1]:
-            numbers = sorted({*joined[-1].wanted, *numbers})
-            start = joined.pop().start
-        joined.append(Segment(start, tuple(numbers)))
-    return joined
+        if joined and start <= max(joined[-1][1]):
+            joined[-1][1].update(numbers)
+        else:
+            joined.append((start, numbers))
+    return [Segment(start, tuple(sorted(numbers))) for start, numbers in joined]
 
 
 class Decoder:
@@ -207,6 +212,23 @@ class Decoder:
         if packet.size != index.size[number] or packet.is_keyframe != bool(index.key[number]):
             return False
         return packet.pos == index.pos[number] or packet.pts == index.pts[number]
+
+
+def check_keys(path: Path, index: PictureIndex) -> PictureIndex:
+    """Mistrust a file that calls every picture a keyframe (an MP4 without its table of keyframes does).
+
+    If one of its first pictures is predicted from another, only the first counts as a keyframe.
+    """
+    if len(index.key) < 2 or not index.key.all():
+        return index
+    first = Segment(0, tuple(range(min(_LOOK_AT, len(index.key)))))
+    with Decoder(path, index, vectors=False, pixels=False) as decoder:
+        if not any(frame.pict_type in _PREDICTED for _, frame in decoder.pictures(first)):
+            return index
+    key = np.zeros_like(index.key)
+    key[0] = True
+    note = "The file marks every picture as a keyframe, which is not so: every read starts at its beginning."
+    return replace(index, key=key, notes=(*index.notes, note))
 
 
 def learn_order(path: Path, index: PictureIndex) -> IntArray:

@@ -147,11 +147,10 @@ def make_plan(
     )
 
 
-def _pictures_to_decode(plan: Plan) -> set[int]:
-    wanted = set(plan.anchors | plan.steps)
-    if plan.backend == "proxy":
-        wanted |= {before for before, _ in plan.references.values()}
-    return wanted
+def _pictures_to_decode(plan: Plan) -> list[set[int]]:
+    """Anchors; steps; and with a step of the proxy the picture before, which may belong to another keyframe."""
+    steps = [{step, before} if plan.backend == "proxy" else {step} for step, (before, _) in plan.references.items()]
+    return [{anchor} for anchor in plan.anchors] + steps
 
 
 def run_segments(plan: Plan, segments: list[Segment], threads: int) -> Extract:

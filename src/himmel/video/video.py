@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from himmel.errors import UsageError, VideoError
 from himmel.video.container import check_file, open_stream
-from himmel.video.decoder import learn_order
+from himmel.video.decoder import check_keys, learn_order
 from himmel.video.decompose import Request, decompose
 from himmel.video.index import build_index, with_order
 from himmel.video.picture import read_format
@@ -58,7 +58,9 @@ class Video:
         with open_stream(self.path) as (container, stream):
             self.codec: str = stream.codec_context.codec.canonical_name
             index = build_index(container, stream)
-        self._index = index if index.has_order else with_order(index, learn_order(self.path, index))
+        if not index.has_order:
+            index = with_order(index, learn_order(self.path, index))
+        self._index = check_keys(self.path, index) if len(index.order) else index
         if not len(self._index.order):
             raise VideoError(f"{str(self.path)!r} holds no pictures that can be shown; it is damaged or incomplete.")
         self._format = read_format(self.path, self._index)
@@ -129,13 +131,15 @@ class Video:
             fitting = [c for c in CELLS[1:] if max(self.width, self.height) <= MAX_CELLS_ACROSS * c]
             cell = fitting[0] if fitting else CELLS[-1]
         _check_choice("cell", cell, CELLS)
+        if max_anchor_pixels is not None:
+            _check_count("max_anchor_pixels", max_anchor_pixels, 2**30)
         request = Request(
             num_anchors=_check_count("num_anchors", num_anchors),
             anchor_mode=anchor_mode,
             steps_per_interval=_check_count("steps_per_interval", steps_per_interval),
             cell=cell,
             backend=backend,
-            max_anchor_pixels=max_anchor_pixels and _check_count("max_anchor_pixels", max_anchor_pixels, 2**30),
+            max_anchor_pixels=max_anchor_pixels,
             threads=min(os.cpu_count() or 1, 8) if threads is None else _check_count("threads", threads),
         )
         return decompose(self, self._index, self._format, request, self._open_seconds)

@@ -1,0 +1,62 @@
+from collections.abc import Callable
+
+import torch
+
+from himmel.model import align_targets
+from himmel.training.batches import AlignmentCollator, DrawnClips, InstructCollator
+from himmel.training.store import ClipStore
+from tiny_hosts import Setup
+
+Fill = Callable[[int], ClipStore]
+
+
+def test_every_pass_draws_each_clip_once_in_a_new_order() -> None:
+    items = DrawnClips(range(100, 110), length=30, seed=3)
+    passes = [[items[i][1] for i in range(start, start + 10)] for start in (0, 10, 20)]
+    assert all(sorted(one) == list(range(100, 110)) for one in passes)
+    assert passes[0] != passes[1]
+    assert passes[0] == [DrawnClips(range(100, 110), length=30, seed=3)[i][1] for i in range(10)]
+
+
+def test_alignment_batch_joins_clips_and_marks_those_that_move_on(setup: Setup, filled_store: Fill) -> None:
+    store = filled_store(4)
+    batch = AlignmentCollator(store, setup.model)([(0, 0), (1, 1), (2, 3)])
+    sample = setup.samples[0]
+    count = sample.num_intervals
+    assert batch["motion"].shape == (3 * count, *sample.motion.shape[1:])
+    # Seed 0 returns (and is still), seeds 1 and 3 do not return.
+    assert batch["valid"].tolist() == [False] * count + [True] * 2 * count
+    assert batch["probe_values"][:, 0].tolist() == [0.0] * count + [1.0] * count + [3.0] * count
+    expected = align_targets(setup.model.host, setup.model.network, [sample])
+    torch.testing.assert_close(batch["targets"][:count], expected)
+
+
+def _answers(setup: Setup, labels: torch.Tensor) -> str:
+    return setup.processor.decode(labels[labels >= 0])
+
+
+def test_instruction_batch_learns_the_right_options_and_nothing_else(setup: Setup, filled_store: Fill) -> None:
+    collator = InstructCollator(filled_store(1), setup.processor, questions_per_clip=4, seed=0)
+    batch = collator([(0, 0)])
+    assert sorted(_answers(setup, batch["labels"][0]).replace("blue", "").replace("red", "red ").split()) in (
+        ["red", "right"],
+        ["redright"],
+        ["rightred"],
+    )
+    assert setup.model(**batch).loss.isfinite()
+
+
+def test_questions_are_drawn_from_the_seed_and_the_item(setup: Setup, filled_store: Fill) -> None:
+    store = filled_store(1)
+    first, again = (InstructCollator(store, setup.processor, questions_per_clip=1, seed=5) for _ in range(2))
+    drawn = [_answers(setup, first([(item, 0)])["labels"][0]) for item in range(12)]
+    assert drawn == [_answers(setup, again([(item, 0)])["labels"][0]) for item in range(12)]
+    assert len(set(drawn)) == 2
+
+
+def test_still_questions_come_with_one_anchor_and_no_motion(setup: Setup, filled_store: Fill) -> None:
+    collator = InstructCollator(filled_store(1), setup.processor, questions_per_clip=4, seed=0, still_only=True)
+    batch = collator([(0, 0)])
+    assert "motion" not in batch
+    assert len(batch["tower_features"]) == 1
+    assert _answers(setup, batch["labels"][0]) == "red"
