@@ -12,6 +12,9 @@ from himmel.adapter import AdapterConfig
 from himmel.model import HimmelConfig, HimmelForConditionalGeneration, HimmelProcessor, PreparedSample
 from himmel.video import Anchor, Decomposition, Interval, StepMaps
 
+# Tensors this small gain nothing from threads, which only wait for each other on a busy machine.
+torch.set_num_threads(1)
+
 _SCRIPT = Path(__file__).parents[1] / "scripts" / "make_tiny_hosts.py"
 _spec = importlib.util.spec_from_file_location("make_tiny_hosts", _SCRIPT)
 assert _spec is not None

@@ -179,3 +179,19 @@ def test_tokens_start_at_the_scale_of_words(setup: Setup) -> None:
     tokens = setup.model(**setup.processor.encode([setup.samples[0]], [ASK])).motion.tokens
     words = setup.model.network.get_input_embeddings().weight.std()
     assert float(tokens.detach().std()) == pytest.approx(float(words), rel=0.1)
+
+
+@pytest.mark.parametrize("make", [nano_config, qwen_config])
+def test_a_bfloat16_host_works_with_a_float32_adapter(make: type, nano_folder: str, qwen_folder: str) -> None:
+    folder = nano_folder if make is nano_config else qwen_folder
+    model = HimmelForConditionalGeneration.from_config(make(folder), dtype=torch.bfloat16)
+    processor = HimmelProcessor(model.config, model.host)
+    sample = processor.prepare(make_decomposition())
+    assert model.network.get_input_embeddings().weight.dtype == torch.bfloat16
+    assert {parameter.dtype for parameter in model.parameters() if parameter.requires_grad} == {torch.float32}
+    output = model(**processor.encode([sample], [TURNS], independent=True))
+    output.loss.backward()
+    assert output.logits.dtype == torch.bfloat16
+    assert model.generate(**processor.encode([sample], [ASK]), max_new_tokens=2).shape[0] == 1
+    scores = model.score_choices(processor.encode_choices([sample], [[("Which way?", ["left", "right"])]]))
+    assert torch.isfinite(scores[0][0]).all()

@@ -331,10 +331,16 @@ class HimmelForConditionalGeneration(nn.Module):
         inputs = {"input_ids": input_ids.to(self.device)}
         if attention_mask is not None:
             mask = attention_mask.to(self.device)
-            inputs["attention_mask"] = _additive(mask, self.network.dtype) if mask.ndim == 4 else mask
+            inputs["attention_mask"] = self._additive(mask) if mask.ndim == 4 else mask
         if position_ids is not None:
             inputs["position_ids"] = position_ids.to(self.device)
         return inputs
+
+    def _additive(self, mask: Tensor) -> Tensor:
+        """A boolean mask as what attention adds to its scores; every implementation of it takes that form."""
+        # The embeddings' type, since parts of a network may be kept more exact than its language model.
+        dtype = cast(Tensor, self.network.get_input_embeddings().weight).dtype
+        return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, torch.finfo(dtype).min)
 
 
 def _images(
@@ -347,8 +353,3 @@ def _images(
 def _vision_inputs(vision: BaseModelOutputWithPooling | None) -> dict[str, Any]:
     """Vision features as the argument that hosts take in place of pictures."""
     return {} if vision is None else {"mm_encoder_outputs": {"image": vision}}
-
-
-def _additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """A boolean mask as what attention adds to its scores; every implementation of it takes that form."""
-    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, torch.finfo(dtype).min)
