@@ -1,0 +1,1 @@
+"""Measurements of this project, each one command; see the README for the figures they gave."""
