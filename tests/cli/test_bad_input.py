@@ -11,8 +11,6 @@ import av
 import numpy as np
 import pytest
 
-from conftest import write_clip
-
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -61,10 +59,16 @@ def audio_only_mp4(folder: Path) -> Path:
 
 
 def truncated(folder: Path) -> Path:
-    """The index of an mp4 stands at its end, so half a file has none."""
-    path = write_clip(folder / "half.mp4")
-    content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 2])
+    """The index of an mp4 stands at its end, so a file that broke off has none."""
+    path = folder / "half.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width = stream.height = 64
+        for level in range(0, 240, 10):
+            picture = np.full((64, 64, 3), level, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    path.write_bytes(path.read_bytes()[:800])
     return path
 
 

@@ -1,0 +1,69 @@
+"""What the guide and the README show runs as it stands there."""
+
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from himmel import cli
+from tiny_hosts import build, nano_config, nano_folder
+
+__all__ = ["nano_folder"]
+
+_ROOT = Path(__file__).parents[1]
+_PAGES = ("docs/guide.md", "README.md")
+# These take minutes or the network; their options are looked up instead of being run.
+_ONLY_HELP = {"train", "eval", "nano"}
+
+
+def blocks(kind: str) -> list[str]:
+    texts = ((_ROOT / page).read_text(encoding="utf-8") for page in _PAGES)
+    return [block for text in texts for block in re.findall(rf"^```{kind}\n(.*?)^```", text, flags=re.M | re.S)]
+
+
+def commands() -> list[str]:
+    lines = (line.split("  #")[0].strip() for block in blocks("sh") for line in block.splitlines())
+    return [line for line in lines if line.startswith("himmel ")]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(nano_folder: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("checkpoint") / "tiny"
+    build(nano_config(nano_folder, num_anchors=2, steps_per_interval=2)).model.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _desk(checkpoint: Path, encode_clip: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder with match.mp4 in it, and a tiny checkpoint in place of the package's own."""
+    encode_clip("match.mp4", num_frames=24, options={"g": "8"})
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("himmel.model.asking.default_checkpoint", lambda: checkpoint)
+
+
+def test_pages_show_something() -> None:
+    assert len(blocks("python")) >= 5
+    assert len(commands()) >= 8
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_python(code: str) -> None:
+    exec(compile(code, "guide", "exec"), {})
+
+
+@pytest.mark.parametrize("line", commands())
+def test_command(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = shlex.split(line)[1:]
+    if words[0] in _ONLY_HELP:
+        options = [word for word in words if re.fullmatch(r"-{1,2}[a-z-]+", word)]
+        with pytest.raises(SystemExit):
+            cli.main([*words[: 1 if words[0] == "train" else 2], "--help"])
+        shown = capsys.readouterr().out
+        assert all(option in shown for option in options)
+        return
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(words)
+    assert capsys.readouterr().err == ""
+    assert stopped.value.code == 0
