@@ -12,9 +12,11 @@ PYTEST_ARGS ?=
 demo: $(VENV)/.installed-demo
 	@mkdir -p demo
 	$(BIN)/himmel nano get
-	$(BIN)/himmel nano sample demo/sample.mp4
-	$(BIN)/himmel ask demo/sample.mp4 "Does the camera move?" --choice "yes" --choice "no"
-	$(BIN)/himmel ask demo/sample.mp4 "What is in the video?" --picture demo/streams.png
+	$(BIN)/himmel nano sample demo/bunny.mp4 --clip bigbuckbunny
+	$(BIN)/himmel ask demo/bunny.mp4 "Which way does the moving thing move?" \
+	  --choice left --choice right --choice up --choice down --picture demo/streams.png
+	$(BIN)/himmel ask demo/bunny.mp4 "How does the camera move?" --max-new-tokens 24
+	@echo "The three streams are drawn in demo/streams.png"
 
 test: lint types tests
 

@@ -260,15 +260,19 @@ def nano_get(as_json: Json = False) -> None:
 @nano_app.command("sample")
 def nano_sample(
     output: Annotated[Path, typer.Argument(metavar="FILE", help="Where the clip goes.", show_default=False)],
+    clip: Annotated[str, typer.Option(help="bikes, carphone or bigbuckbunny.")] = "bikes",
 ) -> None:
     """Copy a short real H.264 clip, taken from a package, to FILE."""
+    _check_writable(output)
     import shutil
 
     from himmel._files import atomic_path
-    from himmel.nano.assets import get_sample_clip
+    from himmel.nano.assets import SampleClip, get_sample_clip
 
+    # A name that is no clip is refused there.
+    source = get_sample_clip(cast("SampleClip", clip))
     with atomic_path(output) as temporary:
-        shutil.copyfile(get_sample_clip(), temporary)
+        shutil.copyfile(source, temporary)
     typer.echo(f"The sample clip is in {output}")
 
 
