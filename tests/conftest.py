@@ -3,14 +3,20 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hypothesis import settings
 
 Picture = npt.NDArray[np.uint8]
+
+# Machines that run several things at once are slow now and then, and a test must fail for one reason only.
+settings.register_profile("himmel", deadline=None, derandomize=True)
+settings.load_profile("himmel")
 
 
 def texture(width: int, height: int, seed: int = 0) -> Picture:
@@ -20,7 +26,9 @@ def texture(width: int, height: int, seed: int = 0) -> Picture:
     return cv2.normalize(smooth, None, 16, 235, cv2.NORM_MINMAX).astype(np.uint8)
 
 
-def pan(num_frames: int, size: tuple[int, int], velocity: tuple[int, int] = (2, 1), seed: int = 0) -> Iterator[Picture]:
+def pan_pictures(
+    num_frames: int, size: tuple[int, int], velocity: tuple[int, int] = (2, 1), seed: int = 0
+) -> Iterator[Picture]:
     """Pictures [height, width, 3] of a texture that moves by `velocity` (right, down) whole pixels a picture."""
     (width, height), (vx, vy) = size, velocity
     room_x, room_y = abs(vx) * num_frames, abs(vy) * num_frames
@@ -30,7 +38,7 @@ def pan(num_frames: int, size: tuple[int, int], velocity: tuple[int, int] = (2, 
         yield np.ascontiguousarray(whole[y : y + height, x : x + width])
 
 
-def write_clip(
+def encode(
     path: Path,
     frames: Iterable[Picture] | str = "pan",
     *,
@@ -58,12 +66,14 @@ def write_clip(
         shift: added to all packets' timestamps, in units of the packets' time base.
     """
     if isinstance(frames, str):
-        frames = pan(num_frames, size, (0, 0) if frames == "still" else (2, 1))
+        frames = pan_pictures(num_frames, size, (0, 0) if frames == "still" else (2, 1))
     pictures = list(frames)
     height, width = pictures[0].shape[:2]
     with av.open(str(path), "w", format=container_format, options=dict(container_options or {})) as container:
         stream = container.add_stream(codec, rate=rate, options=dict(options or {}))
         stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
+        # Encoders' threads fight for a busy machine's cores, which takes longer than one thread.
+        stream.codec_context.thread_count = 1
         if time_base is not None:
             stream.codec_context.time_base = time_base
         if rotation:
@@ -84,11 +94,23 @@ def write_clip(
     return path
 
 
+@pytest.fixture(scope="session")
+def pan() -> Callable[..., Iterator[Picture]]:
+    """`pan_pictures`: pictures of a texture that moves."""
+    return pan_pictures
+
+
+@pytest.fixture(scope="session")
+def write_clip() -> Callable[..., Path]:
+    """`encode` to a whole path, for fixtures that outlive a test."""
+    return encode
+
+
 @pytest.fixture
 def encode_clip(tmp_path: Path) -> Callable[..., Path]:
-    """`write_clip` with names relative to the test's own folder: `encode_clip("a.mp4", codec="libx264", ...)`."""
+    """`encode` with names relative to the test's own folder: `encode_clip("a.mp4", codec="libx264", ...)`."""
 
-    def encode(name: str | Path, frames: Iterable[Picture] | str = "pan", **options: object) -> Path:
-        return write_clip(tmp_path / name, frames, **options)  # type: ignore[arg-type]
+    def here(name: str | Path, frames: Iterable[Picture] | str = "pan", **options: Any) -> Path:
+        return encode(tmp_path / name, frames, **options)
 
-    return encode
+    return here

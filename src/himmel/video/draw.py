@@ -110,9 +110,7 @@ def _flow_colours(velocity: FloatArray, known: npt.NDArray[np.bool_], full: floa
 def _heat() -> Any:
     from matplotlib import colormaps
 
-    heat = colormaps["magma"].copy()
-    heat.set_bad("#d9d9d9")
-    return heat
+    return colormaps["magma"].with_extremes(bad="#d9d9d9")
 
 
 def _thumbnail(image: npt.NDArray[np.uint8]) -> FloatArray:
