@@ -1,5 +1,6 @@
 """The command line: one command, a verb per job. Everything heavy is imported inside the verb that needs it."""
 
+import contextlib
 import json
 import os
 import sys
@@ -225,15 +226,17 @@ def eval_motion(
     from himmel.nano.clips import FIRST_EVAL_SEED
 
     _quieten()
-    result = run_motion_benchmark(
-        adapter or default_checkpoint(),
-        num_clips=clips,
-        seed=FIRST_EVAL_SEED if seed is None else seed,
-        questions_per_clip=questions,
-        # Names that are no condition are refused there.
-        conditions=cast("list[Condition]", condition) if condition else CONDITIONS,
-        output=output,
-    )
+    # Progress goes to stderr, so that stdout holds the result alone.
+    with contextlib.redirect_stdout(sys.stderr):
+        result = run_motion_benchmark(
+            adapter or default_checkpoint(),
+            num_clips=clips,
+            seed=FIRST_EVAL_SEED if seed is None else seed,
+            questions_per_clip=questions,
+            # Names that are no condition are refused there.
+            conditions=cast("list[Condition]", condition) if condition else CONDITIONS,
+            output=output,
+        )
     if as_json:
         _print_json({**asdict(result), "summary": result.summary.to_json()})
     else:
