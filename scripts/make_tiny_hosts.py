@@ -1,6 +1,6 @@
 """Make random tiny hosts of the real classes, with real tokenizers and processors, for tests; nothing is fetched.
 
-    python scripts/make_tiny_hosts.py OUT     writes OUT/nano and OUT/qwen2_5_vl
+python scripts/make_tiny_hosts.py OUT     writes OUT/nano and OUT/qwen2_5_vl
 """
 
 import sys

@@ -141,7 +141,9 @@ class NanoHost:
         if "tower_features" in images:
             return dict(images)
         pixels = self.join_images([images])["pixel_values"].to(network.device)
-        return {"tower_features": cast(NanoForConditionalGeneration, network).model.tower(pixels).half().cpu().contiguous()}
+        return {
+            "tower_features": cast(NanoForConditionalGeneration, network).model.tower(pixels).half().cpu().contiguous()
+        }
 
     def trained_parts(self, network: PreTrainedModel) -> dict[str, nn.Module]:
         """The image projector, which no package ships."""
