@@ -1,8 +1,10 @@
 """The package's top: its public names, and what importing it costs."""
 
+import re
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
@@ -31,6 +33,13 @@ def test_unknown_name_is_an_attribute_error() -> None:
 def test_reading_a_video_does_not_load_torch() -> None:
     heavy = ("torch", "transformers", "matplotlib")
     assert run_python(f"import himmel, sys; himmel.Video; print([m for m in {heavy} if m in sys.modules])") == "[]"
+
+
+def test_every_file_that_the_paper_index_names_is_there() -> None:
+    root = Path(__file__).parents[1]
+    named = re.findall(r"`((?:src|tests|recipes|docs)/[\w./]*)`", (root / "docs/paper_index.md").read_text("utf-8"))
+    assert len(named) > 20
+    assert [name for name in named if not (root / name).exists()] == []
 
 
 def test_importing_the_package_loads_nothing_else() -> None:
