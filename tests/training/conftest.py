@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from himmel.nano.clips import CLASS_SIZES, VALUE_COLUMNS
+from himmel.nano.clips import CLASS_COLUMNS, VALUE_COLUMNS
 from himmel.nano.questions import Question
 from himmel.training.store import ClipStore
 from tiny_hosts import Setup, build, nano_config, nano_folder
@@ -41,7 +41,7 @@ def filled_store(setup: Setup, tmp_path: Path) -> Callable[[int], ClipStore]:
                 ),
             ]
             truth = torch.full((sample.num_intervals, len(VALUE_COLUMNS)), float(seed))
-            classes = torch.zeros(sample.num_intervals, len(CLASS_SIZES), dtype=torch.long)
+            classes = torch.zeros(sample.num_intervals, len(CLASS_COLUMNS), dtype=torch.long)
             facts = {"questions": [asdict(question) for question in questions], "returns": seed % 2 == 0}
             tensors = {**sample.tensors(), "truth.values": truth, "truth.classes": classes}
             save_file(tensors, store.path(seed), metadata={"facts": json.dumps(facts)})

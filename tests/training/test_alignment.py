@@ -1,12 +1,14 @@
 from collections.abc import Callable
 
+import pytest
 import torch
+from torch.nn import functional
 
 from himmel.adapter import MotionAdapter
-from himmel.nano.clips import CLASS_SIZES, VALUE_COLUMNS
+from himmel.nano.clips import VALUE_COLUMNS
 from himmel.training.alignment import AlignmentModel
 from himmel.training.batches import AlignmentCollator
-from himmel.training.probes import MotionProbes, ProbeTargets
+from himmel.training.probes import CAPTION_TOKENS, MotionProbes, ProbeTargets, caption, caption_ids, caption_vocabulary
 from himmel.training.recipe import AlignmentSection
 from himmel.training.store import ClipStore
 from tiny_hosts import Setup
@@ -24,10 +26,15 @@ def test_the_projector_leaves_stage_1_as_the_alignment_head_with_weights_of_its_
     torch.testing.assert_close(adapter.projector.input.weight, adapter.alignment_head.inputs["fused"].weight)
 
 
+def _probes(setup: Setup) -> MotionProbes:
+    embeddings = setup.model.network.get_input_embeddings().weight
+    vocabulary = sorted(caption_vocabulary(setup.model.host))
+    return MotionProbes(embeddings, num_values=len(VALUE_COLUMNS), vocabulary=vocabulary)
+
+
 def test_loss_is_the_alignment_plus_the_weighted_probes(setup: Setup, filled_store: Callable[[int], ClipStore]) -> None:
     batch = AlignmentCollator(filled_store(4), setup.model)([(0, 1), (1, 3)])
-    width = setup.config.adapter.host_hidden_size
-    probes = MotionProbes(width=width, num_values=len(VALUE_COLUMNS), class_sizes=CLASS_SIZES)
+    probes = _probes(setup)
     losses = {}
     for weight in (0.0, 1.0, 3.0):
         torch.manual_seed(0)
@@ -35,18 +42,53 @@ def test_loss_is_the_alignment_plus_the_weighted_probes(setup: Setup, filled_sto
         model = AlignmentModel(adapter, section=AlignmentSection(probe_weight=weight), probes=probes)
         result = model(**batch)
         losses[weight] = result["loss"].item()
-        probed = (result["parts"]["probe_values"] + result["parts"]["probe_classes"]).item()
+        probed = (result["parts"]["probe_values"] + result["parts"]["probe_words"]).item()
     assert abs(losses[1.0] - losses[0.0] - probed) < 1e-4
     assert abs(losses[3.0] - losses[0.0] - 3 * probed) < 1e-4
 
 
-def test_probes_leave_out_classes_without_a_meaning() -> None:
-    probes = MotionProbes(width=8, num_values=1, class_sizes=(3, 4))
-    tokens = torch.randn(2, 5, 8)
-    values = torch.zeros(2, 1)
-    some = probes(tokens, ProbeTargets(values=values, classes=torch.tensor([[0, -1], [2, -1]])))["classes"]
-    read = probes.norm(tokens.mean(1))
-    expected = torch.nn.functional.cross_entropy(probes.classes[0](read), torch.tensor([0, 2]))
-    torch.testing.assert_close(some, expected)
-    none = probes(tokens, ProbeTargets(values=values, classes=torch.full((2, 2), -1)))["classes"]
-    assert float(none) == 0.0
+@pytest.mark.parametrize(
+    ("classes", "text"),
+    [
+        ((0, -1, -1, 6), "nothing moves"),
+        ((1, 0, 1, 6), "thing moves left top right"),
+        ((1, 3, -1, 6), "thing moves down"),
+        ((2, -1, -1, 0), "camera pans left"),
+        ((2, -1, -1, 5), "camera zooms out"),
+    ],
+)
+def test_captions_say_what_the_classes_mean(classes: tuple[int, ...], text: str, setup: Setup) -> None:
+    assert caption(classes) == text
+    ids = caption_ids(torch.tensor([classes]), setup.model.host)
+    assert ids.shape == (1, CAPTION_TOKENS)
+    whole = setup.model.host.encode_text(" " + text)
+    assert ids[0, : len(whole)].tolist() == whole[:CAPTION_TOKENS]
+    assert set(ids.flatten().tolist()) <= caption_vocabulary(setup.model.host)
+
+
+def test_tokens_that_are_the_words_themselves_are_read_without_a_miss(setup: Setup) -> None:
+    embeddings = setup.model.network.get_input_embeddings().weight.detach()
+    words = caption_ids(torch.tensor([[1, 0, 1, 6], [2, -1, -1, 5]]), setup.model.host)
+    targets = ProbeTargets(values=torch.zeros(2, len(VALUE_COLUMNS)), words=words)
+    right = _probes(setup)(embeddings[words], targets)
+    wrong = _probes(setup)(embeddings[words].flip(0), targets)
+    assert right["misread"] == 0
+    assert right["words"] < wrong["words"]
+
+
+def test_word_loss_equals_a_literal_computation(setup: Setup) -> None:
+    probes = _probes(setup)
+    tokens = torch.randn(2, 7, setup.config.adapter.host_hidden_size)
+    words = caption_ids(torch.tensor([[0, -1, -1, 6], [1, 2, 3, 6]]), setup.model.host)
+    vocabulary = sorted(caption_vocabulary(setup.model.host))
+    table = setup.model.network.get_input_embeddings().weight.detach()[vocabulary]
+    table = table - table.mean(1, keepdim=True)
+    total = 0.0
+    for row in range(2):
+        for place in range(CAPTION_TOKENS):
+            token = tokens[row, place] - tokens[row, place].mean()
+            cosines = torch.stack([functional.cosine_similarity(token, word, dim=0) for word in table])
+            right = vocabulary.index(int(words[row, place]))
+            total += float(-torch.log_softmax(cosines / 0.1, 0)[right] + 1 - cosines[right])
+    result = probes(tokens, ProbeTargets(values=torch.zeros(2, len(VALUE_COLUMNS)), words=words))["words"]
+    assert abs(float(result.detach()) - total / (2 * CAPTION_TOKENS)) < 1e-4

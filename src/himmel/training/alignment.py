@@ -42,7 +42,7 @@ class AlignmentModel(nn.Module):
         targets: Tensor,
         valid: Tensor,
         probe_values: Tensor | None = None,
-        probe_classes: Tensor | None = None,
+        probe_words: Tensor | None = None,
     ) -> dict[str, Any]:
         """Loss of M intervals.
 
@@ -51,7 +51,7 @@ class AlignmentModel(nn.Module):
             targets: [M, D], visual change across each interval (equation 5).
             valid: bool [M], intervals whose target shows what moved. Where everything is back in its place at the next
                 anchor, the target holds coding noise alone; the probes read such intervals all the same.
-            probe_values, probe_classes: see `ProbeTargets`; not read without probes.
+            probe_values, probe_words: see `ProbeTargets`; not read without probes.
 
         Returns:
             `loss` and its named `parts`, scalars.
@@ -69,12 +69,12 @@ class AlignmentModel(nn.Module):
         )
         parts = {**aligned.parts, "left_out": output.pooled.new_tensor(aligned.left_out)}
         loss = aligned.total
-        if self.probes is not None and probe_values is not None and probe_classes is not None:
-            loss = loss + self.section.probe_weight * self._probe(output, probe_values, probe_classes, parts)
+        if self.probes is not None and probe_values is not None and probe_words is not None:
+            loss = loss + self.section.probe_weight * self._probe(output, probe_values, probe_words, parts)
         return {"loss": loss, "parts": parts}
 
-    def _probe(self, output: AdapterOutput, values: Tensor, classes: Tensor, parts: dict[str, Tensor]) -> Tensor:
+    def _probe(self, output: AdapterOutput, values: Tensor, words: Tensor, parts: dict[str, Tensor]) -> Tensor:
         assert self.probes is not None
-        losses = self.probes(output.tokens, ProbeTargets(values=values, classes=classes))
+        losses = self.probes(output.tokens, ProbeTargets(values=values, words=words))
         parts.update({f"probe_{name}": loss for name, loss in losses.items()})
-        return sum(losses.values(), start=output.tokens.new_zeros(()))
+        return losses["values"] + losses["words"]

@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 from himmel.model import HimmelForConditionalGeneration, HimmelProcessor, PreparedSample, align_targets
 from himmel.model.sample import pad_steps
 from himmel.nano.clips import MOTION_KINDS
+from himmel.training.probes import caption_ids
 from himmel.training.store import ClipStore, StoredClip
 
 
@@ -111,7 +112,7 @@ class AlignmentCollator:
             "targets": align_targets(self._model.host, self._model.network, samples),
             "valid": torch.cat([_moves_on(clip) for clip in clips]),
             "probe_values": torch.cat([clip.truth_values for clip in clips]),
-            "probe_classes": torch.cat([clip.truth_classes for clip in clips]),
+            "probe_words": caption_ids(torch.cat([clip.truth_classes for clip in clips]), self._model.host),
         }
 
 

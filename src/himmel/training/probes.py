@@ -1,10 +1,43 @@
-"""Linear probes: the supervised warm start of stage 1, for clips whose motion is known because they were rendered."""
+"""The supervised warm start of stage 1, for clips whose motion is known because they were rendered.
 
+An interval's first motion tokens are drawn to the host's own word embeddings of a short caption of what moved, so that
+the language model meets something that it can read from the first step of stage 2 on; one linear layer reads the
+amounts off the mean token. Both are thrown away after stage 1.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from himmel.hosts import Host
+from himmel.nano.catalogue import CAMERA_MOTIONS, DIRECTIONS, PLACES
+
+CAPTION_TOKENS: Final = 6
+"""Motion tokens of an interval that a caption is written into."""
+_TEMPERATURE = 0.1
+_FILLER = " ."
+
+
+def caption(classes: Sequence[int]) -> str:
+    """What a row of `GroundTruth.classes` says, in words: "thing moves left top right", "camera pans left"."""
+    activity, direction, place, camera = classes
+    if activity == 1:
+        return " ".join(("thing moves", tuple(DIRECTIONS)[direction], PLACES[place] if place >= 0 else "")).strip()
+    return f"camera {tuple(CAMERA_MOTIONS)[camera]}" if activity == 2 else "nothing moves"
+
+
+def caption_ids(classes: Tensor, host: Host) -> Tensor:
+    """Token ids of each interval's caption, int64 [M, CAPTION_TOKENS], from int64 [M, 4] classes."""
+    rows = []
+    filler = host.encode_text(_FILLER)
+    for row in classes.tolist():
+        ids = host.encode_text(" " + caption(row))
+        rows.append((ids + filler * CAPTION_TOKENS)[:CAPTION_TOKENS])
+    return torch.tensor(rows, dtype=torch.long)
 
 
 @dataclass(frozen=True)
@@ -12,47 +45,64 @@ class ProbeTargets:
     """What really moved in each of M intervals.
 
     Attributes:
-        values: float [M, V], amounts scaled to the order of one (signed displacements and zoom).
-        classes: int64 [M, C], class indices; -1 where the class has no meaning (nothing moves there).
+        values: float32 [M, V], see `GroundTruth.values`.
+        words: int64 [M, W], token ids of a caption.
     """
 
     values: Tensor
-    classes: Tensor
+    words: Tensor
 
 
 class MotionProbes(nn.Module):
-    """Reads rendered motion off the mean motion token by one linear layer, so that the tokens must hold it plainly.
-
-    Without such a start the language model hardly learns to read the tokens at this scale; the probes are thrown away
-    after stage 1.
+    """Losses of the warm start.
 
     Args:
-        width: size of a motion token, D.
+        embeddings: [vocabulary, D], the host's token embeddings; not trained.
         num_values: amounts to predict, V.
-        class_sizes: number of classes of each of the C questions.
+        vocabulary: ids of the tokens that captions are made of.
     """
 
-    def __init__(self, *, width: int, num_values: int, class_sizes: tuple[int, ...]) -> None:
+    def __init__(self, embeddings: Tensor, *, num_values: int, vocabulary: Sequence[int]) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(width)
-        self.values = nn.Linear(width, num_values)
-        self.classes = nn.ModuleList(nn.Linear(width, size) for size in class_sizes)
+        ids = torch.tensor(sorted(set(vocabulary)))
+        self.norm = nn.LayerNorm(embeddings.shape[-1])
+        self.values = nn.Linear(embeddings.shape[-1], num_values)
+        self.register_buffer("ids", ids, persistent=False)
+        self.register_buffer("words", _unit(embeddings.detach()[ids].float()), persistent=False)
+        self.ids: Tensor
+        self.words: Tensor
 
     def forward(self, tokens: Tensor, targets: ProbeTargets) -> dict[str, Tensor]:
-        """Losses of the probes.
+        """Losses of M intervals.
 
         Args:
-            tokens: [M, K, D] motion tokens.
-            targets: what moved in these M intervals.
+            tokens: [M, K, D] motion tokens; a caption longer than K is cut.
+            targets: what moved in these intervals.
 
         Returns:
-            `values` (mean smooth L1), `classes` (mean cross-entropy over the classes that have a meaning).
+            `values`: mean smooth L1 of the amounts. `words`: mean over the caption's tokens of the cross-entropy among
+            all caption words, by cosine, plus 1 - cosine to the right one. `misread`: share of wrong words, 0..1.
         """
-        read = self.norm(tokens.mean(1))
-        losses = {"values": functional.smooth_l1_loss(self.values(read), targets.values, beta=0.5)}
-        entropies = []
-        for head, wanted in zip(self.classes, targets.classes.unbind(1), strict=True):
-            if bool((wanted >= 0).any()):
-                entropies.append(functional.cross_entropy(head(read), wanted, ignore_index=-1))
-        losses["classes"] = torch.stack(entropies).mean() if entropies else read.new_zeros(())
-        return losses
+        amounts = self.values(self.norm(tokens.mean(1)))
+        wanted = torch.searchsorted(self.ids, targets.words[:, : tokens.shape[1]].contiguous())
+        cosines = _unit(tokens[:, : wanted.shape[1]].float()) @ self.words.T
+        entropy = functional.cross_entropy(cosines.flatten(0, 1) / _TEMPERATURE, wanted.flatten())
+        distance = 1 - cosines.gather(2, wanted[..., None]).mean()
+        return {
+            "values": functional.smooth_l1_loss(amounts, targets.values, beta=0.5),
+            "words": entropy + distance,
+            "misread": (cosines.argmax(2) != wanted).float().mean().detach(),
+        }
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    # Motion tokens have zero mean, so the words are compared without theirs.
+    return functional.normalize(vectors - vectors.mean(-1, keepdim=True), dim=-1)
+
+
+def caption_vocabulary(host: Host) -> set[int]:
+    """Ids of all tokens that captions are made of."""
+    rows = [[0, -1, -1, 0]]
+    rows += [[1, way, place, 0] for way in range(len(DIRECTIONS)) for place in range(-1, len(PLACES))]
+    rows += [[2, -1, -1, camera] for camera in range(len(CAMERA_MOTIONS))]
+    return set(caption_ids(torch.tensor(rows), host).flatten().tolist())

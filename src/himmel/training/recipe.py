@@ -42,8 +42,8 @@ class AlignmentSection(_Section):
     """Stage 1 (design 3.6 and 3.7).
 
     L = L_nce + lambda (1 - mean s_ii) + mu (the same for each branch) + probe_weight L_probe, where `probe_weight`
-    weighs the supervised warm start: linear heads that read the rendered motion off the mean motion token and are
-    thrown away afterwards. It needs ground truth, so it exists for rendered clips only; 0 turns it off.
+    weighs the supervised warm start: an interval's first tokens are drawn to the host's word embeddings of a caption of
+    the rendered motion. It needs ground truth, so it exists for rendered clips only; 0 turns it off.
     """
 
     objective: Literal["infonce", "mse", "hybrid"] = "infonce"

@@ -5,7 +5,7 @@ import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import yaml
@@ -16,10 +16,10 @@ from himmel._files import atomic_path
 from himmel.errors import RecipeError
 from himmel.hosts import load_host
 from himmel.model import HimmelConfig, HimmelForConditionalGeneration, HimmelProcessor
-from himmel.nano.clips import CLASS_SIZES, VALUE_COLUMNS
+from himmel.nano.clips import VALUE_COLUMNS
 from himmel.training.alignment import AlignmentModel
 from himmel.training.batches import AlignmentCollator, DrawnClips, InstructCollator
-from himmel.training.probes import MotionProbes
+from himmel.training.probes import MotionProbes, caption_vocabulary
 from himmel.training.recipe import Recipe, load_recipe
 from himmel.training.store import ClipStore
 from himmel.training.trainer import PartsTrainer, run_training, training_arguments
@@ -132,8 +132,9 @@ def _alignment_model(recipe: Recipe, model: HimmelForConditionalGeneration) -> A
     model.train_only(["adapter"])
     probes = None
     if recipe.alignment.probe_weight > 0:
-        width = model.config.adapter.host_hidden_size
-        probes = MotionProbes(width=width, num_values=len(VALUE_COLUMNS), class_sizes=CLASS_SIZES)
+        embeddings = cast(nn.Embedding, model.network.get_input_embeddings()).weight
+        vocabulary = sorted(caption_vocabulary(model.host))
+        probes = MotionProbes(embeddings, num_values=len(VALUE_COLUMNS), vocabulary=vocabulary)
     return AlignmentModel(model.adapter, section=recipe.alignment, probes=probes)
 
 
