@@ -69,6 +69,8 @@ def encode(
         frames = pan_pictures(num_frames, size, (0, 0) if frames == "still" else (2, 1))
     pictures = list(frames)
     height, width = pictures[0].shape[:2]
+    # x265 4.2 writes past its buffers for pictures smaller than a coding tree unit.
+    assert codec != "libx265" or min(width, height) >= 64
     with av.open(str(path), "w", format=container_format, options=dict(container_options or {})) as container:
         stream = container.add_stream(codec, rate=rate, options=dict(options or {}))
         stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt

@@ -60,3 +60,12 @@ def test_still_questions_come_with_one_anchor_and_no_motion(setup: Setup, filled
     assert "motion" not in batch
     assert len(batch["tower_features"]) == 1
     assert _answers(setup, batch["labels"][0]) == "red"
+
+
+def test_blind_batches_ask_about_motion_alone_without_pictures(setup: Setup, filled_store: Fill) -> None:
+    collator = InstructCollator(filled_store(1), setup.processor, questions_per_clip=4, seed=0, blind_share=1.0)
+    batch = collator([(0, 0)])
+    assert "tower_features" not in batch
+    assert setup.processor.count_tokens(batch)["image"] == 0
+    assert _answers(setup, batch["labels"][0]) == "right"
+    assert setup.model(**batch).loss.isfinite()

@@ -195,7 +195,21 @@ def test_a_damaged_middle_is_survived(tmp_path: Path, encode_clip: Encode) -> No
     data[middle] = np.random.default_rng(0).integers(0, 256, len(data[middle]), dtype=np.uint8).tobytes()
     path.write_bytes(data)
     outcome = attempt(path)
-    assert isinstance(outcome, str) or len(outcome.anchors) == 3
+    assert isinstance(outcome, str) or 1 <= len(outcome.anchors) == len(outcome.intervals) <= 3
+
+
+def test_an_anchor_that_cannot_be_decoded_is_left_out(encode_clip: Encode) -> None:
+    path = encode_clip("a.mp4", options={"g": "10", "bf": "0"}, num_frames=40)
+    with av.open(str(path)) as container:
+        packet = next(p for p in container.demux(video=0) if p.pts and p.is_keyframe)
+        start, size = packet.pos, packet.size
+    data = bytearray(path.read_bytes())
+    data[start : start + size] = bytes(size)
+    path.write_bytes(data)
+    outcome = Video(path).decompose(num_anchors=4)
+    assert [anchor.frame for anchor in outcome.anchors] == [0, 20, 30]
+    assert [interval.anchor for interval in outcome.intervals] == [0, 1, 2]
+    assert any("0.400 s cannot be decoded" in note for note in outcome.notes)
 
 
 @pytest.fixture(scope="module")
@@ -218,7 +232,8 @@ def test_damage_anywhere_gives_a_result_or_a_sentence(
     for _ in range(data.draw(st.integers(1, 8))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     path = tmp_path / "damaged.bin"
-    path.write_bytes(content[: data.draw(st.integers(1, len(content)))])
+    whole = data.draw(st.booleans(), label="whole")
+    path.write_bytes(content if whole else content[: data.draw(st.integers(1, len(content)))])
     outcome = attempt(path)
     if isinstance(outcome, str):
         assert outcome.endswith(".")

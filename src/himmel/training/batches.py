@@ -1,6 +1,7 @@
 """From stored clips to the batches of each stage; every draw follows from the recipe's seed and the item's number."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch.utils.data import Dataset
 from himmel.model import HimmelForConditionalGeneration, HimmelProcessor, PreparedSample, align_targets
 from himmel.model.sample import pad_steps
 from himmel.nano.clips import MOTION_KINDS
+from himmel.nano.questions import Question
 from himmel.training.probes import caption_ids
 from himmel.training.store import ClipStore, StoredClip
 
@@ -43,6 +45,7 @@ class InstructCollator:
         questions_per_clip: at most so many questions of a clip.
         seed: of the choice among them.
         still_only: take the questions that a single picture answers, and that picture alone (for the projector).
+        blind_share: share of the batches, 0..1, without the anchors' pictures; asked about motion alone, without names.
     """
 
     def __init__(
@@ -53,29 +56,40 @@ class InstructCollator:
         questions_per_clip: int,
         seed: int,
         still_only: bool = False,
+        blind_share: float = 0.0,
     ) -> None:
         self._store = store
         self._processor = processor
         self._most = questions_per_clip
         self._seed = seed
         self._still_only = still_only
+        self._blind_share = blind_share
 
     def __call__(self, items: Sequence[tuple[int, int]]) -> dict[str, Any]:
         """Items of `DrawnClips` to keyword arguments of the model."""
+        blind = np.random.default_rng([self._seed, items[0][0], 1]).random() < self._blind_share
         samples: list[PreparedSample] = []
         turns: list[list[tuple[str, str | None]]] = []
         for index, seed in items:
             rng = np.random.default_rng([self._seed, index])
             clip = self._store.load(seed)
-            asked = [
-                question for question in clip.questions if not (self._still_only and question.kind in MOTION_KINDS)
-            ]
+            asked = [one for one in clip.questions if self._fits(one, blind=blind)]
             chosen = [asked[i] for i in rng.permutation(len(asked))[: self._most]]
             if chosen:
-                samples.append(_one_anchor(clip.sample, rng) if self._still_only else clip.sample)
+                samples.append(self._shown(clip.sample, rng, blind=blind))
                 turns.append([(question.text, question.choices[question.answer]) for question in chosen])
-        batch = self._processor.encode(samples, turns, motion=not self._still_only, independent=True)
+        batch = self._processor.encode(samples, turns, motion=not self._still_only, anchors=not blind, independent=True)
         return dict(batch)
+
+    def _fits(self, question: Question, *, blind: bool) -> bool:
+        if self._still_only:
+            return question.kind not in MOTION_KINDS
+        return not blind or (question.kind in MOTION_KINDS and question.kind != "mover")
+
+    def _shown(self, sample: PreparedSample, rng: np.random.Generator, *, blind: bool) -> PreparedSample:
+        if self._still_only:
+            return _one_anchor(sample, rng)
+        return replace(sample, context=_context(sample)) if blind else sample
 
 
 def _one_anchor(sample: PreparedSample, rng: np.random.Generator) -> PreparedSample:

@@ -80,17 +80,19 @@ class MotionProbes(nn.Module):
             targets: what moved in these intervals.
 
         Returns:
-            `values`: mean smooth L1 of the amounts. `words`: mean over the caption's tokens of the cross-entropy among
-            all caption words, by cosine, plus 1 - cosine to the right one. `misread`: share of wrong words, 0..1.
+            `values`: mean smooth L1 of the amounts. `words`: mean over intervals of the sum over the caption's tokens
+            of the cross-entropy among all caption words, by cosine, plus 1 - cosine to the right one. `misread`: share
+            of wrong words, 0..1.
         """
         amounts = self.values(self.norm(tokens.mean(1)))
         wanted = torch.searchsorted(self.ids, targets.words[:, : tokens.shape[1]].contiguous())
         cosines = _unit(tokens[:, : wanted.shape[1]].float()) @ self.words.T
-        entropy = functional.cross_entropy(cosines.flatten(0, 1) / _TEMPERATURE, wanted.flatten())
-        distance = 1 - cosines.gather(2, wanted[..., None]).mean()
+        entropy = functional.cross_entropy(cosines.mT / _TEMPERATURE, wanted, reduction="none")
+        distance = 1 - cosines.gather(2, wanted[..., None]).squeeze(2)
         return {
             "values": functional.smooth_l1_loss(amounts, targets.values, beta=0.5),
-            "words": entropy + distance,
+            # Summed over the caption: its one word of direction would drown in a mean.
+            "words": (entropy + distance).sum(1).mean(),
             "misread": (cosines.argmax(2) != wanted).float().mean().detach(),
         }
 

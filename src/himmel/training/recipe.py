@@ -19,13 +19,14 @@ class _Section(BaseModel):
 class DataSection(_Section):
     """Which rendered clips are trained on: the seeds `first_seed` .. `first_seed + clips - 1`.
 
-    `validation_clips` further seeds follow the training ones and are never trained on.
+    `blind_share` of stage 2's batches leave the anchors' pictures out and ask about motion alone: they are shorter, and
+    teach the language model to look at motion tokens sooner.
     """
 
     clips: Positive = 1500
     first_seed: Annotated[int, Field(ge=0)] = 0
-    validation_clips: Annotated[int, Field(ge=0)] = 32
     questions_per_clip: Positive = 4
+    blind_share: Annotated[float, Field(ge=0, le=1)] = 0.0
 
 
 class ModelSection(_Section):

@@ -121,6 +121,7 @@ def _train(
         questions_per_clip=recipe.data.questions_per_clip,
         seed=recipe.seed,
         still_only=recipe.stage == "projector",
+        blind_share=recipe.data.blind_share,
     )
     trainer = PartsTrainer(
         model=InstructModel(model), data_collator=collator, rate_of=lambda name: _rate(recipe, name), **common

@@ -174,22 +174,25 @@ def run_segments(plan: Plan, segments: list[Segment], threads: int) -> Extract:
 def _assemble(
     video: Source, index: PictureIndex, plan: Plan, schedule: Schedule, extract: Extract, notes: list[str]
 ) -> tuple[tuple[Anchor, ...], tuple[Interval, ...]]:
-    anchors, intervals = [], []
+    anchors: list[Anchor] = []
+    intervals: list[Interval] = []
     lost = 0
     keys = set(video.keyframes.tolist())
-    for k, frame in enumerate(schedule.anchors.tolist()):
+    for frame, stop, steps in zip(schedule.anchors.tolist(), schedule.stops.tolist(), schedule.steps, strict=True):
         image = extract.images.get(int(index.order[frame]))
         if image is None:
-            raise VideoError(
-                f"Picture {frame} at {video.times[frame]:.3f} s of {str(video.path)!r} cannot be decoded;"
-                " the file is damaged there."
+            notes.append(
+                f"The anchor at {video.times[frame]:.3f} s cannot be decoded: it is left out with its interval."
             )
-        anchors.append(Anchor(frame, float(video.times[frame]), frame in keys, image))
-        there = [f for f in schedule.steps[k].tolist() if int(index.order[f]) in extract.steps]
-        lost += len(schedule.steps[k]) - len(there)
-        frames = np.array(there, np.int64)
+            continue
+        there = [f for f in steps.tolist() if int(index.order[f]) in extract.steps]
+        lost += len(steps) - len(there)
         maps = _stack([extract.steps[int(index.order[f])] for f in there], plan.grid)
-        intervals.append(Interval(k, frame + 1, int(schedule.stops[k]), frames, video.times[frames], maps))
+        frames = np.array(there, np.int64)
+        intervals.append(Interval(len(anchors), frame + 1, stop, frames, video.times[frames], maps))
+        anchors.append(Anchor(frame, float(video.times[frame]), frame in keys, image))
+    if not anchors:
+        raise VideoError(f"None of the anchors of {str(video.path)!r} can be decoded; the file is damaged.")
     if lost:
         notes.append(f"{lost} steps are left out: their pictures cannot be decoded.")
     return tuple(anchors), tuple(intervals)

@@ -132,7 +132,7 @@ def _extract_once(decoder: Decoder, plan: Plan, segment: Segment) -> Extract:
             result.images[number] = image
         if users[number]:
             held[number] = copy_planes(frame, reformatter)
-        if number in plan.steps and number not in result.steps:
+        if number in plan.steps and number not in result.steps and number not in waiting:
             waiting.append(number)
             blocks[number] = Blocks.empty()
             if plan.backend == "libav" and number not in plan.without_vectors:
