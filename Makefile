@@ -8,10 +8,28 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c const
 # Tests share the machine's cores; with several workers, each gets one thread.
 WORKERS ?= 2
 PYTEST_ARGS ?=
+NATIVE_PYTEST_ARGS ?=
+# The C++ tests run under AddressSanitizer and UndefinedBehaviorSanitizer; OFF where the compiler comes without them.
+SANITIZE ?= ON
 
-.PHONY: demo test lint format types tests quick clean
+# What native/ is built with and from. CXX counts where the user gave it; make's own default does not.
+COMPILER := $(shell for name in $(if $(filter default,$(origin CXX)),c++ g++ clang++,"$(CXX)"); do \
+  if echo 'int main() {}' | $$name -std=c++20 -x c++ -c -o /dev/null - 2>/dev/null; then echo "$$name"; break; fi; done)
+HEADERS := import os, sysconfig; print(os.path.join(sysconfig.get_path('include'), 'Python.h'))
+LACKING := $(if $(COMPILER),$(if $(wildcard $(shell "$(PYTHON)" -c "$(HEADERS)" 2>/dev/null)),,the headers of Python),\
+  a compiler for C++20)
+SUITABLE_CMAKE := $(shell cmake --version 2>/dev/null | \
+  awk 'NR == 1 { split($$3, v, "."); if (100 * v[1] + v[2] >= 320) print "cmake" }')
+CMAKE := $(or $(SUITABLE_CMAKE),$(abspath $(BIN)/cmake))
+CTEST := $(CMAKE:%cmake=%ctest)
+NATIVE := $(wildcard native/CMakeLists.txt native/pyproject.toml native/src/*.[ch]pp native/python/*/*.py*)
+NATIVE_BUILD := native/build
 
-demo: $(VENV)/.installed-demo
+.PHONY: demo test lint format types tests native native-tests quick clean without-native
+# pip must not change an environment twice at once.
+.NOTPARALLEL:
+
+demo: $(VENV)/.installed-demo $(if $(LACKING),without-native,$(VENV)/.installed-native)
 	@mkdir -p demo
 	$(BIN)/himmel nano get
 	$(BIN)/himmel nano sample demo/bunny.mp4 --clip bigbuckbunny
@@ -20,7 +38,7 @@ demo: $(VENV)/.installed-demo
 	$(BIN)/himmel ask demo/bunny.mp4 "How does the camera move?" --max-new-tokens 24
 	@echo "The three streams are drawn in demo/streams.png"
 
-test: lint types tests
+test: lint types tests native-tests
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -33,14 +51,27 @@ format: $(VENV)/.installed-dev
 types: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
-tests: $(VENV)/.installed-dev
+tests: $(VENV)/.installed-dev $(VENV)/.installed-native
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) $(PYTEST_ARGS)
 
-quick: $(VENV)/.installed-dev
+native: $(VENV)/.installed-native
+
+native-tests: $(VENV)/.installed-dev $(VENV)/.installed-native
+	CXX="$(COMPILER)" $(CMAKE) -S native -B $(NATIVE_BUILD)/tests --log-level=WARNING \
+	  -DHIMMEL_PYTHON=OFF -DHIMMEL_TESTS=ON -DHIMMEL_SANITIZE=$(SANITIZE)
+	$(CMAKE) --build $(NATIVE_BUILD)/tests --parallel $(WORKERS)
+	cd $(NATIVE_BUILD)/tests && $(CTEST) --output-on-failure
+	cd native && OMP_NUM_THREADS=1 ../$(BIN)/pytest -n $(WORKERS) $(NATIVE_PYTEST_ARGS)
+
+quick: $(VENV)/.installed-dev $(VENV)/.installed-native
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) -m "not slow" $(PYTEST_ARGS)
+	cd native && OMP_NUM_THREADS=1 ../$(BIN)/pytest -n $(WORKERS) -m "not slow" $(NATIVE_PYTEST_ARGS)
+
+without-native:
+	@echo "himmel is installed without himmel-bitstream, as this machine lacks $(strip $(LACKING))." >&2
 
 clean:
-	rm -rf $(VENV) demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) demo build dist $(NATIVE_BUILD) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(BIN)/python:
 	@"$(PYTHON)" -c "$(SUITS)" 2>/dev/null || \
@@ -54,4 +85,10 @@ $(VENV)/.installed-demo: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) -e ".[train,dev]"
+	@touch $@
+
+$(VENV)/.installed-native: $(NATIVE) constraints.txt | $(BIN)/python
+	$(if $(LACKING),$(error native/ cannot be built: this machine lacks $(strip $(LACKING))))
+	$(PIP) nanobind scikit-build-core ninja $(if $(SUITABLE_CMAKE),,cmake)
+	CXX="$(COMPILER)" $(PIP) --no-build-isolation --config-settings=build-dir="build/{wheel_tag}" ./native
 	@touch $@

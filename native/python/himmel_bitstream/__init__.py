@@ -1,0 +1,54 @@
+"""What an H.264 bitstream says about motion, read without reconstructing a pixel.
+
+    from himmel_bitstream import Stream
+
+    stream = Stream(extradata)
+    for number, packet in enumerate(packets):
+        for picture in stream.push(packet, number=number):
+            picture.vectors()
+
+`Stream` takes demuxed packets and hands out a `Picture` per frame; what is asked of a picture is parsed at that moment,
+on any thread.
+"""
+
+from himmel_bitstream._core import (
+    BYPASS,
+    DAMAGED,
+    DIRECT,
+    FIELD,
+    INTRA,
+    INTRA_NXN,
+    MACROBLOCK,
+    PCM,
+    SKIP,
+    VECTOR,
+    INTRA16x16,
+    Maps,
+    Picture,
+    Slice,
+    Stream,
+    TRANSFORM8x8,
+    UnsupportedStream,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BYPASS",
+    "DAMAGED",
+    "DIRECT",
+    "FIELD",
+    "INTRA",
+    "INTRA_NXN",
+    "MACROBLOCK",
+    "PCM",
+    "SKIP",
+    "VECTOR",
+    "INTRA16x16",
+    "Maps",
+    "Picture",
+    "Slice",
+    "Stream",
+    "TRANSFORM8x8",
+    "UnsupportedStream",
+]
