@@ -1,0 +1,66 @@
+// From transform levels of inter macroblocks to residual: scaling (8.5.9 to 8.5.12) without prediction or pictures.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "cavlc.hpp"
+#include "motion.hpp"
+
+namespace himmel {
+
+// One coded block: sum and sum of squares of its residual in code values.
+struct ResidualBlock {
+  uint16_t x, y;   // samples of its plane in the frame; of field blocks the first line
+  uint8_t plane, size;
+  bool field;      // its lines are every second one of the frame
+  float sum, energy;
+};
+
+// Planes of exact spatial residual, as large as the coded frame.
+struct ResidualPlanes {
+  int width[3] = {0, 0, 0}, height[3] = {0, 0, 0};
+  std::vector<int32_t> plane[3];
+};
+
+class ResidualSink {
+ public:
+  // Blocks are appended to `blocks`; if `planes` is given the inverse transform is written there as well. With `fine`, 8x8 blocks are
+  // split in four by their inverse transform, so that cells of 4 pixels are exact too.
+  ResidualSink(std::vector<ResidualBlock>& blocks, ResidualPlanes* planes, bool fine)
+      : blocks_(blocks), planes_(planes), fine_(fine) {}
+
+  void start(const SliceHeader& header, const Macroblock& mb, int x, int row, bool field_of_frame);
+  void luma_4x4(int plane, int x, int y, const Levels& levels);
+  void luma_8x8(int plane, int x, int y, const Levels& levels);
+  void chroma_dc(int plane, const Levels& levels);
+  void chroma_ac(int plane, int x, int y, const Levels& levels);
+  void finish();
+
+ private:
+  struct Scales { int qp = -1; uint16_t s4[16]; uint16_t s8[64]; };
+  const Scales& scales(int plane);
+  void emit(int plane, int x, int y, int size, const int32_t* block);
+  void emit_lossless(int plane, int x, int y, int size, const int32_t* block);
+  void write(int plane, int x, int y, int size, const int32_t* residual);
+  void chroma_plane(int plane);
+  int column(int plane, int x) const;
+  int line(int plane, int y) const;
+
+  std::vector<ResidualBlock>& blocks_;
+  ResidualPlanes* planes_;
+  bool fine_;
+
+  const Sps* sps_ = nullptr;
+  const Pps* pps_ = nullptr;
+  bool field_ = false, bypass_ = false;
+  int x_ = 0, y_ = 0;      // luma position of the macroblock's first line in the frame
+  int qp_[3] = {0, 0, 0};         // QP'Y, QP'C
+  Scales scales_[3];
+  const Pps* scales_of_[3] = {nullptr, nullptr, nullptr};
+  bool chroma_coded_[3] = {false, false, false};
+  int32_t chroma_dc_[3][8];
+  int32_t chroma_[3][8][16];
+};
+
+}  // namespace himmel

@@ -1,0 +1,110 @@
+// Prediction of motion vectors (8.4.1.1, 8.4.1.3).
+#include <algorithm>
+
+#include "slice_decoder.hpp"
+
+namespace himmel {
+
+namespace {
+
+int16_t middle(int16_t a, int16_t b, int16_t c) { return std::max(std::min(a, b), std::min(std::max(a, b), c)); }
+
+Mv middle(Mv a, Mv b, Mv c) { return {middle(a.x, b.x, c.x), middle(a.y, b.y, c.y)}; }
+
+Mv choose(const int8_t ref[3], const Mv mv[3], int wanted) {
+  const bool a = ref[0] == wanted, b = ref[1] == wanted, c = ref[2] == wanted;
+  if (a + b + c == 1) return a ? mv[0] : b ? mv[1] : mv[2];
+  // 8.4.1.3, 1.: A stands in for B and C where neither is there.
+  if (ref[1] == kUnavailable && ref[2] == kUnavailable && ref[0] != kUnavailable) return mv[0];
+  return middle(mv[0], mv[1], mv[2]);
+}
+
+}  // namespace
+
+// Reference index and vector of C, or of D where C is not available (8.4.1.3.2).
+int SliceDecoder::diagonal(int list, int at, int width, Mv& mv) const {
+  const int right = at - 8 + width;
+  if (ref_[list][right] != kUnavailable) {
+    mv = mv_[list][right];
+    return ref_[list][right];
+  }
+  const int left = at - 9;
+  if (mbaff_ && (left & 7) == 3 && left > cache_at(-1, -1)) {
+    // Left of the macroblock, above the partition: in mixed pairs not the line that the cache holds.
+    const int row = (at - cache_at(0, 0)) / 8;
+    const Place place = left_of(4 * row - 1, 16);
+    mv = Mv{};
+    if (place.mb < 0) return kUnavailable;
+    const int y = place.y >> 2;
+    int ref = frame_.ref[list][4 * place.mb + 2 * (y >> 1) + 1];
+    mv = frame_.mv[list][16 * place.mb + 4 * y + 3];
+    if (ref >= 0 && frame_.mbs[size_t(place.mb)].has(kMbField) != field_) {
+      ref = field_ ? 2 * ref : ref >> 1;
+      mv.y = int16_t(field_ ? mv.y / 2 : mv.y * 2);
+    }
+    return ref;
+  }
+  mv = mv_[list][left];
+  return ref_[list][left];
+}
+
+// Median prediction (8.4.1.3.1) for a partition at cache place `at`, `width` 4x4 blocks wide.
+Mv SliceDecoder::median(int list, int at, int width, int ref) const {
+  Mv mv[3] = {mv_[list][at - 1], mv_[list][at - 8], {}};
+  int8_t refs[3] = {ref_[list][at - 1], ref_[list][at - 8], 0};
+  refs[2] = int8_t(diagonal(list, at, width, mv[2]));
+  return choose(refs, mv, ref);
+}
+
+// A, B and C of the whole macroblock, straight from the frame's arrays.
+SliceDecoder::Three SliceDecoder::three_neighbours(int list) const {
+  const Neighbours& n = near_;
+  const Mv* mv = frame_.mv[list].get();
+  const int8_t* ref = frame_.ref[list].get();
+  Three three;
+  const auto take = [&](int i, int mb, int x, int y) {
+    if (mb < 0) {
+      three.ref[i] = kUnavailable;
+      three.mv[i] = Mv{};
+      return;
+    }
+    three.ref[i] = ref[4 * mb + 2 * (y >> 1) + (x >> 1)];
+    three.mv[i] = mv[16 * mb + 4 * y + x];
+    if (mbaff_ && three.ref[i] >= 0 && frame_.mbs[size_t(mb)].has(kMbField) != field_) {
+      three.ref[i] = int8_t(field_ ? three.ref[i] * 2 : three.ref[i] >> 1);
+      three.mv[i].y = int16_t(field_ ? three.mv[i].y / 2 : three.mv[i].y * 2);
+    }
+  };
+  take(0, n.left[0], 3, n.left_row[0]);
+  take(1, n.top, 0, 3);
+  if (n.top_right >= 0)
+    take(2, n.top_right, 0, 3);
+  else
+    take(2, n.top_left, 3, n.top_left_row);
+  return three;
+}
+
+void SliceDecoder::set_whole(int list, Mv mv, int ref) {
+  std::fill_n(frame_.mv[list].get() + 16 * mb_, 16, mv);
+  std::fill_n(frame_.ref[list].get() + 4 * mb_, 4, int8_t(ref));
+}
+
+// P_Skip (8.4.1.1).
+void SliceDecoder::predict_skip() {
+  const Three n = three_neighbours(0);
+  Mv mv{};
+  const bool still = n.ref[0] == kUnavailable || n.ref[1] == kUnavailable || (n.ref[0] == 0 && n.mv[0] == Mv{}) ||
+                     (n.ref[1] == 0 && n.mv[1] == Mv{});
+  if (!still) mv = choose(n.ref, n.mv, 0);
+  set_whole(0, mv, 0);
+  if (lists_ > 1) set_whole(1, Mv{}, -1);
+}
+
+void SliceDecoder::fill_block(int list, int x, int y, int w, int h, Mv mv, int ref) {
+  for (int row = y; row < y + h; ++row) {
+    std::fill_n(&mv_[list][cache_at(x, row)], w, mv);
+    std::fill_n(&ref_[list][cache_at(x, row)], w, int8_t(ref));
+  }
+}
+
+}  // namespace himmel
