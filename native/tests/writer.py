@@ -164,7 +164,7 @@ class _Writer:
             self.prefix += self.pps[changed].unit()
         age = 0 if slot.idr else self.age + 1
         coded_as = rng.choice(f.structures)
-        frame = Frame(len(self.stream.sizes), age % self.buffer.max_frame_num, age, fields=coded_as == "field")
+        frame = Frame(len(self.stream.sizes), age % self.buffer.max_frame_num, age, fields=coded_as == "field", mbaff=coded_as == "mbaff")
         self.stream.sizes.append((16 * self.sps.width, 16 * self.sps.height))
         reset = slot.may_reset and slot.reference and coded_as != "field" and rng.random() < f.mmco5
         if reset:

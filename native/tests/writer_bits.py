@@ -94,6 +94,16 @@ class BitWriter:
         self._parts.append("".join(format(v, "08b") for v in values))
         self.length += 8 * len(values)
 
+    def raw(self, bits: str) -> None:
+        """Bits as another writer's `bits` gives them."""
+        self._parts.append(bits)
+        self.length += len(bits)
+
+    @property
+    def bits(self) -> str:
+        """All bits so far as text of 0 and 1."""
+        return "".join(self._parts)
+
     def trailing(self) -> None:
         """rbsp_trailing_bits()."""
         self.u(1, 1)
@@ -101,7 +111,7 @@ class BitWriter:
 
     def bytes(self) -> bytes:
         """The bytes so far; their number of bits must be whole."""
-        return int("1" + "".join(self._parts), 2).to_bytes(self.length // 8 + 1, "big")[1:]
+        return int("1" + self.bits, 2).to_bytes(self.length // 8 + 1, "big")[1:]
 
 
 def nal(ref_idc: int, unit_type: int, rbsp: bytes) -> bytes:

@@ -24,6 +24,7 @@ class Frame:
     long_index: int = 0
     exists: bool = True
     fields: bool = False  # coded as fields
+    mbaff: bool = False
     used: dict[int, set[Entry]] = field(default_factory=dict)  # by structure: what a direct mode may find there
 
     def order(self, structure: int = FRAME) -> int:
