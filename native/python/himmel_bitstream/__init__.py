@@ -6,34 +6,33 @@
     for number, packet in enumerate(packets):
         for picture in stream.push(packet, number=number):
             picture.vectors()
+    for picture in stream.flush():
+        picture.vectors()
 
 `Stream` takes demuxed packets and hands out a `Picture` per frame; what is asked of a picture is parsed at that moment,
 on any thread.
 """
 
 from himmel_bitstream._core import (
+    BOTTOM,
     BYPASS,
     DAMAGED,
     DIRECT,
     FIELD,
     INTRA,
     INTRA_NXN,
-    MACROBLOCK,
     PCM,
     SKIP,
-    VECTOR,
     INTRA16x16,
-    Maps,
-    Picture,
-    Slice,
-    Stream,
     TRANSFORM8x8,
     UnsupportedStream,
 )
+from himmel_bitstream._pictures import MACROBLOCK, VECTOR, Maps, Picture, Slice, Stream
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "BOTTOM",
     "BYPASS",
     "DAMAGED",
     "DIRECT",

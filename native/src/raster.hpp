@@ -1,0 +1,48 @@
+// Parsed pictures -> a grid of cells, and vectors one by one.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "picture.hpp"
+
+namespace himmel {
+
+// A window of the coded frame in luma samples, cut into square cells; the last row and column may stick out.
+struct Grid {
+  int left = 0, top = 0, width = 0, height = 0;
+  int cell = 16;  // a power of two, 4 or more
+  int rows() const { return (height + cell - 1) / cell; }
+  int columns() const { return (width + cell - 1) / cell; }
+};
+
+// Planes of rasterise()'s output, each rows x columns.
+enum MapPlane {
+  kPastX, kPastY, kFutureX, kFutureY,  // motion forward in time, luma pixels per frame interval; 0 where not valid
+  kPastValid, kFutureValid,            // share of the cell with such a vector and a known distance
+  kCovered, kIntra, kSkip,             // share of the cell in inter, intra, skipped macroblocks
+  kLumaRms, kLumaMean, kChromaRms,     // residual over the covered part, in 8-bit code values
+  kQp, kBits,                          // mean QPY; bits of slice data
+  kMapPlanes
+};
+
+struct Distances { float past = 0, future = 0; };  // mean over the valid area, frame intervals; 0: none
+
+// `out` holds kMapPlanes * rows * columns values. The picture has been parsed, with residual if that is wanted.
+Distances rasterise(const Picture& picture, const Grid& grid, bool residual, float* out);
+
+// One motion-compensated block (himmel_bitstream.VECTOR); layout shared with Python.
+struct VectorRecord {
+  int16_t x, y;
+  uint8_t w, h;
+  int16_t mv_x, mv_y;
+  uint8_t list, ref_idx, field, ref_structure;
+  int32_t mb;
+  int64_t ref_number;
+  int32_t ref_poc;
+  float distance;
+};
+
+std::vector<VectorRecord> vectors(const Picture& picture);
+
+}  // namespace himmel
