@@ -55,10 +55,12 @@ class Cabac {
 
   // 9.3.3.2.3
   [[gnu::always_inline]] uint32_t bypass() {
+    // The bit that follows codIOffset takes part in the comparison.
+    if (spare_ == 0) refill();
     const uint64_t half = uint64_t(range_) << 54;
     const uint64_t one = -uint64_t(value_ >= half);
     value_ = (value_ - (half & one)) << 1;
-    if (--spare_ < 0) refill();
+    --spare_;
     return uint32_t(one) & 1;
   }
 

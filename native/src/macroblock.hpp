@@ -60,7 +60,7 @@ bool SliceDecoder::parse_inter(Syntax syntax, int type) {
     predict_direct(15);
     cur_->flags |= kMbDirect;
     small = !direct8_;
-    for (int list = 0; list < 2; ++list) store_motion(list);
+    store_direct();
   } else {
     const InterType& inter = is_b_ ? kBTypes[type] : kPTypes[type];
     cur_->shape = inter.shape;

@@ -169,4 +169,10 @@ void SliceDecoder::store_motion(int list) {
   for (int y = 0; y < 3; ++y) std::memcpy(ctx_->mvd[list][4 + y], mvd_[list][cache_at(3, y)], 2);
 }
 
+// A macroblock whose motion is direct as a whole.
+void SliceDecoder::store_direct() {
+  for (int list = 0; list < 2; ++list) store_motion(list);
+  std::memset(ctx_->mvd, 0, sizeof ctx_->mvd);
+}
+
 }  // namespace himmel

@@ -71,6 +71,7 @@ class SliceDecoder {
   void fill_motion(int list);
   void scale_neighbour(int list, int at, int mb);
   void store_motion(int list);
+  void store_direct();
 
   // vectors.cpp
   struct Three { int8_t ref[3]; Mv mv[3]; };  // A, B, C (8.4.1.3.2) of the whole macroblock

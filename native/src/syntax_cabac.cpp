@@ -286,7 +286,8 @@ struct SliceDecoder::CabacSyntax {
       count = levels<true>(category, 64);
       if (count < 0) return false;
     }
-    for (int i : {0, 1, 8, 9}) counts[at + i] = uint8_t(count);
+    // 64 levels would look like a block that is not available.
+    for (int i : {0, 1, 8, 9}) counts[at + i] = count > 0;
     if (keep && count > 0) d.sink_->luma_8x8(plane, x, y, d.levels_);
     return true;
   }
@@ -341,8 +342,7 @@ void SliceDecoder::run_cabac() {
       if (is_b_) {
         cur_->flags |= kMbDirect;
         predict_direct(15);
-        for (int list = 0; list < 2; ++list) store_motion(list);
-        std::memset(ctx_->mvd, 0, sizeof ctx_->mvd);
+        store_direct();
       } else {
         predict_skip();
       }

@@ -109,7 +109,7 @@ void SliceDecoder::run_cavlc() {
       if (is_b_) {
         cur_->flags |= kMbDirect;
         predict_direct(15);
-        for (int list = 0; list < 2; ++list) store_motion(list);
+        store_direct();
       } else {
         predict_skip();
       }
