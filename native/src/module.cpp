@@ -1,12 +1,14 @@
 // The Python face (himmel_bitstream._core).
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <bit>
 #include <limits>
 #include <optional>
@@ -119,28 +121,32 @@ nb::dict slice_of(const Slice& slice) {
 
 using MapArray = nb::ndarray<float, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
 
-Grid make_grid(const Picture& picture, int cell, std::optional<std::tuple<int, int, int, int>> window) {
+Grid make_grid(const Picture& picture, int cell, std::optional<std::tuple<int, int, int, int>> window,
+               std::pair<int, int> lead) {
   const Sps& sps = *picture.sps;
-  Grid grid{int(sps.crop_left), int(sps.crop_top), sps.width(), sps.height(), cell};
+  Grid grid{int(sps.crop_left), int(sps.crop_top), sps.width(), sps.height(), cell, lead.first, lead.second};
   if (window) std::tie(grid.left, grid.top, grid.width, grid.height) = *window;
   if (cell < 4 || cell > 4096 || !std::has_single_bit(unsigned(cell)))
     throw nb::value_error("cell must be a power of two from 4 to 4096 luma samples");
   const bool inside = grid.left >= 0 && grid.top >= 0 && grid.width > 0 && grid.height > 0 &&
                       grid.width <= 16 * sps.width_mbs - grid.left && grid.height <= 16 * sps.height_mbs() - grid.top;
+  if (std::min(lead.first, lead.second) < 0 || std::max(lead.first, lead.second) >= cell)
+    throw nb::value_error("lead (x, y) must be from 0 to cell - 1");
   if (!inside) throw nb::value_error("window (left, top, width, height) must lie inside the coded frame");
   return grid;
 }
 
-std::pair<float, float> rasterise_into(const Handle& picture, MapArray out, int cell,
-                                       std::optional<std::tuple<int, int, int, int>> window, bool residual) {
+std::tuple<float, float, int64_t> rasterise_into(const Handle& picture, MapArray out, int cell,
+                                                 std::optional<std::tuple<int, int, int, int>> window,
+                                                 std::pair<int, int> lead, bool residual) {
   check_parsable(picture);
-  const Grid grid = make_grid(*picture, cell, window);
+  const Grid grid = make_grid(*picture, cell, window, lead);
   if (out.shape(0) != size_t(kMapPlanes) || out.shape(1) != size_t(grid.rows()) || out.shape(2) != size_t(grid.columns()))
     throw nb::value_error("the output array does not have the shape of the grid");
   nb::gil_scoped_release release;
   parse(picture, !residual ? Detail::Vectors : cell < 8 ? Detail::FineResidual : Detail::Residual);
-  const Distances distances = rasterise(*picture, grid, residual, out.data());
-  return {distances.past, distances.future};
+  const Summary summary = rasterise(*picture, grid, residual, out.data());
+  return {summary.past_distance, summary.future_distance, summary.num_vectors};
 }
 
 }  // namespace
@@ -216,7 +222,7 @@ NB_MODULE(_core, m) {
             out.append(own_array(std::move(planes.plane[i]), {size_t(planes.height[i]), size_t(planes.width[i])}));
         return nb::tuple(out);
       })
-      .def("rasterise", &rasterise_into, "out"_a, nb::kw_only(), "cell"_a, "window"_a.none(), "residual"_a);
+      .def("rasterise", &rasterise_into, "out"_a, nb::kw_only(), "cell"_a, "window"_a.none(), "lead"_a, "residual"_a);
 
   nb::class_<Stream>(m, "Stream")
       .def("__init__", [](Stream* self, nb::object extradata) {

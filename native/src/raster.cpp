@@ -67,8 +67,9 @@ class Spreader {
   // Call `add(cell, area)` for every cell that a rectangle of the coded frame overlaps.
   template <class Add>
   [[gnu::always_inline]] void over(int x, int y, int w, int h, Add add) const {
-    const int x0 = std::max(x - grid_.left, 0), y0 = std::max(y - grid_.top, 0);
-    const int x1 = std::min(x + w - grid_.left, grid_.width), y1 = std::min(y + h - grid_.top, grid_.height);
+    const int dx = grid_.lead_x - grid_.left, dy = grid_.lead_y - grid_.top;
+    const int x0 = std::max(x + dx, grid_.lead_x), y0 = std::max(y + dy, grid_.lead_y);
+    const int x1 = std::min(x + w + dx, grid_.lead_x + grid_.width), y1 = std::min(y + h + dy, grid_.lead_y + grid_.height);
     if (x0 >= x1 || y0 >= y1) return;
     const int c0 = x0 >> shift_, c1 = (x1 - 1) >> shift_, r0 = y0 >> shift_, r1 = (y1 - 1) >> shift_;
     if (c0 == c1 && r0 == r1) {
@@ -145,7 +146,7 @@ class AllSteps {
   std::vector<std::vector<Steps>> steps_;
 };
 
-void add_motion(const Picture& picture, Spreader& spread, Distances& distances) {
+void add_motion(const Picture& picture, Spreader& spread, Summary& summary) {
   const FrameMotion& motion = *picture.motion;
   const AllSteps all(picture);
   float* const past_x = spread.plane(kPastX);
@@ -184,6 +185,7 @@ void add_motion(const Picture& picture, Spreader& spread, Distances& distances) 
         for_pieces(mb, [&](int px, int py, int pw, int ph, int block) {
           const int ref = refs[2 * (block >> 3) + (block >> 1 & 1)];
           if (ref < 0) return;
+          ++summary.num_vectors;
           const Step& step = steps.at(list, ref);
           if (step.distance == 0) return;
           const bool ahead = step.distance > 0;
@@ -204,8 +206,8 @@ void add_motion(const Picture& picture, Spreader& spread, Distances& distances) 
         });
       }
     }
-  if (area_of[0] > 0) distances.past = float(length[0] / area_of[0]);
-  if (area_of[1] > 0) distances.future = float(length[1] / area_of[1]);
+  if (area_of[0] > 0) summary.past_distance = float(length[0] / area_of[0]);
+  if (area_of[1] > 0) summary.future_distance = float(length[1] / area_of[1]);
 }
 
 void add_residual(const Picture& picture, Spreader& spread) {
@@ -225,11 +227,11 @@ void add_residual(const Picture& picture, Spreader& spread) {
 
 }  // namespace
 
-Distances rasterise(const Picture& picture, const Grid& grid, bool residual, float* out) {
+Summary rasterise(const Picture& picture, const Grid& grid, bool residual, float* out) {
   Spreader spread(grid, out);
   std::fill_n(out, size_t(kMapPlanes) * spread.size(), 0.0F);
-  Distances distances;
-  add_motion(picture, spread, distances);
+  Summary summary;
+  add_motion(picture, spread, summary);
   if (residual) add_residual(picture, spread);
 
   const float luma = float(1 << (picture.sps->bit_depth_luma - 8));
@@ -238,8 +240,10 @@ Distances rasterise(const Picture& picture, const Grid& grid, bool residual, flo
   size_t cell = 0;
   for (int row = 0; row < grid.rows(); ++row)
     for (int column = 0; column < grid.columns(); ++column, ++cell) {
-      const float area = float(std::min(grid.cell, grid.height - row * grid.cell) *
-                               std::min(grid.cell, grid.width - column * grid.cell));
+      const auto length = [&](int at, int lead, int size) {
+        return std::min((at + 1) * grid.cell, lead + size) - std::max(at * grid.cell, lead);
+      };
+      const float area = float(length(row, grid.lead_y, grid.height) * length(column, grid.lead_x, grid.width));
       const auto at = [&](int plane) -> float& { return spread.plane(plane)[cell]; };
       for (const auto& [x, valid] : {std::pair{kPastX, kPastValid}, {kFutureX, kFutureValid}}) {
         if (at(valid) <= 0) continue;
@@ -255,7 +259,7 @@ Distances rasterise(const Picture& picture, const Grid& grid, bool residual, flo
       if (parsed > 0) at(kQp) /= parsed;
       for (int plane : {kPastValid, kFutureValid, kCovered, kIntra, kSkip}) at(plane) = std::min(at(plane) / area, 1.0F);
     }
-  return distances;
+  return summary;
 }
 
 std::vector<VectorRecord> vectors(const Picture& picture) {

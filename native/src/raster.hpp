@@ -12,8 +12,9 @@ namespace himmel {
 struct Grid {
   int left = 0, top = 0, width = 0, height = 0;
   int cell = 16;  // a power of two, 4 or more
-  int rows() const { return (height + cell - 1) / cell; }
-  int columns() const { return (width + cell - 1) / cell; }
+  int lead_x = 0, lead_y = 0;  // by how much the first column and row stick out, for pictures that are shown turned
+  int rows() const { return (lead_y + height + cell - 1) / cell; }
+  int columns() const { return (lead_x + width + cell - 1) / cell; }
 };
 
 // Planes of rasterise()'s output, each rows x columns.
@@ -26,10 +27,13 @@ enum MapPlane {
   kMapPlanes
 };
 
-struct Distances { float past = 0, future = 0; };  // mean over the valid area, frame intervals; 0: none
+struct Summary {
+  float past_distance = 0, future_distance = 0;  // mean over the valid area, frame intervals; 0: none
+  int64_t num_vectors = 0;                       // partitions with a vector, counted once a list
+};
 
 // `out` holds kMapPlanes * rows * columns values. The picture has been parsed, with residual if that is wanted.
-Distances rasterise(const Picture& picture, const Grid& grid, bool residual, float* out);
+Summary rasterise(const Picture& picture, const Grid& grid, bool residual, float* out);
 
 // One motion-compensated block (himmel_bitstream.VECTOR); layout shared with Python.
 struct VectorRecord {

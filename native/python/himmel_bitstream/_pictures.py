@@ -80,11 +80,13 @@ class Maps:
         qp: [R, C], mean QPY.
         bits: [R, C], bits of slice data spent on the cell.
         past_distance, future_distance: mean distance to the references, frame intervals; 0 without any.
+        num_vectors: partitions with a vector, counted once a list.
     """
 
     planes: FloatArray
     past_distance: float
     future_distance: float
+    num_vectors: int
 
     def __repr__(self) -> str:
         rows, columns = self.planes.shape[1:]
@@ -164,13 +166,21 @@ class Picture:
         return planes
 
     def maps(
-        self, *, cell: int = 16, window: Window | None = None, residual: bool = True, out: FloatArray | None = None
+        self,
+        *,
+        cell: int = 16,
+        window: Window | None = None,
+        lead: tuple[int, int] = (0, 0),
+        residual: bool = True,
+        out: FloatArray | None = None,
     ) -> Maps:
         """Vectors, shares, residual, quantiser and bits on a grid.
 
         Args:
             cell: side of a cell in luma samples, a power of two from 4 on.
             window: (left, top, width, height) in the coded frame; None takes the picture's own `window`.
+            lead: (x, y), by how many samples the first column and row of cells stick out of the window, 0 to cell - 1: for
+                pictures that are shown turned.
             residual: False leaves the residual planes 0 and saves time.
             out: C-contiguous float32 [14, R, C] to write into.
 
@@ -181,9 +191,9 @@ class Picture:
         if out is None:
             if cell < 1:
                 raise ValueError(f"cell={cell} must be a power of two from 4 on")
-            out = np.empty((_core.MAP_PLANES, -(-height // cell), -(-width // cell)), np.float32)
-        past, future = self._core.rasterise(out, cell=cell, window=window, residual=residual)
-        return Maps(out, past, future)
+            rows, columns = -(-(height + lead[1]) // cell), -(-(width + lead[0]) // cell)
+            out = np.empty((_core.MAP_PLANES, rows, columns), np.float32)
+        return Maps(out, *self._core.rasterise(out, cell=cell, window=window, lead=lead, residual=residual))
 
 
 class Stream:
