@@ -95,7 +95,7 @@ class Decoder:
         context = self._stream.codec_context
         context.flush_buffers()
         held_back: bytes | None = None
-        for number, packet in self._packets(segment.start, segment.wanted[-1]):
+        for number, packet in self.packets(segment.start, segment.wanted[-1]):
             if number not in wanted and not self._index.reference[number] and not self._index.key[number]:
                 continue
             if self._flags & Flags2.export_mvs and self._index.reference[number] and context.name != "h264":
@@ -139,8 +139,14 @@ class Decoder:
                 # No name here may keep the picture alive after the caller has let go of it.
                 yield number, frames.pop(0)
 
-    def _packets(self, start: int, last: int) -> Iterator[tuple[int, "av.Packet[Any]"]]:
-        """Packets number `start` to `last`."""
+    @property
+    def extradata(self) -> bytes | None:
+        """The stream's global header as the container stores it."""
+        data = self._stream.codec_context.extradata
+        return None if data is None else bytes(data)
+
+    def packets(self, start: int, last: int) -> Iterator[tuple[int, "av.Packet[Any]"]]:
+        """Packets number `start` (a keyframe) to `last`, undecoded, each with its decode-order number."""
         ahead = self._go_to(start)
         number = start
         while number <= last:

@@ -2,9 +2,10 @@
 
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from himmel.errors import VideoError
+from himmel.video.bitstream import extract_steps
 from himmel.video.decoder import Decoder, Segment, plan_segments
 from himmel.video.extract import Extract, Plan, Step, extract_segment, merge
 from himmel.video.index import PictureIndex
@@ -22,6 +24,9 @@ from himmel.video.results import Anchor, Decomposition, Interval, StepMaps
 from himmel.video.schedule import place_anchors, place_steps
 
 IntArray = npt.NDArray[np.int64]
+Work = tuple[Callable[[Decoder, Plan, Segment], Extract], Plan, Segment]
+
+_RESIDUAL_KINDS = {"bitstream": "exact", "libav": "approximate", "proxy": "estimated"}
 
 
 @dataclass(frozen=True)
@@ -79,8 +84,7 @@ def decompose(
     plan = make_plan(video, index, fmt, request, backend, schedule)
     if plan.without_vectors:
         notes.append(f"{len(plan.without_vectors)} steps are B pictures, whose vectors {video.codec} does not yield.")
-    segments = plan_segments(index, _pictures_to_decode(plan))
-    extract = run_segments(plan, segments, request.threads)
+    extract = run_segments(plan, plan_work(plan), request.threads)
     done = time.perf_counter()
 
     anchors, intervals = _assemble(video, index, plan, schedule, extract, notes)
@@ -95,7 +99,7 @@ def decompose(
         average_rate=video.average_rate,
         backend=backend,
         backend_reason=reason,
-        residual_kind="approximate" if backend == "libav" else "estimated",
+        residual_kind=_RESIDUAL_KINDS[backend],
         distance_kind="estimated" if backend == "libav" else "exact",
         cell=request.cell,
         grid=plan.grid,
@@ -128,7 +132,9 @@ def make_plan(
     references: dict[int, tuple[int, int]] = {}
     for frame in frames.tolist():
         number = int(index.order[frame])
-        if backend == "libav":
+        if backend == "bitstream":
+            references[number] = -1, -1
+        elif backend == "libav":
             references[number] = index.references_for(number)
         else:
             references[number] = int(index.order[frame - 1]), -1
@@ -147,28 +153,44 @@ def make_plan(
     )
 
 
+def plan_work(plan: Plan) -> list[Work]:
+    """What workers take one by one: stretches to decode, and for the bitstream engine stretches to parse."""
+    decoded = plan_segments(plan.index, _pictures_to_decode(plan))
+    if plan.backend != "bitstream":
+        return [(extract_segment, plan, segment) for segment in decoded]
+    parsed = plan_segments(plan.index, [{step} for step in plan.steps])
+    anchors_alone = replace(plan, steps=frozenset())
+    return [(extract_segment, anchors_alone, segment) for segment in decoded] + [
+        (extract_steps, plan, segment) for segment in parsed
+    ]
+
+
 def _pictures_to_decode(plan: Plan) -> list[set[int]]:
     """Anchors; steps; and with a step of the proxy the picture before, which may belong to another keyframe."""
+    anchors = [{anchor} for anchor in plan.anchors]
+    if plan.backend == "bitstream":
+        return anchors
     steps = [{step, before} if plan.backend == "proxy" else {step} for step, (before, _) in plan.references.items()]
-    return [{anchor} for anchor in plan.anchors] + steps
+    return anchors + steps
 
 
-def run_segments(plan: Plan, segments: list[Segment], threads: int) -> Extract:
-    """Read all segments with up to `threads` workers, each with a decoder of its own."""
+def run_segments(plan: Plan, work: list[Work], threads: int) -> Extract:
+    """Do all work with up to `threads` workers, each with a decoder of its own."""
     local = threading.local()
     lock = threading.Lock()
     with ExitStack() as decoders:
 
-        def work(segment: Segment) -> Extract:
+        def do(task: Work) -> Extract:
             decoder: Decoder | None = local.__dict__.get("decoder")
             if decoder is None:
                 decoder = local.decoder = Decoder(plan.path, plan.index, vectors=plan.backend == "libav")
                 with lock:
                     decoders.enter_context(decoder)
-            return extract_segment(decoder, plan, segment)
+            extract, its_plan, segment = task
+            return extract(decoder, its_plan, segment)
 
-        with ThreadPoolExecutor(max_workers=max(1, min(threads, len(segments)))) as pool:
-            return merge(pool.map(work, segments))
+        with ThreadPoolExecutor(max_workers=max(1, min(threads, len(work)))) as pool:
+            return merge(pool.map(do, work))
 
 
 def _assemble(

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from himmel.errors import VideoError
+from himmel.video import bitstream
 from himmel.video.decoder import Decoder, Segment
 from himmel.video.index import PictureIndex
 from himmel.video.picture import PictureFormat
@@ -17,15 +18,51 @@ _PICTURES = 3
 def choose_backend(
     path: Path, codec: str, index: PictureIndex, fmt: PictureFormat, asked: str, has_steps: bool
 ) -> tuple[str, str]:
-    """Return (backend, reason); "auto" takes libav if a few pictures from all over the file hold vectors.
+    """Return (backend, reason).
+
+    "auto" takes the bitstream engine if it is installed and reads the file, libav if a few pictures from all over the
+    file hold vectors, and otherwise proxy.
 
     Raises:
-        VideoError: libav was asked for and no picture holds vectors.
+        VideoError: bitstream or libav was asked for and yields nothing.
     """
     if not has_steps:
         return ("libav" if asked == "auto" else asked), "there is no picture besides the anchors"
     if asked == "proxy":
         return "proxy", "asked for"
+    because = ""
+    if asked == "bitstream" or (asked == "auto" and codec == bitstream.CODEC):
+        refused = _why_no_bitstream(path, codec, index)
+        if refused is None:
+            return "bitstream", "asked for" if asked == "bitstream" else "the H.264 stream is parsed without decoding"
+        if asked == "bitstream":
+            raise VideoError(f"{str(path)!r} cannot be read by backend 'bitstream': {refused}; use 'auto' or 'libav'.")
+        because = f"; not bitstream: {refused}"
+    backend, reason = _decoding_backend(path, codec, index, fmt, asked)
+    return backend, reason + because
+
+
+def _why_no_bitstream(path: Path, codec: str, index: PictureIndex) -> str | None:
+    if codec != bitstream.CODEC:
+        return f"it reads H.264 alone, not {codec}"
+    if not bitstream.is_available():
+        return "the package himmel-bitstream is not installed"
+    others = np.flatnonzero(~index.key & index.shown)
+    if not len(others):
+        return "every picture is a keyframe"
+    with Decoder(path, index, vectors=False) as decoder:
+        reason = None
+        for place in sorted({int(others[k * (len(others) - 1) // _PLACES]) for k in range(_PLACES)}):
+            start = index.start_for(place)
+            reason = bitstream.why_not(decoder, start, place)
+            if reason is None:
+                return None
+        return reason
+
+
+def _decoding_backend(
+    path: Path, codec: str, index: PictureIndex, fmt: PictureFormat, asked: str
+) -> tuple[str, str]:
     if asked == "auto" and fmt.interlaced and codec == "h264":
         return "proxy", "the vectors of interlaced H.264 are exported without usable positions"
     if asked == "auto" and codec in ZERO_B_VECTORS and not index.reference.all():

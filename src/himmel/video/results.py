@@ -101,8 +101,9 @@ class Decomposition(_ShapeRepr):
         codec: FFmpeg's name of the codec, such as "h264".
         width, height: size of the displayed picture in pixels, after rotation.
         duration, num_frames, average_rate: seconds, shown pictures, pictures per second as measured from timestamps.
-        backend: where the maps come from, "libav" or "proxy"; `backend_reason` says why in a clause.
-        residual_kind: "approximate" (picture minus its motion-compensated reference) or "estimated" (by optical flow).
+        backend: where the maps come from, "bitstream", "libav" or "proxy"; `backend_reason` says why in a clause.
+        residual_kind: "exact" (the stream's own coefficients), "approximate" (picture minus its motion-compensated
+            reference) or "estimated" (by optical flow).
         distance_kind: "estimated" (nearest decoded reference picture) or "exact".
         cell, grid: side of a cell in luma pixels, (rows, columns).
         anchors, intervals: as many of the one as of the other.

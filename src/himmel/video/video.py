@@ -20,7 +20,7 @@ from himmel.video.results import Decomposition
 CELLS = (4, 8, 16, 32, 64)
 MAX_CELLS_ACROSS = 120
 ANCHOR_MODES = ("keyframe", "exact")
-BACKENDS = ("auto", "libav", "proxy")
+BACKENDS = ("auto", "bitstream", "libav", "proxy")
 MAX_COUNT = 4096
 
 
@@ -116,15 +116,16 @@ class Video:
             steps_per_interval: pictures of each interval whose maps are read, 1 to 4096.
             cell: side of a map's cell in luma pixels: 4, 8, 16, 32 or 64; None takes the smallest of 8 to 64 for which
                 the longer side has at most 120 cells.
-            backend: "libav" (vectors stored in the file), "proxy" (optical flow between decoded pictures), or "auto":
-                libav if the file yields vectors.
+            backend: "bitstream" (H.264 parsed without decoding, by the package himmel-bitstream), "libav" (vectors that FFmpeg
+                exports while decoding), "proxy" (optical flow between decoded pictures), or "auto": the first of these
+                that the file and the machine allow.
             max_anchor_pixels: shrink anchors' images to at most so many pixels.
             threads: workers that read stretches of the file at once; None takes one per processor, at most 8. The
                 result is the same for any number.
 
         Raises:
             UsageError: an argument is outside its range.
-            VideoError: backend "libav" was asked for and the file yields no vectors, or anchors can't be decoded.
+            VideoError: "bitstream" or "libav" was asked for and the file yields no vectors to it, or anchors can't be decoded.
         """
         _check_choice("anchor_mode", anchor_mode, ANCHOR_MODES)
         _check_choice("backend", backend, BACKENDS)

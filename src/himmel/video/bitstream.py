@@ -1,0 +1,135 @@
+"""Backend "bitstream": maps of chosen pictures from the H.264 stream itself, each parsed alone, no picture reconstructed.
+
+A P picture's vectors and residual depend on that picture alone, a B picture's also on its co-located picture's vectors
+(ITU-T H.264, 8.4.1.2): between the steps only slice headers are read.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from himmel.video.decoder import Decoder, Segment
+from himmel.video.extract import Extract, Plan, Step
+from himmel.video.orientation import Orientation
+from himmel.video.picture import PictureFormat
+
+try:
+    import himmel_bitstream
+except ImportError:  # the engine is compiled, and optional
+    himmel_bitstream = None
+
+FloatArray = npt.NDArray[np.float32]
+
+CODEC = "h264"
+_RETRIES = 2
+_PROBED = 64
+
+
+def is_available() -> bool:
+    """Whether the engine (package himmel-bitstream) can be imported."""
+    return himmel_bitstream is not None
+
+
+def why_not(decoder: Decoder, start: int, last: int) -> str | None:
+    """Try the first packets from a keyframe: None if one of them holds vectors, else the reason in a clause.
+
+    Args:
+        start, last: decode-order numbers of the packets to look at; at most 64 are.
+    """
+    stream = himmel_bitstream.Stream(decoder.extradata)
+    try:
+        for number, packet in decoder.packets(start, min(last, start + _PROBED)):
+            for picture in stream.push(packet, number=number):
+                if picture.kind != "I" and len(picture.vectors()):
+                    return None
+    except ValueError as error:
+        return f"the bitstream engine refuses {error}"
+    return "the pictures looked at hold no vectors"
+
+
+def extract_steps(decoder: Decoder, plan: Plan, segment: Segment) -> Extract:
+    """Maps of a segment's steps; anchors are somebody else's.
+
+    Pictures whose references are missing (reading began at a recovery point) are tried again from earlier keyframes.
+    """
+    wanted = {number for number in segment.wanted if number in plan.steps}
+    result = Extract()
+    if not wanted:
+        return result
+    start = segment.start
+    for _ in range(_RETRIES + 1):
+        wanted -= _read(decoder, plan, start, wanted, result)
+        earlier = plan.index.key_numbers[plan.index.key_numbers < start]
+        if not wanted or not len(earlier):
+            break
+        start = int(earlier[-1])
+    return result
+
+
+def _read(decoder: Decoder, plan: Plan, start: int, wanted: set[int], result: Extract) -> set[int]:
+    """One pass from `start`; steps go into `result`. Returns those that leave nothing to be wished for."""
+    stream = himmel_bitstream.Stream(decoder.extradata)
+    whole: set[int] = set()
+
+    def take(pictures: "list[himmel_bitstream.Picture]") -> None:
+        for picture in pictures:
+            if picture.number not in wanted:
+                continue
+            step = _make_step(picture, plan)
+            if step is None:
+                continue
+            result.steps[picture.number] = step
+            if not picture.missing_references:
+                whole.add(picture.number)
+
+    for number, packet in decoder.packets(start, max(wanted)):
+        position = float(plan.index.rank[number])
+        take(stream.push(packet, number=number, position=position, keep=number in wanted))
+    take(stream.flush())
+    return whole
+
+
+def _make_step(picture: "himmel_bitstream.Picture", plan: Plan) -> Step | None:
+    """Maps in displayed orientation; None for a picture of another size or one that is damaged as a whole."""
+    fmt = plan.format
+    width, height = picture.coded_size
+    if (width, height) != (fmt.coded_width, fmt.coded_height):
+        left, top, shown_width, shown_height = picture.window
+        if (shown_width, shown_height) != (fmt.width, fmt.height):
+            return None
+    else:
+        (left, top), (shown_width, shown_height) = fmt.crop, (fmt.width, fmt.height)
+    maps = picture.maps(
+        cell=plan.cell, window=(left, top, shown_width, shown_height), lead=_lead(fmt, plan.cell), residual=True
+    )
+    if picture.damaged and not (maps.covered.any() or maps.intra.any()):
+        return None
+    past, future = (
+        _turned(velocity * np.float32(distance), fmt.orientation)
+        for velocity, distance in ((maps.past, maps.past_distance), (maps.future, maps.future_distance))
+    )
+    turn = fmt.orientation.picture
+    return Step(
+        past=past,
+        future=future,
+        past_valid=turn(maps.past_valid),
+        future_valid=turn(maps.future_valid),
+        past_distance=maps.past_distance,
+        future_distance=maps.future_distance,
+        residual=np.stack([turn(plane) for plane in maps.residual]),
+        covered=turn(maps.covered),
+        num_vectors=maps.num_vectors,
+    )
+
+
+def _turned(vectors: FloatArray, orientation: Orientation) -> FloatArray:
+    dx, dy = orientation.vectors(*vectors)
+    return np.stack((orientation.picture(dx), orientation.picture(dy)))
+
+
+def _lead(fmt: PictureFormat, cell: int) -> tuple[int, int]:
+    """Where the displayed picture's top left corner is not the stored one's, cells begin at the other end."""
+    turns, mirrored = fmt.orientation.quarter_turns, fmt.orientation.mirrored
+    # Stored right edge shown left: a half turn, a quarter turn to the left (its top), or a mirror of what was not.
+    from_right = {0: mirrored, 1: False, 2: not mirrored, 3: True}[turns]
+    from_bottom = {0: False, 1: not mirrored, 2: True, 3: mirrored}[turns]
+    return (-fmt.width % cell if from_right else 0, -fmt.height % cell if from_bottom else 0)
