@@ -246,7 +246,7 @@ class _Writer:
         if kind == "I" and not idr and not second and rng.random() < 2 * f.recovery:
             unit += _recovery_point(rng)
         operations: list[tuple[int, ...]] | None = None
-        long_term = idr and rng.random() < f.long_term
+        long_term = idr and (f.long_pairs or structure == FRAME) and rng.random() < f.long_term
         if reset:
             operations = [(5,)]
         elif slot.reference and not idr:

@@ -19,6 +19,7 @@ class Features:
     weighted_bipred: tuple[int, ...] = (0,)
     max_frames: tuple[int, ...] = (1, 2, 3, 4)
     long_term: float = 0.0
+    long_pairs: bool = False  # field pairs by IDR flag and operation 6, which FFmpeg 8 loses (it forgets the first field)
     mmco: float = 0.0
     mmco5: float = 0.0
     reorder: float = 0.0
@@ -85,6 +86,7 @@ FEATURES: dict[str, Features] = {
     "field_poc2": Features(poc_types=(2,), **_FIELD, **_B),
     "field_weighted": Features(**_WEIGHTS, **_FIELD, **_B),
     "field_marking": Features(**_MARKING, **_FIELD, **_B),
+    "field_long_pairs": Features(long_pairs=True, **_MARKING, **_FIELD, **_B),
     "field_gaps": Features(gaps=0.3, max_frames=(2, 3, 4), **_FIELD),
     "paff": Features(residual=0.2, **_PAFF, **_B),
     "paff_temporal": Features(temporal=0.8, **_PAFF, **_B),

@@ -45,7 +45,12 @@ class _Chooser:
             self._release(frame, 1 if frame.short else 2)
         if joins_long:
             self._do((6, own.long_index))
-        elif self.buffer.long_limit and not self.second and rng.random() < 0.5 * f.long_term:
+        elif (
+            self.buffer.long_limit
+            and not self.second
+            and (f.long_pairs or self.current[1] == FRAME)
+            and rng.random() < 0.5 * f.long_term
+        ):
             self._do((6, rng.randrange(self.buffer.long_limit)))
         return self.operations
 

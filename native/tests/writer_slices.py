@@ -116,8 +116,8 @@ def _choose_lists(
         count = min(max(count, len(wanted)), len(initial) + len(wanted))
         if coded.temporal and kind == "B":
             count = min(limit, max(count, len(initial)))
-        if kind == "B" and len(real) < len(named):
-            # Decoders differ in whether invented frames have a place in a B picture's initial lists: name all.
+        if len(real) < len(named) and (kind == "B" or current[1] != FRAME):
+            # FFmpeg does not give invented frames their place in the initial lists of B pictures and fields: name all.
             wanted = [rng.choice(real) for _ in range(rng.randint(1, 4))]
             count = len(wanted)
         entries = buffer.modified(initial, wanted, count)
