@@ -28,9 +28,14 @@ class _Chooser:
 
     def choose(self) -> list[tuple[int, ...]] | None:
         rng, f, own = self.rng, self.features, self.current[0]
+        if f.structures != ("frame",) and not all(o.exists for o in self._others()):
+            return None  # FFmpeg marks one field alone of invented frames, and complains when both are released
         # frame_num must tell short-term pictures apart although it wraps.
         stale = [o for o in self._others() if o.short and own.age - o.age > self.buffer.max_frame_num // 2]
-        full = len(self._others()) >= self.buffer.max_frames and not any(o.short for o in self._others())
+        # FFmpeg's sliding window complains of a frame of which one field is left.
+        short = [o for o in self._others() if o.short]
+        stuck = not short or min(short, key=lambda o: o.age).short != FRAME
+        full = len(self._others()) >= self.buffer.max_frames and stuck
         joins_long = self.second and own.long
         if not (stale or full or joins_long or rng.random() < f.mmco):
             return None

@@ -70,7 +70,7 @@ def write_slices(
     slices: list[tuple[str, _Lists | None]] = []
     for kind in kinds:
         if kind not in shared or not coded.temporal:
-            shared[kind] = None if kind == "I" else _choose_lists(rng, features, pps, buffer, coded, kind)
+            shared[kind] = None if kind == "I" else _choose_lists(rng, features, sps, pps, buffer, coded, kind)
         slices.append((kind if shared[kind] else "I", shared[kind]))
     same = len({kind for kind, _ in slices}) == 1
     for (kind, lists), start, end in zip(slices, starts, [*starts[1:], units], strict=True):
@@ -99,7 +99,7 @@ def write_slices(
 
 
 def _choose_lists(
-    rng: random.Random, features: Features, pps: Pps, buffer: Buffer, coded: CodedPicture, kind: str
+    rng: random.Random, features: Features, sps: Sps, pps: Pps, buffer: Buffer, coded: CodedPicture, kind: str
 ) -> _Lists | None:
     current = coded.current
     named = [e for k in ("short", "long") for e in buffer.marked(current, kind=k)]
@@ -116,8 +116,8 @@ def _choose_lists(
         count = min(max(count, len(wanted)), len(initial) + len(wanted))
         if coded.temporal and kind == "B":
             count = min(limit, max(count, len(initial)))
-        if len(real) < len(named) and (kind == "B" or current[1] != FRAME):
-            # FFmpeg does not give invented frames their place in the initial lists of B pictures and fields: name all.
+        if len(real) < len(named) and (kind == "B" or sps.laced):
+            # FFmpeg leaves invented frames out of a B picture's initial lists, and their second fields out of all: name all.
             wanted = [rng.choice(real) for _ in range(rng.randint(1, 4))]
             count = len(wanted)
         entries = buffer.modified(initial, wanted, count)
