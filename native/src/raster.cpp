@@ -200,9 +200,11 @@ void add_motion(const Picture& picture, Spreader& spread, Summary& summary) {
             valid[cell] += area;
             to_x[cell] += vx * area;
             to_y[cell] += vy * area;
-            area_of[ahead] += area;
-            length[ahead] += double(std::abs(step.distance) * area);
           });
+          // Over the whole frame, so that the mean does not depend on the window.
+          const double blocks = pw * ph;
+          area_of[ahead] += blocks;
+          length[ahead] += std::abs(step.distance) * blocks;
         });
       }
     }

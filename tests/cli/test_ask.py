@@ -44,7 +44,7 @@ def test_record_says_what_was_read(ask: Callable[..., dict[str, Any]], clip: Pat
     said = ask()
     video, tokens = said["video"], said["tokens"]
     assert video["sha256"] == hashlib.sha256(clip.read_bytes()).hexdigest()
-    assert (video["codec"], video["backend"], video["num_frames"]) == ("h264", "libav", 30)
+    assert (video["codec"], video["backend"], video["num_frames"]) == ("h264", "bitstream", 30)
     expected = himmel.Video(clip).decompose(num_anchors=3, steps_per_interval=4)
     assert [anchor["frame"] for anchor in video["anchors"]] == [anchor.frame for anchor in expected.anchors]
     assert [anchor["keyframe"] for anchor in video["anchors"]] == [True, True, True]
@@ -111,7 +111,7 @@ def test_for_a_person(run: Run, clip: Path, checkpoint: Path, tmp_path: Path) ->
     shown = " ".join(out.split())
     assert (code, err) == (0, "")
     assert shown.startswith(("left", "right"))
-    for part in ("h264", "libav", "3: frame 0 at 0.00 s (keyframe)", "vectors read", "48 image", "12 motion", "MB"):
+    for part in ("h264", "bitstream", "3: frame 0 at 0.00 s (keyframe)", "vectors read", "48 image", "12 motion", "MB"):
         assert part in shown
     assert picture.read_bytes().startswith(b"\x89PNG")
 

@@ -44,7 +44,7 @@ def test_streams_writes_maps_and_times(run: Run, encode_clip: Callable[..., Path
     code, out, err = run("streams", video, "-o", output, "--anchors", "3", "--steps", "4", "--json")
     assert (code, err) == (0, "")
     said = json.loads(out)
-    assert said["backend"] == "libav"
+    assert said["backend"] == "bitstream"
     assert len(said["anchors"]) == len(said["intervals"]) == 3
     assert said["num_vectors"] > 0
     with np.load(output, allow_pickle=False) as arrays:
@@ -57,7 +57,7 @@ def test_streams_for_a_person_and_a_picture(run: Run, encode_clip: Callable[...,
     video, output, picture = encode_clip("clip.mp4"), tmp_path / "maps.npz", tmp_path / "maps.png"
     code, out, err = run("streams", video, "-o", output, "--picture", picture, "--anchors", "2")
     assert (code, err) == (0, "")
-    assert "libav" in out
+    assert "bitstream" in out
     assert "motion vectors read" in out
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.mp4", "maps.npz", "maps.png"]
@@ -69,7 +69,7 @@ def test_doctor_tries_every_codec(run: Run) -> None:
     found = json.loads(out)
     assert {"python", "himmel", "torch", "av", "ffmpeg"} <= set(found["versions"])
     backends = {trial["codec"]: trial["backend"] for trial in found["codecs"]}
-    assert (backends["h264"], backends["mpeg4"], backends["mpeg2video"]) == ("libav", "libav", "libav")
+    assert (backends["h264"], backends["mpeg4"], backends["mpeg2video"]) == ("bitstream", "libav", "libav")
     assert (backends["hevc"], backends["vp9"], backends["av1"]) == ("proxy", "proxy", "proxy")
     assert found["devices"][0]["name"] == "cpu"
 

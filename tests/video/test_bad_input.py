@@ -110,7 +110,7 @@ def test_truncated_with_its_index(name: str, how: dict, tmp_path: Path, encode_c
         assert any("cut short" in note and "60" in note for note in decomposition.notes)
 
 
-@pytest.mark.parametrize("backend", ["auto", "libav", "proxy"])
+@pytest.mark.parametrize("backend", ["auto", "bitstream", "libav", "proxy"])
 def test_one_picture(backend: str, encode_clip: Encode) -> None:
     decomposition = Video(encode_clip("one.mp4", num_frames=1)).decompose(backend=backend)
     assert len(decomposition.anchors) == len(decomposition.intervals) == 1

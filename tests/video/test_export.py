@@ -21,7 +21,7 @@ def test_arrays_come_back_as_they_were(encode_clip: Encode, tmp_path: Path) -> N
     with np.load(target, allow_pickle=False) as archive:
         stored = dict(archive)
     about = json.loads(str(stored["about"]))
-    assert about["backend"] == "libav"
+    assert about["backend"] == "bitstream"
     assert about["num_vectors"] == decomposition.num_vectors
     assert tuple(about["grid"]) == decomposition.grid
     assert np.array_equal(stored["anchor_images"][1], decomposition.anchors[1].image)

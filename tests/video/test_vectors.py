@@ -1,4 +1,4 @@
-"""Maps of backend "libav", held against known motion and against FFmpeg's own export."""
+"""Maps from vectors, held against known motion and, for backend "libav", against FFmpeg's own export."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 from av.codec.context import Flags2
 
 from himmel.errors import VideoError
-from himmel.video import Decomposition, StepMaps, Video
+from himmel.video import Decomposition, StepMaps, Video, bitstream
 
 Encode = Callable[..., Path]
 
@@ -69,7 +69,7 @@ def test_a_pan_is_read_with_sign_and_size(
         "p.flv" if codec == "flv" else "p.mkv", pan(40, (160, 128), velocity), codec=codec, options=options
     )
     decomposition = Video(path).decompose(num_anchors=2)
-    assert decomposition.backend == "libav"
+    assert decomposition.backend == ("bitstream" if codec == "libx264" else "libav")
     speeds = []
     for interval in decomposition.intervals:
         maps = interval.maps
@@ -106,7 +106,7 @@ def test_maps_hold_exactly_what_ffmpeg_exports(encode_clip: Encode) -> None:
     """The area-weighted sum over all cells equals the sum over FFmpeg's vectors; the numbers are the same too."""
     path = encode_clip("e.mp4", size=(160, 128), options=PYRAMID)
     raw = exported(path)
-    decomposition = Video(path).decompose(num_anchors=1, steps_per_interval=39, cell=8)
+    decomposition = Video(path).decompose(num_anchors=1, steps_per_interval=39, cell=8, backend="libav")
     interval = decomposition.intervals[0]
     assert decomposition.num_vectors == sum(len(raw[frame]) for frame in interval.frames)
     for k, frame in enumerate(interval.frames):
@@ -135,7 +135,7 @@ def test_steps_left_out_change_nothing(encode_clip: Encode) -> None:
             assert np.array_equal(every.maps.__dict__[name][at], few.maps.__dict__[name]), name
 
 
-@pytest.mark.parametrize("backend", ["libav", "proxy"])
+@pytest.mark.parametrize("backend", ["bitstream", "libav", "proxy"])
 def test_any_number_of_threads_and_runs_gives_the_same_bytes(backend: str, encode_clip: Encode) -> None:
     path = encode_clip("t.mp4", num_frames=60, size=(96, 64), options={**PYRAMID, "g": "9"})
     video = Video(path)
@@ -213,7 +213,10 @@ def test_mpeg4_b_pictures_yield_zeros_and_so_get_the_proxy(encode_clip: Encode) 
     assert not maps.residual[empty].any()
 
 
-def test_interlaced_h264_gets_the_proxy(encode_clip: Encode) -> None:
+def test_interlaced_h264_without_the_engine_gets_the_proxy(
+    encode_clip: Encode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bitstream, "himmel_bitstream", None)
     path = encode_clip("i.mp4", options={"x264-params": "interlaced=1"})
     decomposition = Video(path).decompose(num_anchors=1)
     assert decomposition.backend == "proxy"
