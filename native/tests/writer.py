@@ -1,7 +1,8 @@
 """Random, valid H.264 streams for tests: what the encoders at hand do not write.
 
 `write_stream(seed, FEATURES["marking"])` gives an Annex B stream and what a reader of it should find: order counts,
-reference lists and marking follow clauses 7.4.3, 8.2.1, 8.2.4 and 8.2.5; the macroblocks are random (writer_macroblocks).
+reference lists and marking follow clauses 7.4.3, 8.2.1, 8.2.4 and 8.2.5; the macroblocks are random
+(writer_macroblocks).
 Deblocking is always off, so that prediction plus residual is the decoded picture.
 """
 
@@ -22,7 +23,8 @@ from writer_slices import CodedPicture, WrittenSlice, write_slices
 class WrittenPicture:
     """A coded picture: a frame (structure 3) or one field (1 top, 2 bottom) of frame `frame`, counted in decoding order.
 
-    `poc` is PicOrderCnt() before memory management operation 5 (then `reset`); (period, shown) sorts frames into output order.
+    `poc` is PicOrderCnt() before memory management operation 5 (then `reset`); (period, shown) sorts frames into
+    output order.
     """
 
     frame: int
@@ -164,7 +166,13 @@ class _Writer:
             self.prefix += self.pps[changed].unit()
         age = 0 if slot.idr else self.age + 1
         coded_as = rng.choice(f.structures)
-        frame = Frame(len(self.stream.sizes), age % self.buffer.max_frame_num, age, fields=coded_as == "field", mbaff=coded_as == "mbaff")
+        frame = Frame(
+            len(self.stream.sizes),
+            age % self.buffer.max_frame_num,
+            age,
+            fields=coded_as == "field",
+            mbaff=coded_as == "mbaff",
+        )
         self.stream.sizes.append((16 * self.sps.width, 16 * self.sps.height))
         reset = slot.may_reset and slot.reference and coded_as != "field" and rng.random() < f.mmco5
         if reset:
@@ -243,6 +251,8 @@ class _Writer:
         unit = (nal(0, 9, b"\xf0") if self.delimiters else b"") + self.prefix
         self.prefix = b""
         kind = rng.choice("IPP") if slot.kind == "I" and second else slot.kind
+        if kind == "B" and not f.reset_b and any(held.reset for held in self.buffer.frames):
+            kind = "P"
         if kind == "I" and not idr and not second and rng.random() < 2 * f.recovery:
             unit += _recovery_point(rng)
         operations: list[tuple[int, ...]] | None = None
@@ -312,6 +322,7 @@ class _Writer:
             least = frame.order()
             frame.poc = [p - least for p in frame.poc if p is not None]
             frame.age = frame.frame_num = 0
+            frame.reset = True
             self.poc_msb, self.poc_lsb = 0, frame.poc[0] or 0
         if not frame.long & structure:
             frame.short |= structure

@@ -7,10 +7,42 @@ from collections.abc import Sequence
 # Table 9-4, chroma formats 1 and 2: coded_block_pattern by codeNum.
 CBP_INTRA = (47, 31, 15, 0, 23, 27, 29, 30, 7, 11, 13, 14, 39, 43, 45, 46, 16, 3, 5, 10, 12, 19, 21, 26, 28, 35, 37, 42)
 CBP_INTRA += (44, 1, 2, 4, 8, 17, 18, 20, 24, 6, 9, 22, 25, 32, 33, 34, 36, 40, 38, 41)
-CBP_INTER = (0, 16, 1, 2, 4, 8, 32, 3, 5, 10, 12, 15, 47, 7, 11, 13, 14, 6, 9, 31, 35, 37, 42, 44, 33, 34, 36, 40, 39, 43)
+CBP_INTER = (
+    0,
+    16,
+    1,
+    2,
+    4,
+    8,
+    32,
+    3,
+    5,
+    10,
+    12,
+    15,
+    47,
+    7,
+    11,
+    13,
+    14,
+    6,
+    9,
+    31,
+    35,
+    37,
+    42,
+    44,
+    33,
+    34,
+    36,
+    40,
+    39,
+    43,
+)
 CBP_INTER += (45, 46, 17, 18, 20, 24, 19, 21, 26, 28, 23, 27, 29, 30, 22, 25, 38, 41)
 
-# Table 9-5 as (length, value), index [table][TotalCoeff * 4 + TrailingOnes]; the tables are 0 <= nC < 2, < 4, < 8, 8 <= nC
+# Table 9-5 as (length, value), index [table][TotalCoeff * 4 + TrailingOnes]; the tables are 0 <= nC < 2, < 4, < 8, 8
+# <= nC
 # (six bits, computed below) and nC = -1.
 _TOKEN_LENGTH = (
     "1... 62.. 863. 9875 a986 ba97 dba8 ddb9 ddda eedb eeed ffee fffe gfff gggf gggg gggg",
@@ -32,7 +64,9 @@ def _token_tables() -> list[dict[int, tuple[int, int]]]:
     for lengths, values in zip(_TOKEN_LENGTH, _TOKEN_VALUE, strict=True):
         pairs = zip(lengths.replace(" ", ""), values.replace(" ", ""), strict=True)
         tables.append({k: (int(n, 17), int(v, 16)) for k, (n, v) in enumerate(pairs) if n != "."})
-    fixed = {4 * total + ones: (6, 4 * (total - 1) + ones) for total in range(1, 17) for ones in range(min(total, 3) + 1)}
+    fixed = {
+        4 * total + ones: (6, 4 * (total - 1) + ones) for total in range(1, 17) for ones in range(min(total, 3) + 1)
+    }
     tables.append({0: (6, 3)} | fixed)
     tables.append(dict(zip(_CHROMA_DC_KEYS, _TOKEN_CHROMA_DC, strict=True)))
     return tables

@@ -19,9 +19,12 @@ class Features:
     weighted_bipred: tuple[int, ...] = (0,)
     max_frames: tuple[int, ...] = (1, 2, 3, 4)
     long_term: float = 0.0
-    long_pairs: bool = False  # field pairs by IDR flag and operation 6, which FFmpeg 8 loses (it forgets the first field)
+    long_pairs: bool = (
+        False  # field pairs by IDR flag and operation 6, which FFmpeg 8 loses (it forgets the first field)
+    )
     mmco: float = 0.0
     mmco5: float = 0.0
+    reset_b: bool = False  # B pictures that refer to one with operation 5, whose order count FFmpeg 8 does not set back
     reorder: float = 0.0
     override: float = 0.3
     gaps: float = 0.0
@@ -73,6 +76,7 @@ FEATURES: dict[str, Features] = {
     "reorder": Features(reorder=0.8, max_frames=(3, 4), **_B),
     "marking": Features(**_MARKING, **_B),
     "mmco5": Features(mmco5=0.3, **_B),
+    "mmco5_b": Features(mmco5=0.3, reset_b=True, temporal=0.3, **_B),
     "gaps": Features(gaps=0.4, max_frames=(2, 3, 4)),
     "gaps_b": Features(gaps=0.3, max_frames=(2, 3, 4), poc_types=(0, 1), **_B),
     "slices": Features(slices=4, mixed_slices=0.6, residual=0.3, reorder=0.3, **_B),
@@ -101,3 +105,6 @@ FEATURES: dict[str, Features] = {
     "every_laced": Features(structures=("frame", "field"), **(_EVERY | _LACED)),
     "every_mbaff": Features(structures=("field", "mbaff"), **(_EVERY | _LACED)),
 }
+
+# What FFmpeg 8 does not decode as the standard says: for the lists alone.
+NOT_FOR_FFMPEG = ("field_long_pairs", "mmco5_b")

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from writer_bits import CBP_INTER, CBP_INTRA, BitWriter, residual_block
 
-# Prediction of the partitions of B mb_type 4 to 21 (Table 7-14): bit 0 list 0, bit 1 list 1. Even types are 16x8, odd 8x16.
+# Prediction of the partitions of B mb_type 4 to 21 (Table 7-14): bit 0 list 0, bit 1 list 1. Even types are 16x8, odd
+# 8x16.
 _B_PAIRS = ((1, 1), (2, 2), (1, 2), (2, 1), (1, 3), (2, 3), (3, 1), (3, 2), (3, 3))
 # B sub_mb_type (Table 7-18): prediction and number of vectors.
 _B_SUB = ((0, 0), (1, 1), (2, 1), (3, 1), (1, 2), (1, 2), (2, 2), (2, 2), (3, 2), (3, 2), (1, 4), (2, 4), (3, 4))
@@ -21,7 +22,8 @@ class Slice:
     """What slice data need to know of their slice.
 
     `usable`: by list, the reference indices that may be named; `count`: num_ref_idx_active by list.
-    `used`: filled with ("0" | "1" | "b", ref_idx) of list 0, of list 1 where list 0 is unused, and of bi-prediction's list 1.
+    `used`: filled with ("0" | "1" | "b", ref_idx) of list 0, of list 1 where list 0 is unused, and of bi-prediction's
+    list 1.
     """
 
     kind: str
@@ -121,7 +123,7 @@ class Picture:
     def _macroblock(self, bits: BitWriter, s: Slice, address: int) -> None:
         rng = self._rng
         offset = {"I": 0, "P": 5, "B": 23}[s.kind]
-        inter = s.kind == "P" and s.usable[0] or s.kind == "B" and s.usable[0] and s.usable[1]
+        inter = (s.kind == "P" and s.usable[0]) or (s.kind == "B" and s.usable[0] and s.usable[1])
         roll = rng.random()
         if roll < self.pcm or (not inter and not self.residual):
             bits.ue(offset + 25)

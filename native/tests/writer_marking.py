@@ -12,7 +12,11 @@ def choose_marking(
     rng: random.Random, buffer: Buffer, current: Entry, features: Features, *, second: bool
 ) -> list[tuple[int, ...]] | None:
     """The operations of a reference picture, or None for the sliding window. The buffer is left as it was."""
-    saved = [(f, f.short, f.long, f.long_index) for f in [*buffer.frames, current[0]]], list(buffer.frames), buffer.long_limit
+    saved = (
+        [(f, f.short, f.long, f.long_index) for f in [*buffer.frames, current[0]]],
+        list(buffer.frames),
+        buffer.long_limit,
+    )
     try:
         return _Chooser(rng, buffer, current, features, second).choose()
     finally:
@@ -84,7 +88,9 @@ class _Chooser:
         rng = self.rng
         short = [f for f in self._others() if f.short]
         long = [f for f in self._others() if f.long]
-        free = [i for i in range(self.buffer.long_limit) if not (self.current[0].long and self.current[0].long_index == i)]
+        free = [
+            i for i in range(self.buffer.long_limit) if not (self.current[0].long and self.current[0].long_index == i)
+        ]
         roll = rng.random()
         if roll < 0.4 and short and len(self._others()) > 1:
             frame = rng.choice(short)

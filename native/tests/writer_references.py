@@ -25,6 +25,7 @@ class Frame:
     exists: bool = True
     fields: bool = False  # coded as fields
     mbaff: bool = False
+    reset: bool = False  # had operation 5
     used: dict[int, set[Entry]] = field(default_factory=dict)  # by structure: what a direct mode may find there
 
     def order(self, structure: int = FRAME) -> int:

@@ -63,7 +63,7 @@ def write_slices(
     starts = sorted({0, *(rng.randrange(units) for _ in range(rng.randrange(features.slices)))})
     kinds = [coded.kind] * len(starts)
     if coded.kind != "I" and rng.random() < features.mixed_slices:
-        allowed = ("I", coded.kind) if coded.temporal else ("I", "P", "B")[: 3 if features.b else 2]
+        allowed = ("I", coded.kind) if coded.temporal or coded.kind == "P" else ("I", "P", "B")
         kinds = [rng.choice(allowed) for _ in starts]
     shared: dict[str, _Lists | None] = {}
     result, written, used = b"", [], set()
@@ -117,7 +117,8 @@ def _choose_lists(
         if coded.temporal and kind == "B":
             count = min(limit, max(count, len(initial)))
         if len(real) < len(named) and (kind == "B" or sps.laced):
-            # FFmpeg leaves invented frames out of a B picture's initial lists, and their second fields out of all: name all.
+            # FFmpeg leaves invented frames out of a B picture's initial lists, and their second fields out of all:
+            # name all.
             wanted = [rng.choice(real) for _ in range(rng.randint(1, 4))]
             count = len(wanted)
         entries = buffer.modified(initial, wanted, count)
