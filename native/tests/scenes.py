@@ -37,7 +37,8 @@ class Scene:
     """What moves.
 
     Attributes:
-        kind: "motion"; with "fade" also from dark to bright and back, with "flash" every fifth picture brighter, with "cut"
+        kind: "motion"; with "fade" also from dark to bright and back, with "flash" every fifth picture brighter, with
+        "cut"
             to other textures after half of the pictures, with "noise" each picture with grain of its own, "still" a
             standing background with few small objects, "bars" coarse textures at high speed, "fields" lines of the two
             fields half an interval apart.

@@ -110,7 +110,7 @@ class _Writer:
             max_frames=rng.choice(f.max_frames),
             gaps=f.gaps > 0,
             inference=bool(rng.choice(f.inference)),
-            reorder=0 if poc_type == 2 else 5,
+            reorder=0 if poc_type == 2 else 12 if f.gaps else 5,  # FFmpeg counts invented frames
             offset_non_ref=rng.randint(-4, 2),
             offset_bottom=1 if self.top_first else -1,
             cycle=[rng.randint(0, 6) for _ in range(rng.randrange(4))],

@@ -27,7 +27,10 @@ app.add_typer(nano_app, name="nano")
 app.add_typer(eval_app, name="eval")
 
 AnchorMode = Annotated[str, typer.Option(help="keyframe: cheap, at the nearest keyframe. exact: where time asks for.")]
-Backend = Annotated[str, typer.Option(help="auto, bitstream (H.264 parsed, not decoded), libav (FFmpeg's vectors) or proxy (estimated).")]
+Backend = Annotated[
+    str,
+    typer.Option(help="auto, bitstream (H.264 parsed, not decoded), libav (FFmpeg's vectors) or proxy (estimated)."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 NumAnchors = Annotated[int, typer.Option("--anchors", min=1, max=64, help="Frames that the vision tower sees.")]
 Picture = Annotated[Path | None, typer.Option(help="Draw anchors, motion and residual into this PNG file.")]

@@ -51,7 +51,7 @@ def test_turned_pictures_have_their_cells_counted_from_the_displayed_corner(
 
 
 def test_an_exact_prediction_leaves_no_residual(encode_clip: Encode) -> None:
-    """Skipped macroblocks have no coefficients: a still clip's residual is 0, whatever the loop filter does to pictures."""
+    """Skipped macroblocks have no coefficients: a still clip's residual is 0."""
     maps = Video(encode_clip("0.mp4", "still", options={"bf": "2"})).decompose(num_anchors=1).intervals[0].maps
     assert not maps.residual.any()
     assert (maps.covered == 1).all()
@@ -79,9 +79,7 @@ def test_the_middle_of_an_open_group_of_pictures(encode_clip: Encode) -> None:
             assert np.array_equal(every.maps.past_distance[at], interval.maps.past_distance)
 
 
-def test_without_the_engine_libav_is_taken_and_says_why(
-    encode_clip: Encode, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_the_engine_libav_is_taken_and_says_why(encode_clip: Encode, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bitstream, "himmel_bitstream", None)
     video = Video(encode_clip("a.mp4"))
     decomposition = video.decompose(num_anchors=1)
@@ -93,6 +91,6 @@ def test_without_the_engine_libav_is_taken_and_says_why(
 
 def test_another_codec_is_refused_by_name(encode_clip: Encode) -> None:
     path = encode_clip("m.mp4", codec="mpeg4", options={"g": "12"})
-    with pytest.raises(VideoError, match="H.264 alone, not mpeg4"):
+    with pytest.raises(VideoError, match=r"H\.264 alone, not mpeg4"):
         Video(path).decompose(backend="bitstream")
     assert Video(path).decompose(num_anchors=1).backend == "libav"

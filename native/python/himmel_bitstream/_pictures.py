@@ -42,7 +42,8 @@ class Slice:
         type: "I", "P" or "B".
         structure: 1 top field, 2 bottom field, 3 frame.
         first_mb: first_mb_in_slice.
-        ref_lists: for list 0 and list 1 the entries (number, structure, poc, long_term, missing); number is the caller's,
+        ref_lists: for list 0 and list 1 the entries (number, structure, poc, long_term, missing); number is the
+        caller's,
             -1 for a picture that is not there.
         qp: SliceQPY.
         weighted: 0 default, 1 explicit, 2 implicit weighted prediction.
@@ -69,13 +70,15 @@ class Maps:
 
     Attributes:
         planes: [14, R, C], all of them; the other attributes are views into it.
-        past: [2, R, C], motion (right, down) in luma pixels per frame interval by references that are shown earlier, forward in
+        past: [2, R, C], motion (right, down) in luma pixels per frame interval by references that are shown earlier,
+        forward in
             time, area-weighted mean over the valid part; 0 where nothing is valid.
         future: [2, R, C], the same by references that are shown later.
         past_valid, future_valid: [R, C], share of the cell with such vectors of known distance, 0 to 1.
         covered, intra, skip: [R, C], share of the cell in inter, intra and skipped macroblocks, 0 to 1; what is neither
             covered nor intra is damaged.
-        residual: [3, R, C], luma root mean square, luma mean and chroma root mean square of the residual of inter macroblocks
+        residual: [3, R, C], luma root mean square, luma mean and chroma root mean square of the residual of inter
+        macroblocks
             over the covered part, in 8-bit code values.
         qp: [R, C], mean QPY.
         bits: [R, C], bits of slice data spent on the cell.
@@ -104,6 +107,11 @@ class Maps:
     bits = property(lambda self: self.planes[13])
 
 
+def _known(name: str) -> Any:
+    """A property that reads an attribute of the core picture."""
+    return property(lambda self: getattr(self._core, name))
+
+
 class Picture:
     """A frame or complementary field pair. Headers are known; the rest is parsed when it is first asked for.
 
@@ -128,10 +136,23 @@ class Picture:
         width, height = self.coded_size
         return f"Picture({self.number}, {self.kind}, poc={self.poc}, {width}x{height})"
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return getattr(self._core, name)
+    number = _known("number")
+    position = _known("position")
+    kind = _known("kind")
+    poc = _known("poc")
+    poc_fields = _known("poc_fields")
+    reference = _known("reference")
+    idr = _known("idr")
+    gap = _known("gap")
+    coded_size = _known("coded_size")
+    window = _known("window")
+    bit_depth = _known("bit_depth")
+    chroma_format = _known("chroma_format")
+    field_picture = _known("field_picture")
+    mbaff = _known("mbaff")
+    damaged = _known("damaged")
+    broken_header = _known("broken_header")
+    missing_references = _known("missing_references")
 
     def parse(self, *, residual: bool = False) -> None:
         """Parse the slice data, without the interpreter's lock."""
@@ -140,8 +161,10 @@ class Picture:
     def vectors(self) -> npt.NDArray[np.void]:
         """Motion-compensated blocks one by one, VECTOR [V], in macroblock order.
 
-        x, y: luma samples of the block's top left corner in the coded frame; w, h: its size. mv_x, mv_y: quarter luma samples
-        from the block to where it is predicted from. list, ref_idx: which reference. field: 0 for blocks of a frame, 1 or 2
+        x, y: luma samples of the block's top left corner in the coded frame; w, h: its size. mv_x, mv_y: quarter luma
+        samples
+        from the block to where it is predicted from. list, ref_idx: which reference. field: 0 for blocks of a frame, 1
+        or 2
         for blocks of the top or bottom field, whose rows are every second line from y on (h and mv_y count field rows).
         ref_structure: 1 top, 2 bottom field, 3 frame. mb: macroblock address in the frame. ref_number, ref_poc: the
         reference's number (-1: missing) and order count. distance: frame intervals to it, 0 if unknown.
@@ -152,7 +175,8 @@ class Picture:
         """MACROBLOCK [height / 16 * width / 16], in raster order of the frame.
 
         Macroblock (x, y) of a field of parity p stands in row 2 y + p. flags: see the module's constants. qp: QPY. cbp:
-        CodedBlockPatternLuma + 16 CodedBlockPatternChroma. slice: index into `slices()`. bits: of slice data, at most 65535.
+        CodedBlockPatternLuma + 16 CodedBlockPatternChroma. slice: index into `slices()`. bits: of slice data, at most
+        65535.
         """
         return np.frombuffer(self._core.macroblocks(), MACROBLOCK)
 
@@ -179,7 +203,8 @@ class Picture:
         Args:
             cell: side of a cell in luma samples, a power of two from 4 on.
             window: (left, top, width, height) in the coded frame; None takes the picture's own `window`.
-            lead: (x, y), by how many samples the first column and row of cells stick out of the window, 0 to cell - 1: for
+            lead: (x, y), by how many samples the first column and row of cells stick out of the window, 0 to cell - 1:
+            for
                 pictures that are shown turned.
             residual: False leaves the residual planes 0 and saves time.
             out: C-contiguous float32 [14, R, C] to write into.
@@ -210,9 +235,7 @@ class Stream:
     def __init__(self, extradata: bytes | None = None) -> None:
         self._core = _core.Stream(extradata)
 
-    def push(
-        self, packet: Any, *, number: int, position: float = float("nan"), keep: bool = True
-    ) -> list[Picture]:
+    def push(self, packet: Any, *, number: int, position: float = float("nan"), keep: bool = True) -> list[Picture]:
         """Walk one demuxed packet's headers and return the frames that are complete now.
 
         A field whose other half has not come is returned by a later call, or by `flush`.

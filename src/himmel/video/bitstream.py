@@ -1,4 +1,4 @@
-"""Backend "bitstream": maps of chosen pictures from the H.264 stream itself, each parsed alone, no picture reconstructed.
+"""Backend "bitstream": maps of chosen pictures from the H.264 stream itself, each parsed alone, none reconstructed.
 
 A P picture's vectors and residual depend on that picture alone, a B picture's also on its co-located picture's vectors
 (ITU-T H.264, 8.4.1.2): between the steps only slice headers are read.
@@ -15,7 +15,7 @@ from himmel.video.picture import PictureFormat
 try:
     import himmel_bitstream
 except ImportError:  # the engine is compiled, and optional
-    himmel_bitstream = None
+    himmel_bitstream = None  # type: ignore[assignment]
 
 FloatArray = npt.NDArray[np.float32]
 

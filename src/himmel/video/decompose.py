@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +24,6 @@ from himmel.video.results import Anchor, Decomposition, Interval, StepMaps
 from himmel.video.schedule import place_anchors, place_steps
 
 IntArray = npt.NDArray[np.int64]
-Work = tuple[Callable[[Decoder, Plan, Segment], Extract], Plan, Segment]
-
 _RESIDUAL_KINDS = {"bitstream": "exact", "libav": "approximate", "proxy": "estimated"}
 
 
@@ -40,6 +38,14 @@ class Request:
     backend: str
     max_anchor_pixels: int | None
     threads: int
+
+
+class Work(NamedTuple):
+    """One stretch of the file and what to do with it."""
+
+    extract: Callable[[Decoder, Plan, Segment], Extract]
+    plan: Plan
+    segment: Segment
 
 
 class Source(Protocol):
@@ -157,12 +163,11 @@ def plan_work(plan: Plan) -> list[Work]:
     """What workers take one by one: stretches to decode, and for the bitstream engine stretches to parse."""
     decoded = plan_segments(plan.index, _pictures_to_decode(plan))
     if plan.backend != "bitstream":
-        return [(extract_segment, plan, segment) for segment in decoded]
-    parsed = plan_segments(plan.index, [{step} for step in plan.steps])
+        return [Work(extract_segment, plan, segment) for segment in decoded]
     anchors_alone = replace(plan, steps=frozenset())
-    return [(extract_segment, anchors_alone, segment) for segment in decoded] + [
-        (extract_steps, plan, segment) for segment in parsed
-    ]
+    work = [Work(extract_segment, anchors_alone, segment) for segment in decoded]
+    parsed = plan_segments(plan.index, [{step} for step in plan.steps])
+    return work + [Work(extract_steps, plan, segment) for segment in parsed]
 
 
 def _pictures_to_decode(plan: Plan) -> list[set[int]]:
@@ -186,8 +191,7 @@ def run_segments(plan: Plan, work: list[Work], threads: int) -> Extract:
                 decoder = local.decoder = Decoder(plan.path, plan.index, vectors=plan.backend == "libav")
                 with lock:
                     decoders.enter_context(decoder)
-            extract, its_plan, segment = task
-            return extract(decoder, its_plan, segment)
+            return task.extract(decoder, task.plan, task.segment)
 
         with ThreadPoolExecutor(max_workers=max(1, min(threads, len(work)))) as pool:
             return merge(pool.map(do, work))

@@ -60,9 +60,7 @@ def _why_no_bitstream(path: Path, codec: str, index: PictureIndex) -> str | None
         return reason
 
 
-def _decoding_backend(
-    path: Path, codec: str, index: PictureIndex, fmt: PictureFormat, asked: str
-) -> tuple[str, str]:
+def _decoding_backend(path: Path, codec: str, index: PictureIndex, fmt: PictureFormat, asked: str) -> tuple[str, str]:
     if asked == "auto" and fmt.interlaced and codec == "h264":
         return "proxy", "the vectors of interlaced H.264 are exported without usable positions"
     if asked == "auto" and codec in ZERO_B_VECTORS and not index.reference.all():

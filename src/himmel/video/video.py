@@ -116,7 +116,8 @@ class Video:
             steps_per_interval: pictures of each interval whose maps are read, 1 to 4096.
             cell: side of a map's cell in luma pixels: 4, 8, 16, 32 or 64; None takes the smallest of 8 to 64 for which
                 the longer side has at most 120 cells.
-            backend: "bitstream" (H.264 parsed without decoding, by the package himmel-bitstream), "libav" (vectors that FFmpeg
+            backend: "bitstream" (H.264 parsed without decoding, by the package himmel-bitstream), "libav" (vectors
+            that FFmpeg
                 exports while decoding), "proxy" (optical flow between decoded pictures), or "auto": the first of these
                 that the file and the machine allow.
             max_anchor_pixels: shrink anchors' images to at most so many pixels.
@@ -125,7 +126,8 @@ class Video:
 
         Raises:
             UsageError: an argument is outside its range.
-            VideoError: "bitstream" or "libav" was asked for and the file yields no vectors to it, or anchors can't be decoded.
+            VideoError: "bitstream" or "libav" was asked for and gets no vectors from the file, or anchors can't be
+                decoded.
         """
         _check_choice("anchor_mode", anchor_mode, ANCHOR_MODES)
         _check_choice("backend", backend, BACKENDS)
