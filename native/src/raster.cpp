@@ -288,7 +288,7 @@ std::vector<VectorRecord> vectors(const Picture& picture) {
           const int32_t poc = structure == kFrame ? entry.poc : entry.poc_field[structure == kBottom];
           records.push_back({int16_t(16 * column + 4 * px), int16_t(lines.top + (lines.alternate ? 8 : 4) * py),
                              uint8_t(4 * pw), uint8_t(4 * ph), mv.x, mv.y, uint8_t(list), uint8_t(ref),
-                             uint8_t(lines.alternate ? own : 0), structure, int32_t(at), entry.number, poc,
+                             uint8_t(lines.alternate ? own : 0), structure, 0, int32_t(at), 0, entry.number, poc,
                              std::abs(steps.at(list, ref).distance)});
         }
       });

@@ -8,6 +8,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 from av.codec.context import Flags2
+
 from himmel_bitstream import Picture, Stream
 
 Image = npt.NDArray[np.uint8]

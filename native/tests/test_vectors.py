@@ -1,10 +1,10 @@
 """Every vector of every picture against FFmpeg's export, on a matrix of x264 streams.
 
-What FFmpeg exports (libavcodec/mpegutils.c): one vector per 16x16, 16x8, 8x16 or 8x8 block and list, with `source` -1 for list 0 and
-1 for list 1; of blocks smaller than 8x8 only the first one's; zero vectors for lists that a B macroblock does not use, and
-nothing for intra macroblocks. In MBAFF frames field macroblocks are exported where they are stored. So both sides are spread on
-an 8x8 lattice per list, of smaller blocks the top left one is taken, and where the engine has no vector FFmpeg must have none or
-zero.
+What FFmpeg exports (libavcodec/mpegutils.c): one vector per 16x16, 16x8, 8x16 or 8x8 block and list, with `source` -1 for
+list 0 and 1 for list 1; of blocks smaller than 8x8 only the first one's; zero vectors for lists that a B macroblock does
+not use, and nothing for intra macroblocks. In MBAFF frames field macroblocks are exported where they are stored. So both
+sides are spread on an 8x8 lattice per list, of smaller blocks the top left one is taken, and where the engine has no
+vector FFmpeg must have none or zero.
 """
 
 from itertools import product
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from clips import Clip, decoded, pictures
+
 from himmel_bitstream import Picture
 
 NOTHING = 1 << 14
@@ -30,7 +31,9 @@ def matrix() -> dict[str, Clip]:
 
     for cabac, ref, bframes in product((0, 1), (1, 2, 4, 8, 16), (0, 1, 3)):
         add(f"cabac{cabac}-ref{ref}-b{bframes}", f"cabac={cabac}:ref={ref}:bframes={bframes}:b-adapt=0", num_frames=12)
-    for cabac, direct, pyramid in product((0, 1), ("none", "spatial", "temporal", "auto"), ("none", "strict", "normal")):
+    for cabac, direct, pyramid in product(
+        (0, 1), ("none", "spatial", "temporal", "auto"), ("none", "strict", "normal")
+    ):
         add(
             f"direct-{direct}-{pyramid}-cabac{cabac}",
             f"cabac={cabac}:direct={direct}:b-pyramid={pyramid}:bframes=4:ref=4:b-adapt=0:partitions=all",
@@ -44,9 +47,7 @@ def matrix() -> dict[str, Clip]:
             f"{order}=1:cabac={cabac}:direct={direct}:bframes={bframes}:ref=4:partitions=all:b-adapt=0",
             num_frames=12,
         )
-    for cabac, pix_fmt in product(
-        (0, 1), ("yuv420p10le", "yuv422p", "yuv422p10le", "yuv444p", "yuv444p10le", "gray")
-    ):
+    for cabac, pix_fmt in product((0, 1), ("yuv420p10le", "yuv422p", "yuv422p10le", "yuv444p", "yuv444p10le", "gray")):
         add(f"{pix_fmt}-cabac{cabac}", f"cabac={cabac}:bframes=2", pix_fmt=pix_fmt)
         add(f"{pix_fmt}-tff-cabac{cabac}", f"cabac={cabac}:bframes=2:tff=1", pix_fmt=pix_fmt)
     for cabac, qp in product((0, 1), (0, 1, 10, 20, 30, 40, 51)):

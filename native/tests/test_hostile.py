@@ -1,0 +1,145 @@
+"""Damaged and hostile input: nothing crashes, hangs or grows, and what is damaged says so."""
+
+import random
+import resource
+import time
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from clips import Clip
+
+from himmel_bitstream import Picture, Stream, UnsupportedStream
+
+PARAMS = (
+    "bframes=3:ref=3:partitions=all:b-adapt=0",
+    "cabac=0:bframes=2:direct=temporal",
+    "tff=1:bframes=2:ref=2",
+    "slices=3:bframes=1:weightp=2",
+)
+
+
+@pytest.fixture(scope="module")
+def packets(tmp_path_factory: pytest.TempPathFactory) -> list[list[bytes]]:
+    """Annex B packets of one small clip per entry of PARAMS, parameter sets included."""
+    found = []
+    for k, params in enumerate(PARAMS):
+        path = Clip(params, size=(96, 80), num_frames=7).encode(tmp_path_factory.mktemp("hostile") / f"{k}.h264")
+        with av.open(str(path)) as container:
+            found.append([bytes(packet) for packet in container.demux(video=0) if packet.size])
+    return found
+
+
+def mutate(original: list[bytes], rng: random.Random) -> list[bytes]:
+    """Flip bits, cut, swap or repeat packets, or splice one's bytes into another."""
+    mutated = [bytearray(packet) for packet in original]
+    for _ in range(rng.randint(1, 4)):
+        at = rng.randrange(len(mutated))
+        kind = rng.choice(("flip", "cut", "swap", "repeat", "splice", "header"))
+        packet = mutated[at]
+        if kind == "flip":
+            for _ in range(rng.randint(1, 12)):
+                if packet:
+                    packet[rng.randrange(len(packet))] ^= 1 << rng.randrange(8)
+        elif kind == "cut":
+            del packet[rng.randrange(len(packet) + 1) :]
+        elif kind == "swap":
+            other = rng.randrange(len(mutated))
+            mutated[at], mutated[other] = mutated[other], mutated[at]
+        elif kind == "repeat":
+            mutated.insert(at, bytearray(packet))
+        elif kind == "splice":
+            donor = mutated[rng.randrange(len(mutated))]
+            place = rng.randrange(len(packet) + 1)
+            packet[place:place] = donor[: rng.randrange(len(donor) + 1)]
+        elif len(packet) > 4:
+            packet[rng.randrange(min(40, len(packet)))] = rng.randrange(256)
+    return [bytes(packet) for packet in mutated]
+
+
+def read(stream: Stream, sequence: list[bytes]) -> list[Picture]:
+    """Push everything and ask every picture of bearable size for everything."""
+    found = []
+    for number, packet in enumerate(sequence):
+        found += stream.push(packet, number=number, position=number)
+    found += stream.flush()
+    for picture in found:
+        if np.prod(picture.coded_size) <= 1 << 20:
+            picture.maps(cell=8)
+            picture.vectors()
+            picture.residual()
+    return found
+
+
+@pytest.mark.parametrize("part", range(10))
+def test_a_thousand_mutations_neither_crash_nor_hang(part: int, packets: list[list[bytes]]) -> None:
+    begin = time.perf_counter()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    refused = 0
+    for seed in range(100 * part, 100 * part + 100):
+        rng = random.Random(seed)
+        try:
+            read(Stream(), mutate(rng.choice(packets), rng))
+        except UnsupportedStream:
+            refused += 1
+    assert refused < 50
+    assert time.perf_counter() - begin < 60
+    # Kilobytes on Linux: pictures of 96x80 justify little.
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400_000
+
+
+def test_a_cut_picture_is_marked_and_the_next_ones_go_on(packets: list[list[bytes]]) -> None:
+    whole, cut = packets[0], list(packets[0])
+    cut[3] = cut[3][: len(cut[3]) // 2]
+    right, wrong = read(Stream(), whole), read(Stream(), cut)
+    assert [picture.number for picture in wrong] == [picture.number for picture in right]
+    assert wrong[3].damaged > 0
+    assert right[3].damaged == 0
+    later = [picture.number for picture in right if picture.kind == "P" and picture.number > 3]
+    assert later
+    for number in later:
+        assert np.array_equal(right[number].vectors(), wrong[number].vectors())
+
+
+def test_lost_pictures_are_noticed(packets: list[list[bytes]]) -> None:
+    pictures = read(Stream(), [packet for k, packet in enumerate(packets[0]) if k not in (1, 4)])
+    assert any(picture.gap or picture.missing_references for picture in pictures)
+
+
+def test_rubbish_gives_no_pictures() -> None:
+    rng = random.Random(0)
+    for _ in range(50):
+        assert read(Stream(), [rng.randbytes(200) for _ in range(5)]) == []
+    assert Stream().push(b"", number=0) == []
+
+
+def test_arguments_out_of_range_are_one_sentence(packets: list[list[bytes]]) -> None:
+    stream = Stream()
+    picture = stream.push(packets[0][0], number=0)[0]
+    for cell in (0, 2, 12, -16):
+        with pytest.raises(ValueError, match="cell"):
+            picture.maps(cell=cell)
+    with pytest.raises(ValueError, match="window"):
+        picture.maps(window=(90, 0, 96, 80))
+    with pytest.raises(ValueError, match="shape"):
+        picture.maps(out=np.empty((3, 5, 6), np.float32))
+
+
+def test_a_picture_that_was_not_kept_says_so(packets: list[list[bytes]]) -> None:
+    stream = Stream()
+    pictures = [p for k, packet in enumerate(packets[0]) for p in stream.push(packet, number=k, keep=False)]
+    dropped = [picture for picture in pictures if not picture.reference]
+    assert dropped
+    with pytest.raises(ValueError, match="keep=False"):
+        dropped[0].vectors()
+
+
+def test_a_file_that_ends_early_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+    path = Clip("bframes=2", num_frames=12).encode(tmp_path / "a.h264")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    with av.open(str(path)) as container:
+        pictures = read(Stream(), [bytes(packet) for packet in container.demux(video=0) if packet.size])
+    assert len(pictures) >= 4
+    assert pictures[-1].damaged > 0
+    assert not any(picture.damaged for picture in pictures[:-1])
