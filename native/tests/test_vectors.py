@@ -1,8 +1,11 @@
 """Every vector of every picture against FFmpeg's export, on a matrix of x264 streams.
 
-What FFmpeg exports (libavcodec/mpegutils.c): one vector per 16x16, 16x8, 8x16 or 8x8 block and list, with `source` -1 for
-list 0 and 1 for list 1; of blocks smaller than 8x8 only the first one's; zero vectors for lists that a B macroblock does
-not use, and nothing for intra macroblocks. In MBAFF frames field macroblocks are exported where they are stored. So both
+What FFmpeg exports (libavcodec/mpegutils.c): one vector per 16x16, 16x8, 8x16 or 8x8 block and list, with `source` -1
+for
+list 0 and 1 for list 1; of blocks smaller than 8x8 only the first one's; zero vectors for lists that a B macroblock
+does
+not use, and nothing for intra macroblocks. In MBAFF frames field macroblocks are exported where they are stored. So
+both
 sides are spread on an 8x8 lattice per list, of smaller blocks the top left one is taken, and where the engine has no
 vector FFmpeg must have none or zero.
 """

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from himmel._versions import ENGINE
+
 if TYPE_CHECKING:
     from himmel._doctor import Diagnosis
     from himmel.adapter import ComponentCount
@@ -137,6 +139,7 @@ def print_diagnosis(diagnosis: "Diagnosis") -> None:
         {
             "versions": ", ".join(f"{name} {version}" for name, version in diagnosis.versions.items()),
             "devices": f"{', '.join(devices)}; {diagnosis.threads} threads",
+            "bitstream": _engine_row(diagnosis),
             "nano host": f"{diagnosis.host_folder} {ready}",
         }
     )
@@ -144,6 +147,13 @@ def print_diagnosis(diagnosis: "Diagnosis") -> None:
     for trial in diagnosis.codecs:
         table.add_row(trial.codec, trial.backend or "none", f"{trial.num_vectors:,}", escape(trial.note))
     _console.print(table)
+
+
+def _engine_row(diagnosis: "Diagnosis") -> str:
+    version = diagnosis.versions.get(ENGINE)
+    if version is None:
+        return f"{ENGINE} is not installed: vectors of H.264 come from FFmpeg, slower and without exact distances"
+    return f"{ENGINE} {version} parses H.264 without decoding it"
 
 
 def _plain_table(first: str, *others: str) -> Table:

@@ -80,7 +80,9 @@ def test_doctor_for_a_person_says_how_to_get_the_host(
     monkeypatch.setenv("HIMMEL_CACHE", str(tmp_path / "empty"))
     code, out, _ = run("doctor")
     assert code == 0
-    assert "himmel nano get" in " ".join(out.split())
+    said = " ".join(out.split())
+    assert "himmel nano get" in said
+    assert "himmel-bitstream 0.1.0 parses H.264 without decoding it" in said
     assert not (tmp_path / "empty").exists()
 
 
