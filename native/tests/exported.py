@@ -200,9 +200,8 @@ def mismatches(path: Path | str) -> Iterator[str]:
     """All differences of a file; nothing if every vector of every picture is FFmpeg's."""
     theirs, ours = decode(path), parse(path)
     if theirs.keys() != ours.keys():
-        yield f"pictures only FFmpeg has: {sorted(theirs.keys() - ours.keys())}, only ours: {
-            sorted(ours.keys() - theirs.keys())
-        }"
+        missing, surplus = sorted(theirs.keys() - ours.keys()), sorted(ours.keys() - theirs.keys())
+        yield f"packets {missing} begin no picture of ours, packets {surplus} none of FFmpeg's"
     for number in sorted(theirs.keys() & ours.keys()):
         for text in differences(theirs[number], ours[number]):
             yield f"packet {number}: {text}"
