@@ -14,6 +14,7 @@ class Features:
     b: float = 0.0
     poc_types: tuple[int, ...] = (0,)
     temporal: float = 0.0
+    own_column: bool = False  # direct modes of a second field with the first one co-located, which FFmpeg 8 gets wrong
     inference: tuple[int, ...] = (0, 1)
     weighted: tuple[int, ...] = (0,)
     weighted_bipred: tuple[int, ...] = (0,)
@@ -85,6 +86,7 @@ FEATURES: dict[str, Features] = {
     "field_p": Features(**_FIELD),
     "field_b": Features(**_FIELD, **_B),
     "field_temporal": Features(temporal=0.8, **_FIELD, **_B),
+    "field_own_column": Features(own_column=True, temporal=0.5, **_FIELD, **_B),
     "field_residual": Features(residual=0.6, transform8x8=(0, 1), slices=2, **_FIELD, **_B),
     "field_poc1": Features(poc_types=(1,), **_FIELD, **_B),
     "field_poc2": Features(poc_types=(2,), **_FIELD, **_B),
@@ -107,4 +109,4 @@ FEATURES: dict[str, Features] = {
 }
 
 # What FFmpeg 8 does not decode as the standard says: for the lists alone.
-NOT_FOR_FFMPEG = ("field_long_pairs", "mmco5_b")
+NOT_FOR_FFMPEG = ("field_long_pairs", "field_own_column", "mmco5_b")

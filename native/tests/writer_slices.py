@@ -84,7 +84,7 @@ def write_slices(
         if coded.temporal and kind == "P":
             # Few references, so that pictures between can name them all.
             s.usable = ([0, rng.choice(s.usable[0])], [])
-        s.direct = kind == "B"
+        s.direct = kind == "B" and (features.own_column or entries[1][0][0] is not frame)
         bits = BitWriter()
         bits.ue(start)
         bits.ue("PBI".index(kind) + (5 if same and rng.random() < 0.5 else 0))
