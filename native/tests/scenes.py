@@ -1,4 +1,4 @@
-"""Moving pictures to encode: textures that drift by parts of a sample, objects over them, fades, cuts and noise; made from a seed."""
+"""Moving pictures to encode, made from a seed: drifting textures, objects, fades, cuts and grain."""
 
 from __future__ import annotations
 

@@ -1,50 +1,53 @@
-"""Written streams as users meet them: demuxed by FFmpeg, read by the engine, decoded by FFmpeg, compared picture by picture."""
+"""Written streams as users meet them: demuxed and decoded by FFmpeg, read by the engine, compared by picture."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import av
 import av.logging
 import numpy as np
 import numpy.typing as npt
-from himmel_bitstream import INTRA, Picture, Stream
 from reconstruct import rebuild
 from writer import WrittenStream
+
+from himmel_bitstream import INTRA, Picture, Stream
 
 Plane = npt.NDArray[np.int32]
 
 
-@dataclass
-class Read:
-    """What engine and FFmpeg find; pictures in decoding order, `frames` planes by frame number of the written stream."""
+def packets(stream: WrittenStream, container: str = "h264") -> tuple[bytes | None, list[bytes]]:
+    """Extradata and packets as users meet them.
 
-    pictures: list[Picture]
-    frames: dict[int, list[Plane]]
-    log: list[str]
-
-
-def packets(stream: WrittenStream, *, container: str = "h264") -> tuple[bytes | None, list[bytes]]:
-    """Extradata and packets as FFmpeg demuxes them: of raw H.264, or of another container that it was remuxed to."""
+    Args:
+        stream: what was written.
+        container: "h264" as FFmpeg demuxes it raw, which makes a packet of every field; "mp4", "matroska" or
+            "mpegts", remuxed from there;
+            "pairs", raw with both fields of a frame in one packet, as recorders write them.
+    """
+    if container == "pairs":
+        joined: dict[int, bytes] = {}
+        for unit, picture in zip(stream.units, stream.pictures, strict=True):
+            joined[picture.frame] = joined.get(picture.frame, b"") + unit
+        return None, list(joined.values())
     with av.open(io.BytesIO(stream.data), format="h264") as source:
         video = source.streams.video[0]
-        raw = [p for p in source.demux(video) if p.size]
+        raw = [packet for packet in source.demux(video) if packet.size]
         if container == "h264":
-            return video.codec_context.extradata, [bytes(p) for p in raw]
+            return video.codec_context.extradata, [bytes(packet) for packet in raw]
         target = io.BytesIO()
         with av.open(target, "w", format=container) as sink:
             copy = sink.add_stream_from_template(video)
             for k, packet in enumerate(raw):
-                # Raw H.264 has no times: some that rise are enough to store it.
-                packet.pts = packet.dts = k * packet.time_base.denominator // packet.time_base.numerator // 50
+                # Raw H.264 has no times; any that rise will do to store it.
+                packet.pts = packet.dts = k * int(0.02 / packet.time_base)
                 packet.stream = copy
                 sink.mux(packet)
     target.seek(0)
-    with av.open(target, format="matroska" if container == "matroska" else container) as source:
+    with av.open(target, format=container) as source:
         video = source.streams.video[0]
-        return video.codec_context.extradata, [bytes(p) for p in source.demux(video) if p.size]
+        return video.codec_context.extradata, [bytes(packet) for packet in source.demux(video) if packet.size]
 
 
 def decode(stream: WrittenStream) -> tuple[list[list[Plane]], list[str]]:
@@ -69,10 +72,10 @@ def decode(stream: WrittenStream) -> tuple[list[list[Plane]], list[str]]:
     return frames, [line[2].strip() for line in log if line[0] <= av.logging.WARNING]
 
 
-def read(stream: WrittenStream, *, container: str = "h264", extradata: bool = True) -> list[Picture]:
-    """The engine's pictures; the number of each is its place in decoding order of packets."""
-    head, units = packets(stream, container=container)
-    engine = Stream(head if extradata else None)
+def read(stream: WrittenStream, container: str = "h264") -> list[Picture]:
+    """The engine's pictures; the number of each is the place of its first packet."""
+    head, units = packets(stream, container)
+    engine = Stream(head)
     found: list[Picture] = []
     for k, unit in enumerate(units):
         found += engine.push(unit, number=k)
@@ -99,8 +102,6 @@ def list_differences(stream: WrittenStream, pictures: list[Picture]) -> Iterator
         order = [picture.poc if w.structure == 3 else picture.poc_fields[w.structure - 1] for w in coded]
         if not coded[0].reset and order != [w.poc for w in coded]:
             yield f"picture {k}: order counts {order} for {[w.poc for w in coded]}"
-        if any(w.reset for w in coded):
-            order = []
         for n, ((w, s), got) in enumerate(zip(expected, slices, strict=True)):
             if (got.type, got.structure, got.first_mb) != (s.kind, w.structure, s.first_mb):
                 yield f"picture {k} slice {n}: {(got.type, got.structure, got.first_mb)}"
@@ -110,11 +111,13 @@ def list_differences(stream: WrittenStream, pictures: list[Picture]) -> Iterator
                 yield f"picture {k} slice {n} ({s.kind}, structure {w.structure}): lists {lists} for {wanted}"
 
 
-def sample_differences(stream: WrittenStream, pictures: list[Picture], frames: list[list[Plane]]) -> Iterator[str]:
-    """The first macroblock of each picture whose prediction plus residual is not what FFmpeg decodes."""
+def sample_differences(
+    stream: WrittenStream, pictures: list[Picture], frames: list[list[Plane]], first: int = 0
+) -> Iterator[str]:
+    """The first macroblock of each picture from `first` on whose prediction plus residual is not what FFmpeg decodes."""
     by_frame = dict(zip(stream.shown, frames, strict=True))
     decoded = {p.number: by_frame[k] for k, p in enumerate(pictures)}
-    for k, picture in enumerate(pictures):
+    for k, picture in enumerate(pictures[first:], first):
         try:
             picture.parse(residual=True)
             built, known = rebuild(picture, decoded)

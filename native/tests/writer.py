@@ -21,7 +21,7 @@ from writer_slices import CodedPicture, WrittenSlice, write_slices
 
 @dataclass
 class WrittenPicture:
-    """A coded picture: a frame (structure 3) or one field (1 top, 2 bottom) of frame `frame`, counted in decoding order.
+    """A coded picture: a frame (structure 3) or one field (1 top, 2 bottom) of frame `frame`, in decoding order.
 
     `poc` is PicOrderCnt() before memory management operation 5 (then `reset`); (period, shown) sorts frames into
     output order.

@@ -14,7 +14,7 @@ class Features:
     b: float = 0.0
     poc_types: tuple[int, ...] = (0,)
     temporal: float = 0.0
-    own_column: bool = False  # direct modes of a second field with the first one co-located, which FFmpeg 8 gets wrong
+    own_column: bool = False  # direct modes of a second field with the first one co-located: see WARM
     inference: tuple[int, ...] = (0, 1)
     weighted: tuple[int, ...] = (0,)
     weighted_bipred: tuple[int, ...] = (0,)
@@ -86,7 +86,7 @@ FEATURES: dict[str, Features] = {
     "field_p": Features(**_FIELD),
     "field_b": Features(**_FIELD, **_B),
     "field_temporal": Features(temporal=0.8, **_FIELD, **_B),
-    "field_own_column": Features(own_column=True, temporal=0.5, **_FIELD, **_B),
+    "field_own_column": Features(own_column=True, temporal=0.3, length=(26, 30), periods=(1,), **_FIELD, **_B),
     "field_residual": Features(residual=0.6, transform8x8=(0, 1), slices=2, **_FIELD, **_B),
     "field_poc1": Features(poc_types=(1,), **_FIELD, **_B),
     "field_poc2": Features(poc_types=(2,), **_FIELD, **_B),
@@ -109,4 +109,8 @@ FEATURES: dict[str, Features] = {
 }
 
 # What FFmpeg 8 does not decode as the standard says: for the lists alone.
-NOT_FOR_FFMPEG = ("field_long_pairs", "field_own_column", "mmco5_b")
+NOT_FOR_FFMPEG = ("field_long_pairs", "mmco5_b")
+
+# For the co-located macroblock's kind FFmpeg 8 looks at the place of the current one. In a frame that is still being decoded that place
+# holds what its buffer held before, nothing at first: it can be relied on when all buffers have held fields. Frames to wait.
+WARM = {"field_own_column": 12}

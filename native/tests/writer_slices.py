@@ -14,7 +14,7 @@ from writer_sets import Pps, Sps
 
 @dataclass
 class WrittenSlice:
-    """A slice's kind, place and lists: (frame number, structure) of each entry, frame number -1 if invented for a gap."""
+    """A slice's kind, place and lists: (frame number, structure) of each entry, -1 if invented for a gap."""
 
     kind: str
     first_mb: int
@@ -24,7 +24,7 @@ class WrittenSlice:
 
 @dataclass
 class CodedPicture:
-    """What slices share: `order` are syntax elements of the order count, `marking` the bits of dec_ref_pic_marking()."""
+    """What slices share: `order` are syntax elements of the order count, `marking` bits of dec_ref_pic_marking()."""
 
     current: Entry
     kind: str
