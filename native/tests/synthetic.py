@@ -114,7 +114,7 @@ def list_differences(stream: WrittenStream, pictures: list[Picture]) -> Iterator
 def sample_differences(
     stream: WrittenStream, pictures: list[Picture], frames: list[list[Plane]], first: int = 0
 ) -> Iterator[str]:
-    """The first macroblock of each picture from `first` on whose prediction plus residual is not what FFmpeg decodes."""
+    """The first macroblock of each picture from `first` on where prediction plus residual isn't what FFmpeg decodes."""
     by_frame = dict(zip(stream.shown, frames, strict=True))
     decoded = {p.number: by_frame[k] for k, p in enumerate(pictures)}
     for k, picture in enumerate(pictures[first:], first):

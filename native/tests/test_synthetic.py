@@ -1,7 +1,8 @@
-"""Streams that no encoder at hand writes: field pictures, memory management, gaps, long-term references, weights and the rest.
+"""Streams that no encoder at hand writes: field pictures, memory management, gaps, long-term references, weights.
 
-Lists, marking and order counts are held against what was written; vectors, references and residual together against FFmpeg's decoded
-samples, which prediction plus residual must give. FFmpeg must decode every stream without complaint, so the writer is tested as well.
+Lists, marking and order counts are held against what was written; vectors, references and residual together against
+FFmpeg's decoded samples, which prediction plus residual must give. FFmpeg must decode every stream without complaint,
+so the writer is tested as well.
 """
 
 import pytest
@@ -30,7 +31,7 @@ def test_lists_and_order_counts_are_those_written(name: str, seed: int) -> None:
     assert list(list_differences(stream, read(stream))) == []
 
 
-# FFmpeg's MPEG-TS writer repeats the first parameter sets before every IDR picture, so these streams never change theirs.
+# FFmpeg's MPEG-TS writer repeats the first parameter sets before every IDR picture: these streams never change theirs.
 @pytest.mark.parametrize("container", ["pairs", "mp4", "matroska", "mpegts"])
 @pytest.mark.parametrize("name", ["slices", "field_temporal", "paff_marking", "paff_mbaff"])
 def test_every_way_to_pack_gives_the_same(name: str, container: str) -> None:

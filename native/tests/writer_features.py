@@ -111,6 +111,7 @@ FEATURES: dict[str, Features] = {
 # What FFmpeg 8 does not decode as the standard says: for the lists alone.
 NOT_FOR_FFMPEG = ("field_long_pairs", "mmco5_b")
 
-# For the co-located macroblock's kind FFmpeg 8 looks at the place of the current one. In a frame that is still being decoded that place
-# holds what its buffer held before, nothing at first: it can be relied on when all buffers have held fields. Frames to wait.
+# To know whether the co-located macroblock is a field macroblock FFmpeg 8 looks at the current macroblock's place. In a
+# frame that is still being decoded this holds what its buffer held before, at first nothing: FFmpeg is right once all
+# its buffers have held fields. So many frames to wait.
 WARM = {"field_own_column": 12}
