@@ -13,8 +13,6 @@ what is not installed is named on stderr and left out. `bitstream-128-steps` and
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -23,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.footage import FOOTAGE, RATE, footage, lengthen, megabits
-from benchmarks.readers import NOT_INSTALLED, READERS, STEPS
+from benchmarks.process import read_once, warn_if_busy
+from benchmarks.readers import READERS, STEPS
 
 # Read files of ten minutes, and a part of them.
 SAMPLED = ("bitstream-128-steps", "decompose")
@@ -59,20 +58,6 @@ class Row:
             "peak_mb": self.peak_mb,
             "before_mb": self.before_mb,
         }
-
-
-def read_once(name: str, threads: int, path: Path) -> dict[str, Any] | None:
-    """What `benchmarks.readers` says about one reading; None if the reader is not installed."""
-    # Numeric libraries start threads of their own, which are nobody's to give.
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "benchmarks.readers", name, str(threads), str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    if done.returncode == NOT_INSTALLED:
-        return None
-    if done.returncode:
-        raise SystemExit(f"{name} failed on {path}:\n{done.stderr}")
-    reading: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return reading
 
 
 def measure(short: Path, long: Path, minutes: tuple[float, float], threads: Iterable[int], rounds: int) -> list[Row]:
@@ -153,9 +138,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    busy = os.getloadavg()[0]
-    if busy > 0.5:
-        print(f"Other processes are running (load {busy:.1f}): trust processor times rather.", file=sys.stderr)
+    busy = warn_if_busy()
     clips = []
     for name in FOOTAGE if "all" in options.clip else options.clip:
         with tempfile.TemporaryDirectory(prefix="himmel-bench-") as folder:

@@ -1,19 +1,6 @@
-"""The ways of reading a file that are timed against each other, each run in a process of its own.
+"""The ways of reading a whole file, or a part of it, that are timed against each other."""
 
-    python -m benchmarks.readers NAME THREADS PATH
-
-prints one JSON object: seconds and processor seconds of the reading alone (modules are imported before), pictures, peak
-memory in MB and what of it was there before reading. With one thread the process is held to one processor, as some
-peers start a thread per processor whatever they are told. Exit status 3: the package is not installed.
-"""
-
-import argparse
 import gc
-import json
-import os
-import resource
-import sys
-import time
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -28,7 +15,6 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-NOT_INSTALLED = 3
 STEPS = 128
 _CELL = 16
 # How many pictures may wait for a free worker: enough to keep two busy, few enough to hold memory down.
@@ -169,7 +155,7 @@ def _libav() -> Callable[[Path, int], int]:
         return count
 
     def read(path: Path, threads: int) -> int:
-        # Frames whose side data was looked at sit in reference cycles: collecting these often is less memory and faster.
+        # A frame whose side data was looked at is in a reference cycle: collecting often takes less memory and time.
         gc.set_threshold(100)
         # Several threads in one decoder give wrong vectors: each thread decodes other groups of pictures by itself.
         edges: list[int | None] = [None]
@@ -266,37 +252,3 @@ READERS = {
     ),
     "decompose": Reader("himmel.Video().decompose(): index, 8 decoded anchors, 128 steps with residual", _decompose),
 }
-
-
-def _peak() -> float:
-    """Peak resident memory of this process so far, MB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1e6 if sys.platform == "darwin" else 1e3 / 1.024)
-
-
-def main() -> None:
-    """Read one file in one way."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", choices=READERS)
-    parser.add_argument("threads", type=int)
-    parser.add_argument("path", type=Path)
-    options = parser.parse_args()
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-options.threads :])
-    try:
-        read = READERS[options.name].prepare()
-    except (ImportError, RuntimeError) as error:  # torchcodec raises the latter where it finds no FFmpeg
-        print(str(error).splitlines()[0], file=sys.stderr)
-        sys.exit(NOT_INSTALLED)
-    before, begin, begin_processor = _peak(), time.perf_counter(), time.process_time()
-    pictures = read(options.path, options.threads)
-    seconds, processor = time.perf_counter() - begin, time.process_time() - begin_processor
-    print(
-        json.dumps(
-            {"seconds": seconds, "processor": processor, "pictures": pictures, "peak_mb": _peak(), "before_mb": before}
-        )
-    )
-
-
-if __name__ == "__main__":
-    main()
