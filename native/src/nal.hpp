@@ -26,8 +26,8 @@ struct Extradata {
   std::vector<Unit> units;  // sequence and picture parameter sets, inside the caller's bytes
 };
 
-// An AVCDecoderConfigurationRecord (ISO/IEC 14496-15, 5.3.3.1) or Annex B. A record that ends early gives the sets up to
-// there: they may come again in the stream. Throws StreamError if it is neither.
+// An AVCDecoderConfigurationRecord (ISO/IEC 14496-15, 5.3.3.1) or Annex B. A record that ends early gives the sets up
+// to there: they may come again in the stream. Throws StreamError if it is neither.
 Extradata parse_extradata(const uint8_t* data, size_t size);
 
 // Copy a NAL unit, or the part of it that the caller passes, without emulation_prevention_three_bytes (7.3.1): at most

@@ -248,7 +248,13 @@ Pps parse_pps(BitReader& bits, const std::array<std::shared_ptr<const Sps>, 32>&
     pps.tail.resize(bytes + kPadding);
     pps.tail_bit = bits.position() % 8;
   }
-  if (const auto& sps = sets[pps.sps_id]) complete_pps(pps, sps);
+  if (const auto& sps = sets[pps.sps_id]) {
+    try {
+      complete_pps(pps, sps);
+    } catch (const StreamError&) {
+      // It may be meant for a sequence parameter set that follows; if not, the first slice that names it fails.
+    }
+  }
   return pps;
 }
 

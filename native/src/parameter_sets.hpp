@@ -83,8 +83,8 @@ struct Pps {
 
 // Both throw StreamError("what is wrong") on syntax that cannot be used and Unsupported("name") on what is refused.
 Sps parse_sps(BitReader& bits);
-// If the sequence parameter set that it names is there, the result has been completed from it; if not, `activated` is
-// null.
+// If the sequence parameter set that it names is there and fits, the result has been completed from it; if not,
+// `activated` is null.
 Pps parse_pps(BitReader& bits, const std::array<std::shared_ptr<const Sps>, 32>& sets);
 // Read the members that depend on the sequence parameter set. parse_slice_header() does this to a copy whenever a slice
 // brings the two together for the first time.
