@@ -38,10 +38,9 @@ class Scene:
 
     Attributes:
         kind: "motion"; with "fade" also from dark to bright and back, with "flash" every fifth picture brighter, with
-        "cut"
-            to other textures after half of the pictures, with "noise" each picture with grain of its own, "still" a
-            standing background with few small objects, "bars" coarse textures at high speed, "fields" lines of the two
-            fields half an interval apart.
+            "cut" to other textures after half of the pictures, with "noise" each picture with grain of its own, "still"
+            a standing background with few small objects, "bars" coarse textures at high speed, "smooth" hardly any
+            texture, "fields" lines of the two fields half an interval apart and fast objects.
         seed: of textures and paths.
     """
 
@@ -51,13 +50,14 @@ class Scene:
     def planes(self, count: int, width: int, height: int) -> Iterator[npt.NDArray[np.float32]]:
         """Pictures as Y, Cb, Cr in 0..1, float32 [3, height, width]."""
         rng = np.random.default_rng(self.seed)
-        rough = 0.2 if self.kind == "bars" else 0.9
+        rough = {"bars": 0.2, "smooth": -2.0}.get(self.kind, 0.9)
         layers = [[texture(97 * self.seed + 10 * k + c, rough) for c in range(3)] for k in range(4)]
-        speed = 9.0 if self.kind == "bars" else 2.2
+        speed = {"bars": 9.0, "fields": 8.0}.get(self.kind, 2.2)
         number = 14
         sizes = rng.integers(4, 34, (number, 2))
         places, paths = rng.uniform(0, 1, (number, 2)) * (width, height), rng.uniform(-1, 1, (number, 2)) * speed
-        drift = np.zeros(2) if self.kind == "still" else rng.uniform(-1, 1, 2) * speed
+        calm = {"still": 0.0, "fields": 0.3}.get(self.kind, 1.0)
+        drift = rng.uniform(-1, 1, 2) * speed * calm
         for k in range(count):
             first = self._picture(layers, k, count, width, height, drift, sizes, places, paths)
             if self.kind == "fields":
@@ -80,10 +80,9 @@ class Scene:
         paths: npt.NDArray[np.float64],
     ) -> npt.NDArray[np.float32]:
         shot = 2 if self.kind == "cut" and time >= count // 2 else 0
-        x, y = drift * time + (3 * np.sin(0.7 * time), 0.0 if self.kind == "still" else np.cos(0.5 * time))
-        if self.kind == "still":
-            x = 0.0
-        scale = 1.0 if self.kind == "still" else 1.0 + 0.004 * time
+        sway = 0.0 if self.kind == "still" else 1.0
+        x, y = drift * time + (3 * sway * np.sin(0.7 * time), sway * np.cos(0.5 * time))
+        scale = 1.0 + 0.004 * sway * time
         out = np.stack([window(tile, x, y, width, height, scale) for tile in layers[shot]])
         for k, (w, h) in enumerate(sizes[:4] if self.kind == "still" else sizes):
             left, top = (places[k] + paths[k] * time) % (width, height)
