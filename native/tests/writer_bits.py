@@ -5,9 +5,38 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 # Table 9-4, chroma formats 1 and 2: coded_block_pattern by codeNum.
-CBP_INTRA = (47, 31, 15, 0, 23, 27, 29, 30, 7, 11, 13, 14, 39, 43, 45, 46, 16, 3, 5, 10, 12, 19, 21, 26, 28, 35, 37, 42)
+CBP_INTRA: tuple[int, ...] = (
+    47,
+    31,
+    15,
+    0,
+    23,
+    27,
+    29,
+    30,
+    7,
+    11,
+    13,
+    14,
+    39,
+    43,
+    45,
+    46,
+    16,
+    3,
+    5,
+    10,
+    12,
+    19,
+    21,
+    26,
+    28,
+    35,
+    37,
+    42,
+)
 CBP_INTRA += (44, 1, 2, 4, 8, 17, 18, 20, 24, 6, 9, 22, 25, 32, 33, 34, 36, 40, 38, 41)
-CBP_INTER = (
+CBP_INTER: tuple[int, ...] = (
     0,
     16,
     1,
@@ -54,7 +83,18 @@ _TOKEN_VALUE = (
     "3... b2.. 773. 7a95 7654 4656 7658 f654 bed4 fa94 bedc 8a98 fedc ba9c 7b68 98a1 7654",
     "f... fe.. bfd. 8cec fabb b89a 9ed9 8a98 fedd beac fadc be9c 8ad8 d79c 9cba 5876 1432",
 )
-_TOKEN_CHROMA_DC = ((2, 1), (6, 7), (1, 1), (6, 4), (6, 6), (3, 1), (6, 3), (7, 3), (7, 2), (6, 5))
+_TOKEN_CHROMA_DC: tuple[tuple[int, int], ...] = (
+    (2, 1),
+    (6, 7),
+    (1, 1),
+    (6, 4),
+    (6, 6),
+    (3, 1),
+    (6, 3),
+    (7, 3),
+    (7, 2),
+    (6, 5),
+)
 _TOKEN_CHROMA_DC += ((6, 2), (8, 3), (8, 2), (7, 0))
 _CHROMA_DC_KEYS = (0, 4, 5, 8, 9, 10, 12, 13, 14, 15, 16, 17, 18, 19)
 

@@ -31,7 +31,7 @@ class Slice:
     first: int
     end: int
     count: tuple[int, int] = (0, 0)
-    usable: tuple[list[int], list[int]] = ((), ())  # type: ignore[assignment]
+    usable: tuple[list[int], list[int]] = field(default_factory=lambda: ([], []))
     direct: bool = False
     used: set[tuple[str, int]] = field(default_factory=set)
     has_direct: bool = False

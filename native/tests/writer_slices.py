@@ -80,7 +80,8 @@ def write_slices(
         first, last = (2 * start, 2 * end) if mbaff else (start, end)
         s = Slice(kind=kind, qp=rng.randint(10, 40), first=first, end=last)
         s.count = (len(entries[0]) if entries else 0, len(entries[1]) if len(entries) > 1 else 0)
-        s.usable = tuple([i for i, e in enumerate(li) if e[0].exists] for li in (*entries, [], [])[:2])  # type: ignore
+        for which, listed in enumerate(entries):
+            s.usable[which][:] = [i for i, e in enumerate(listed) if e[0].exists]
         if coded.temporal and kind == "P":
             # Few references, so that pictures between can name them all.
             s.usable = ([0, rng.choice(s.usable[0])], [])
