@@ -40,7 +40,8 @@ class Scene:
         kind: "motion"; with "fade" also from dark to bright and back, with "flash" every fifth picture brighter, with
             "cut" to other textures after half of the pictures, with "noise" each picture with grain of its own, "still"
             a standing background with few small objects, "bars" coarse textures at high speed, "smooth" hardly any
-            texture, "fields" lines of the two fields half an interval apart and fast objects.
+            texture, "grain" a corner of nothing but noise, "fields" lines of the two fields half an interval apart and
+            fast objects.
         seed: of textures and paths.
     """
 
@@ -63,6 +64,9 @@ class Scene:
             if self.kind == "fields":
                 second = self._picture(layers, k + 0.5, count, width, height, drift, sizes, places, paths)
                 first[:, 1::2] = second[:, 1::2]
+            if self.kind == "grain":
+                first[:, :32, :32] = rng.integers(0, 2, (3, 16, 16)).repeat(2, 1).repeat(2, 2)
+                first[0, :32, :32] = rng.integers(0, 2, (32, 32))
             if self.kind == "noise":
                 first += rng.normal(0, 0.04, first.shape).astype(np.float32)
             yield first.clip(0, 1)

@@ -86,6 +86,7 @@ def recipes() -> dict[str, Recipe]:
         for qp in (1, 6, 40, 51):
             add(f"qp{qp}-{name}", f"{rest} qp={qp} bframes=1 partitions=all", scene="noise", count=6)
         add(f"still-{name}", f"{rest} bframes=3 partitions=all", scene="still", count=14)
+        add(f"pcm-{name}", f"{rest} qp=1 bframes=2 b-adapt=0 subme=9 psy=0 aq-mode=0", scene="grain", count=7)
         add(f"smooth-{name}", f"{rest} bframes=2", scene="smooth")
         add(f"cut-{name}", f"{cabac} scenecut=60 bframes=3 partitions=all", scene="cut", count=14)
         add(f"constrained-{name}", f"{rest} constrained-intra=1 bframes=2", scene="bars")
@@ -122,6 +123,7 @@ def recipes() -> dict[str, Recipe]:
             count=16,
         )
         add(f"tff-still-{name}", f"{rest} bframes=3 ref=2", scene="still", count=12)
+        add(f"tff-pcm-{name}", f"{rest} qp=1 bframes=2 b-adapt=0 subme=9 psy=0 aq-mode=0", scene="grain", count=7)
         add(f"tff-smooth-{name}", f"{rest} bframes=2", scene="smooth")
         add(f"tff-fade-{name}", f"{rest} bframes=3 weightb=1", scene="fade", count=12)
         add(f"tff-slices-{name}", f"{rest} slices=3 bframes=2 direct=temporal", scene="fields")
@@ -202,7 +204,7 @@ def expected_report(params: dict[str, str]) -> dict[str, str]:
         if key in ("tff", "bff"):
             wanted["interlaced"] = key
         elif key == "aq_mode":
-            wanted["aq"] = f"{value}:1.00"
+            wanted["aq"] = f"{value}:1.00" if int(value) else value
         elif key == "cqm":
             wanted[key] = "1"
         elif key == "qp" and value == "0":

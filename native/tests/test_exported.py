@@ -45,16 +45,16 @@ def test_the_streams_hold_every_kind_of_block(fields: bool, tmp_path: Path) -> N
     shapes: Counter[tuple[int, int, int, bool]] = Counter()
     kinds: Counter[str] = Counter()
     fractions, references = set(), set()
-    names = ("b-temporal-cabac", "p-4x4-cabac", "still-cabac", "smooth-cabac")
+    names = ("b-temporal-cabac", "p-4x4-cabac", "still-cabac", "smooth-cabac", "pcm-cabac")
     if fields:
-        names = ("tff-refs-cabac", "tff-still-cabac", "tff-smooth-cabac")
+        names = ("tff-refs-cabac", "tff-still-cabac", "tff-smooth-cabac", "tff-pcm-cabac")
     for name in names:
         for picture in _encoded(name, tmp_path).values():
             vectors, flags = picture.vectors(), picture.macroblocks()["flags"]
             shapes.update(zip(vectors["w"], vectors["h"], vectors["list"], vectors["field"] > 0, strict=True))
             fractions |= set(zip(vectors["mv_x"] % 4, vectors["mv_y"] % 4, strict=True))
             references |= set(vectors["ref_idx"])
-            for kind in ("INTRA16x16", "INTRA_NXN", "SKIP", "DIRECT", "TRANSFORM8x8", "FIELD"):
+            for kind in ("INTRA16x16", "INTRA_NXN", "PCM", "SKIP", "DIRECT", "TRANSFORM8x8", "FIELD"):
                 kinds[kind] += int((flags & getattr(himmel_bitstream, kind) != 0).sum())
     small = {(8, 4), (4, 8), (4, 4)}
     for w, h in {(16, 16), (16, 8), (8, 16), (8, 8)} | small:
