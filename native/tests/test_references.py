@@ -9,8 +9,8 @@ from streams import Recipe
 
 from himmel_bitstream import Picture, Stream
 
-# By place in presentation order, of the pyramid I b B b P b B b P: by hand from 8.2.4.2, list 0 looks back first and list 1
-# ahead. In place 8 x264 modifies the list (7.3.3.1), so that the nearest comes before the last decoded.
+# By place in presentation order, of the pyramid I b B b P b B b P: by hand from 8.2.4.2, list 0 looks back first and
+# list 1 ahead. In place 8 x264 modifies the list (7.3.3.1), so that the nearest comes before the last decoded.
 PYRAMID: dict[int, tuple[str, list[int], list[int]]] = {
     0: ("I", [], []),
     4: ("P", [0], []),
