@@ -64,6 +64,15 @@ class Spreader {
   float* plane(int which) { return out_ + size_t(which) * size_; }
   size_t size() const { return size_; }
 
+  // The cell that a rectangle lies in as a whole, or -1: most macroblocks do, and then their pieces need no clipping.
+  [[gnu::always_inline]] ptrdiff_t home(int x, int y, int w, int h) const {
+    const int x0 = x - grid_.left, y0 = y - grid_.top;
+    if (x0 < 0 || y0 < 0 || x0 + w > grid_.width || y0 + h > grid_.height) return -1;
+    const int column = (x0 + grid_.lead_x) >> shift_, row = (y0 + grid_.lead_y) >> shift_;
+    if ((x0 + w - 1 + grid_.lead_x) >> shift_ != column || (y0 + h - 1 + grid_.lead_y) >> shift_ != row) return -1;
+    return row * columns_ + column;
+  }
+
   // Call `add(cell, area)` for every cell that a rectangle of the coded frame overlaps.
   template <class Add>
   [[gnu::always_inline]] void over(int x, int y, int w, int h, Add add) const {
@@ -170,13 +179,18 @@ void add_motion(const Picture& picture, Spreader& spread, Summary& summary) {
       float* const kind = mb.has(kMbIntra) ? intra : covered;
       const bool skipped = mb.has(kMbSkip);
       const float level = float(mb.qp), size = float(mb.bits) / 256;
-      spread.over(16 * column, y, 16, h, [&](size_t cell, float area) {
+      const auto add_kind = [&](size_t cell, float area) {
         area *= share;
         kind[cell] += area;
         if (skipped) skip[cell] += area;
         qp[cell] += level * area;
         bits[cell] += size * area;
-      });
+      };
+      const ptrdiff_t home = spread.home(16 * column, y, 16, h);
+      if (home >= 0)
+        add_kind(size_t(home), float(16 * h));
+      else
+        spread.over(16 * column, y, 16, h, add_kind);
       if (mb.has(kMbIntra)) continue;
       const Steps& steps = all.of(mb);
       for (int list = 0; list < motion.lists; ++list) {
@@ -195,12 +209,16 @@ void add_motion(const Picture& picture, Spreader& spread, Summary& summary) {
           float* const to_y = past_y + (ahead ? 2 * future : 0);
           float* const valid = past_valid + (ahead ? future : 0);
           const int top = lines.alternate ? 8 * py : 4 * py, tall = lines.alternate ? 8 * ph : 4 * ph;
-          spread.over(16 * column + 4 * px, y + top, 4 * pw, tall, [&](size_t cell, float area) {
+          const auto add_vector = [&](size_t cell, float area) {
             area *= share;
             valid[cell] += area;
             to_x[cell] += vx * area;
             to_y[cell] += vy * area;
-          });
+          };
+          if (home >= 0)
+            add_vector(size_t(home), float(4 * pw * tall));
+          else
+            spread.over(16 * column + 4 * px, y + top, 4 * pw, tall, add_vector);
           // Over the whole frame, so that the mean does not depend on the window.
           const double blocks = pw * ph;
           area_of[ahead] += blocks;
