@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <cstdlib>
+#include <cstdint>
 
 #include "cavlc_tables.hpp"
 
@@ -22,7 +22,7 @@ void spread(Table& table, int bits, CodeWord word, int value) {
   std::fill_n(table.begin() + ptrdiff_t(first), count, uint16_t(value << 8 | word.length));
 }
 
-// coeff_token: by the first 8 bits, or, where these are below 16, by 16 bits. All longer codewords begin with four zeros.
+// coeff_token: by the first 8 bits, or, where these are below 16, by 16 bits. No other codeword is longer than 8 bits.
 struct TokenLookup {
   Lookup<8> head{};
   std::array<uint16_t, 4096> tail{};
@@ -36,14 +36,14 @@ struct Lookups {
   std::array<Lookup<3>, 6> run{};
 
   Lookups() {
-    std::array<uint16_t, 65536> whole{};
-    for (size_t column = 0; column < 6; ++column) {
-      whole.fill(0);
+    for (size_t column = 0; column < 6; ++column)
       for (int total = 0; total <= 16; ++total)
-        for (int ones = 0; ones < 4; ++ones) spread(whole, 16, kCoeffToken[column][total][ones], total << 2 | ones);
-      for (size_t i = 0; i < 256; ++i) token[column].head[i] = whole[256 * i];
-      std::copy_n(whole.begin(), 4096, token[column].tail.begin());
-    }
+        for (int ones = 0; ones < 4; ++ones) {
+          const CodeWord word = kCoeffToken[column][total][ones];
+          const bool is_tail = word.length >= 4 && word.bits >> (word.length - 4) == 0;
+          if (is_tail) spread(token[column].tail, 16, word, total << 2 | ones);
+          else spread(token[column].head, 8, word, total << 2 | ones);
+        }
     for (size_t i = 0; i < 15; ++i)
       for (int value = 0; value < 16; ++value) spread(zeros[i], 9, kTotalZeros[i][value], value);
     for (size_t i = 0; i < 3; ++i)
@@ -59,6 +59,9 @@ const Lookups kLookups;
 
 constexpr int kMaxPrefix = 25;  // of level_prefix: longer ones don't fit a level of 32 bits
 
+// 9.2.2.1: by suffixLength, the largest level that does not make it grow.
+constexpr int32_t kGrowth[7] = {3, 3, 6, 12, 24, 48, INT32_MAX};
+
 size_t token_column(int nC) {
   if (nC < 0) return nC == -1 ? 4 : 5;
   return nC < 2 ? 0 : nC < 4 ? 1 : nC < 8 ? 2 : 3;
@@ -72,18 +75,25 @@ bool read_levels(BitReader& bits, int total, int ones, int32_t* level) {
   }
   int suffix_length = total > 10 && ones < 3;
   for (int i = ones; i < total; ++i) {
-    const int prefix = std::countl_zero(bits.peek(32));
-    if (prefix > kMaxPrefix) return false;
-    bits.skip(prefix + 1);
-    int32_t code = std::min(15, prefix) << suffix_length;
-    const int size = prefix == 14 && suffix_length == 0 ? 4 : prefix >= 15 ? prefix - 3 : suffix_length;
-    if (size > 0) code += int32_t(bits.u(size));
-    if (prefix >= 15 && suffix_length == 0) code += 15;
-    if (prefix >= 16) code += (1 << (prefix - 3)) - 4096;
+    const uint32_t head = bits.peek(32);
+    const int prefix = std::countl_zero(head);
+    int32_t code;
+    if (prefix < 14 || (prefix == 14 && suffix_length > 0)) {
+      // 15 + 6 bits at most: prefix and suffix from one look.
+      const uint32_t suffix = uint32_t(uint64_t(head << (prefix + 1)) >> (32 - suffix_length));
+      code = (prefix << suffix_length) + int32_t(suffix);
+      bits.skip(prefix + 1 + suffix_length);
+    } else {
+      if (prefix > kMaxPrefix) return false;
+      bits.skip(prefix + 1);
+      code = (std::min(15, prefix) << suffix_length) + int32_t(bits.u(prefix == 14 ? 4 : prefix - 3));
+      if (prefix >= 15 && suffix_length == 0) code += 15;
+      if (prefix >= 16) code += (1 << (prefix - 3)) - 4096;
+    }
     if (i == ones && ones < 3) code += 2;
-    level[i] = code & 1 ? (-code - 1) >> 1 : (code + 2) >> 1;
-    if (suffix_length == 0) suffix_length = 1;
-    if (suffix_length < 6 && std::abs(level[i]) > (3 << (suffix_length - 1))) ++suffix_length;
+    const int32_t size = (code + 2) >> 1, sign = -(code & 1);
+    level[i] = (size ^ sign) - sign;
+    suffix_length = std::max(suffix_length, 1) + (size > kGrowth[suffix_length]);
   }
   return true;
 }
@@ -105,11 +115,7 @@ int read_run(BitReader& bits, int zeros_left) {
   return zeros + 4;
 }
 
-}  // namespace
-
-int read_cavlc_block(BitReader& bits, int nC, int max_coefficients, Levels* levels) {
-  Levels dropped;
-  Levels& out = levels ? *levels : dropped;
+int read_block(BitReader& bits, int nC, int max_coefficients, Levels& out) {
   const TokenLookup& lookup = kLookups.token[token_column(nC)];
   const uint32_t head = bits.peek(16);
   const uint16_t token = head < 4096 ? lookup.tail[head] : lookup.head[head >> 8];
@@ -132,16 +138,26 @@ int read_cavlc_block(BitReader& bits, int nC, int max_coefficients, Levels* leve
     if (total + zeros_left > max_coefficients) return -1;
   }
   int position = total + zeros_left - 1;
-  for (int i = 0; i < total; ++i) {
+  out.position[0] = int16_t(position);
+  int i = 1;
+  for (; i < total && zeros_left > 0; ++i) {
+    const int run = read_run(bits, zeros_left);
+    if (run > zeros_left) return -1;
+    zeros_left -= run;
+    position -= run + 1;
     out.position[i] = int16_t(position);
-    if (zeros_left > 0 && i + 1 < total) {
-      const int run = read_run(bits, zeros_left);
-      if (run > zeros_left) return -1;
-      zeros_left -= run;
-      position -= run;
-    }
-    --position;
   }
+  for (; i < total; ++i) out.position[i] = int16_t(total - 1 - i);
+  return total;
+}
+
+}  // namespace
+
+int read_cavlc_block(BitReader& bits, int nC, int max_coefficients, Levels* levels) {
+  Levels dropped;
+  BitReader own = bits;  // kept in registers, as nothing else can point at it
+  const int total = read_block(own, nC, max_coefficients, levels ? *levels : dropped);
+  bits.seek(own.position());
   return total;
 }
 

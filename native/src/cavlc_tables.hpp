@@ -10,7 +10,8 @@ struct CodeWord {
   uint8_t length;  // 0: no such codeword
 };
 
-// Table 9-5: [column][TotalCoeff][TrailingOnes]; columns 0 <= nC < 2, 2 <= nC < 4, 4 <= nC < 8, 8 <= nC, nC == -1, nC == -2.
+// Table 9-5: [column][TotalCoeff][TrailingOnes]; columns 0 <= nC < 2, 2 <= nC < 4, 4 <= nC < 8, 8 <= nC, nC == -1 and
+// nC == -2.
 extern const CodeWord kCoeffToken[6][17][4];
 // Tables 9-7 and 9-8: [tzVlcIndex - 1][total_zeros]; Table 9-9 (a) and (b).
 extern const CodeWord kTotalZeros[15][16];
