@@ -1,7 +1,7 @@
 """The ways of reading a whole file, or a part of it, that are timed against each other."""
 
 import gc
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -85,17 +85,20 @@ def _spread(path: Path, steps: int) -> Iterator[Any]:
     for container, video, _ in packets(path):
         stream = Stream(video.codec_context.extradata)
         interval = _interval(video)
+        times = [entry.timestamp for entry in video.index_entries]
         keys = [k for k, entry in enumerate(video.index_entries) if entry.is_keyframe]
         number = -1
-        walked: Iterator[tuple[int, Packet]] = iter(())
+        walked: Iterator[Packet] = iter(())
         for step in range(steps):
-            wanted = (2 * step + 1) * len(video.index_entries) // (2 * steps)
-            key = keys[bisect_right(keys, wanted) - 1]
-            if number < key:
-                container.seek(video.index_entries[key].timestamp, stream=video)
+            wanted = (2 * step + 1) * len(times) // (2 * steps)
+            if number < keys[bisect_right(keys, wanted) - 1]:
+                container.seek(times[wanted], stream=video)
                 stream.reset()
-                walked = enumerate(container.demux(video), key)
-            for number, packet in walked:
+                walked = container.demux(video)
+                number = -1
+            for packet in walked:
+                # Seeking goes by presentation times, the index by decoding times: it may have ended a keyframe early.
+                number = bisect_left(times, packet.dts or 0) if number < 0 else number + 1
                 position = (packet.pts or 0) / interval
                 pictures = stream.push(packet, number=number, position=position, keep=number == wanted)
                 yield from (picture for picture in pictures if picture.number == wanted)
