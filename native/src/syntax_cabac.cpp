@@ -373,7 +373,8 @@ bool SliceDecoder::parse_pcm() {
   const int depth_luma = sps_->bit_depth_luma, depth_chroma = sps_->bit_depth_chroma;
   const int chroma = planes_ == 3 ? 512 : 2 * 64 * chroma_rows_ / 2;
   const size_t bits = size_t(256 * depth_luma + chroma * depth_chroma);
-  const size_t from = pps_->cabac ? cabac_.position() : bits_.position();
+  // After terminate() the engine is seven bits ahead of where the encoder flushed (9.3.1.2, 9.3.4.5).
+  const size_t from = pps_->cabac ? cabac_.position() - 7 : bits_.position();
   const size_t to = ((from + 7) & ~size_t(7)) + bits;
   if (to > bits_.size_bits()) return false;
   if (pps_->cabac)
