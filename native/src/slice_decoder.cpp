@@ -71,6 +71,19 @@ bool SliceDecoder::start_macroblock() {
   return true;
 }
 
+// P_Skip or B_Skip: everything is inferred (7.4.5).
+void SliceDecoder::skip_macroblock() {
+  cur_->flags |= kMbSkip;
+  if (is_b_) {
+    cur_->flags |= kMbDirect;
+    predict_direct(15);
+    store_direct();
+  } else {
+    predict_skip();
+  }
+  last_qp_delta_ = 0;
+}
+
 void SliceDecoder::finish_macroblock(size_t bits) { cur_->bits = uint16_t(std::min<size_t>(bits, 0xFFFF)); }
 
 void SliceDecoder::advance() {

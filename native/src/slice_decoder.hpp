@@ -58,6 +58,7 @@ class SliceDecoder {
   void run_cabac();
   void run_cavlc();
   bool start_macroblock();
+  void skip_macroblock();
   void finish_macroblock(size_t bits);
   void advance();
   bool infer_field() const;

@@ -338,15 +338,7 @@ void SliceDecoder::run_cabac() {
       if (!start_macroblock()) return;
     }
     if (skip) {
-      cur_->flags |= kMbSkip;
-      if (is_b_) {
-        cur_->flags |= kMbDirect;
-        predict_direct(15);
-        store_direct();
-      } else {
-        predict_skip();
-      }
-      last_qp_delta_ = 0;
+      skip_macroblock();
     } else {
       if (!is_intra_) syntax.mark_direct_neighbours();
       syntax.mark_direct(0);

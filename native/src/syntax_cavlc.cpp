@@ -105,15 +105,7 @@ void SliceDecoder::run_cavlc() {
     if (!bottom) top_skipped = skip;
     if (!start_macroblock()) return;
     if (skip) {
-      cur_->flags |= kMbSkip;
-      if (is_b_) {
-        cur_->flags |= kMbDirect;
-        predict_direct(15);
-        store_direct();
-      } else {
-        predict_skip();
-      }
-      last_qp_delta_ = 0;
+      skip_macroblock();
     } else if (!parse_macroblock(syntax) || bits_.overrun()) {
       cur_->flags |= kMbDamaged;
       return;
