@@ -82,7 +82,8 @@ class Cabac {
 
   // Bits of the RBSP that the engine has read, counted from its first byte.
   size_t position() const { return size_t(8 * (next_ - begin_) - spare_); }
-  bool overrun() const { return next_ > end_ + 16; }
+  // Before terminate() of the last macroblock the engine has read just up to rbsp_stop_one_bit, never past the data.
+  bool overrun() const { return position() > size_t(8 * (end_ - begin_)); }
 
  private:
   void refill() {

@@ -342,10 +342,11 @@ void SliceDecoder::run_cabac() {
     } else {
       if (!is_intra_) syntax.mark_direct_neighbours();
       syntax.mark_direct(0);
-      if (!parse_macroblock(syntax) || broken_ || cabac_.overrun()) {
-        cur_->flags |= kMbDamaged;
-        return;
-      }
+      if (!parse_macroblock(syntax)) broken_ = true;
+    }
+    if (broken_ || cabac_.overrun()) {
+      cur_->flags |= kMbDamaged;
+      return;
     }
     const bool more = (mbaff_ && !bottom) || !cabac_.terminate();
     finish_macroblock(cabac_.position() - before);

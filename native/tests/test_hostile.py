@@ -102,6 +102,24 @@ def test_a_cut_picture_is_marked_and_the_next_ones_go_on(packets: list[list[byte
         assert np.array_equal(right[number].vectors(), wrong[number].vectors())
 
 
+@pytest.mark.parametrize("clip", range(len(PARAMS)))
+def test_a_packet_cut_anywhere_is_marked(clip: int, packets: list[list[bytes]]) -> None:
+    """Behind the parameter sets (below 100 bytes here) no cut leaves a picture that claims to be whole."""
+    whole = packets[clip]
+    for number, packet in enumerate(whole):
+        for length in range(100 if number == 0 else 8, len(packet) - 3, max(1, len(packet) // 40)):
+            stream = Stream()
+            found = [
+                p
+                for k, data in enumerate(whole)
+                for p in stream.push(packet[:length] if k == number else data, number=k)
+            ]
+            cut = [picture for picture in found if picture.number == number]
+            assert len(cut) == 1
+            cut[0].parse()
+            assert cut[0].damaged > 0 or cut[0].broken_header, (number, length, len(packet))
+
+
 def test_lost_pictures_are_noticed(packets: list[list[bytes]]) -> None:
     pictures = read(Stream(), [packet for k, packet in enumerate(packets[0]) if k not in (1, 4)])
     assert any(picture.gap or picture.missing_references for picture in pictures)

@@ -131,10 +131,16 @@ def velocity(maps: StepMaps) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     return total / np.maximum(weight, 1e-6)[:, None], weight
 
 
-def test_vectors_of_the_file_tell_where_a_thing_goes() -> None:
+@pytest.mark.parametrize("backend", ["bitstream", "libav"])
+def test_vectors_of_the_file_tell_where_a_thing_goes(backend: str) -> None:
+    """Directions one by one; speeds one by one where distances are guessed, and in the median where they are exact.
+
+    A vector that reaches back past the beginning of a move rightly tells the mean speed of rest and move together.
+    """
+    ratios = []
     for spec in eval_specs("direction", 8):
         with clip_file(spec) as path:
-            decomposition = Video(path).decompose()
+            decomposition = Video(path).decompose(backend=backend)
         assert tuple(anchor.frame for anchor in decomposition.anchors) == spec.anchors
         for interval, move in zip(decomposition.intervals, spec.moves, strict=True):
             if move is None:
@@ -144,8 +150,13 @@ def test_vectors_of_the_file_tell_where_a_thing_goes() -> None:
             seen = flow.transpose(0, 2, 3, 1)[moving]
             along = {name: float((seen @ np.array(unit)).sum()) for name, unit in DIRECTIONS.items()}
             assert max(along, key=lambda name: along[name]) == move.direction
-            speed = np.median(seen @ np.array(DIRECTIONS[move.direction]))
-            assert speed == pytest.approx(np.hypot(move.dx, move.dy), rel=0.6)
+            ratios.append(np.median(seen @ np.array(DIRECTIONS[move.direction])) / np.hypot(move.dx, move.dy))
+    assert len(ratios) > 8
+    assert max(ratios) <= 1.6
+    if backend == "libav":
+        assert min(ratios) >= 0.4
+    else:
+        assert np.median(ratios) == pytest.approx(1, abs=0.1)
 
 
 def test_vectors_of_the_file_tell_what_the_camera_does() -> None:
