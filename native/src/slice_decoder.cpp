@@ -61,7 +61,8 @@ bool SliceDecoder::start_macroblock() {
   *cur_ = Macroblock{};
   cur_->slice = index_;
   cur_->qp = int8_t(qp_);
-  cur_->flags = 0;
+  // Until it has been parsed as a whole: wherever parsing stops, no half-made macroblock is left.
+  cur_->flags = kMbDamaged;
   if (field_ || field_picture_) {
     cur_->flags |= kMbField;
     if (field_picture_ ? header_->structure == kBottom : y_ & 1) cur_->flags |= kMbBottom;
@@ -84,7 +85,10 @@ void SliceDecoder::skip_macroblock() {
   last_qp_delta_ = 0;
 }
 
-void SliceDecoder::finish_macroblock(size_t bits) { cur_->bits = uint16_t(std::min<size_t>(bits, 0xFFFF)); }
+void SliceDecoder::finish_macroblock(size_t bits) {
+  cur_->bits = uint16_t(std::min<size_t>(bits, 0xFFFF));
+  cur_->flags &= uint16_t(~kMbDamaged);
+}
 
 void SliceDecoder::advance() {
   if (mbaff_ && !(y_ & 1)) {

@@ -328,7 +328,7 @@ void SliceDecoder::run_cabac() {
         bottom_skip = syntax.skip();
         if (!bottom_skip) field_ = read_field_flag();
         --y_, mb_ -= frame_.width_mbs;
-        frame_.mbs[size_t(mb_ + frame_.width_mbs)].slice = kNoSlice;
+        frame_.mbs[size_t(mb_ + frame_.width_mbs)] = Macroblock{};
         if (!start_macroblock()) return;
       }
       if (!bottom) top_skipped = skip;
@@ -344,10 +344,7 @@ void SliceDecoder::run_cabac() {
       syntax.mark_direct(0);
       if (!parse_macroblock(syntax)) broken_ = true;
     }
-    if (broken_ || cabac_.overrun()) {
-      cur_->flags |= kMbDamaged;
-      return;
-    }
+    if (broken_ || cabac_.overrun()) return;
     const bool more = (mbaff_ && !bottom) || !cabac_.terminate();
     finish_macroblock(cabac_.position() - before);
     if (!more) return;

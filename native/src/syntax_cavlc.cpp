@@ -107,7 +107,6 @@ void SliceDecoder::run_cavlc() {
     if (skip) {
       skip_macroblock();
     } else if (!parse_macroblock(syntax) || bits_.overrun()) {
-      cur_->flags |= kMbDamaged;
       return;
     }
     finish_macroblock(bits_.position() - before);
