@@ -35,6 +35,14 @@ def tiny() -> Callable[..., AdapterConfig]:
             "ssm_chunk_size": 4,
             "attention_heads": 4,
             "alignment_hidden_size": 40,
+            "siglip": {
+                "hidden_size": 16,
+                "intermediate_size": 32,
+                "num_hidden_layers": 2,
+                "num_attention_heads": 2,
+                "image_size": 32,
+                "patch_size": 8,
+            },
         }
         return AdapterConfig(**{**fields, **changes})
 
@@ -47,15 +55,15 @@ def streams() -> Callable[..., StreamInputs]:
 
     def make(config: AdapterConfig, lengths: list[int], *, steps: int = 6, seed: int = 0) -> StreamInputs:
         generator = torch.Generator().manual_seed(seed)
-        intervals, size = len(lengths), config.map_size
+        intervals = len(lengths)
 
         def noise(*shape: int) -> torch.Tensor:
             return torch.randn(*shape, generator=generator)
 
         return StreamInputs(
-            motion=noise(intervals, steps, config.motion_channels, size, size),
-            residual=noise(intervals, steps, config.residual_channels, size, size),
-            context=noise(intervals, config.context_channels, config.context_size, config.context_size),
+            motion=noise(intervals, steps, *config.motion_shape),
+            residual=noise(intervals, steps, *config.residual_shape),
+            context=noise(intervals, *config.context_shape),
             step_mask=torch.arange(steps) < torch.tensor(lengths)[:, None],
         )
 

@@ -20,6 +20,13 @@ def test_paper_and_nano_follow_the_design():
     assert (nano.map_size, nano.context_channels, nano.context_size, nano.branch) == (20, 1280, 7, "conv")
 
 
+def test_a_config_of_before_the_families_means_ssm():
+    old = AdapterConfig.nano().to_dict()
+    for name in ("encoder", "siglip", "siglip_weights"):
+        del old[name]
+    assert AdapterConfig.from_dict(old).to_dict() == AdapterConfig.nano(encoder="ssm").to_dict()
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -27,6 +34,9 @@ def test_paper_and_nano_follow_the_design():
         ({"streams": ("motion", "sound")}, ("'sound'", "context, motion, residual")),
         ({"streams": ("motion", "motion")}, ("'motion', 'motion'",)),
         ({"fusion": "softmax"}, ("fusion='softmax'", "gated")),
+        ({"streams": ("context", "motion", "rgb_diff")}, ("'rgb_diff'", "name one of them")),
+        ({"encoder": "vit"}, ("encoder='vit'", "shared_vit")),
+        ({"siglip": {"hiden_size": 8}}, ("'hiden_size'", "hidden_size")),
         ({"branch": "vit"}, ("branch='vit'", "resnet18")),
         ({"conv_channels": (8, 8)}, ("conv_channels=[8, 8]", "three")),
         ({"ssm_head_dim": 24}, ("ssm_head_dim=24", "64")),

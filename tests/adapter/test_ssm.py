@@ -2,7 +2,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from himmel.adapter.ssm import BidirectionalLayer, TokenQueries, reverse_valid_prefix, step_positions
+from himmel.adapter.ssm import BidirectionalLayer, reverse_valid_prefix
+from himmel.adapter.steps import TokenQueries, step_positions
 
 
 @settings(max_examples=50, deadline=None)

@@ -6,11 +6,12 @@ from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.models.mamba2.modeling_mamba2 import Mamba2Mixer
 
-from himmel.adapter.branches import make_branches
 from himmel.adapter.config import AdapterConfig
+from himmel.adapter.families import make_branches, make_encoder
 from himmel.adapter.fusion import CompressedStreamFusion
 from himmel.adapter.heads import AlignmentHead, MotionProjector
-from himmel.adapter.ssm import MotionSSM, TokenQueries
+from himmel.adapter.siglip import SiglipMapBranch
+from himmel.adapter.steps import TokenQueries
 from himmel.adapter.tensors import AdapterOutput, GateStats, StreamInputs
 
 
@@ -37,7 +38,7 @@ class MotionAdapter(PreTrainedModel):
         self.branches = make_branches(config)
         self.motion_fusion = CompressedStreamFusion(config)
         self.context_fusion = CompressedStreamFusion(config)
-        self.encoder = MotionSSM(config)
+        self.encoder = make_encoder(config)
         self.alignment_head = AlignmentHead(config)
         self.projector = MotionProjector(config)
         self.post_init()
@@ -62,17 +63,29 @@ class MotionAdapter(PreTrainedModel):
         """Scale motion tokens to the standard deviation of the host's embeddings; see `MotionProjector.match_scale`."""
         self.projector.match_scale(embedding_std)
 
+    def load_backbones(self) -> None:
+        """Take the trained weights that `siglip_weights` names; nothing where it names none.
+
+        Raises:
+            HostError: they are missing or of another shape.
+        """
+        for branch in self.branches.values():
+            if isinstance(branch, SiglipMapBranch) and self.config.siglip_weights is not None:
+                branch.load_backbone(self.config.siglip_weights)
+
     def forward(self, inputs: StreamInputs) -> AdapterOutput:
         """Encode M intervals; each is independent of the others (in training, apart from batch normalisation).
 
         Raises:
             ValueError: a step that exists comes after one that does not, or maps of another size than the config's.
         """
-        self._check(inputs)
+        if not torch.compiler.is_compiling():
+            self._check(inputs)
         inputs = inputs.to(device=self.device, dtype=self.dtype)
         mask = inputs.step_mask
         states = self._encode_streams(inputs)
-        moved, motion_share = self.motion_fusion(states["motion"], states["residual"])
+        motion = self.config.motion_stream
+        moved, motion_share = self.motion_fusion(states[motion], states["residual"])
         fused, context_share = self.context_fusion(moved, states["context"])
         sequence, token_set = self.encoder(fused, mask)
         pooled = token_set.mean(dim=1)
@@ -82,19 +95,17 @@ class MotionAdapter(PreTrainedModel):
             branches={name: self.alignment_head(_pool(states[name], mask, name), name) for name in self.branches},
             pooled=pooled,
             sequence=sequence,
-            gates=_gate_stats(motion_share, context_share, mask),
+            gates=_gate_stats(motion, motion_share, context_share, mask),
         )
 
     def _check(self, inputs: StreamInputs) -> None:
         config = self.config
-        expected = (
-            (config.motion_channels, config.map_size, config.map_size),
-            (config.residual_channels, config.map_size, config.map_size),
-            (config.context_channels, config.context_size, config.context_size),
-        )
+        expected = config.motion_shape, config.residual_shape, config.context_shape
         given = tuple(tuple(stream.shape[-3:]) for stream in (inputs.motion, inputs.residual, inputs.context))
         if given != expected:
-            raise ValueError(f"The adapter takes motion, residual and context of {expected}, got {given}.")
+            raise ValueError(
+                f"The adapter takes {config.motion_stream}, residual and context of {expected}, got {given}."
+            )
         mask = inputs.step_mask
         if bool((mask[:, 1:] & ~mask[:, :-1]).any()):
             raise ValueError(
@@ -105,18 +116,22 @@ class MotionAdapter(PreTrainedModel):
         """Hidden states [M, F, d] of all three streams; zeros stand for a stream that is not read."""
         mask = inputs.step_mask
         absent = inputs.motion.new_zeros(*mask.shape, self.config.hidden_size)
-        states = dict.fromkeys(("context", "motion", "residual"), absent)
+        states = dict.fromkeys(("context", self.config.motion_stream, "residual"), absent)
         for name, branch in self.branches.items():
             if name == "context":
                 states[name] = branch(inputs.context)[:, None].expand_as(absent)
             else:
-                maps = inputs.motion if name == "motion" else inputs.residual
+                maps = inputs.residual if name == "residual" else inputs.motion
                 states[name] = _encode_steps(branch, maps, mask, absent)
         return states
 
 
 def _encode_steps(branch: nn.Module, maps: Tensor, mask: Tensor, absent: Tensor) -> Tensor:
     """Encode only the steps that exist, so that padding costs nothing and stays out of batch statistics."""
+    if torch.compiler.is_compiling() and not branch.training:
+        # A compiled graph has fixed shapes, and there are no batch statistics: padding is encoded and left out.
+        encoded = branch(maps.masked_fill(~mask[:, :, None, None, None], 0).flatten(0, 1)).unflatten(0, mask.shape)
+        return encoded.masked_fill(~mask[:, :, None], 0)
     if not bool(mask.any()):
         return absent
     encoded = branch(maps[mask])
@@ -130,10 +145,10 @@ def _pool(states: Tensor, mask: Tensor, name: str) -> Tensor:
     return (states * mask[:, :, None]).sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp(min=1)
 
 
-def _gate_stats(motion: Tensor | None, context: Tensor | None, mask: Tensor) -> tuple[GateStats, ...]:
+def _gate_stats(name: str, motion: Tensor | None, context: Tensor | None, mask: Tensor) -> tuple[GateStats, ...]:
     if motion is None or context is None:
         return ()
     return (
-        GateStats(operands=("motion", "residual"), share=motion * mask),
-        GateStats(operands=("motion+residual", "context"), share=context * mask),
+        GateStats(operands=(name, "residual"), share=motion * mask),
+        GateStats(operands=(f"{name}+residual", "context"), share=context * mask),
     )

@@ -99,15 +99,29 @@ class ConvContextBranch(nn.Module):
         return self.norm(self.project(F.gelu(self.reduce(features)).flatten(1)))
 
 
-def make_branches(config: AdapterConfig) -> nn.ModuleDict:
-    """An encoder for each stream that `config.streams` names, in the fixed order context, motion, residual."""
-    small = config.branch == "conv"
-    make_map = ConvMapBranch if small else ResNetMapBranch
-    branches: dict[str, nn.Module] = {}
-    if "context" in config.streams:
-        branches["context"] = ConvContextBranch(config) if small else ResNetContextBranch(config)
-    if "motion" in config.streams:
-        branches["motion"] = make_map(config, config.motion_channels)
-    if "residual" in config.streams:
-        branches["residual"] = make_map(config, config.residual_channels)
-    return nn.ModuleDict(branches)
+class GridMapBranch(nn.Module):
+    """The map averaged to a coarse grid and one linear layer: hardly an encoder, which is the point of it."""
+
+    def __init__(self, config: AdapterConfig, channels: int) -> None:
+        super().__init__()
+        self.grid = config.conv_grid
+        self.project = nn.Linear(channels * self.grid**2, config.hidden_size)
+        self.norm = nn.LayerNorm(config.hidden_size)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """[n, channels, S, S] -> [n, d]."""
+        return self.norm(self.project(F.adaptive_avg_pool2d(maps, self.grid).flatten(1)))
+
+
+class TowerMapBranch(nn.Module):
+    """What the host's frozen tower made of the drawn map; a linear layer brings it to the adapter's width."""
+
+    def __init__(self, config: AdapterConfig, channels: int) -> None:
+        super().__init__()
+        self.project = nn.Linear(channels, config.hidden_size)
+        self.norm = nn.LayerNorm(config.hidden_size)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """[n, D, 1, 1] -> [n, d]."""
+        # Hosts' features differ in scale by orders of magnitude.
+        return self.norm(self.project(F.layer_norm(features.flatten(1), features.shape[1:2])))
