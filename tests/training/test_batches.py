@@ -5,7 +5,7 @@ import torch
 from himmel.model import align_targets
 from himmel.training.batches import AlignmentCollator, DrawnClips, InstructCollator
 from himmel.training.store import ClipStore
-from tiny_hosts import Setup
+from tiny_hosts import Setup, build, nano_config, tiny_adapter
 
 Fill = Callable[[int], ClipStore]
 
@@ -69,3 +69,11 @@ def test_blind_batches_ask_about_motion_alone_without_pictures(setup: Setup, fil
     assert setup.processor.count_tokens(batch)["image"] == 0
     assert _answers(setup, batch["labels"][0]) == "right"
     assert setup.model(**batch).loss.isfinite()
+
+
+def test_stage_1_takes_the_towers_features(nano_folder: str) -> None:
+    adapter = tiny_adapter(32, context_size=7, context_channels=1280, encoder="shared_vit")
+    setup = build(nano_config(nano_folder, adapter_config=adapter))
+    streams = AlignmentCollator.streams_of(setup.model, setup.samples)
+    assert streams.motion.shape == (5, 4, 32, 1, 1)
+    assert setup.model.adapter(streams).embedding.isfinite().all()

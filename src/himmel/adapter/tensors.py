@@ -29,8 +29,10 @@ class StreamInputs(ShowsShapes):
 
     Attributes:
         motion: float [M, F, 2, S, S], velocity right and down in per cent of the picture's width and height
-            per frame interval.
+            per frame interval; or, with the stream `rgb_diff`, [M, F, 3, S, S], RGB minus that of the picture before,
+            in units of 16 code values.
         residual: float [M, F, 4, S, S], luma RMS / 16, signed luma mean / 16, chroma RMS / 16, intra share 0..1.
+            With encoder="shared_vit", this and `motion` are [M, F, D, 1, 1]: what the host's tower made of them.
         context: float [M, C, s, s], the anchor as a small picture or as the host tower's feature map.
         step_mask: bool [M, F], True for the steps that exist; these come first in each row. Values of other steps
             are never read.

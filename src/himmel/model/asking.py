@@ -186,6 +186,7 @@ def ask(
         steps_per_interval=config.steps_per_interval if steps_per_interval is None else steps_per_interval,
         backend=backend,
         threads=threads,
+        rgb_difference=config.rgb_difference,
     )
     seconds |= decomposition.seconds
     with _timed(seconds, "hash"):

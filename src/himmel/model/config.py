@@ -79,6 +79,11 @@ class HimmelConfig(PreTrainedConfig):
         return cast(AdapterConfig, self.adapter_config)
 
     @property
+    def rgb_difference(self) -> bool:
+        """Whether videos must be decomposed with their RGB difference, which then takes motion's place."""
+        return self.adapter.motion_stream == "rgb_diff"
+
+    @property
     def motion_tokens(self) -> int:
         """K, motion tokens that one interval adds to the prompt."""
         return self.tokens_per_interval or self.adapter.tokens_per_interval

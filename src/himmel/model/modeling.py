@@ -24,6 +24,7 @@ from himmel.model.lora import add_lora, lora_off, lora_parameters
 from himmel.model.processor import check_fit
 from himmel.model.sample import PreparedSample
 from himmel.model.scoring import Normalise, score_choices
+from himmel.model.shared_tower import show_maps
 
 Part = Literal["adapter", "lora", "host_projector"]
 
@@ -103,6 +104,7 @@ class HimmelForConditionalGeneration(nn.Module):
         model = cls._assemble(config, host, dtype, device)
         weight = cast(Tensor, model.network.get_input_embeddings().weight)
         # A sample of rows will do, and spares a copy of the largest tables.
+        model.adapter.load_backbones()
         model.adapter.match_scale(float(weight[:: max(1, len(weight) // 4096)].float().std()))
         return model
 
@@ -282,6 +284,12 @@ class HimmelForConditionalGeneration(nn.Module):
         far = self.host.keep_features(self.network, sample.far_images) if sample.far_images else {}
         return replace(sample, images=self.host.keep_features(self.network, sample.images), far_images=far)
 
+    def adapter_inputs(self, streams: StreamInputs) -> StreamInputs:
+        """What the adapter takes: with encoder="shared_vit", the host's features in place of the maps."""
+        if self.config.adapter.encoder != "shared_vit":
+            return streams
+        return show_maps(self.host, self.network, self.config.adapter, streams)
+
     def _see(self, images: dict[str, Tensor]) -> BaseModelOutputWithPooling | None:
         if not images:
             return None
@@ -304,7 +312,7 @@ class HimmelForConditionalGeneration(nn.Module):
                 raise HostError("The inputs hold no context stream; encode them with the processor of this model.")
             context = cast(Tensor, vision.last_hidden_state)
         streams = StreamInputs(motion=motion, residual=residual, context=context, step_mask=step_mask)
-        return cast(AdapterOutput, self.adapter(streams.to(self.device)))
+        return cast(AdapterOutput, self.adapter(self.adapter_inputs(streams.to(self.device))))
 
     @contextmanager
     def _injecting(

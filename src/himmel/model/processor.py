@@ -16,7 +16,7 @@ from himmel.model.config import HimmelConfig, motion_grid
 from himmel.model.placement import place_per_anchor
 from himmel.model.prompt import Branch, LaidOut, PromptTree, lay_out
 from himmel.model.sample import PreparedSample, pad_steps
-from himmel.model.streams import motion_channels, residual_channels, small_picture
+from himmel.model.streams import motion_channels, residual_channels, rgb_channels, small_picture
 from himmel.video import Decomposition
 
 Conversation = Sequence[tuple[str, str | None]]
@@ -75,20 +75,24 @@ class HimmelProcessor:
         """Turn a decomposition into tensors, once.
 
         Args:
-            decomposition: of one video.
+            decomposition: of one video, with its RGB difference where `config.rgb_difference` says so.
             far_image: uint8 [H, W, 3], the video's last picture, wanted by stage 1 alone (`align_targets`).
         """
         adapter = self.config.adapter
         size = (decomposition.width, decomposition.height)
         steps = max(1, *(len(interval.frames) for interval in decomposition.intervals))
         count = len(decomposition.intervals)
-        motion = np.zeros((count, steps, 2, adapter.map_size, adapter.map_size), np.float16)
+        channels = 3 if self.config.rgb_difference else adapter.motion_channels
+        motion = np.zeros((count, steps, channels, adapter.map_size, adapter.map_size), np.float16)
         residual = np.zeros((count, steps, 4, adapter.map_size, adapter.map_size), np.float16)
         mask = np.zeros((count, steps), bool)
         for index, interval in enumerate(decomposition.intervals):
             taken = len(interval.frames)
             maps = interval.maps
-            motion[index, :taken] = motion_channels(maps, adapter.map_size, width=size[0], height=size[1])
+            if self.config.rgb_difference:
+                motion[index, :taken] = rgb_channels(interval, adapter.map_size)
+            else:
+                motion[index, :taken] = motion_channels(maps, adapter.map_size, width=size[0], height=size[1])
             residual[index, :taken] = residual_channels(maps, adapter.map_size)
             mask[index, :taken] = True
         pictures = [anchor.image for anchor in decomposition.anchors]

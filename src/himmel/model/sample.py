@@ -19,7 +19,8 @@ class PreparedSample(ShowsShapes):
     """The streams and the anchors of one video with N intervals (and N anchors).
 
     Attributes:
-        motion: float16 [N, F, 2, S, S], see `StreamInputs`; F is the largest number of steps in an interval, or 1.
+        motion: float16 [N, F, 2, S, S], or in its place the RGB difference [N, F, 3, S, S], see `StreamInputs`; F is
+            the largest number of steps in an interval, or 1.
         residual: float16 [N, F, 4, S, S].
         step_mask: bool [N, F].
         context: float16 [N, C, s, s], or None where the host's tower makes it of the anchors.

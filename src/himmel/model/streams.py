@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from himmel.video import StepMaps
+from himmel.errors import HostError
+from himmel.video import Interval, StepMaps
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -61,6 +62,17 @@ def motion_channels(maps: StepMaps, size: int, *, width: int, height: int) -> Fl
     """`velocity` on a grid of `size` x `size`, [F, 2, size, size]; cells without vectors don't dilute the others."""
     speed, valid = velocity(maps, width=width, height=height)
     return resize_weighted(speed, valid, size)
+
+
+def rgb_channels(interval: Interval, size: int) -> FloatArray:
+    """RGB difference / 16 on a grid of `size` x `size`, [F, 3, size, size].
+
+    Raises:
+        HostError: the decomposition holds none.
+    """
+    if interval.rgb_difference is None:
+        raise HostError("The decomposition holds no RGB difference; decompose the video with rgb_difference=True.")
+    return resize_area(interval.rgb_difference / np.float32(_RESIDUAL_UNIT), size)
 
 
 def resize_weighted(values: FloatArray, weights: FloatArray, size: int) -> FloatArray:

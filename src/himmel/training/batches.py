@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from himmel.adapter import StreamInputs
 from himmel.model import HimmelForConditionalGeneration, HimmelProcessor, PreparedSample, align_targets
 from himmel.model.sample import pad_steps
 from himmel.nano.clips import MOTION_KINDS
@@ -119,15 +120,23 @@ class AlignmentCollator:
         clips = [self._store.load(seed) for _, seed in items]
         samples = [clip.sample for clip in clips]
         return {
-            "motion": pad_steps([sample.motion for sample in samples]).float(),
-            "residual": pad_steps([sample.residual for sample in samples]).float(),
-            "step_mask": pad_steps([sample.step_mask for sample in samples]),
-            "context": torch.cat([_context(sample) for sample in samples]).float(),
+            **vars(self.streams_of(self._model, samples)),
             "targets": align_targets(self._model.host, self._model.network, samples),
             "valid": torch.cat([_moves_on(clip) for clip in clips]),
             "probe_values": torch.cat([clip.truth_values for clip in clips]),
             "probe_words": caption_ids(torch.cat([clip.truth_classes for clip in clips]), self._model.host),
         }
+
+    @staticmethod
+    def streams_of(model: HimmelForConditionalGeneration, samples: Sequence[PreparedSample]) -> StreamInputs:
+        """What the model's adapter takes of these samples, one after another."""
+        streams = StreamInputs(
+            motion=pad_steps([sample.motion for sample in samples]).float(),
+            residual=pad_steps([sample.residual for sample in samples]).float(),
+            context=torch.cat([_context(sample) for sample in samples]).float(),
+            step_mask=pad_steps([sample.step_mask for sample in samples]),
+        )
+        return model.adapter_inputs(streams)
 
 
 def _context(sample: PreparedSample) -> Tensor:

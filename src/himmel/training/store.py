@@ -64,7 +64,7 @@ class ClipStore:
     def __init__(self, config: HimmelConfig, *, split: Split, root: Path | None = None) -> None:
         self.config = config
         self.split: Split = split
-        settings = {
+        settings: dict[str, object] = {
             "layout": _LAYOUT,
             "host": config.host,
             "anchors": config.num_anchors,
@@ -72,6 +72,8 @@ class ClipStore:
             "map": config.adapter.map_size,
             "context": config.context_source,
         }
+        if config.rgb_difference:
+            settings["motion"] = "rgb_diff"
         mark = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
         self.folder = (root or cache_root() / "prepared") / f"nano-{split}-{mark}"
 
@@ -126,7 +128,10 @@ def _prepare_one(seed: int, split: Split, target: Path) -> None:
     settings = _processor.config
     with clip_file(spec) as file:
         decomposition = Video(file).decompose(
-            num_anchors=settings.num_anchors, steps_per_interval=settings.steps_per_interval, threads=1
+            num_anchors=settings.num_anchors,
+            steps_per_interval=settings.steps_per_interval,
+            threads=1,
+            rgb_difference=settings.rgb_difference,
         )
     sample = _processor.prepare(decomposition, far_image=render_clip(spec)[-1])
     sample = replace(

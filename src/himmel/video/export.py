@@ -19,7 +19,8 @@ def save_streams(decomposition: Decomposition, path: str | os.PathLike[str]) -> 
         anchor_images uint8 [n, H, W, 3], interval_start and interval_stop int64 [n],
         step_interval int64 [S], step_frames int64 [S], step_times float64 [S],
         past, future, past_valid, future_valid, past_distance, future_distance, residual, covered as in `StepMaps` with
-        S in place of F, and about, a JSON text with the other attributes of the decomposition.
+        S in place of F, rgb_difference likewise where it was asked for,
+        and about, a JSON text with the other attributes of the decomposition.
 
     Raises:
         HimmelError: the file can't be written.
@@ -52,4 +53,7 @@ def stream_arrays(decomposition: Decomposition) -> dict[str, npt.NDArray[np.gene
     }
     for item in fields(StepMaps):
         arrays[item.name] = np.concatenate([interval.maps.__dict__[item.name] for interval in intervals])
+    differences = [interval.rgb_difference for interval in intervals if interval.rgb_difference is not None]
+    if differences:
+        arrays["rgb_difference"] = np.concatenate(differences)
     return arrays

@@ -82,6 +82,8 @@ class Interval(_ShapeRepr):
         frames: int64 [F], the pictures that its steps were read from, strictly increasing; F may be 0.
         times: float64 [F], their times in seconds since the first shown picture.
         maps: what was read there.
+        rgb_difference: float32 [F, 3, R, C], each step's mean colour of each cell minus that of the picture before, in
+            8-bit code values; None unless it was asked for.
     """
 
     anchor: int
@@ -90,6 +92,7 @@ class Interval(_ShapeRepr):
     frames: IntArray
     times: npt.NDArray[np.float64]
     maps: StepMaps
+    rgb_difference: FloatArray | None = None
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -109,7 +112,7 @@ class Decomposition(_ShapeRepr):
         anchors, intervals: as many of the one as of the other.
         num_vectors: motion vectors read from the file at the steps.
         notes: sentences about what was unusual in the file or in what was asked.
-        seconds: wall time by stage: "open", "probe", "extract".
+        seconds: wall time by stage: "open", "probe", "extract", and "rgb_difference" where it was asked for.
     """
 
     path: str

@@ -16,6 +16,7 @@ from himmel.video.decompose import Request, decompose
 from himmel.video.index import build_index, with_order
 from himmel.video.picture import read_format
 from himmel.video.results import Decomposition
+from himmel.video.rgb_difference import add_rgb_difference
 
 CELLS = (4, 8, 16, 32, 64)
 MAX_CELLS_ACROSS = 120
@@ -106,6 +107,7 @@ class Video:
         backend: str = "auto",
         max_anchor_pixels: int | None = None,
         threads: int | None = None,
+        rgb_difference: bool = False,
     ) -> Decomposition:
         """Split the video into anchors and intervals, and read the intervals' motion and residual (design, equation 1).
 
@@ -123,6 +125,8 @@ class Video:
             max_anchor_pixels: shrink anchors' images to at most so many pixels.
             threads: workers that read stretches of the file at once; None takes one per processor, at most 8. The
                 result is the same for any number.
+            rgb_difference: also decode each step and the picture before it, for `Interval.rgb_difference`; this costs
+                the decoding of all pictures between them and their keyframes.
 
         Raises:
             UsageError: an argument is outside its range.
@@ -146,7 +150,10 @@ class Video:
             max_anchor_pixels=max_anchor_pixels,
             threads=min(os.cpu_count() or 1, 8) if threads is None else _check_count("threads", threads),
         )
-        return decompose(self, self._index, self._format, request, self._open_seconds)
+        found = decompose(self, self._index, self._format, request, self._open_seconds)
+        if rgb_difference:
+            return add_rgb_difference(found, self._index, self._format, threads=request.threads)
+        return found
 
 
 def _check_choice(name: str, value: object, allowed: tuple[object, ...]) -> None:

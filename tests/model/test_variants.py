@@ -1,0 +1,140 @@
+"""Encoders and streams inside the whole model, on both kinds of host."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from himmel.adapter.config import ENCODERS
+from himmel.adapter.pictures import draw_maps
+from himmel.errors import HostError
+from himmel.hosts import Host
+from himmel.model import HimmelConfig, HimmelForConditionalGeneration, HimmelProcessor, shared_tower
+from himmel.model.streams import rgb_channels
+from himmel.video import Decomposition
+from tiny_hosts import Setup, build, make_decomposition, nano_config, qwen_config, tiny_adapter
+
+TURNS = [("What moves?", "the red ball")]
+SIGLIP = {
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "image_size": 16,
+    "patch_size": 8,
+}
+
+
+def _config(kind: str, folder: str, **changes: object) -> HimmelConfig:
+    changes = {"siglip": SIGLIP, **changes}
+    if kind == "qwen":
+        return qwen_config(folder, adapter_config=tiny_adapter(48, **changes))
+    return nano_config(folder, adapter_config=tiny_adapter(32, context_size=7, context_channels=1280, **changes))
+
+
+@pytest.fixture(params=["nano", "qwen"])
+def make(request: pytest.FixtureRequest, nano_folder: str, qwen_folder: str):
+    folder = nano_folder if request.param == "nano" else qwen_folder
+    return lambda **changes: build(_config(request.param, folder, **changes))
+
+
+def _with_difference(found: Decomposition, seed: int = 0) -> Decomposition:
+    rng = np.random.default_rng(seed)
+    intervals = [
+        replace(one, rgb_difference=rng.normal(0, 30, (len(one.frames), 3, *found.grid)).astype(np.float32))
+        for one in found.intervals
+    ]
+    return replace(found, intervals=tuple(intervals))
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_every_encoder_learns_answers_and_comes_back(make, encoder: str, tmp_path) -> None:
+    setup: Setup = make(encoder=encoder)
+    inputs = setup.processor.encode(setup.samples, [TURNS, TURNS])
+    loss = setup.model(**inputs).loss
+    loss.backward()
+    for name, branch in setup.model.adapter.branches.items():
+        assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in branch.parameters()), name
+    asked = setup.processor.encode(setup.samples, [[("What moves?", None)]] * 2)
+    assert len(setup.model.generate(**asked, max_new_tokens=3, do_sample=False)) == 2
+    setup.model.save_pretrained(tmp_path)
+    again = HimmelForConditionalGeneration.from_pretrained(tmp_path)
+    assert again.config.adapter.encoder == encoder
+    # Checkpoints are bfloat16.
+    torch.testing.assert_close(again(**inputs).loss, loss, rtol=0.02, atol=0)
+
+
+def test_the_host_sees_each_existing_step_drawn_as_a_picture(make) -> None:
+    setup: Setup = make(encoder="shared_vit")
+    host, network = setup.model.host, setup.model.network
+    sample = setup.samples[1]
+    inputs = setup.processor.encode([sample], [TURNS])
+    context = torch.zeros(3, *setup.config.adapter.context_shape)
+    streams = shared_tower.StreamInputs(
+        motion=inputs["motion"], residual=inputs["residual"], context=context, step_mask=inputs["step_mask"]
+    )
+    seen = setup.model.adapter_inputs(streams)
+    assert seen.motion.shape == (3, 4, setup.config.adapter.host_hidden_size, 1, 1)
+    assert not seen.motion.requires_grad
+    for name, maps, features in (
+        ("motion", streams.motion, seen.motion),
+        ("residual", streams.residual, seen.residual),
+    ):
+        assert (features[~streams.step_mask] == 0).all()
+        for place in streams.step_mask.nonzero().tolist():
+            drawn = draw_maps(name, maps[tuple(place)][None], shared_tower.PICTURE_SIZE)[0]
+            picture = (drawn * 255).round().byte().permute(1, 2, 0).numpy()
+            alone = host.image_features(network, host.join_images([host.prepare_images([picture])])).pooler_output[0]
+            torch.testing.assert_close(features[tuple(place)].flatten(), alone.mean(0), rtol=1e-3, atol=1e-4)
+
+
+def test_the_tower_sees_few_pictures_at_once(make, monkeypatch: pytest.MonkeyPatch) -> None:
+    setup: Setup = make(encoder="shared_vit")
+    sizes: list[int] = []
+    real = shared_tower.see_pictures
+
+    def counted(host: Host, network, pictures):
+        sizes.append(len(pictures))
+        return real(host, network, pictures)
+
+    monkeypatch.setattr(shared_tower, "see_pictures", counted)
+    inputs = setup.processor.encode([setup.processor.prepare(make_decomposition((20, 13)))], [TURNS])
+    setup.model(**inputs)
+    assert sizes == [16, 16, 1] * 2
+
+
+def test_a_shared_tower_adds_no_backbone(make) -> None:
+    shared, own = (make(encoder=name).model.adapter for name in ("shared_vit", "siglip"))
+    assert sum(p.numel() for p in shared.branches["motion"].parameters()) < 40 * own.config.host_hidden_size
+    assert not any("backbone" in name for name, _ in shared.named_parameters())
+
+
+def test_rgb_difference_stands_in_motions_place(make) -> None:
+    names = ("context", "rgb_diff", "residual")
+    setup_: Setup = make()
+    config = setup_.config
+    changed = {**config.adapter.to_dict(), "streams": names}
+    config = HimmelConfig.from_dict({**config.to_dict(), "adapter_config": changed})
+    assert config.rgb_difference
+    processor = HimmelProcessor(config, setup_.model.host)
+    plain = make_decomposition((3, 2))
+    with pytest.raises(HostError, match="rgb_difference=True"):
+        processor.prepare(plain)
+    sample = processor.prepare(_with_difference(plain))
+    assert sample.motion.shape == (2, 3, 3, 12, 12)
+    model = HimmelForConditionalGeneration.from_config(config)
+    outputs = [
+        model(**processor.encode([processor.prepare(_with_difference(plain, seed))], [TURNS])).logits for seed in (0, 1)
+    ]
+    assert not torch.allclose(*outputs, atol=1e-4)
+
+
+def test_rgb_difference_keeps_its_mean_and_unit() -> None:
+    found = _with_difference(make_decomposition((2,)))
+    config = HimmelConfig(adapter_config=tiny_adapter(32, streams=("context", "rgb_diff")))
+    small = rgb_channels(found.intervals[0], config.adapter.map_size)
+    assert small.shape == (2, 3, 12, 12)
+    difference = found.intervals[0].rgb_difference
+    assert difference is not None
+    np.testing.assert_allclose(small.mean((2, 3)), difference.mean((2, 3)) / 16, atol=1e-4)
