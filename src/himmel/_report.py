@@ -97,15 +97,27 @@ def print_streams(summary: dict[str, Any]) -> None:
     _print_rows(shown | {"note": "\n".join(summary["notes"])} if summary["notes"] else shown)
 
 
-def print_parameters(tables: "dict[str, list[ComponentCount]]") -> None:
-    """Print the parameter table of each size."""
-    for size, rows in tables.items():
-        table = _plain_table(f"{size} size", "parameters", "report", "difference")
-        for row in rows:
-            report = "" if row.report is None else f"{row.report / 1e6:.1f} M"
-            difference = "" if row.difference is None else f"{row.difference:+.1%}"
-            table.add_row(row.component, f"{row.parameters:,}", report, difference)
+def print_parameters(tables: "dict[str, dict[str, list[ComponentCount]]]") -> None:
+    """Print a table for each size: a row per component, a column per encoder, and the report's figures."""
+    for size, by_encoder in tables.items():
+        columns = list(by_encoder.values())
+        # Every digit of one encoder, or as many encoders as fit on a line.
+        show = "{:,}".format if len(columns) == 1 else _show_millions
+        figures = [row.report for row in columns[0]]
+        table = _plain_table(f"{size} size", *by_encoder, *(["report"] if any(figures) else []))
+        for rows in zip(*columns, strict=True):
+            counts = [show(row.parameters) for row in rows]
+            report = [] if not any(figures) else ["" if rows[0].report is None else _show_millions(rows[0].report)]
+            table.add_row(rows[0].component, *counts, *report)
         _console.print(table)
+        differences = [row for row in by_encoder.get("ssm", []) if row.difference is not None]
+        if differences:
+            most = max(differences, key=lambda row: abs(row.difference or 0))
+            _console.print(f"The report counts ssm; ours differs by at most {most.difference:+.1%} ({most.component}).")
+
+
+def _show_millions(count: float) -> str:
+    return f"{count / 1e6:.2f} M"
 
 
 def print_motion(result: "MotionResult") -> None:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, NoReturn, cast
 import typer
 
 import himmel
+from himmel.cli_params import params
 from himmel.errors import HimmelError, UsageError
 
 app = typer.Typer(
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 nano_app = typer.Typer(no_args_is_help=True, help="The embedded default host and a clip to try it on.")
 eval_app = typer.Typer(no_args_is_help=True, help="Benchmarks.")
+app.command()(params)
 app.add_typer(nano_app, name="nano")
 app.add_typer(eval_app, name="eval")
 
@@ -159,19 +161,6 @@ def streams(
         _print_json(summary)
     else:
         _report.print_streams(summary)
-
-
-@app.command()
-def params(as_json: Json = False) -> None:
-    """Count the adapter's parameters, component by component, beside the report's figures."""
-    from himmel import _report
-    from himmel.adapter import AdapterConfig, parameter_table
-
-    tables = {"paper": parameter_table(AdapterConfig.paper()), "nano": parameter_table(AdapterConfig.nano())}
-    if as_json:
-        _print_json({size: [asdict(row) for row in rows] for size, rows in tables.items()})
-    else:
-        _report.print_parameters(tables)
 
 
 @app.command()

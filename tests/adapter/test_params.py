@@ -1,6 +1,8 @@
+import pytest
 import torch
 
 from himmel.adapter import AdapterConfig, MotionAdapter, parameter_table
+from himmel.adapter.config import ENCODERS
 
 # Design, section 3, "Parameter budget".
 BUDGET = {
@@ -8,7 +10,7 @@ BUDGET = {
     "residual branch": 11.5e6,
     "context branch": 14.0e6,
     "fusion": 4.8e6,
-    "motion encoder (SSM)": 36.2e6,
+    "motion encoder": 36.2e6,
     "alignment head": 8.0e6,
 }
 
@@ -38,3 +40,28 @@ def test_a_dropped_stream_has_no_row(tiny):
     rows = [row.component for row in parameter_table(tiny(streams=("motion",)))]
     assert rows[0] == "motion branch"
     assert not any(name.startswith(("residual", "context")) for name in rows)
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize("make", [AdapterConfig.paper, AdapterConfig.nano])
+def test_every_encoders_rows_add_up(make, encoder):
+    config = make(encoder=encoder)
+    with torch.device("meta"):
+        adapter = MotionAdapter(config)
+    table = {row.component: row.parameters for row in parameter_table(config)}
+    assert table["stage 1 in total"] + table["projector"] == adapter.num_parameters()
+    parts = [count for name, count in table.items() if name not in ("stage 1 in total", "projector")]
+    assert sum(parts) == table["stage 1 in total"]
+
+
+def test_encoders_differ_where_they_should_and_nowhere_else():
+    tables = {
+        one: {row.component: row for row in parameter_table(AdapterConfig.paper(encoder=one))} for one in ENCODERS
+    }
+    for component in ("context branch", "fusion", "alignment head", "projector"):
+        assert len({table[component].parameters for table in tables.values()}) == 1
+    # A linear layer and a norm: no backbone of its own.
+    assert tables["shared_vit"]["motion branch"].parameters == 3584 * 768 + 3 * 768
+    assert tables["none"]["motion encoder"].parameters == 0
+    assert tables["siglip"]["motion branch"].parameters == pytest.approx(93e6, rel=0.01)
+    assert tables["resnet18"]["motion branch"].parameters == tables["ssm"]["motion branch"].parameters

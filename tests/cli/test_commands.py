@@ -23,20 +23,38 @@ def test_every_verb_has_help(run: Run, verb: str) -> None:
     assert "Usage: himmel" in out
 
 
-def test_params_prints_both_sizes_beside_the_reports_figures(run: Run) -> None:
+def test_params_prints_every_size_and_encoder_beside_the_reports_figures(run: Run) -> None:
     code, out, _ = run("params")
     assert code == 0
-    assert "paper size" in out
-    assert "nano size" in out
-    assert "36.2 M" in out
+    for word in ("paper size", "nano size", "ssm", "resnet18", "siglip", "shared_vit", "none", "36.20 M"):
+        assert word in out
 
 
 def test_params_meet_the_reports_budget(run: Run) -> None:
     tables = json.loads(run("params", "--json")[1])
-    compared = [row for row in tables["paper"] if row["report"] is not None]
+    assert {size: len(encoders) for size, encoders in tables.items()} == {"paper": 5, "nano": 5}
+    compared = [row for row in tables["paper"]["ssm"] if row["report"] is not None]
     assert len(compared) >= 6
     assert all(abs(row["parameters"] / row["report"] - 1) <= 0.03 for row in compared)
     assert all(abs(row["difference"]) <= 0.03 for row in compared)
+
+
+def test_params_of_one_encoder_for_another_host(run: Run) -> None:
+    code, out, _ = run("params", "--encoder", "none", "--size", "nano", "--host-hidden-size", "32", "--json")
+    assert code == 0
+    (rows,) = json.loads(out)["nano"].values()
+    projector = next(row for row in rows if row["component"] == "projector")
+    assert projector["parameters"] == (192 * 192 + 192) + (192 * 32 + 32) + 1
+    assert run("params", "--encoder", "none", "--size", "paper")[0] == 0
+
+
+@pytest.mark.parametrize(("option", "word"), [("--encoder", "shared_vit"), ("--size", "nano")])
+def test_params_names_what_there_is(run: Run, option: str, word: str) -> None:
+    code, out, err = run("params", option, "huge")
+    assert (code, out) == (2, "")
+    assert "'huge'" in err
+    assert word in err
+    assert err.count("\n") == 1
 
 
 def test_streams_writes_maps_and_times(run: Run, encode_clip: Callable[..., Path], tmp_path: Path) -> None:

@@ -8,13 +8,13 @@ from torch import nn
 from himmel.adapter.adapter import MotionAdapter
 from himmel.adapter.config import AdapterConfig
 
-# Table 6 of the report, in parameters; the projector is not in it.
+# Table 6 of the report, in parameters, for encoder="ssm" and a host of width 3584; the projector is not in it.
 _REPORT = {
     "motion branch": 11.5e6,
     "residual branch": 11.5e6,
     "context branch": 14.0e6,
     "fusion": 4.8e6,
-    "motion encoder (SSM)": 36.2e6,
+    "motion encoder": 36.2e6,
     "alignment head": 8.0e6,
     "stage 1 in total": 86.0e6,
 }
@@ -27,7 +27,8 @@ class ComponentCount:
     Attributes:
         component: its name.
         parameters: how many it has.
-        report: the report's figure; None where the report has none, or the config is not the report's.
+        report: the figure of the report's table 6, also for the encoders that it does not count; None where it has
+            none, or the config's sizes are not the report's.
         difference: (parameters - report) / report, or None.
     """
 
@@ -40,22 +41,21 @@ class ComponentCount:
 def parameter_table(config: AdapterConfig) -> list[ComponentCount]:
     """Count an adapter's parameters without making any: the model stands on the meta device.
 
-    The last two rows are the total of what stage 1 trains, and the projector, which the report does not list.
+    The motion encoder is what works over the steps; the branches, one per stream, hold the backbones. With
+    encoder="shared_vit" the backbone is the host's, frozen, and not among them. The last two rows are the total of what
+    stage 1 trains, and the projector, which the report does not list.
     """
     with torch.device("meta"):
         adapter = MotionAdapter(config)
-    counts = {f"{name} branch": _count(adapter.branches[name]) for name in sorted(config.streams, key=_table_order)}
+    streams = [name for name in (config.motion_stream, "residual", "context") if name in config.streams]
+    counts = {f"{name} branch": _count(adapter.branches[name]) for name in streams}
     counts["fusion"] = _count(adapter.motion_fusion) + _count(adapter.context_fusion)
-    counts["motion encoder (SSM)"] = _count(adapter.encoder)
+    counts["motion encoder"] = _count(adapter.encoder)
     counts["alignment head"] = _count(adapter.alignment_head)
     counts["stage 1 in total"] = sum(counts.values())
     counts["projector"] = _count(adapter.projector)
-    figures = _REPORT if config.to_dict() == AdapterConfig.paper().to_dict() else {}
+    figures = _REPORT if config.to_dict() == AdapterConfig.paper(encoder=config.encoder).to_dict() else {}
     return [_row(name, count, figures.get(name)) for name, count in counts.items()]
-
-
-def _table_order(stream: str) -> int:
-    return ("motion", "residual", "context").index(stream)
 
 
 def _count(module: nn.Module) -> int:
