@@ -1,0 +1,3 @@
+"""A stand-in for the package mamba_ssm without a GPU: the same names and arguments, bodies in plain torch."""
+
+CALLS: list[str] = []
