@@ -6,8 +6,8 @@ Runs the encoder alone (bidirectional stack and token queries) on one thread, wi
 prints processor time, the least of `rounds` interleaved rounds. The exponent is the slope of log time over log steps,
 by least squares: 1 is linear; attention among steps tends to 2. It is given for the steps that an interval may have (16
 to 128), and beyond: there the library's plain torch path, taken where the fused kernels are not installed, joins its
-chunks by a matrix with a row and a column for each, which grows with the square; the kernels do not do so. `--chunk` sets
-the steps of a chunk.
+chunks by a matrix with a row and a column for each, which grows with the square; the kernels do not do so.
+`--chunk` sets the steps of a chunk.
 """
 
 import argparse
@@ -64,9 +64,7 @@ def main() -> None:
     if options.json:
         print(json.dumps({**vars(options), "seconds": seconds, "exponent": within, "exponent_beyond": beyond}))
         return
-    print(
-        f"{options.size} size, {options.intervals} intervals, chunks of {options.chunk} steps, torch {torch.__version__}"
-    )
+    print(f"{options.size} size, {options.intervals} intervals, chunks of {options.chunk}, torch {torch.__version__}")
     for steps, value in seconds.items():
         print(f"{steps:6} steps {1000 * value:9.1f} ms {1e6 * value / steps / options.intervals:9.1f} us a step")
     print(f"exponent {within:.2f} for 16 to {MOST_STEPS} steps, {beyond:.2f} for {MOST_STEPS} to {STEPS[-1]}")
