@@ -76,6 +76,12 @@ def ask(
     anchor_mode: Annotated[
         str | None, typer.Option(help="keyframe (cheap) or exact (where time asks for); default: as trained.")
     ] = None,
+    placement: Annotated[
+        str | None,
+        typer.Option(
+            help="per_anchor, prefix, suffix, chunked or attention: where motion tokens stand; default: as trained."
+        ),
+    ] = None,
     backend: Backend = "auto",
     choice: Annotated[
         list[str] | None, typer.Option(help="An option to score by its likelihood; repeat for each.")
@@ -109,6 +115,7 @@ def ask(
             steps_per_interval=steps,
             tokens_per_interval=tokens,
             anchor_mode=anchor_mode,
+            placement=placement,
             backend=backend,
             choices=choice or [],
             motion=motion,

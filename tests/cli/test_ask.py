@@ -70,6 +70,9 @@ def test_options_change_what_is_read(ask: Callable[..., dict[str, Any]]) -> None
     assert (said["tokens"]["image"], said["tokens"]["motion"]) == (2 * 16, 2 * 1)
     assert [len(interval["frames"]) for interval in said["video"]["intervals"]] == [1, 1]
     assert ask("--backend", "proxy")["video"]["backend"] == "proxy"
+    trained, moved = ask(), ask("--placement", "suffix")
+    assert trained["tokens"] == moved["tokens"]
+    assert trained["prompt_sha256"] != moved["prompt_sha256"]
 
 
 def test_no_motion_means_no_motion_tokens(ask: Callable[..., dict[str, Any]]) -> None:
@@ -171,7 +174,17 @@ def test_a_model_is_loaded_once_for_many_questions(clip: Path, checkpoint: Path)
         himmel.ask(video, "What moves?", model=model, adapter=checkpoint)
 
 
-@pytest.mark.parametrize("options", [{"choices": ["one"]}, {"choices": ["a", "a "]}, {"max_new_tokens": 0}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"choices": ["one"]},
+        {"choices": ["a", "a "]},
+        {"max_new_tokens": 0},
+        {"num_anchors": 65},
+        {"steps_per_interval": 129},
+        {"placement": "anywhere"},
+    ],
+)
 def test_arguments_that_make_no_sense(clip: Path, options: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         himmel.ask(clip, "What moves?", **options)

@@ -4,7 +4,7 @@ import pytest
 
 from himmel.errors import HostError, UsageError
 from himmel.model import HimmelConfig, HimmelProcessor
-from tiny_hosts import nano_config, tiny_adapter
+from tiny_hosts import make_decomposition, nano_config, tiny_adapter
 
 
 @pytest.mark.parametrize(
@@ -14,7 +14,10 @@ from tiny_hosts import nano_config, tiny_adapter
         ({"position_scheme": "spiral"}, "position_scheme='spiral' does not exist"),
         ({"context_source": "audio"}, "context_source='audio' does not exist"),
         ({"tokens_per_interval": 5}, "tokens_per_interval=5 is not possible; the adapter makes 1 to 4"),
-        ({"tokens_per_interval": 3, "position_scheme": "grid"}, "3 is no square number.*take 1 or 4"),
+        ({"tokens_per_interval": 0}, "tokens_per_interval=0 is out of range; give a whole number from 1 to 256"),
+        ({"num_anchors": 65}, "num_anchors=65 is out of range; give a whole number from 1 to 64"),
+        ({"steps_per_interval": 129}, "steps_per_interval=129 is out of range; give a whole number from 1 to 128"),
+        ({"anchor_mode": "random"}, "anchor_mode='random' does not exist; choose one of keyframe, exact"),
     ],
 )
 def test_impossible_settings_are_named(changes: dict[str, object], message: str) -> None:
@@ -28,10 +31,18 @@ def test_the_two_sizes() -> None:
     assert (paper.motion_tokens, paper.context_source, paper.lora_rank, paper.lora_alpha) == (64, "rgb", 32, 64)
 
 
-def test_a_scheme_of_the_host_is_checked_too(qwen_folder: str) -> None:
-    config = HimmelConfig(host=qwen_folder, adapter_config=tiny_adapter(48), tokens_per_interval=3)
-    with pytest.raises(UsageError, match="no square number"):
-        HimmelProcessor(config)
+@pytest.mark.parametrize("tokens", [1, 3, 8, 32, 128, 256])
+def test_any_number_of_tokens_suits_the_default_scheme(qwen_folder: str, tokens: int) -> None:
+    adapter = tiny_adapter(48, tokens_per_interval=tokens)
+    processor = HimmelProcessor(HimmelConfig(host=qwen_folder, adapter_config=adapter, max_anchor_tokens=12))
+    inputs = processor.encode([processor.prepare(make_decomposition((1,)))], [[("What moves?", None)]])
+    assert processor.position_scheme == "grid"
+    assert processor.count_tokens(inputs)["motion"] == tokens
+
+
+def test_an_adapter_of_too_many_tokens() -> None:
+    with pytest.raises(UsageError, match="tokens_per_interval=257 is out of range; give a whole number from 1 to 256"):
+        tiny_adapter(48, tokens_per_interval=257)
 
 
 def test_adapter_and_host_must_fit(nano_folder: str, qwen_folder: str) -> None:

@@ -37,7 +37,7 @@ def test_the_embeddings_are_left_as_they_were() -> None:
 
 
 def test_a_wrong_number_of_placeholders_is_one_error() -> None:
-    with pytest.raises(HostError, match=r"hold \[2, 1\] motion placeholders and the videos make \[2, 2\] motion"):
+    with pytest.raises(HostError, match=r"hold \[2, 1\] motion placeholders and the videos give \[2, 2\] motion"):
         check_placeholders(torch.tensor([[9, 9, 1], [9, 1, 1]]), 9, [2, 2])
 
 
@@ -45,7 +45,7 @@ def test_the_model_checks_placeholders(setup: Setup) -> None:
     inputs = setup.processor.encode([setup.samples[0]], [ASK])
     place = int((inputs["input_ids"][0] == setup.model.host.motion_token_id).nonzero()[0])
     inputs["input_ids"][0, place] = 30
-    with pytest.raises(HostError, match=r"hold \[7\] motion placeholders and the videos make \[8\] motion tokens"):
+    with pytest.raises(HostError, match=r"hold \[7\] motion placeholders and the videos give \[8\] motion tokens"):
         setup.model(**inputs)
     with pytest.raises(HostError, match="placeholders"):
         setup.model.generate(**inputs, max_new_tokens=1)
@@ -67,6 +67,13 @@ def test_streams_of_more_intervals_than_counted(qwen: Setup) -> None:
     names = ("motion", "residual", "step_mask", "context")
     with pytest.raises(HostError, match="hold 5 intervals and intervals_per_sample adds up to 2"):
         qwen.model(**{**first, **{name: inputs[name] for name in names}})
+
+
+def test_an_index_beyond_the_adapters_tokens(qwen: Setup) -> None:
+    inputs = qwen.processor.encode([qwen.samples[0]], [ASK])
+    inputs["motion_index"] = inputs["motion_index"] + 1
+    with pytest.raises(HostError, match="motion_index names token 8 and the adapter makes 8"):
+        qwen.model(**inputs)
 
 
 def test_beams_repeat_each_prompts_own_tokens(setup: Setup) -> None:

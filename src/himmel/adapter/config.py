@@ -10,6 +10,7 @@ STREAMS = ("context", "motion", "residual", "rgb_diff")
 ENCODERS = ("ssm", "resnet18", "siglip", "shared_vit", "none")
 FUSIONS = ("gated", "weighted_sum", "concat_mlp", "concat")
 BRANCHES = ("resnet18", "conv")
+MAX_TOKENS = 256
 _SIGLIP_SIZES = (
     "hidden_size",
     "intermediate_size",
@@ -26,7 +27,7 @@ class AdapterConfig(PreTrainedConfig):
     Args:
         hidden_size: width d of the adapter (design, section 3).
         host_hidden_size: width D of the host's token embeddings.
-        tokens_per_interval: K, motion tokens of one interval.
+        tokens_per_interval: K, motion tokens of one interval, 1 to 256.
         streams: which of context, motion, residual and rgb_diff are read. A missing one is replaced by zeros (section
             3, item 4); rgb_diff, the difference of decoded pictures, takes motion's place and excludes it.
         encoder: how maps become hidden states and steps become tokens (report, I.4).
@@ -114,6 +115,11 @@ class AdapterConfig(PreTrainedConfig):
         unknown = sorted(set(self.siglip or {}) - set(_SIGLIP_SIZES))
         if unknown:
             raise UsageError(f"siglip has no size {unknown[0]!r}; name some of {', '.join(_SIGLIP_SIZES)}.")
+        if not 1 <= self.tokens_per_interval <= MAX_TOKENS:
+            raise UsageError(
+                f"tokens_per_interval={self.tokens_per_interval} is out of range; "
+                f"give a whole number from 1 to {MAX_TOKENS}."
+            )
         if len(self.conv_channels) != 3:
             raise UsageError(f"conv_channels={list(self.conv_channels)} is not possible; name three numbers.")
         inner = self.hidden_size * self.ssm_expand

@@ -1,8 +1,8 @@
 """Rotary positions of prompts with motion tokens (design, section 3, "Positions").
 
 Motion tokens stand for a fourth kind beside text, image and video. In the `grid` scheme the K tokens of an interval
-are a sqrt(K) x sqrt(K) grid at one time of its own, so that it costs sqrt(K) positions; in the `sequential` scheme
-they count as typed text and cost K.
+are a grid at one time of its own, sqrt(K) x sqrt(K) or as near to it as possible, so that it costs about sqrt(K)
+positions; in the `sequential` scheme they count as typed text and cost K.
 """
 
 from collections.abc import Sequence
@@ -22,12 +22,11 @@ def plain_positions(runs: Sequence[Run], *, scheme: PositionScheme, start: int =
     parts: list[Tensor] = []
     for run in runs:
         if run.kind == "motion" and scheme == "grid" and run.grid is not None:
-            rows, columns = run.grid
-            part = start + torch.arange(rows).repeat_interleave(columns)
+            part = start + _row_and_column(run, run.grid[1])[0]
         else:
             part = start + torch.arange(len(run.ids))
         parts.append(part)
-        start = int(part[-1]) + 1 if len(part) else start
+        start = int(part.max()) + 1 if len(part) else start
     return torch.cat(parts)[None] if parts else torch.empty(1, 0, dtype=torch.long)
 
 
@@ -43,12 +42,15 @@ def time_row_column_positions(runs: Sequence[Run], *, scheme: PositionScheme, st
     parts: list[Tensor] = []
     for run in runs:
         if run.grid is not None and (run.kind == "image" or scheme == "grid"):
-            rows, columns = run.grid
-            row = torch.arange(rows).repeat_interleave(columns)
-            column = torch.arange(columns).repeat(rows)
+            row, column = _row_and_column(run, run.grid[1])
             part = start + torch.stack([torch.zeros_like(row), row, column])
         else:
             part = (start + torch.arange(len(run.ids))).expand(3, -1)
         parts.append(part)
         start = int(part.max()) + 1 if part.numel() else start
     return torch.cat(parts, dim=1) if parts else torch.empty(3, 0, dtype=torch.long)
+
+
+def _row_and_column(run: Run, columns: int) -> tuple[Tensor, Tensor]:
+    cells = torch.arange(len(run.ids)) if run.cells is None else torch.tensor(run.cells, dtype=torch.long)
+    return cells // columns, cells % columns

@@ -25,13 +25,15 @@ class Run:
     Attributes:
         kind: text, the placeholders of one picture, or the placeholders of one interval.
         ids: token ids.
-        grid: rows and columns of the tokens of a picture or an interval, in row order; None for text.
+        grid: rows and columns of the tokens of a picture or of motion, in row order; None for text.
+        cells: place of each token in the grid, counted row by row, where they don't fill it one after another.
         target: whether the language model is to learn (or is scored on) these tokens.
     """
 
     kind: RunKind
     ids: tuple[int, ...]
     grid: tuple[int, int] | None = None
+    cells: tuple[int, ...] | None = None
     target: bool = False
 
 

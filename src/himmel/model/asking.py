@@ -16,8 +16,9 @@ from torch import Tensor
 
 from himmel._versions import versions
 from himmel.errors import UsageError
-from himmel.model.config import HimmelConfig
+from himmel.model.config import HimmelConfig, check_choice, check_count
 from himmel.model.modeling import HimmelForConditionalGeneration
+from himmel.model.placement import PLACEMENTS
 from himmel.model.processor import HimmelProcessor
 from himmel.video import Decomposition, Video, draw_streams
 
@@ -132,6 +133,7 @@ def ask(
     steps_per_interval: int | None = None,
     tokens_per_interval: int | None = None,
     anchor_mode: str | None = None,
+    placement: str | None = None,
     backend: str = "auto",
     motion: bool = True,
     max_new_tokens: int = 64,
@@ -149,8 +151,10 @@ def ask(
         adapter: checkpoint folder; None takes the one in the package.
         host: name or folder of a host in place of the checkpoint's own.
         choices: options to score by their likelihood, at least two; without any, the model answers in its own words.
-        num_anchors, steps_per_interval, anchor_mode: see `Video.decompose`; None takes what the checkpoint names.
+        num_anchors, steps_per_interval, anchor_mode: see `Video.decompose`; at most 64 anchors and 128 steps; None
+            takes what the checkpoint names.
         tokens_per_interval: motion tokens of each interval, the first of those that the adapter makes; None for all.
+        placement: where motion tokens stand, see `HimmelConfig`; None takes what the adapter was trained with.
         backend: see `Video.decompose`.
         motion: whether the model sees motion tokens, or the anchors alone.
         max_new_tokens: where an answer is cut.
@@ -172,6 +176,7 @@ def ask(
     if model is not None and not (adapter is None and host is None and device is None):
         raise UsageError("A model came together with an adapter, host or device; give either the one or the others.")
     seconds: dict[str, float] = {}
+    _check_overrides(num_anchors, steps_per_interval, placement)
     opened = video if isinstance(video, Video) else Video(video)
     place = _device(device)
     folder = default_checkpoint() if adapter is None else Path(adapter)
@@ -196,7 +201,7 @@ def ask(
             draw_streams(decomposition, picture)
     with _timed(seconds, "load"):
         loaded = model or HimmelForConditionalGeneration.from_pretrained(folder, host=host, device=place)
-    with _limited(loaded.config, tokens_per_interval):
+    with _overridden(loaded.config, tokens_per_interval, placement):
         with _timed(seconds, "prepare"):
             processor = HimmelProcessor(loaded.config, loaded.host)
             sample = processor.prepare(decomposition)
@@ -242,18 +247,28 @@ def _check(question: str, choices: Sequence[str], max_new_tokens: int) -> None:
         raise UsageError(f"max_new_tokens={max_new_tokens} leaves no room for an answer; give at least 1.")
 
 
+def _check_overrides(num_anchors: int | None, steps_per_interval: int | None, placement: str | None) -> None:
+    if num_anchors is not None:
+        check_count("num_anchors", num_anchors)
+    if steps_per_interval is not None:
+        check_count("steps_per_interval", steps_per_interval)
+    if placement is not None:
+        check_choice("placement", placement, PLACEMENTS)
+
+
 @contextmanager
-def _limited(config: HimmelConfig, tokens: int | None) -> Iterator[None]:
-    """Let each interval have `tokens` motion tokens within the block."""
+def _overridden(config: HimmelConfig, tokens: int | None, placement: str | None) -> Iterator[None]:
+    """Let each interval have `tokens` motion tokens, placed like that, within the block."""
     most = config.adapter.tokens_per_interval
     if tokens is not None and not 1 <= tokens <= most:
         raise UsageError(f"tokens_per_interval={tokens} is not possible; this adapter makes 1 to {most}.")
-    before = config.tokens_per_interval
-    config.tokens_per_interval = before if tokens is None else tokens
+    before = config.tokens_per_interval, config.placement
+    config.tokens_per_interval = before[0] if tokens is None else tokens
+    config.placement = placement or before[1]
     try:
         yield
     finally:
-        config.tokens_per_interval = before
+        config.tokens_per_interval, config.placement = before
 
 
 def _share(choices: Sequence[str], log_likelihoods: Tensor) -> tuple[ChoiceScore, ...]:

@@ -1,7 +1,6 @@
 """What a trained HY-Himmel is made of, apart from its weights."""
 
 import json
-import math
 import os
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
@@ -10,11 +9,15 @@ from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
 from himmel.adapter import AdapterConfig
+from himmel.adapter.config import MAX_TOKENS
 from himmel.errors import HostError, UsageError
+from himmel.model.placement import PLACEMENTS
+from himmel.video.video import ANCHOR_MODES
 
-PLACEMENTS = ("per_anchor",)
 POSITION_SCHEMES = ("grid", "sequential")
 CONTEXT_SOURCES = ("tower", "rgb")
+MOST = {"num_anchors": 64, "tokens_per_interval": MAX_TOKENS, "steps_per_interval": 128}
+"""Largest number of each part of the budget; the smallest is 1."""
 
 
 @strict
@@ -24,14 +27,15 @@ class HimmelConfig(PreTrainedConfig):
     Args:
         host: `nano`, a folder, or a repository name.
         adapter_config: sizes of the adapter; its `host_hidden_size` is the host's.
-        num_anchors: anchors that a video is decomposed into by default.
-        steps_per_interval: steps of an interval by default.
-        anchor_mode: `keyframe` or `exact`, by default.
-        tokens_per_interval: motion tokens that an interval adds to the prompt, the first of those that the adapter
-            makes; None for all.
-        placement: where motion tokens stand; `per_anchor`: each interval's after its anchor.
-        position_scheme: `grid` (an interval costs the square root of its tokens in positions), `sequential` (one
-            each), or None for the one that suits the host.
+        num_anchors: anchors that a video is decomposed into by default, 1 to 64.
+        steps_per_interval: steps of an interval by default, 1 to 128.
+        anchor_mode: how anchors are placed by default, see `Video.decompose`.
+        tokens_per_interval: motion tokens that an interval adds to the prompt, 1 to 256, the first of those that the
+            adapter makes; None for all.
+        placement: where motion tokens stand, see `placement.place`; trained for, so that another one at run time is an
+            experiment.
+        position_scheme: `grid` (an interval costs about the square root of its tokens in positions), `sequential`
+            (one each), or None for the one that suits the host.
         context_source: `tower` (the feature map of the host's own vision tower) or `rgb` (the anchor, small).
         max_anchor_tokens: most image tokens that an anchor may cost, on hosts that read pictures at their own size.
         lora_rank: rank r of LoRA on the language model's projections; 0 for none.
@@ -39,7 +43,7 @@ class HimmelConfig(PreTrainedConfig):
         lora_dropout: dropout before LoRA's first matrix, in training.
 
     Raises:
-        UsageError: an unknown choice, or a grid of a number of tokens that is no square.
+        UsageError: an unknown choice, or a number out of its range.
     """
 
     model_type = "himmel"
@@ -61,17 +65,19 @@ class HimmelConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)
-        _check_choice("placement", self.placement, PLACEMENTS)
-        _check_choice("context_source", self.context_source, CONTEXT_SOURCES)
+        check_choice("placement", self.placement, PLACEMENTS)
+        check_choice("context_source", self.context_source, CONTEXT_SOURCES)
+        check_choice("anchor_mode", self.anchor_mode, ANCHOR_MODES)
         if self.position_scheme is not None:
-            _check_choice("position_scheme", self.position_scheme, POSITION_SCHEMES)
-        if not 1 <= self.motion_tokens <= self.adapter.tokens_per_interval:
+            check_choice("position_scheme", self.position_scheme, POSITION_SCHEMES)
+        check_count("num_anchors", self.num_anchors)
+        check_count("steps_per_interval", self.steps_per_interval)
+        check_count("tokens_per_interval", self.motion_tokens)
+        if self.motion_tokens > self.adapter.tokens_per_interval:
             raise UsageError(
                 f"tokens_per_interval={self.motion_tokens} is not possible; the adapter makes "
                 f"1 to {self.adapter.tokens_per_interval}."
             )
-        if self.position_scheme == "grid":
-            motion_grid(self.motion_tokens)
 
     @property
     def adapter(self) -> AdapterConfig:
@@ -86,7 +92,7 @@ class HimmelConfig(PreTrainedConfig):
     @property
     def motion_tokens(self) -> int:
         """K, motion tokens that one interval adds to the prompt."""
-        return self.tokens_per_interval or self.adapter.tokens_per_interval
+        return self.adapter.tokens_per_interval if self.tokens_per_interval is None else self.tokens_per_interval
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Self:
@@ -126,21 +132,22 @@ class HimmelConfig(PreTrainedConfig):
         return cls(host=host, adapter_config=AdapterConfig.paper(host_hidden_size), **changes)
 
 
-def motion_grid(tokens: int) -> tuple[int, int]:
-    """Rows and columns of an interval's tokens in the grid scheme.
+def check_count(name: str, value: int) -> int:
+    """`value` again, if it is a number of anchors, tokens or steps that a prompt can have.
 
     Raises:
-        UsageError: `tokens` is no square number.
+        UsageError: it is out of its range, see `MOST`.
     """
-    side = math.isqrt(tokens)
-    if side * side != tokens:
-        raise UsageError(
-            f"tokens_per_interval={tokens} is no square number, so it makes no grid of positions; "
-            f"take {side**2} or {(side + 1) ** 2}, or position_scheme='sequential'."
-        )
-    return side, side
+    if not 1 <= value <= MOST[name]:
+        raise UsageError(f"{name}={value} is out of range; give a whole number from 1 to {MOST[name]}.")
+    return value
 
 
-def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    """See that `value` is one of `allowed`.
+
+    Raises:
+        UsageError: it is none.
+    """
     if value not in allowed:
         raise UsageError(f"{name}={value!r} does not exist; choose one of {', '.join(allowed)}.")

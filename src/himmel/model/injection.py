@@ -11,22 +11,55 @@ from transformers import PreTrainedModel
 from himmel.errors import HostError
 
 
-def inject(embeddings: Tensor, mask: Tensor, tokens: Tensor) -> Tensor:
+def inject(embeddings: Tensor, mask: Tensor, rows: Tensor) -> Tensor:
     """E' = (1 - P^T 1) * sg(E) + P^T T, as a scatter out of place.
 
     Args:
         embeddings: [B, L, D]; no gradient reaches it.
-        mask: bool [B, L], True at the M placeholders.
-        tokens: [M, D], in the order of the placeholders; cast to the embeddings' type.
+        mask: bool [B, L], True at the P placeholders.
+        rows: T [P, D], in the order of the placeholders, see `token_rows`; cast to the embeddings' type.
 
     Returns:
         [B, L, D], a new tensor.
     """
-    return embeddings.detach().masked_scatter(mask.unsqueeze(-1), tokens.to(embeddings.dtype))
+    return embeddings.detach().masked_scatter(mask.unsqueeze(-1), rows.to(embeddings.dtype))
+
+
+def token_rows(tokens: Tensor, index: Tensor, intervals_per_sample: Tensor) -> list[Tensor]:
+    """The token of each placeholder; the gradient of a token that several take is the sum of theirs.
+
+    Args:
+        tokens: [M, K, D], of the M intervals of all prompts.
+        index: int64 [P], `motion_index` of the batch (see `HimmelProcessor.encode`).
+        intervals_per_sample: int64 [B], M in sum.
+
+    Returns:
+        For each prompt its placeholders' rows [P_i, D].
+
+    Raises:
+        HostError: the numbers of intervals don't agree, or the index names tokens that don't exist.
+    """
+    counts = intervals_per_sample.cpu()
+    if int(counts.sum()) != len(tokens):
+        raise HostError(
+            f"The streams hold {len(tokens)} intervals and intervals_per_sample adds up to {int(counts.sum())}; "
+            "encode them with the processor of this model."
+        )
+    flat = tokens.flatten(0, 1)
+    index = index.cpu()
+    if len(index) and not 0 <= int(index.min()) <= int(index.max()) < len(flat):
+        raise HostError(
+            f"motion_index names token {int(index.max())} and the adapter makes {len(flat)}; "
+            "encode the prompts with the processor of this model."
+        )
+    ends = counts.cumsum(0) * tokens.shape[1]
+    owners = torch.searchsorted(ends, index, right=True)
+    rows = flat.index_select(0, index.to(flat.device))
+    return list(rows.split(torch.bincount(owners, minlength=len(counts)).tolist()))
 
 
 def check_placeholders(input_ids: Tensor, token_id: int, expected: Sequence[int]) -> None:
-    """See that each prompt has a placeholder for each of its motion tokens.
+    """See that each prompt has as many placeholders as motion tokens for them.
 
     Raises:
         HostError: a row of `input_ids` [B, L] doesn't hold `expected` placeholders.
@@ -34,7 +67,7 @@ def check_placeholders(input_ids: Tensor, token_id: int, expected: Sequence[int]
     found = (input_ids == token_id).sum(1).tolist()
     if found != list(expected):
         raise HostError(
-            f"The prompts hold {found} motion placeholders and the videos make {list(expected)} motion tokens; "
+            f"The prompts hold {found} motion placeholders and the videos give {list(expected)} motion tokens; "
             "encode the prompts with the processor of this model."
         )
 
@@ -56,7 +89,7 @@ class MotionInjector:
 
     @contextmanager
     def holding(self, rows: Sequence[Tensor]) -> Iterator[None]:
-        """Inject within the block; `rows` are each prompt's motion tokens [M_i, D]."""
+        """Inject within the block; `rows` are those of each prompt's placeholders [P_i, D]."""
         self._rows = list(rows)
         try:
             yield

@@ -19,7 +19,7 @@ from himmel.errors import HostError, UsageError
 from himmel.hosts import Host, load_host
 from himmel.model import checkpoint
 from himmel.model.config import HimmelConfig
-from himmel.model.injection import MotionInjector, check_placeholders
+from himmel.model.injection import MotionInjector, check_placeholders, token_rows
 from himmel.model.lora import add_lora, lora_off, lora_parameters
 from himmel.model.processor import check_fit
 from himmel.model.sample import PreparedSample
@@ -196,6 +196,7 @@ class HimmelForConditionalGeneration(nn.Module):
         context: Tensor | None = None,
         step_mask: Tensor | None = None,
         intervals_per_sample: Tensor | None = None,
+        motion_index: Tensor | None = None,
         pixel_values: Tensor | None = None,
         tower_features: Tensor | None = None,
         image_grid_thw: Tensor | None = None,
@@ -216,7 +217,7 @@ class HimmelForConditionalGeneration(nn.Module):
             # A token is predicted at the one before it; the first of a row is predicted by none.
             keep = functional.pad(labels[:, 1:] >= 0, (0, 1)).to(self.device)
             options["logits_to_keep"] = keep
-        with self._injecting(input_ids, output, intervals_per_sample):
+        with self._injecting(input_ids, output, intervals_per_sample, motion_index):
             logits = self.network(
                 **self._text(input_ids, attention_mask, position_ids), **_vision_inputs(vision), **options
             ).logits
@@ -237,6 +238,7 @@ class HimmelForConditionalGeneration(nn.Module):
         context: Tensor | None = None,
         step_mask: Tensor | None = None,
         intervals_per_sample: Tensor | None = None,
+        motion_index: Tensor | None = None,
         pixel_values: Tensor | None = None,
         tower_features: Tensor | None = None,
         image_grid_thw: Tensor | None = None,
@@ -257,7 +259,7 @@ class HimmelForConditionalGeneration(nn.Module):
             )
         vision = self._see(_images(pixel_values, tower_features, image_grid_thw))
         output = self._encode_motion(motion, residual, context, step_mask, vision)
-        with self._injecting(input_ids, output, intervals_per_sample):
+        with self._injecting(input_ids, output, intervals_per_sample, motion_index):
             text = self._text(input_ids, attention_mask, position_ids)
             return cast(Any, self.network).generate(**text, **_vision_inputs(vision), **options)
 
@@ -316,23 +318,19 @@ class HimmelForConditionalGeneration(nn.Module):
 
     @contextmanager
     def _injecting(
-        self, input_ids: Tensor, output: AdapterOutput | None, intervals_per_sample: Tensor | None
+        self,
+        input_ids: Tensor,
+        output: AdapterOutput | None,
+        intervals_per_sample: Tensor | None,
+        motion_index: Tensor | None,
     ) -> Iterator[None]:
         """Check the placeholders of each prompt, and have them replaced within the block."""
-        k = self.config.motion_tokens
-        counts = [0] * len(input_ids)
-        if output is not None and intervals_per_sample is not None:
-            counts = [int(count) for count in intervals_per_sample]
-        check_placeholders(input_ids, self.host.motion_token_id, [count * k for count in counts])
-        if output is None:
-            yield
-            return
-        if sum(counts) != len(output.tokens):
-            raise HostError(
-                f"The streams hold {len(output.tokens)} intervals and intervals_per_sample adds up to {sum(counts)}; "
-                "encode them with the processor of this model."
-            )
-        with self._injector.holding([part[:, :k].flatten(0, 1) for part in output.tokens.split(counts)]):
+        rows: list[Tensor] = []
+        if output is not None and intervals_per_sample is not None and motion_index is not None:
+            rows = token_rows(output.tokens, motion_index, intervals_per_sample)
+        expected = [len(part) for part in rows] or [0] * len(input_ids)
+        check_placeholders(input_ids, self.host.motion_token_id, expected)
+        with self._injector.holding(rows):
             yield
 
     def _text(self, input_ids: Tensor, attention_mask: Tensor | None, position_ids: Tensor | None) -> dict[str, Tensor]:

@@ -12,9 +12,10 @@ from transformers import BatchFeature
 
 from himmel.errors import HostError, UsageError
 from himmel.hosts import Host, PositionScheme, Run, load_host
-from himmel.model.config import HimmelConfig, motion_grid
-from himmel.model.placement import place_per_anchor
+from himmel.model.config import HimmelConfig
+from himmel.model.placement import Placement, place, repeated_tokens
 from himmel.model.prompt import Branch, LaidOut, PromptTree, lay_out
+from himmel.model.salience import predict_salience
 from himmel.model.sample import PreparedSample, pad_steps
 from himmel.model.streams import motion_channels, residual_channels, rgb_channels, small_picture
 from himmel.video import Decomposition
@@ -40,12 +41,6 @@ class HimmelProcessor:
         self.host = host or load_host(config.host, max_anchor_tokens=config.max_anchor_tokens)
         check_fit(config, self.host)
         self.position_scheme = cast(PositionScheme, config.position_scheme or self.host.position_scheme)
-        k = config.motion_tokens
-        self._motion_run = Run(
-            "motion",
-            (self.host.motion_token_id,) * k,
-            grid=motion_grid(k) if self.position_scheme == "grid" else None,
-        )
 
     @classmethod
     def from_pretrained(cls, folder: str | os.PathLike[str], *, host: str | None = None) -> Self:
@@ -65,9 +60,13 @@ class HimmelProcessor:
 
     def visual_tokens(self, width: int, height: int, *, num_anchors: int | None = None, motion: bool = True) -> int:
         """Most image and motion tokens that a video of this size adds to a prompt; known before it is decoded."""
-        per_anchor = sum(len(run.ids) for run in self.host.anchor_runs((1, 1))) - 1
-        per_anchor += self.host.tokens_per_anchor(width, height) + (self.config.motion_tokens if motion else 0)
-        return (num_anchors or self.config.num_anchors) * per_anchor
+        count, config = num_anchors or self.config.num_anchors, self.config
+        markers = sum(len(run.ids) for run in self.host.anchor_runs((1, 1))) - 1
+        total = count * (markers + self.host.tokens_per_anchor(width, height))
+        if motion:
+            total += count * config.motion_tokens
+            total += repeated_tokens(count, config.motion_tokens, placement=config.placement)
+        return total
 
     def prepare(
         self, decomposition: Decomposition, *, far_image: npt.NDArray[np.uint8] | None = None
@@ -132,21 +131,24 @@ class HimmelProcessor:
         Returns:
             `input_ids`, `position_ids`, `attention_mask` ([B, L], or bool [B, 1, L, L] where turns are independent),
             `labels` where any answer is given (-100 but on answers and their end-of-turn token), the pictures as the
-            host takes them, and with `motion` the fields of `StreamInputs` and `intervals_per_sample` [B]. Rows are
-            padded on the left.
+            host takes them, and with `motion` the fields of `StreamInputs`, `intervals_per_sample` [B] and
+            `motion_index`, int64 [P]: which of the M * K tokens that the adapter makes, interval by interval, each
+            placeholder of the batch takes. Rows are padded on the left.
 
         Raises:
             UsageError: a question is empty, an answer is missing before the last turn, or the numbers don't agree.
         """
+        pairs = self._pairs(samples, conversations)
+        placed = [self._place(sample, motion=motion, anchors=anchors) for sample in samples]
         trees = [
-            self._conversation_tree(self._visual_runs(sample, motion=motion, anchors=anchors), turns, independent)
-            for sample, turns in self._pairs(samples, conversations)
+            self._conversation_tree(visual.runs, turns, independent)
+            for visual, (_, turns) in zip(placed, pairs, strict=True)
         ]
         batch = self._join(trees, branched=independent)
         if not bool((batch["labels"] >= 0).any()):
             del batch["labels"]
         del batch["owner"]
-        return BatchFeature(batch | self._inputs(samples, motion=motion, anchors=anchors))
+        return BatchFeature(batch | self._inputs(samples, placed, motion=motion, anchors=anchors))
 
     def encode_choices(
         self,
@@ -171,14 +173,13 @@ class HimmelProcessor:
         Raises:
             UsageError: a question or an option is empty, or the numbers don't agree.
         """
-        trees = [
-            self._choice_tree(self._visual_runs(sample, motion=motion, anchors=anchors), asked)
-            for sample, asked in self._pairs(samples, questions)
-        ]
+        pairs = self._pairs(samples, questions)
+        placed = [self._place(sample, motion=motion, anchors=anchors) for sample in samples]
+        trees = [self._choice_tree(visual.runs, asked) for visual, (_, asked) in zip(placed, pairs, strict=True)]
         batch = self._join(trees, branched=True)
         batch["choice_index"] = _number_choices(batch["labels"], batch.pop("owner"))
         batch["choice_counts"] = [[len(options) for _, options in asked] for asked in questions]
-        return BatchFeature(batch | self._inputs(samples, motion=motion, anchors=anchors))
+        return BatchFeature(batch | self._inputs(samples, placed, motion=motion, anchors=anchors))
 
     def count_tokens(self, inputs: BatchFeature) -> TokenCounts:
         """Prompt tokens by kind, over a whole batch; padding is not counted."""
@@ -200,10 +201,16 @@ class HimmelProcessor:
             raise UsageError(f"{len(samples)} videos came with {len(texts)} conversations; give one for each video.")
         return list(zip(samples, texts, strict=True))
 
-    def _visual_runs(self, sample: PreparedSample, *, motion: bool, anchors: bool) -> list[Run]:
-        pictures = [self.host.anchor_runs(grid) for grid in self.host.image_grids(sample.images)] if anchors else []
-        intervals = [self._motion_run] * (sample.num_intervals if motion else 0)
-        return place_per_anchor(pictures, intervals)
+    def _place(self, sample: PreparedSample, *, motion: bool, anchors: bool) -> Placement:
+        placement = self.config.placement
+        return place(
+            [self.host.anchor_runs(grid) for grid in self.host.image_grids(sample.images)] if anchors else [],
+            sample.num_intervals if motion else 0,
+            placement=placement,
+            tokens=self.config.motion_tokens,
+            token_id=self.host.motion_token_id,
+            salience=predict_salience(sample) if motion and placement == "attention" else None,
+        )
 
     def _prompt(self, question: str) -> Run:
         if not question.strip():
@@ -215,7 +222,7 @@ class HimmelProcessor:
             raise UsageError("An answer or option is empty; give each a text.")
         return Run("text", (*self.host.encode_text(text.strip()), self.host.chat.end), target=True)
 
-    def _conversation_tree(self, visual: list[Run], turns: Conversation, independent: bool) -> PromptTree:
+    def _conversation_tree(self, visual: Sequence[Run], turns: Conversation, independent: bool) -> PromptTree:
         if any(answer is None for _, answer in turns[:-1]) or not turns:
             raise UsageError(
                 f"A conversation of {len(turns)} turns has no answer before its last; only the last may lack one."
@@ -231,7 +238,7 @@ class HimmelProcessor:
             prefix += [*([Run("text", self.host.chat.follow[1:])] if index else []), *runs]
         return PromptTree(tuple(prefix))
 
-    def _choice_tree(self, visual: list[Run], asked: Questions) -> PromptTree:
+    def _choice_tree(self, visual: Sequence[Run], asked: Questions) -> PromptTree:
         branches: list[Branch] = []
         for question, options in asked:
             # The prompt's last token opens every option anew: each then predicts its first token itself.
@@ -257,7 +264,9 @@ class HimmelProcessor:
             "owner": torch.stack([_pad(item.owner, length, -1) for item in laid]),
         }
 
-    def _inputs(self, samples: Sequence[PreparedSample], *, motion: bool, anchors: bool) -> dict[str, Tensor]:
+    def _inputs(
+        self, samples: Sequence[PreparedSample], placed: Sequence[Placement], *, motion: bool, anchors: bool
+    ) -> dict[str, Tensor]:
         """Pictures and streams of a batch."""
         inputs: dict[str, Tensor] = {}
         if anchors:
@@ -267,8 +276,14 @@ class HimmelProcessor:
             inputs["residual"] = pad_steps([sample.residual for sample in samples]).float()
             inputs["step_mask"] = pad_steps([sample.step_mask for sample in samples])
             inputs["intervals_per_sample"] = torch.tensor([sample.num_intervals for sample in samples])
+            inputs["motion_index"] = self._motion_index(placed, inputs["intervals_per_sample"])
             inputs |= self._context(samples, anchors=anchors)
         return inputs
+
+    def _motion_index(self, placed: Sequence[Placement], counts: Tensor) -> Tensor:
+        firsts = (counts.cumsum(0) - counts).tolist()
+        intervals = torch.cat([visual.intervals + first for visual, first in zip(placed, firsts, strict=True)])
+        return intervals * self.config.adapter.tokens_per_interval + torch.cat([visual.tokens for visual in placed])
 
     def _context(self, samples: Sequence[PreparedSample], *, anchors: bool) -> dict[str, Tensor]:
         """The context stream, unless the model is to make it of the pictures in the prompt."""
