@@ -36,11 +36,18 @@ def checkpoint(nano_folder: str, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 @pytest.fixture(autouse=True)
-def _desk(checkpoint: Path, encode_clip: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder with match.mp4 in it, and a tiny checkpoint in place of the package's own."""
+def _desk(
+    checkpoint: Path,
+    nano_folder: str,
+    encode_clip: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A folder with match.mp4 in it, and a tiny checkpoint and host in place of the package's own."""
     encode_clip("match.mp4", num_frames=24, options={"g": "8"})
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("himmel.model.asking.default_checkpoint", lambda: checkpoint)
+    monkeypatch.setattr("himmel.hosts.nano_host_folder", lambda: Path(nano_folder))
 
 
 def test_pages_show_something() -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from himmel.evaluation.motion import MotionResult
     from himmel.evaluation.statistics import Accuracy
     from himmel.model.asking import AnchorRead, Answer
+    from himmel.model.budget import Budget
     from himmel.video import Decomposition
 
 _console = Console(highlight=False)
@@ -143,6 +144,28 @@ def _show_accuracy(one: "Accuracy") -> str:
     return escape(f"{100 * one.share:.1f} [{100 * one.low:.0f}, {100 * one.high:.0f}]")
 
 
+def print_budgets(budgets: "Sequence[Budget]") -> None:
+    """Print what prompts cost on each host, a row for each prompt."""
+    request = budgets[0].request
+    asked = {
+        "video": f"{request.width} x {request.height}, {request.duration:g} s",
+        "asked for": f"{request.tokens_per_interval} motion tokens an interval, placed {request.placement}; at most "
+        f"{request.max_anchor_tokens} image tokens a picture",
+        "seconds": ", ".join(f"{seconds:.2f} between {what}s" for what, seconds in budgets[0].spacing.items()),
+    }
+    _print_rows(asked)
+    table = _plain_table("host", "prompt", "frames", "text", "image", "motion", "total", "positions", "of dense")
+    for one in budgets:
+        costs = {"anchors and motion": one.full, "anchors only": one.anchors_only, "dense": one.dense}
+        for name, cost in costs.items():
+            numbers = (cost.frames, cost.text, cost.image, cost.motion, cost.total, cost.positions)
+            cells = ("" if number is None else f"{number:,}" for number in numbers)
+            table.add_row(
+                escape(one.host) if cost is one.full else "", name, *cells, f"{cost.total / one.dense.total:.1%}"
+            )
+    _console.print(table)
+
+
 def print_diagnosis(diagnosis: "Diagnosis") -> None:
     """Print what works here."""
     devices = (f"{device.name} ({device.description})" for device in diagnosis.devices)
@@ -172,7 +195,7 @@ def _plain_table(first: str, *others: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column(first)
     for name in others:
-        table.add_column(name, justify="left" if name in ("why", "backend") else "right")
+        table.add_column(name, justify="left" if name in ("why", "backend", "prompt") else "right")
     return table
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, NoReturn, cast
 import typer
 
 import himmel
+from himmel.cli_budget import budget
 from himmel.cli_params import params
 from himmel.errors import HimmelError, UsageError
 
@@ -25,6 +26,7 @@ app = typer.Typer(
 nano_app = typer.Typer(no_args_is_help=True, help="The embedded default host and a clip to try it on.")
 eval_app = typer.Typer(no_args_is_help=True, help="Benchmarks.")
 app.command()(params)
+app.command()(budget)
 app.add_typer(nano_app, name="nano")
 app.add_typer(eval_app, name="eval")
 

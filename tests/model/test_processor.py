@@ -143,15 +143,6 @@ def test_tokens_are_counted_by_kind(setup: Setup, branched: bool) -> None:
     assert sum(counts.values()) == sum(alone)
 
 
-def test_the_budget_is_known_before_decoding(setup: Setup) -> None:
-    processor = setup.processor
-    inputs = processor.encode(setup.samples[:1], [ASK])
-    blind = processor.encode(setup.samples[:1], [ASK], motion=False, anchors=False)
-    added = inputs["input_ids"].shape[1] - blind["input_ids"].shape[1]
-    assert processor.visual_tokens(128, 96, num_anchors=2) == added
-    assert processor.visual_tokens(128, 96, num_anchors=2, motion=False) == added - 8
-
-
 def test_fewer_tokens_per_interval(nano: Setup, nano_folder: str) -> None:
     processor = HimmelProcessor(nano_config(nano_folder, tokens_per_interval=1))
     counts = processor.count_tokens(processor.encode(nano.samples[:1], [ASK]))

@@ -13,7 +13,7 @@ from transformers import BatchFeature
 from himmel.errors import HostError, UsageError
 from himmel.hosts import Host, PositionScheme, Run, load_host
 from himmel.model.config import HimmelConfig
-from himmel.model.placement import Placement, place, repeated_tokens
+from himmel.model.placement import Placement, place
 from himmel.model.prompt import Branch, LaidOut, PromptTree, lay_out
 from himmel.model.salience import predict_salience
 from himmel.model.sample import PreparedSample, pad_steps
@@ -58,15 +58,26 @@ class HimmelProcessor:
         """Prepare and encode in one go; see `prepare` and `encode`."""
         return self.encode([self.prepare(item) for item in decompositions], conversations, motion=motion)
 
-    def visual_tokens(self, width: int, height: int, *, num_anchors: int | None = None, motion: bool = True) -> int:
-        """Most image and motion tokens that a video of this size adds to a prompt; known before it is decoded."""
-        count, config = num_anchors or self.config.num_anchors, self.config
-        markers = sum(len(run.ids) for run in self.host.anchor_runs((1, 1))) - 1
-        total = count * (markers + self.host.tokens_per_anchor(width, height))
-        if motion:
-            total += count * config.motion_tokens
-            total += repeated_tokens(count, config.motion_tokens, placement=config.placement)
-        return total
+    def place(
+        self, grids: Sequence[tuple[int, int]], num_intervals: int, *, salience: Sequence[float] | None = None
+    ) -> Placement:
+        """Anchors of these grids (`Host.image_grids`) and the motion tokens of so many intervals, as configured."""
+        return place(
+            [self.host.anchor_runs(grid) for grid in grids],
+            num_intervals,
+            placement=self.config.placement,
+            tokens=self.config.motion_tokens,
+            token_id=self.host.motion_token_id,
+            salience=salience,
+        )
+
+    def ask_about(self, visual: Placement, question: str) -> tuple[Run, ...]:
+        """The whole prompt of one question.
+
+        Raises:
+            UsageError: the question is empty.
+        """
+        return self._conversation_tree(visual.runs, [(question, None)], independent=False).prefix
 
     def prepare(
         self, decomposition: Decomposition, *, far_image: npt.NDArray[np.uint8] | None = None
@@ -202,14 +213,11 @@ class HimmelProcessor:
         return list(zip(samples, texts, strict=True))
 
     def _place(self, sample: PreparedSample, *, motion: bool, anchors: bool) -> Placement:
-        placement = self.config.placement
-        return place(
-            [self.host.anchor_runs(grid) for grid in self.host.image_grids(sample.images)] if anchors else [],
+        needed = motion and self.config.placement == "attention"
+        return self.place(
+            self.host.image_grids(sample.images) if anchors else [],
             sample.num_intervals if motion else 0,
-            placement=placement,
-            tokens=self.config.motion_tokens,
-            token_id=self.host.motion_token_id,
-            salience=predict_salience(sample) if motion and placement == "attention" else None,
+            salience=predict_salience(sample) if needed else None,
         )
 
     def _prompt(self, question: str) -> Run:

@@ -1,0 +1,174 @@
+"""What a video costs in a host's context, exactly, before it is decoded (report, 3.1, "Token-budget accounting").
+
+The prompt is built as the processor builds it, around one blank picture of the anchors' size in place of each of them:
+what a picture costs depends on its size alone. No weights are loaded.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from himmel.adapter import AdapterConfig
+from himmel.hosts import load_host
+from himmel.model.config import HimmelConfig
+from himmel.model.processor import HimmelProcessor
+
+
+@dataclass(frozen=True)
+class PromptCost:
+    """Tokens of one prompt by kind, all of them, and the rotary positions that they take.
+
+    Attributes:
+        frames: pictures that the vision tower sees.
+        text: question, chat template and the markers around pictures; None where no tokenizer is known.
+        image: placeholders of pictures.
+        motion: placeholders of motion tokens.
+        total: the sum; without text where that is None.
+        positions: largest position of the prompt plus one; None where no tokenizer is known.
+    """
+
+    frames: int
+    text: int | None
+    image: int
+    motion: int
+    total: int
+    positions: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BudgetRequest:
+    """What a budget is asked for.
+
+    Attributes:
+        width, height: of the displayed picture, in pixels.
+        duration: of the video in seconds.
+        num_anchors, tokens_per_interval, steps_per_interval, placement, max_anchor_tokens: see `HimmelConfig`.
+        dense_frames: of the comparison without motion.
+        question: what will be asked.
+    """
+
+    width: int
+    height: int
+    duration: float
+    num_anchors: int = 8
+    tokens_per_interval: int = 64
+    steps_per_interval: int = 16
+    placement: str = "per_anchor"
+    max_anchor_tokens: int = 256
+    dense_frames: int = 32
+    question: str = "What happens in the video?"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A prompt with motion tokens beside what it is compared with (report, 4.6).
+
+    Attributes:
+        host: as asked for; `kind` is its family.
+        request: what was asked for.
+        position_scheme: of the prompt; None where no tokenizer is known.
+        full: anchors with their motion tokens.
+        anchors_only: the same anchors alone.
+        dense: evenly spaced frames, and no motion.
+    """
+
+    host: str
+    kind: str
+    request: BudgetRequest
+    position_scheme: str | None
+    full: PromptCost
+    anchors_only: PromptCost
+    dense: PromptCost
+
+    @property
+    def ratios(self) -> dict[str, float]:
+        """Tokens of the full prompt, and of anchors alone, as shares of the dense one."""
+        return {
+            "full": self.full.total / self.dense.total,
+            "anchors_only": self.anchors_only.total / self.dense.total,
+        }
+
+    @property
+    def spacing(self) -> dict[str, float]:
+        """Seconds from one anchor, step or dense frame to the next."""
+        anchor = self.request.duration / self.full.frames
+        return {
+            "anchor": anchor,
+            "step": anchor / self.request.steps_per_interval,
+            "dense frame": self.request.duration / self.dense.frames,
+        }
+
+
+def count_prompt(
+    processor: HimmelProcessor, *, width: int, height: int, num_anchors: int, question: str, motion: bool = True
+) -> PromptCost:
+    """Cost of a question about a video of this size.
+
+    Args:
+        processor: of a configuration and a host.
+        width, height: of the displayed picture, in pixels.
+        num_anchors: of the video.
+        question: not empty.
+        motion: whether the prompt holds motion tokens.
+
+    Raises:
+        UsageError: the question is empty.
+        HostError: the host can't take pictures of this shape.
+    """
+    host = processor.host
+    blank = host.prepare_images([np.zeros((height, width, 3), np.uint8)])
+    visual = processor.place(
+        host.image_grids(blank) * num_anchors,
+        num_anchors if motion else 0,
+        # Whichever intervals are repeated, they cost the same.
+        salience=[1.0] * num_anchors if motion else [],
+    )
+    runs = processor.ask_about(visual, question)
+    text, image, motion_ = (
+        sum(len(run.ids) for run in runs if run.kind == kind) for kind in ("text", "image", "motion")
+    )
+    positions = host.position_ids(runs, scheme=processor.position_scheme)
+    return PromptCost(num_anchors, text, image, motion_, text + image + motion_, int(positions.max()) + 1)
+
+
+def plan_budget(host: str, request: BudgetRequest) -> Budget:
+    """Cost of a prompt on a host, and of what it is compared with.
+
+    Args:
+        host: a name or folder, of which only the small files are read.
+        request: what is asked for.
+
+    Raises:
+        UsageError: the question is empty, or a number is out of its range.
+        HostError: there is no such host, or it can't take pictures of this shape.
+    """
+    found = load_host(host, max_anchor_tokens=request.max_anchor_tokens)
+    config = HimmelConfig(
+        host=host,
+        adapter_config=AdapterConfig.paper(found.hidden_size, tokens_per_interval=request.tokens_per_interval),
+        num_anchors=request.num_anchors,
+        steps_per_interval=request.steps_per_interval,
+        placement=request.placement,
+        max_anchor_tokens=request.max_anchor_tokens,
+    )
+    processor = HimmelProcessor(config, found)
+
+    def count(frames: int, *, motion: bool) -> PromptCost:
+        return count_prompt(
+            processor,
+            width=request.width,
+            height=request.height,
+            num_anchors=frames,
+            question=request.question,
+            motion=motion,
+        )
+
+    return Budget(
+        host=host,
+        kind=found.name,
+        request=request,
+        position_scheme=processor.position_scheme,
+        full=count(request.num_anchors, motion=True),
+        anchors_only=count(request.num_anchors, motion=False),
+        dense=count(request.dense_frames, motion=False),
+    )

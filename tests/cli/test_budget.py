@@ -1,0 +1,55 @@
+"""`himmel budget` before a video is decoded."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+def test_of_a_file_as_of_its_size(run: Run, encode_clip: Callable[..., Path], nano_folder: str) -> None:
+    clip = encode_clip("clip.mp4", num_frames=30, size=(160, 128))
+    code, out, err = run("budget", clip, "--host", nano_folder, "--tokens", "9", "--json")
+    assert (code, err) == (0, "")
+    told = json.loads(out)
+    size = ("--width", "160", "--height", "128", "--duration", "1.2", "--dense-frames", "30")
+    assert told == json.loads(run("budget", "--host", nano_folder, "--tokens", "9", *size, "--json")[1])
+    assert (told["full"]["image"], told["full"]["motion"]) == (8 * 16, 8 * 9)
+    # No more frames than there are.
+    assert told["dense"]["frames"] == 30
+    assert told["seconds_between"]["anchor"] == pytest.approx(0.15)
+
+
+def test_it_needs_no_weights(run: Run, nano_folder: str, tmp_path: Path) -> None:
+    for file in Path(nano_folder).iterdir():
+        if file.suffix != ".safetensors":
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+    code, out, err = run("budget", "--host", tmp_path, "--anchors", "64", "--tokens", "256")
+    assert (code, err) == (0, "")
+    assert "16,384" in out
+    assert "1280 x 720, 3600 s" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        (("--placement", "anywhere"), "'anywhere'"),
+        (("--question", " "), "empty"),
+        (("clip.mp4", "--width", "100"), "'clip.mp4' came together with a width"),
+        (("nowhere.mp4",), "'nowhere.mp4'"),
+        (("--host", "nowhere"), "'nowhere'"),
+    ],
+)
+def test_what_cannot_be_counted(run: Run, nano_folder: str, options: tuple[str, ...], names: str) -> None:
+    code, out, err = run("budget", "--host", nano_folder, *options)
+    assert (code in (1, 2), out) == (True, "")
+    assert names in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("option", [("--anchors", "65"), ("--tokens", "0"), ("--steps", "129")])
+def test_numbers_out_of_range(run: Run, option: tuple[str, str]) -> None:
+    code, _, err = run("budget", *option)
+    assert (code, "Invalid value" in err) == (2, True)
