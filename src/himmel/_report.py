@@ -14,6 +14,7 @@ from himmel._versions import ENGINE
 if TYPE_CHECKING:
     from himmel._doctor import Diagnosis
     from himmel.adapter import ComponentCount
+    from himmel.evaluation.gates import MeanShares
     from himmel.evaluation.motion import MotionResult
     from himmel.evaluation.statistics import Accuracy
     from himmel.model.asking import AnchorRead, Answer
@@ -138,6 +139,19 @@ def print_motion(result: "MotionResult") -> None:
     _console.print(
         f"{result.questions} questions about {result.clips} clips from seed {result.first_seed}, {result.seconds:.0f} s"
     )
+
+
+def print_gates(gates: "dict[str, MeanShares]") -> None:
+    """Print the streams' mean shares by question kind."""
+    if not gates:
+        _console.print("This adapter's fusion has no gates, or no question was asked with motion tokens.")
+        return
+    table = _plain_table("weight, %", "questions", "motion", "residual", "context")
+    for kind in sorted(gates, key=lambda kind: (kind.startswith("all"), kind)):
+        one = gates[kind]
+        shares = (f"{100 * share:.1f}" for share in (one.motion, one.residual, one.context))
+        table.add_row(kind, str(one.questions), *shares)
+    _console.print(table)
 
 
 def _show_accuracy(one: "Accuracy") -> str:

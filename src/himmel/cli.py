@@ -217,6 +217,7 @@ def eval_motion(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Write the results here as JSON; a run goes on from there.")
     ] = None,
+    gates: Annotated[bool, typer.Option("--gates", help="Also print how the fusion weighed the streams.")] = False,
     as_json: Json = False,
 ) -> None:
     """Ask about freshly rendered clips: with motion tokens, without, with another clip's, and by text alone."""
@@ -242,6 +243,8 @@ def eval_motion(
         _print_json({**asdict(result), "summary": result.summary.to_json()})
     else:
         _report.print_motion(result)
+        if gates:
+            _report.print_gates(result.gates)
 
 
 @nano_app.command("get")

@@ -20,8 +20,8 @@ def _make(config: AdapterConfig) -> MotionAdapter:
 
 
 def _values(output) -> list[torch.Tensor]:
-    gates = [gate.share for gate in output.gates]
-    return [output.tokens, output.embedding, output.pooled, output.sequence, *output.branches.values(), *gates]
+    values = [output.tokens, output.embedding, output.pooled, output.sequence, *output.branches.values()]
+    return [*values, output.gates.shares]
 
 
 @every_encoder
@@ -35,7 +35,7 @@ def test_same_inputs_same_outputs(tiny, streams, encoder):
     assert {name: value.shape for name, value in output.branches.items()} == dict.fromkeys(
         ("context", "motion", "residual"), (3, 24)
     )
-    assert [gate.share.shape for gate in output.gates] == [(3, 6), (3, 6)]
+    assert output.gates.shares.shape == (3, 6, 3)
     assert all(value.isfinite().all() for value in _values(output))
 
 
@@ -94,7 +94,7 @@ def test_rgb_difference_takes_the_place_of_motion(tiny, streams, encoder):
         assert inputs.motion.shape[2] == 3
     output = adapter(inputs)
     assert set(output.branches) == set(names)
-    assert [gate.operands for gate in output.gates] == [("rgb_diff", "residual"), ("rgb_diff+residual", "context")]
+    assert output.gates.streams == ("rgb_diff", "residual", "context")
     # Beyond the branch and its projection, the adapter is the one with a motion stream.
     motion = _make(tiny(encoder=encoder)).state_dict()
     own = {name: value.shape for name, value in adapter.state_dict().items() if ".rgb_diff." not in name}

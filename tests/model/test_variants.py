@@ -138,3 +138,27 @@ def test_rgb_difference_keeps_its_mean_and_unit() -> None:
     difference = found.intervals[0].rgb_difference
     assert difference is not None
     np.testing.assert_allclose(small.mean((2, 3)), difference.mean((2, 3)) / 16, atol=1e-4)
+
+
+def test_gate_statistics_stay_readable_after_every_kind_of_pass(make) -> None:
+    setup: Setup = make()
+    model, processor, samples = setup.model, setup.processor, setup.samples
+    assert model.gate_statistics is None
+    inputs = processor.encode(samples, [TURNS, TURNS])
+    motion = model(**inputs).motion
+    assert motion is not None
+    assert model.gate_statistics is motion.gates
+    assert motion.gates is not None
+    assert torch.equal(motion.gates.step_mask, inputs["step_mask"])
+    means = motion.gates.mean_shares(inputs["intervals_per_sample"].tolist())
+    torch.testing.assert_close(means.sum(1), torch.ones(2))
+
+    asked = processor.encode(samples[:1], [[("What moves?", None)]])
+    model.generate(**asked, max_new_tokens=2, do_sample=False)
+    assert model.gate_statistics is not None
+    torch.testing.assert_close(model.gate_statistics.mean_shares()[0], means[0], rtol=1e-4, atol=1e-5)
+    model.score_choices(processor.encode_choices(samples[1:], [[("Which?", ["left", "right"])]]))
+    assert model.gate_statistics is not None
+    torch.testing.assert_close(model.gate_statistics.mean_shares()[0], means[1], rtol=1e-4, atol=1e-5)
+    model(**processor.encode(samples, [TURNS, TURNS], motion=False))
+    assert model.gate_statistics is None

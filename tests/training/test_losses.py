@@ -27,7 +27,7 @@ def _output(number: int, seed: int = 0, names: tuple[str, ...] = ("context", "mo
         branches={name: embedding() for name in names},
         pooled=unused,
         sequence=unused,
-        gates=(),
+        gates=None,
     )
 
 

@@ -3,9 +3,11 @@
 from himmel.adapter.adapter import MotionAdapter
 from himmel.adapter.config import AdapterConfig
 from himmel.adapter.fusion import CompressedStreamFusion
+from himmel.adapter.gates import GateStatistics
 from himmel.adapter.heads import AlignmentHead, MotionProjector
+from himmel.adapter.output import AdapterOutput
 from himmel.adapter.params import ComponentCount, parameter_table
-from himmel.adapter.tensors import AdapterOutput, GateStats, StreamInputs
+from himmel.adapter.tensors import StreamInputs
 
 __all__ = [
     "AdapterConfig",
@@ -13,7 +15,7 @@ __all__ = [
     "AlignmentHead",
     "ComponentCount",
     "CompressedStreamFusion",
-    "GateStats",
+    "GateStatistics",
     "MotionAdapter",
     "MotionProjector",
     "StreamInputs",

@@ -9,10 +9,12 @@ from transformers.models.mamba2.modeling_mamba2 import Mamba2Mixer
 from himmel.adapter.config import AdapterConfig
 from himmel.adapter.families import make_branches, make_encoder
 from himmel.adapter.fusion import CompressedStreamFusion
+from himmel.adapter.gates import GateStatistics
 from himmel.adapter.heads import AlignmentHead, MotionProjector
+from himmel.adapter.output import AdapterOutput
 from himmel.adapter.siglip import SiglipMapBranch
 from himmel.adapter.steps import TokenQueries
-from himmel.adapter.tensors import AdapterOutput, GateStats, StreamInputs
+from himmel.adapter.tensors import StreamInputs
 
 
 class MotionAdapter(PreTrainedModel):
@@ -95,7 +97,7 @@ class MotionAdapter(PreTrainedModel):
             branches={name: self.alignment_head(_pool(states[name], mask, name), name) for name in self.branches},
             pooled=pooled,
             sequence=sequence,
-            gates=_gate_stats(motion, motion_share, context_share, mask),
+            gates=_gate_statistics(motion, motion_share, context_share, mask),
         )
 
     def _check(self, inputs: StreamInputs) -> None:
@@ -145,10 +147,9 @@ def _pool(states: Tensor, mask: Tensor, name: str) -> Tensor:
     return (states * mask[:, :, None]).sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp(min=1)
 
 
-def _gate_stats(name: str, motion: Tensor | None, context: Tensor | None, mask: Tensor) -> tuple[GateStats, ...]:
+def _gate_statistics(name: str, motion: Tensor | None, context: Tensor | None, mask: Tensor) -> GateStatistics | None:
     if motion is None or context is None:
-        return ()
-    return (
-        GateStats(operands=(name, "residual"), share=motion * mask),
-        GateStats(operands=(f"{name}+residual", "context"), share=context * mask),
+        return None
+    return GateStatistics(
+        streams=(name, "residual", "context"), motion_gate=motion * mask, context_gate=context * mask, step_mask=mask
     )

@@ -1,4 +1,4 @@
-"""What goes into the adapter and what comes out; the representations show shapes, never contents."""
+"""What goes into the adapter; the representations show shapes, never contents."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -64,38 +64,3 @@ class StreamInputs(ShowsShapes):
             context=self.context.to(device=device, dtype=dtype),
             step_mask=self.step_mask.to(device=device),
         )
-
-
-@dataclass(frozen=True, kw_only=True, repr=False)
-class GateStats(ShowsShapes):
-    """What a fusion stage preferred, kept for analysis (report, O.3).
-
-    Attributes:
-        operands: the names of the two operands.
-        share: float [M, F] in 0..1, weight of the first operand, averaged over the width, for each step; the second
-            has 1 - share. Zero at steps that do not exist. Carries no gradient.
-    """
-
-    operands: tuple[str, str]
-    share: Tensor
-
-
-@dataclass(frozen=True, kw_only=True, repr=False)
-class AdapterOutput(ShowsShapes):
-    """What the adapter makes of M intervals.
-
-    Attributes:
-        tokens: [M, K, D], motion tokens at the scale of the host's embeddings.
-        embedding: [M, D], alignment-head output of the pooled token set, for stage 1 (design, items 6 and 7).
-        branches: per stream that is read, [M, D]: its own projection (item 7).
-        pooled: [M, d], mean of the token set before the projector.
-        sequence: [M, F, d], hidden states after the state-space stack, zero at steps that do not exist.
-        gates: one entry per fusion stage that weighs its operands; empty for `concat` and `concat_mlp`.
-    """
-
-    tokens: Tensor
-    embedding: Tensor
-    branches: dict[str, Tensor]
-    pooled: Tensor
-    sequence: Tensor
-    gates: tuple[GateStats, ...]

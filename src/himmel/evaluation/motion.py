@@ -20,6 +20,7 @@ from rich.progress import track
 
 from himmel._files import atomic_path
 from himmel.errors import UsageError
+from himmel.evaluation.gates import MeanShares, shares_by_kind
 from himmel.evaluation.summary import Judged, Summary, summarise
 from himmel.model import HimmelForConditionalGeneration, HimmelProcessor
 from himmel.nano.clips import FIRST_EVAL_SEED, MOTION_KINDS
@@ -37,6 +38,7 @@ class MotionResult:
 
     Attributes:
         summary: accuracies by condition and kind, and the paired tests.
+        gates: by kind, how the fusion weighed the streams under the condition `motion`; empty where it has no gates.
         clips: number of clips.
         questions: number of questions asked under each condition.
         first_seed: seed of the first clip; the others follow.
@@ -45,6 +47,7 @@ class MotionResult:
     """
 
     summary: Summary
+    gates: dict[str, MeanShares]
     clips: int
     questions: int
     first_seed: int
@@ -94,6 +97,7 @@ def run_motion_benchmark(
     judged = [item for one in seeds for item in answers.done[one]]
     result = MotionResult(
         summary=summarise(judged),
+        gates=shares_by_kind(judged),
         clips=num_clips,
         questions=len(judged) // len(conditions),
         first_seed=seed,
@@ -140,6 +144,8 @@ class _Asker:
             anchors=condition != "text",
         )
         scores = self._model.score_choices(inputs)[0]
+        gates = self._model.gate_statistics
+        shares = None if gates is None or not bool(gates.step_mask.any()) else gates.mean_shares()[0].tolist()
         return [
             Judged(
                 clip=clip.seed,
@@ -149,6 +155,7 @@ class _Asker:
                 condition=condition,
                 chosen=int(np.argmax(score.numpy())),
                 answer=clip.questions[place].answer,
+                shares=shares,
             )
             for place, score in zip(places, scores, strict=True)
         ]
@@ -215,6 +222,7 @@ def _write(result: MotionResult, mark: str, judged: Sequence[Judged], output: Pa
         "threads": torch.get_num_threads(),
         "versions": {name: version(name) for name in _PACKAGES},
         **result.summary.to_json(),
+        "gates": {kind: asdict(shares) for kind, shares in result.gates.items()},
         "answers": [asdict(item) for item in judged],
     }
     with atomic_path(output) as file:

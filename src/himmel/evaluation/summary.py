@@ -20,6 +20,8 @@ class Judged:
         condition: what the model was given, e.g. `motion` or `no-motion`.
         chosen: index of the choice with the highest likelihood.
         answer: index of the right choice.
+        shares: weights of the motion, residual and context streams in the clip's motion tokens, adding up to 1
+            (`GateStatistics.mean_shares`); None without motion tokens, or where the fusion has no gates.
     """
 
     clip: int
@@ -29,6 +31,7 @@ class Judged:
     condition: str
     chosen: int
     answer: int
+    shares: list[float] | None = None
 
     @property
     def right(self) -> bool:
@@ -68,7 +71,7 @@ def summarise(judged: Iterable[Judged], *, reference: str = "motion") -> Summary
     cells: dict[str, dict[str, list[bool]]] = defaultdict(lambda: defaultdict(list))
     matched: dict[str, dict[tuple[int, int], bool]] = defaultdict(dict)
     for one in judged:
-        for row in ("all", "all motion" if one.motion else "all still", one.kind):
+        for row in rows_of(one):
             cells[one.condition][row].append(one.right)
         if one.motion:
             matched[one.condition][one.clip, one.question] = one.right
@@ -82,6 +85,11 @@ def summarise(judged: Iterable[Judged], *, reference: str = "motion") -> Summary
         if other != reference and reference in matched
     }
     return Summary(by_kind=by_kind, paired=paired)
+
+
+def rows_of(one: Judged) -> tuple[str, str, str]:
+    """The rows of a table that an answer counts in."""
+    return "all", "all motion" if one.motion else "all still", one.kind
 
 
 def _paired(first: dict[tuple[int, int], bool], second: dict[tuple[int, int], bool]) -> PairedComparison:

@@ -14,7 +14,7 @@ from transformers import BatchFeature, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.utils.generic import ModelOutput
 
-from himmel.adapter import AdapterOutput, MotionAdapter, StreamInputs
+from himmel.adapter import AdapterOutput, GateStatistics, MotionAdapter, StreamInputs
 from himmel.errors import HostError, UsageError
 from himmel.hosts import Host, load_host
 from himmel.model import checkpoint
@@ -50,6 +50,10 @@ class HimmelForConditionalGeneration(nn.Module):
     Adapter and LoRA are trainable from the start; `train_only` changes that. Make one with `from_config` (fresh) or
     `from_pretrained` (a checkpoint).
 
+    Attributes:
+        gate_statistics: how the fusion weighed its streams in the newest call of `forward`, `generate` or
+            `score_choices`; None where the prompt held no motion or the fusion has no gates.
+
     Args:
         config: see `HimmelConfig`.
         host: the configuration's host.
@@ -78,6 +82,7 @@ class HimmelForConditionalGeneration(nn.Module):
             )
         self._injector = MotionInjector(network, host.motion_token_id)
         self._motion_off = False
+        self.gate_statistics: GateStatistics | None = None
         self.train_only(["adapter", "lora"])
         self.eval()
 
@@ -305,6 +310,7 @@ class HimmelForConditionalGeneration(nn.Module):
         step_mask: Tensor | None,
         vision: BaseModelOutputWithPooling | None,
     ) -> AdapterOutput | None:
+        self.gate_statistics = None
         if motion is None or residual is None or step_mask is None or not len(motion):
             return None
         if self._motion_off:
@@ -314,7 +320,9 @@ class HimmelForConditionalGeneration(nn.Module):
                 raise HostError("The inputs hold no context stream; encode them with the processor of this model.")
             context = cast(Tensor, vision.last_hidden_state)
         streams = StreamInputs(motion=motion, residual=residual, context=context, step_mask=step_mask)
-        return cast(AdapterOutput, self.adapter(self.adapter_inputs(streams.to(self.device))))
+        output = cast(AdapterOutput, self.adapter(self.adapter_inputs(streams.to(self.device))))
+        self.gate_statistics = output.gates
+        return output
 
     @contextmanager
     def _injecting(

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from himmel.adapter.tensors import AdapterOutput, ShowsShapes
+from himmel.adapter import AdapterOutput
+from himmel.adapter.tensors import ShowsShapes
 
 Objective = Literal["infonce", "mse", "hybrid"]
 
