@@ -1,23 +1,36 @@
 """Make random tiny hosts of the real classes, with real tokenizers and processors, for tests; nothing is fetched.
 
-python scripts/make_tiny_hosts.py OUT     writes OUT/nano and OUT/qwen2_5_vl
+python scripts/make_tiny_hosts.py OUT     writes OUT/nano, OUT/qwen2_5_vl and so on
 """
 
+import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
+    GotOcr2ImageProcessorPil,
+    InternVLConfig,
+    InternVLForConditionalGeneration,
     LlamaConfig,
     LlamaForCausalLM,
+    LlavaOnevisionConfig,
+    LlavaOnevisionForConditionalGeneration,
+    LlavaOnevisionImageProcessorPil,
+    PreTrainedModel,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
     Qwen2Tokenizer,
     Qwen2VLImageProcessorPil,
+    Qwen3VLConfig,
+    Qwen3VLForConditionalGeneration,
 )
+from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from himmel.hosts.nano import NanoTower, build_nano_host, compact
 
@@ -27,11 +40,28 @@ _TEXT = [
     "left right up down yes no one two three the camera pans to the left and then it zooms in",
     "system user assistant",
 ]
-# The form of both real templates, one message after another between turn markers.
+# The form of the families' templates: messages between turn markers, contents as text or as parts in their order.
 _TEMPLATE = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    "{% for message in messages %}OPENING{{ '<|im_start|>' + message['role'] + '\n' }}"
+    "{% if message['content'] is string %}{{ message['content'] }}{% else %}{% for part in message['content'] %}"
+    "{% if part['type'] == 'image' %}{{ 'IMAGE' }}{% elif part['type'] == 'video' %}{{ 'VIDEO' }}"
+    "{% else %}{{ part['text'] }}{% endif %}{% endfor %}{% endif %}{{ '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
+_DEFAULT_SYSTEM = (
+    "{% if loop.first and message['role'] != 'system' %}"
+    "{{ '<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n' }}{% endif %}"
+)
+# LLaVA-OneVision takes parts alone, and puts pictures before text.
+_LLAVA_TEMPLATE = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}"
+    "{% for part in message['content'] | selectattr('type', 'equalto', 'image') %}{{ '<image>\n' }}{% endfor %}"
+    "{% for part in message['content'] | selectattr('type', 'equalto', 'video') %}{{ '<video>\n' }}{% endfor %}"
+    "{% for part in message['content'] | selectattr('type', 'equalto', 'text') %}{{ part['text'] }}{% endfor %}"
+    "{{ '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+_CHAT_TOKENS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+_QWEN_TOKENS = ["<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
 _SEED = 7
 
 
@@ -50,17 +80,71 @@ def _train_tokenizer(specials: list[str]) -> Tokenizer:
     return tokenizer
 
 
+def _template(*, opening: str = "", image: str = "", video: str = "") -> str:
+    return _TEMPLATE.replace("OPENING", opening).replace("IMAGE", image).replace("VIDEO", video)
+
+
+def _make_qwen_tokenizer(
+    folder: Path, specials: list[str], template: str, *, named: dict[str, str] | None = None
+) -> PreTrainedTokenizerBase:
+    """A tokenizer of the class that all four families use, saved in `folder`; `named` become its attributes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _train_tokenizer([*_CHAT_TOKENS, *specials]).model.save(str(folder))
+    tokenizer = Qwen2Tokenizer(
+        vocab=str(folder / "vocab.json"),
+        merges=str(folder / "merges.txt"),
+        eos_token="<|im_end|>",
+        additional_special_tokens=[*_CHAT_TOKENS[1:], *specials],
+        model_specific_special_tokens=named or {},
+    )
+    tokenizer.chat_template = template
+    tokenizer.save_pretrained(folder)
+    return tokenizer
+
+
+def _text_config(tokenizer: PreTrainedTokenizerBase, *, spare_rows: int, **changes: Any) -> dict[str, Any]:
+    """A language model of 2 layers, 48 wide."""
+    return {
+        "vocab_size": len(tokenizer) + spare_rows,
+        "hidden_size": 48,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 3,
+        "num_key_value_heads": 1,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 1e6},
+        "bos_token_id": None,
+        "eos_token_id": _id(tokenizer, "<|im_end|>"),
+        "pad_token_id": _id(tokenizer, "<|endoftext|>"),
+        **changes,
+    }
+
+
+def _id(tokenizer: PreTrainedTokenizerBase, token: str) -> int:
+    return int(cast(int, tokenizer.convert_tokens_to_ids(token)))
+
+
+def _qwen_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
+    names = ("vision_start_token_id", "vision_end_token_id", "image_token_id", "video_token_id")
+    return {name: _id(tokenizer, token) for name, token in zip(names, _QWEN_TOKENS, strict=True)}
+
+
+def _save(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """In float32, so that tests can compare exactly."""
+    network.generation_config.eos_token_id = _id(tokenizer, "<|im_end|>")
+    network.generation_config.pad_token_id = _id(tokenizer, "<|endoftext|>")
+    network.save_pretrained(folder)
+
+
 def make_nano(folder: Path) -> None:
     """A nano host of 2 layers, 32 wide; its tower has the real shape, with random weights."""
-    specials = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
     tokenizer: PreTrainedTokenizerBase = PreTrainedTokenizerFast(
-        tokenizer_object=_train_tokenizer(specials),
+        tokenizer_object=_train_tokenizer(_CHAT_TOKENS),
         unk_token="<|endoftext|>",
         bos_token="<|im_start|>",
         eos_token="<|im_end|>",
         pad_token="<|im_end|>",
     )
-    tokenizer.chat_template = _TEMPLATE
+    tokenizer.chat_template = _template()
     torch.manual_seed(_SEED)
     text = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -80,36 +164,15 @@ def make_nano(folder: Path) -> None:
 
 
 def make_qwen2_5_vl(folder: Path) -> None:
-    """A Qwen2.5-VL of 2 layers, 48 wide, with a tower of 2 blocks; float32, so that tests can compare exactly."""
-    specials = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>"]
-    specials += ["<|image_pad|>", "<|video_pad|>"]
-    folder.mkdir(parents=True, exist_ok=True)
-    _train_tokenizer(specials).model.save(str(folder))
-    tokenizer = Qwen2Tokenizer(
-        vocab=str(folder / "vocab.json"),
-        merges=str(folder / "merges.txt"),
-        eos_token="<|im_end|>",
-        additional_special_tokens=specials[1:],
-    )
-    tokenizer.chat_template = _TEMPLATE
-    tokenizer.save_pretrained(folder)
+    """A Qwen2.5-VL with a tower of 2 blocks."""
+    picture = "<|vision_start|><|image_pad|><|vision_end|>"
+    template = _template(opening=_DEFAULT_SYSTEM, image=picture, video=picture.replace("image", "video"))
+    tokenizer = _make_qwen_tokenizer(folder, _QWEN_TOKENS, template)
     Qwen2VLImageProcessorPil().save_pretrained(folder)
-    ids = {token: int(tokenizer.convert_tokens_to_ids(token)) for token in specials}
     torch.manual_seed(_SEED)
+    rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [2, 3, 3]}
     config = Qwen2_5_VLConfig(
-        text_config={
-            # Some rows more than tokens, as the published models have.
-            "vocab_size": len(tokenizer) + 8,
-            "hidden_size": 48,
-            "intermediate_size": 64,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 3,
-            "num_key_value_heads": 1,
-            "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [2, 3, 3]},
-            "bos_token_id": None,
-            "eos_token_id": ids["<|im_end|>"],
-            "pad_token_id": ids["<|endoftext|>"],
-        },
+        text_config=_text_config(tokenizer, spare_rows=8, rope_parameters=rope),
         vision_config={
             "depth": 2,
             "hidden_size": 32,
@@ -119,18 +182,112 @@ def make_qwen2_5_vl(folder: Path) -> None:
             "fullatt_block_indexes": [1],
             "window_size": 56,
         },
-        image_token_id=ids["<|image_pad|>"],
-        video_token_id=ids["<|video_pad|>"],
-        vision_start_token_id=ids["<|vision_start|>"],
-        vision_end_token_id=ids["<|vision_end|>"],
+        **_qwen_ids(tokenizer),
     )
-    network = Qwen2_5_VLForConditionalGeneration(config)
-    network.generation_config.eos_token_id = ids["<|im_end|>"]
-    network.generation_config.pad_token_id = ids["<|endoftext|>"]
-    network.save_pretrained(folder)
+    _save(Qwen2_5_VLForConditionalGeneration(config), tokenizer, folder)
+
+
+def make_qwen3_vl(folder: Path) -> None:
+    """A Qwen3-VL with a tower of 3 blocks, two of which feed the language model's layers (DeepStack)."""
+    picture = "<|vision_start|><|image_pad|><|vision_end|>"
+    template = _template(image=picture, video=picture.replace("image", "video"))
+    tokenizer = _make_qwen_tokenizer(folder, _QWEN_TOKENS, template)
+    # The published one takes 64 tokens at least, which would make tests slow.
+    size = {"shortest_edge": 4 * 32**2, "longest_edge": 16384 * 32**2}
+    mean = [0.5, 0.5, 0.5]
+    Qwen2VLImageProcessorPil(patch_size=16, size=size, image_mean=mean, image_std=mean).save_pretrained(folder)
+    torch.manual_seed(_SEED)
+    rope = {"rope_type": "default", "rope_theta": 5e6, "mrope_section": [4, 2, 2], "mrope_interleaved": True}
+    config = Qwen3VLConfig(
+        text_config=_text_config(tokenizer, spare_rows=8, rope_parameters=rope, head_dim=16),
+        vision_config={
+            "depth": 3,
+            "hidden_size": 32,
+            "intermediate_size": 48,
+            "num_heads": 2,
+            "out_hidden_size": 48,
+            "num_position_embeddings": 64,
+            "deepstack_visual_indexes": [0, 1],
+        },
+        **_qwen_ids(tokenizer),
+    )
+    _save(Qwen3VLForConditionalGeneration(config), tokenizer, folder)
+
+
+def make_internvl(folder: Path, *, tile: int = 56) -> None:
+    """An InternVL whose tiles of `tile` pixels (published: 448) cost 4 tokens; its tokenizer fills every row."""
+    named = {
+        "start_image_token": "<img>",
+        "end_image_token": "</img>",
+        "context_image_token": "<IMG_CONTEXT>",
+        "video_token": "<video>",
+    }
+    specials = [*named.values(), "<quad>", "</quad>", "<ref>", "</ref>", "<box>", "</box>"]
+    template = _template(image="<IMG_CONTEXT>\\n", video="<video>\\n")
+    tokenizer = _make_qwen_tokenizer(folder, specials, template, named=named)
+    GotOcr2ImageProcessorPil(
+        size={"height": tile, "width": tile},
+        crop_to_patches=True,
+        image_mean=list(IMAGENET_DEFAULT_MEAN),
+        image_std=list(IMAGENET_DEFAULT_STD),
+    ).save_pretrained(folder)
+    torch.manual_seed(_SEED)
+    config = InternVLConfig(
+        text_config={"model_type": "qwen2", **_text_config(tokenizer, spare_rows=0)},
+        vision_config={
+            "image_size": tile,
+            "hidden_size": 32,
+            "intermediate_size": 48,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+        },
+        image_token_id=_id(tokenizer, "<IMG_CONTEXT>"),
+        image_seq_length=(tile // 14) ** 2 // 4,
+    )
+    _save(InternVLForConditionalGeneration(config), tokenizer, folder)
+
+
+def make_llava_onevision(folder: Path, *, tile: int = 42) -> None:
+    """A LLaVA-OneVision that sees squares of `tile` pixels (published: 384) as 3 x 3 features."""
+    tokenizer = _make_qwen_tokenizer(folder, ["<image>", "<video>"], _template())
+    # Older publications keep the processor's template in a file that the tokenizer doesn't read.
+    (folder / "chat_template.jinja").unlink()
+    (folder / "chat_template.json").write_text(json.dumps({"chat_template": _LLAVA_TEMPLATE}), encoding="utf-8")
+    pinpoints = [[tile * rows, tile * columns] for rows in range(1, 7) for columns in range(1, 7)]
+    mean = [0.5, 0.5, 0.5]
+    size = {"height": tile, "width": tile}
+    LlavaOnevisionImageProcessorPil(
+        size=size, image_grid_pinpoints=pinpoints, image_mean=mean, image_std=mean
+    ).save_pretrained(folder)
+    torch.manual_seed(_SEED)
+    config = LlavaOnevisionConfig(
+        text_config={"model_type": "qwen2", **_text_config(tokenizer, spare_rows=8)},
+        vision_config={
+            "model_type": "siglip_vision_model",
+            "image_size": tile,
+            "patch_size": 14,
+            "hidden_size": 32,
+            "intermediate_size": 48,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "vision_use_head": False,
+        },
+        image_token_index=_id(tokenizer, "<image>"),
+        video_token_index=_id(tokenizer, "<video>"),
+        image_grid_pinpoints=pinpoints,
+    )
+    _save(LlavaOnevisionForConditionalGeneration(config), tokenizer, folder)
+
+
+MAKERS: dict[str, Callable[[Path], None]] = {
+    "nano": make_nano,
+    "qwen2_5_vl": make_qwen2_5_vl,
+    "qwen3_vl": make_qwen3_vl,
+    "internvl": make_internvl,
+    "llava_onevision": make_llava_onevision,
+}
 
 
 if __name__ == "__main__":
-    target = Path(sys.argv[1])
-    make_nano(target / "nano")
-    make_qwen2_5_vl(target / "qwen2_5_vl")
+    for kind, make in MAKERS.items():
+        make(Path(sys.argv[1]) / kind)

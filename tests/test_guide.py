@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from himmel import cli
-from tiny_hosts import build, nano_config, nano_folder
+from tiny_hosts import build, nano_config, nano_folder, tiny_host
 
-__all__ = ["nano_folder"]
+__all__ = ["nano_folder", "tiny_host"]
 
 _ROOT = Path(__file__).parents[1]
 _PAGES = ("docs/guide.md", "README.md")

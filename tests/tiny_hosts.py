@@ -1,7 +1,9 @@
 """Random tiny hosts of the real classes, made once a session, and decompositions without a file."""
 
 import importlib.util
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -23,18 +25,48 @@ make_tiny_hosts = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(make_tiny_hosts)
 
 
-@pytest.fixture(scope="session")
-def nano_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("hosts") / "nano"
-    make_tiny_hosts.make_nano(folder)
-    return str(folder)
+HOST_KINDS = tuple(make_tiny_hosts.MAKERS)
 
 
 @pytest.fixture(scope="session")
-def qwen_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("hosts") / "qwen2_5_vl"
-    make_tiny_hosts.make_qwen2_5_vl(folder)
-    return str(folder)
+def tiny_host(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """Folder of a tiny host of a kind, made when it is first asked for."""
+
+    @cache
+    def make(kind: str) -> str:
+        folder = tmp_path_factory.mktemp("hosts") / kind
+        make_tiny_hosts.MAKERS[kind](folder)
+        return str(folder)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def nano_folder(tiny_host: Callable[[str], str]) -> str:
+    return tiny_host("nano")
+
+
+@pytest.fixture(scope="session")
+def qwen_folder(tiny_host: Callable[[str], str]) -> str:
+    return tiny_host("qwen2_5_vl")
+
+
+@pytest.fixture(scope="session", params=HOST_KINDS)
+def host_kind(request: pytest.FixtureRequest) -> str:
+    """Every kind of host in turn."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def host_folder(host_kind: str, tiny_host: Callable[[str], str]) -> str:
+    """Folder of a tiny host of each kind in turn."""
+    return tiny_host(host_kind)
+
+
+@pytest.fixture(scope="session")
+def host_setup(host_kind: str, host_folder: str) -> "Setup":
+    """A tiny model of each kind in turn; made once for all tests, so leave it as it was."""
+    return build(host_config(host_kind, host_folder))
 
 
 def tiny_adapter(host_hidden_size: int, **changes: object) -> AdapterConfig:
@@ -67,8 +99,14 @@ def nano_config(folder: str, **changes: object) -> HimmelConfig:
 
 
 def qwen_config(folder: str, **changes: object) -> HimmelConfig:
+    """For every kind of host but nano."""
     fields = {"host": folder, "adapter_config": tiny_adapter(48), "max_anchor_tokens": 12, "lora_rank": 4}
     return HimmelConfig(**{**fields, **changes})
+
+
+def host_config(kind: str, folder: str, **changes: object) -> HimmelConfig:
+    """A configuration that suits the tiny host of a kind; at 12 tokens an anchor, and 4 an interval."""
+    return nano_config(folder, **changes) if kind == "nano" else qwen_config(folder, **changes)
 
 
 def make_maps(steps: int, grid: tuple[int, int] = (6, 8), *, seed: int = 0) -> StepMaps:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from himmel import cli
-from tiny_hosts import build, nano_config, nano_folder
+from tiny_hosts import build, nano_config, nano_folder, tiny_host
 
-__all__ = ["nano_folder"]
+__all__ = ["nano_folder", "tiny_host"]
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,5 @@
 """Tiny hosts."""
 
-from tiny_hosts import nano_folder, qwen_folder
+from tiny_hosts import host_folder, host_kind, host_setup, nano_folder, qwen_folder, tiny_host
 
-__all__ = ["nano_folder", "qwen_folder"]
+__all__ = ["host_folder", "host_kind", "host_setup", "nano_folder", "qwen_folder", "tiny_host"]

@@ -7,7 +7,7 @@ from himmel.hosts.chat import take_apart
 
 def test_the_pieces_make_up_the_templates_own_tokens(nano_folder: str) -> None:
     tokenizer = AutoTokenizer.from_pretrained(nano_folder)
-    chat = take_apart(tokenizer, "You answer questions about a video.")
+    chat = take_apart(tokenizer, system="You answer questions about a video.")
     messages = [
         {"role": "system", "content": "You answer questions about a video."},
         {"role": "user", "content": "What moves?"},
@@ -28,4 +28,4 @@ def test_a_template_that_hides_contents_is_refused(nano_folder: str) -> None:
     tokenizer = AutoTokenizer.from_pretrained(nano_folder)
     tokenizer.chat_template = "{{ messages[0]['content'] }}"
     with pytest.raises(HostError, match="does not keep turns in order"):
-        take_apart(tokenizer, "system")
+        take_apart(tokenizer, system="system")

@@ -175,7 +175,7 @@ def test_other_hosts_are_refused(tmp_path: Path) -> None:
     with pytest.raises(HostError, match="There is no host"):
         load_host(str(tmp_path / "none"))
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
-    with pytest.raises(HostError, match=r"'llama'; choose nano or a Qwen2\.5-VL"):
+    with pytest.raises(HostError, match=r"'llama', which is not supported; .* nano, Qwen2\.5-VL, Qwen3-VL, InternVL"):
         load_host(str(tmp_path))
 
 

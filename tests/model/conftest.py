@@ -2,9 +2,20 @@
 
 import pytest
 
-from tiny_hosts import Setup, build, nano_config, nano_folder, qwen_config, qwen_folder
+from tiny_hosts import (
+    Setup,
+    build,
+    host_folder,
+    host_kind,
+    host_setup,
+    nano_config,
+    nano_folder,
+    qwen_config,
+    qwen_folder,
+    tiny_host,
+)
 
-__all__ = ["nano_folder", "qwen_folder"]
+__all__ = ["host_folder", "host_kind", "host_setup", "nano_folder", "qwen_folder", "tiny_host"]
 
 
 @pytest.fixture(scope="session")

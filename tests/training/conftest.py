@@ -12,9 +12,9 @@ from safetensors.torch import save_file
 from himmel.nano.clips import CLASS_COLUMNS, VALUE_COLUMNS
 from himmel.nano.questions import Question
 from himmel.training.store import ClipStore
-from tiny_hosts import Setup, build, nano_config, nano_folder
+from tiny_hosts import Setup, build, nano_config, nano_folder, tiny_host
 
-__all__ = ["nano_folder"]
+__all__ = ["nano_folder", "tiny_host"]
 
 
 @pytest.fixture(scope="session")

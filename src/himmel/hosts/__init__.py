@@ -1,15 +1,24 @@
 """The vision-language models behind one protocol (design, section 2: knows transformers, knows no adapter)."""
 
-from transformers import PreTrainedConfig, Qwen2_5_VLConfig
+from typing import Any
+
+from transformers import PreTrainedConfig
 
 from himmel._files import nano_host_folder
 from himmel.errors import HostError
+from himmel.hosts.internvl import InternVLHost
+from himmel.hosts.llava_onevision import LlavaOnevisionHost
+from himmel.hosts.loading import Quantization
 from himmel.hosts.nano import NanoConfig
 from himmel.hosts.nano_host import NanoHost
 from himmel.hosts.protocol import Host, PositionScheme, Run
-from himmel.hosts.qwen2_5_vl import Qwen25VLHost
+from himmel.hosts.qwen_vl import Qwen3VLHost, Qwen25VLHost, QwenVLHost
 
-__all__ = ["Host", "PositionScheme", "Run", "load_host"]
+__all__ = ["Host", "PositionScheme", "Quantization", "Run", "load_host"]
+
+_PUBLISHED: dict[str, type[QwenVLHost | InternVLHost | LlavaOnevisionHost]] = {
+    host.config_class.model_type: host for host in (Qwen25VLHost, Qwen3VLHost, InternVLHost, LlavaOnevisionHost)
+}
 
 
 def load_host(host: str, *, max_anchor_tokens: int = 256) -> Host:
@@ -21,20 +30,28 @@ def load_host(host: str, *, max_anchor_tokens: int = 256) -> Host:
 
     Raises:
         HostError: there is no such host, or it is none of the supported kinds.
+        UsageError: `max_anchor_tokens` is below the least that the host takes for a picture.
     """
     if host == NanoHost.name:
         return NanoHost(nano_host_folder())
-    kind = _kind(host)
+    settings = _settings(host)
+    kind = settings["model_type"]
     if kind == NanoConfig.model_type:
         return NanoHost(host)
-    if kind == Qwen2_5_VLConfig.model_type:
-        return Qwen25VLHost(host, max_anchor_tokens=max_anchor_tokens)
-    raise HostError(f"The host {host!r} is of the kind {kind!r}; choose nano or a Qwen2.5-VL.")
+    if kind in _PUBLISHED:
+        return _PUBLISHED[kind](host, max_anchor_tokens=max_anchor_tokens)
+    supported = ", ".join(["nano", *(known.family for known in _PUBLISHED.values())])
+    if settings.get("architectures") == ["LlavaQwenForCausalLM"]:
+        raise HostError(
+            f"The host {host!r} is a LLaVA-OneVision or LLaVA-Video in its authors' own form, which transformers "
+            "cannot load; name a conversion of it (-hf), as transformers' convert_llava_onevision_weights_to_hf makes."
+        )
+    raise HostError(f"The host {host!r} is of the kind {kind!r}, which is not supported; choose among {supported}.")
 
 
-def _kind(host: str) -> str:
+def _settings(host: str) -> dict[str, Any]:
     try:
         settings, _ = PreTrainedConfig.get_config_dict(host)
-        return str(settings["model_type"])
+        return {**settings, "model_type": str(settings["model_type"])}
     except (OSError, ValueError, KeyError) as error:
         raise HostError(f"There is no host {host!r}; name nano or a folder with a host's config.json.") from error

@@ -5,7 +5,9 @@ nothing in a user's text can turn into a placeholder or a turn marker.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
+from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from himmel.errors import HostError
@@ -30,21 +32,31 @@ class ChatTokens:
     end: int
 
 
-def take_apart(tokenizer: PreTrainedTokenizerBase, system: str) -> ChatTokens:
-    """Split the chat template of `tokenizer`, with `system` as system message, into its pieces.
+def take_apart(tokenizer: PreTrainedTokenizerBase, *, system: str | None = None, parts: bool = False) -> ChatTokens:
+    """Split the chat template of `tokenizer` into its pieces.
+
+    Args:
+        tokenizer: with a chat template.
+        system: system message; None: the template's own, if it has one.
+        parts: whether contents are lists of typed parts, as templates that know pictures take them, or plain texts.
 
     Raises:
         HostError: the template changes or reorders contents, so that no pieces can be told.
     """
     question, answer, second = _MARKS
-    messages = [
-        {"role": "system", "content": system},
-        {"role": "user", "content": question},
-        {"role": "assistant", "content": answer},
-        {"role": "user", "content": second},
+    opening = [] if system is None else [("system", system)]
+    turns = [*opening, ("user", question), ("assistant", answer), ("user", second)]
+    messages: list[dict[str, Any]] = [
+        {"role": role, "content": [{"type": "text", "text": text}] if parts else text} for role, text in turns
     ]
-    whole = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    prompt = tokenizer.apply_chat_template(messages[:2], tokenize=False, add_generation_prompt=True)
+    try:
+        whole = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        prompt = tokenizer.apply_chat_template(messages[:-2], tokenize=False, add_generation_prompt=True)
+    except (TypeError, ValueError, TemplateError) as error:
+        raise HostError(
+            f"The chat template of {tokenizer.name_or_path!r} cannot be used ({' '.join(str(error).split())}); "
+            "use the tokenizer that belongs to the host."
+        ) from error
     head, _, rest = str(whole).partition(question)
     reply, _, rest = rest.partition(answer)
     follow, _, last = rest.partition(second)

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from himmel.errors import HostError
+from himmel.errors import HostError, UsageError
 from himmel.hosts.chat import ChatTokens, take_apart
+from himmel.hosts.loading import Quantization
 from himmel.hosts.nano import NanoConfig, NanoForConditionalGeneration
 from himmel.hosts.positions import plain_positions
 from himmel.hosts.protocol import Picture, PositionScheme, Run
@@ -61,7 +62,7 @@ class NanoHost:
     @cached_property
     def chat(self) -> ChatTokens:
         """The chat template as token pieces, with a system message that is shorter than the template's own."""
-        return take_apart(self.tokenizer, _SYSTEM)
+        return take_apart(self.tokenizer, system=_SYSTEM)
 
     def encode_text(self, text: str) -> list[int]:
         """See `Host.encode_text`."""
@@ -116,12 +117,25 @@ class NanoHost:
         del order
         return positions[0]
 
-    def load_network(self, *, dtype: torch.dtype | None, device: str | torch.device | None) -> PreTrainedModel:
+    def load_network(
+        self,
+        *,
+        dtype: torch.dtype | None = None,
+        device: str | torch.device | None = None,
+        device_map: str | None = None,
+        quantization: Quantization | None = None,
+    ) -> PreTrainedModel:
         """Load `NanoForConditionalGeneration`; float32 by default, since bf16 is ten times slower on many CPUs.
 
         Raises:
             HostError: the weights are missing or damaged.
+            UsageError: it is to be spread over devices or packed into 4 bits.
         """
+        if device_map is not None or quantization is not None:
+            raise UsageError(
+                f"device_map={device_map!r} and quantization={quantization!r} are for large hosts; "
+                "nano needs half a gigabyte, so leave them out."
+            )
         try:
             network = NanoForConditionalGeneration.from_pretrained(self.folder, dtype=dtype or torch.float32)
         except Exception as error:
@@ -134,6 +148,10 @@ class NanoHost:
     def image_features(self, network: PreTrainedModel, images: Mapping[str, Tensor]) -> BaseModelOutputWithPooling:
         """Projected tokens, 16 a picture; `last_hidden_state` is the tower's map [I, 1280, 7, 7]."""
         return cast(NanoForConditionalGeneration, network).get_image_features(**images)
+
+    def vision_inputs(self, vision: BaseModelOutputWithPooling) -> dict[str, Any]:
+        """`mm_encoder_outputs`."""
+        return {"mm_encoder_outputs": {"image": vision}}
 
     @torch.no_grad()
     def keep_features(self, network: PreTrainedModel, images: Mapping[str, Tensor]) -> dict[str, Tensor]:

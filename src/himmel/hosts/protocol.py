@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from himmel.hosts.chat import ChatTokens
+from himmel.hosts.loading import Quantization
 
 PositionScheme = Literal["grid", "sequential"]
 RunKind = Literal["text", "image", "motion"]
@@ -41,7 +42,7 @@ class Host(Protocol):
     """A vision-language model's token ids, prompt, picture preparation and positions; its weights load apart.
 
     The motion tokens of an interval may stand between any two runs that `anchor_runs` and the chat make, never inside
-    the pair of vision markers around a picture.
+    the runs of one picture.
     """
 
     name: str
@@ -86,11 +87,21 @@ class Host(Protocol):
     def batch_positions(self, positions: Tensor, order: Tensor) -> Tensor:
         """From [A, B, L] positions and the [B, L] order of tokens to what the host's forward takes."""
 
-    def load_network(self, *, dtype: torch.dtype | None, device: str | torch.device | None) -> PreTrainedModel:
-        """The host's weights as transformers' own class, frozen and in inference mode."""
+    def load_network(
+        self,
+        *,
+        dtype: torch.dtype | None = None,
+        device: str | torch.device | None = None,
+        device_map: str | None = None,
+        quantization: Quantization | None = None,
+    ) -> PreTrainedModel:
+        """The host's weights as transformers' own class, frozen, in inference mode; see `load_weights`."""
 
     def image_features(self, network: PreTrainedModel, images: Mapping[str, Tensor]) -> BaseModelOutputWithPooling:
         """Vision features: `pooler_output` is one [n_i, D] tensor per picture, in the host's embedding space."""
+
+    def vision_inputs(self, vision: BaseModelOutputWithPooling) -> dict[str, Any]:
+        """What `image_features` gave, as the arguments that the network takes in place of pictures."""
 
     def keep_features(self, network: PreTrainedModel, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Exchange a sample's pictures for frozen features where the host has such; else give them back."""

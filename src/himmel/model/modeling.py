@@ -205,6 +205,8 @@ class HimmelForConditionalGeneration(nn.Module):
         pixel_values: Tensor | None = None,
         tower_features: Tensor | None = None,
         image_grid_thw: Tensor | None = None,
+        image_sizes: Tensor | None = None,
+        num_patches: Tensor | None = None,
     ) -> HimmelOutput:
         """Run the model on what `HimmelProcessor.encode` makes.
 
@@ -213,7 +215,7 @@ class HimmelForConditionalGeneration(nn.Module):
         Raises:
             HostError: placeholders and motion tokens don't match, or motion comes while it is disabled.
         """
-        images = _images(pixel_values, tower_features, image_grid_thw)
+        images = _images(pixel_values, tower_features, image_grid_thw, image_sizes, num_patches)
         vision = self._see(images)
         output = self._encode_motion(motion, residual, context, step_mask, vision)
         options: dict[str, Any] = {"use_cache": False}
@@ -224,7 +226,7 @@ class HimmelForConditionalGeneration(nn.Module):
             options["logits_to_keep"] = keep
         with self._injecting(input_ids, output, intervals_per_sample, motion_index):
             logits = self.network(
-                **self._text(input_ids, attention_mask, position_ids), **_vision_inputs(vision), **options
+                **self._text(input_ids, attention_mask, position_ids), **self._shown(vision), **options
             ).logits
         loss = None
         if labels is not None and keep is not None:
@@ -247,6 +249,8 @@ class HimmelForConditionalGeneration(nn.Module):
         pixel_values: Tensor | None = None,
         tower_features: Tensor | None = None,
         image_grid_thw: Tensor | None = None,
+        image_sizes: Tensor | None = None,
+        num_patches: Tensor | None = None,
         **options: Any,
     ) -> Tensor:
         """Continue prompts made by `HimmelProcessor.encode`; `options` are those of transformers' `generate`.
@@ -262,11 +266,11 @@ class HimmelForConditionalGeneration(nn.Module):
             raise UsageError(
                 "Prompts of independent questions cannot be continued; encode one question for each video."
             )
-        vision = self._see(_images(pixel_values, tower_features, image_grid_thw))
+        vision = self._see(_images(pixel_values, tower_features, image_grid_thw, image_sizes, num_patches))
         output = self._encode_motion(motion, residual, context, step_mask, vision)
         with self._injecting(input_ids, output, intervals_per_sample, motion_index):
             text = self._text(input_ids, attention_mask, position_ids)
-            return cast(Any, self.network).generate(**text, **_vision_inputs(vision), **options)
+            return cast(Any, self.network).generate(**text, **self._shown(vision), **options)
 
     def score_choices(self, inputs: BatchFeature, *, normalise: Normalise = "none") -> list[list[Tensor]]:
         """Log-likelihood of each option of each question, from one forward pass.
@@ -290,6 +294,9 @@ class HimmelForConditionalGeneration(nn.Module):
         """
         far = self.host.keep_features(self.network, sample.far_images) if sample.far_images else {}
         return replace(sample, images=self.host.keep_features(self.network, sample.images), far_images=far)
+
+    def _shown(self, vision: BaseModelOutputWithPooling | None) -> dict[str, Any]:
+        return {} if vision is None else self.host.vision_inputs(vision)
 
     def adapter_inputs(self, streams: StreamInputs) -> StreamInputs:
         """What the adapter takes: with encoder="shared_vit", the host's features in place of the maps."""
@@ -358,12 +365,17 @@ class HimmelForConditionalGeneration(nn.Module):
 
 
 def _images(
-    pixel_values: Tensor | None, tower_features: Tensor | None, image_grid_thw: Tensor | None
+    pixel_values: Tensor | None,
+    tower_features: Tensor | None,
+    image_grid_thw: Tensor | None,
+    image_sizes: Tensor | None,
+    num_patches: Tensor | None,
 ) -> dict[str, Tensor]:
-    given = {"pixel_values": pixel_values, "tower_features": tower_features, "image_grid_thw": image_grid_thw}
+    given = {
+        "pixel_values": pixel_values,
+        "tower_features": tower_features,
+        "image_grid_thw": image_grid_thw,
+        "image_sizes": image_sizes,
+        "num_patches": num_patches,
+    }
     return {name: value for name, value in given.items() if value is not None}
-
-
-def _vision_inputs(vision: BaseModelOutputWithPooling | None) -> dict[str, Any]:
-    """Vision features as the argument that hosts take in place of pictures."""
-    return {} if vision is None else {"mm_encoder_outputs": {"image": vision}}

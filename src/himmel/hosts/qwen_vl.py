@@ -1,0 +1,124 @@
+"""Qwen2.5-VL and Qwen3-VL: pictures at their own size, positions on three axes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from transformers import (
+    PreTrainedModel,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen2VLImageProcessorPil,
+    Qwen3VLConfig,
+    Qwen3VLForConditionalGeneration,
+)
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+from himmel.errors import HostError, UsageError
+from himmel.hosts.positions import time_row_column_positions
+from himmel.hosts.protocol import Picture, PositionScheme, Run
+from himmel.hosts.published import PublishedHost
+
+
+class QwenVLHost(PublishedHost):
+    """What both generations share.
+
+    Anchors go in as images, each between its own vision markers. A sample keeps its pictures as the patches that the
+    model's image processor makes, `pixel_values`, and their `image_grid_thw`.
+    """
+
+    image_processor_class = Qwen2VLImageProcessorPil
+    image_inputs = ("pixel_values", "image_grid_thw")
+    position_scheme: PositionScheme = "grid"
+
+    def _set_budget(self, max_anchor_tokens: int) -> None:
+        side = self._image_processor.patch_size * self._image_processor.merge_size
+        smallest = self._image_processor.size["shortest_edge"]
+        if max_anchor_tokens * side**2 < smallest:
+            raise UsageError(
+                f"max_anchor_tokens={max_anchor_tokens} is less than this host takes for any picture; "
+                f"give at least {-(-smallest // side**2)}."
+            )
+        self._image_processor.size = {"shortest_edge": smallest, "longest_edge": max_anchor_tokens * side**2}
+
+    def tokens_per_anchor(self, width: int, height: int) -> int:
+        """At most `max_anchor_tokens`; what the image processor's own rule for sizes gives.
+
+        Raises:
+            HostError: a side is more than 200 times the other.
+        """
+        try:
+            patches = self._image_processor.get_number_of_image_patches(height, width)
+        except ValueError as error:
+            raise self._too_thin(width, height) from error
+        return int(patches // self._image_processor.merge_size**2)
+
+    def prepare_images(self, pictures: Sequence[Picture]) -> dict[str, Tensor]:
+        """Patches float32 [P, 3 * 2 * patch side ** 2] of all pictures and `image_grid_thw` int64 [I, 3].
+
+        Raises:
+            HostError: a side of a picture is more than 200 times the other.
+        """
+        try:
+            made = self._process(pictures)
+        except ValueError as error:
+            raise self._too_thin(pictures[0].shape[1], pictures[0].shape[0]) from error
+        return {name: made[name] for name in self.image_inputs}
+
+    def image_grids(self, images: Mapping[str, Tensor]) -> list[tuple[int, int]]:
+        """Patches are merged two by two before they become tokens."""
+        merge = self._image_processor.merge_size
+        return [(rows // merge, columns // merge) for _, rows, columns in images["image_grid_thw"].tolist()]
+
+    def anchor_runs(self, grid: tuple[int, int]) -> list[Run]:
+        """`<|vision_start|>`, the placeholders, `<|vision_end|>`."""
+        return [
+            Run("text", (self.config.vision_start_token_id,)),
+            Run("image", (self.image_token_id,) * (grid[0] * grid[1]), grid=grid),
+            Run("text", (self.config.vision_end_token_id,)),
+        ]
+
+    def position_ids(self, runs: Sequence[Run], *, scheme: PositionScheme, start: int = 0) -> Tensor:
+        """See `time_row_column_positions`: [3, L]."""
+        return time_row_column_positions(runs, scheme=scheme, start=start)
+
+    def batch_positions(self, positions: Tensor, order: Tensor) -> Tensor:
+        """[4, B, L]: the plain order, by which the model masks, then time, row and column.
+
+        Given whole, they spare the model its own count, which reads `rope_deltas` left behind by an earlier call.
+        """
+        return torch.cat([order[None], positions])
+
+    def image_features(self, network: PreTrainedModel, images: Mapping[str, Tensor]) -> BaseModelOutputWithPooling:
+        """Merged tokens of each picture, in the language model's space."""
+        return cast(BaseModelOutputWithPooling, cast(Any, network).get_image_features(**images, return_dict=True))
+
+    def _too_thin(self, width: int, height: int) -> HostError:
+        return HostError(
+            f"A picture of {width} x {height} pixels is too thin for {self.family}, which takes sides up to 200 to 1; "
+            "crop the video first."
+        )
+
+
+class Qwen25VLHost(QwenVLHost):
+    """Qwen2.5-VL of any size."""
+
+    name = "qwen2_5_vl"
+    family = "Qwen2.5-VL"
+    config_class = Qwen2_5_VLConfig
+    network_class = Qwen2_5_VLForConditionalGeneration
+
+
+class Qwen3VLHost(QwenVLHost):
+    """Qwen3-VL of any dense size.
+
+    Its tower also gives features for the first layers of the language model (DeepStack). They go in with the image
+    tokens, as `deepstack_features` of what `image_features` returns, and the model adds them at image placeholders
+    alone: a motion token gets none. Timestamps belong to its video path; anchors are images and have none.
+    """
+
+    name = "qwen3_vl"
+    family = "Qwen3-VL"
+    config_class = Qwen3VLConfig
+    network_class = Qwen3VLForConditionalGeneration
