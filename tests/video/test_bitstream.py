@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -94,3 +95,28 @@ def test_another_codec_is_refused_by_name(encode_clip: Encode) -> None:
     with pytest.raises(VideoError, match=r"H\.264 alone, not mpeg4"):
         Video(path).decompose(backend="bitstream")
     assert Video(path).decompose(num_anchors=1).backend == "libav"
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_one_flipped_bit_costs_its_picture_alone(name: str, tmp_path: Path, encode_clip: Encode) -> None:
+    """nal_unit_type 1 becomes 3, a data partition, which the engine refuses; pictures around it read as before."""
+    path = encode_clip(name, num_frames=60, options={"g": "20", "bf": "0", "x264-params": "ref=1:scenecut=0"})
+    whole = Video(path).decompose(num_anchors=1, steps_per_interval=60).intervals[0]
+    with av.open(str(path)) as container:
+        victim = [bytes(packet) for packet in container.demux(video=0) if packet.size][33]
+    data = bytearray(path.read_bytes())
+    at = bytes(data).index(victim)
+    assert data[at + 4] & 31 == 1
+    data[at + 4] ^= 2
+    broken = tmp_path / f"broken{path.suffix}"
+    broken.write_bytes(data)
+    decomposition = Video(broken).decompose(num_anchors=1, steps_per_interval=60)
+    assert decomposition.backend == "bitstream"
+    assert any("1 steps are left out" in note for note in decomposition.notes)
+    read = decomposition.intervals[0]
+    assert read.frames.tolist() == [frame for frame in whole.frames.tolist() if frame != 33]
+    for field in ("past", "past_valid", "residual", "covered"):
+        before = whole.maps.__dict__[field][whole.frames < 33]
+        assert np.array_equal(before, read.maps.__dict__[field][read.frames < 33]), field
+        after = whole.maps.__dict__[field][whole.frames > 40]
+        assert np.array_equal(after, read.maps.__dict__[field][read.frames > 40]), field

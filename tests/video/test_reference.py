@@ -10,7 +10,7 @@ import pytest
 from himmel.video import Video
 from himmel.video.container import open_stream
 from himmel.video.decoder import Decoder, Segment, plan_segments
-from himmel.video.index import PictureIndex, build_index
+from himmel.video.index import PictureIndex, build_index, with_references
 from himmel.video.reference import ReferenceRule
 
 Encode = Callable[..., Path]
@@ -21,7 +21,7 @@ PYRAMID = {"g": "24", "bf": "3", "x264-params": "b-adapt=0:b-pyramid=normal:ref=
 def index_of(path: Path) -> PictureIndex:
     """The picture index of a clip."""
     with open_stream(path) as (container, stream):
-        return build_index(container, stream)
+        return with_references(path, build_index(path, container, stream))
 
 
 @pytest.mark.parametrize("name", ["avcc.mp4", "avcc.mkv", "annexb.ts"])

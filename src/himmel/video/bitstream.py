@@ -35,9 +35,10 @@ def why_not(decoder: Decoder, start: int, last: int) -> str | None:
     Args:
         start, last: decode-order numbers of the packets to look at; at most 64 are.
     """
-    stream = himmel_bitstream.Stream(decoder.extradata)
+    stream = himmel_bitstream.Stream(decoder.index.extradata)
     try:
-        for number, packet in decoder.packets(start, min(last, start + _PROBED)):
+        looked_at = Segment(start, tuple(range(start, min(last, start + _PROBED) + 1)))
+        for number, packet in decoder.packets(looked_at):
             for picture in stream.push(packet, number=number):
                 if picture.kind != "I" and len(picture.vectors()):
                     return None
@@ -67,7 +68,8 @@ def extract_steps(decoder: Decoder, plan: Plan, segment: Segment) -> Extract:
 
 def _read(decoder: Decoder, plan: Plan, start: int, wanted: set[int], result: Extract) -> set[int]:
     """One pass from `start`; steps go into `result`. Returns those that leave nothing to be wished for."""
-    stream = himmel_bitstream.Stream(decoder.extradata)
+    index = plan.index
+    stream = himmel_bitstream.Stream(index.extradata)
     whole: set[int] = set()
 
     def take(pictures: "list[himmel_bitstream.Picture]") -> None:
@@ -81,9 +83,12 @@ def _read(decoder: Decoder, plan: Plan, start: int, wanted: set[int], result: Ex
             if not picture.missing_references:
                 whole.add(picture.number)
 
-    for number, packet in decoder.packets(start, max(wanted)):
-        position = float(plan.index.rank[number])
-        take(stream.push(packet, number=number, position=position, keep=number in wanted))
+    for number, packet in decoder.packets(Segment(start, tuple(sorted(wanted)))):
+        try:
+            take(stream.push(packet, number=number, position=float(index.rank[number]), keep=number in wanted))
+        except himmel_bitstream.UnsupportedStream:
+            # The stream was read elsewhere: this packet is damaged, and what refers to it lacks a reference.
+            continue
     take(stream.flush())
     return whole
 

@@ -1,5 +1,6 @@
 """Decoding of chosen stretches: seek to a keyframe, send the packets that are needed, drain."""
 
+import io
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -10,12 +11,20 @@ from typing import Any
 import av
 import numpy as np
 from av.codec.context import Flags, Flags2
+from av.container import InputContainer
 from av.video.frame import PictureType, VideoFrame
+from av.video.stream import VideoStream
 
 from himmel.video.container import open_stream
-from himmel.video.index import NO_TIME, IntArray, PictureIndex
+from himmel.video.index import PictureIndex
+from himmel.video.nal import NalUnits
+from himmel.video.packets import NO_TIME, IntArray
+from himmel.video.tables import HEAD
+
+Opened = tuple[InputContainer, VideoStream]
 
 _NOBODY = -1
+_ELSEWHERE = 2**62
 _LOOK_AT = 8
 _PREDICTED = (PictureType.P, PictureType.B, PictureType.S)
 
@@ -54,23 +63,37 @@ def plan_segments(index: PictureIndex, wanted: Iterable[set[int]]) -> list[Segme
 
 
 class Decoder:
-    """One open file with one single-threaded decoder; not for use by several threads at once.
+    """One file with one single-threaded decoder; not for use by several threads at once.
+
+    The file is opened by FFmpeg when that is first needed: packets whose places are known are read without it.
 
     Args:
         vectors: let FFmpeg export motion vectors.
         crop: cut pictures to the window that the stream names.
         pixels: False leaves out the last steps of reconstruction, for speed.
+        opened: a container and its stream that nobody has decoded from, to be used and closed by the caller.
     """
 
     def __init__(
-        self, path: Path, index: PictureIndex, *, vectors: bool, crop: bool = True, pixels: bool = True
+        self,
+        path: Path,
+        index: PictureIndex,
+        *,
+        vectors: bool,
+        crop: bool = True,
+        pixels: bool = True,
+        opened: Opened | None = None,
     ) -> None:
         self._path = path
-        self._index = index
+        self.index = index
         self._flags = (Flags2.export_mvs if vectors else 0) | (0 if crop else Flags2.ignore_crop)
         self._options = {} if pixels else {"skip_loop_filter": "all", "skip_idct": "all"}
         self._closing = ExitStack()
-        self._open()
+        self._file: io.FileIO | None = None
+        self._opened: Opened | None = None
+        if opened is not None:
+            self._use(opened)
+            self._restart_demux(_ELSEWHERE)
 
     def __enter__(self) -> "Decoder":
         return self
@@ -91,17 +114,15 @@ class Decoder:
         Pictures that no other refers to are skipped unless wanted. Let go of each picture before taking the next one:
         exported vectors pin its memory. Damaged packets are skipped, so a wanted picture may not come.
         """
-        wanted = set(segment.wanted)
+        index = self.index
         context = self._stream.codec_context
         context.flush_buffers()
         held_back: bytes | None = None
-        for number, packet in self.packets(segment.start, segment.wanted[-1]):
-            if number not in wanted and not self._index.reference[number] and not self._index.key[number]:
-                continue
-            if self._flags & Flags2.export_mvs and self._index.reference[number] and context.name != "h264":
+        for number, packet in self.packets(segment):
+            if self._flags & Flags2.export_mvs and index.reference[number] and context.name != "h264":
                 held_back = bytes(packet)
             # An edit list may hide this picture: decoders would keep it back, though others refer to it.
-            packet = av.Packet(bytes(packet)) if packet.is_discard else packet
+            packet = packet if isinstance(packet, av.Packet) and not packet.is_discard else av.Packet(bytes(packet))
             # The number travels through the decoder in place of the time, whatever the file's times are like.
             packet.pts = packet.dts = number
             yield from self._decode(packet)
@@ -113,17 +134,29 @@ class Decoder:
             yield from self._decode(again)
         yield from self._decode(None)
 
-    def _open(self) -> None:
+    @property
+    def _stream(self) -> VideoStream:
+        return (self._opened or self._open())[1]
+
+    def _open(self) -> Opened:
         self._closing.close()
-        self._container, self._stream = self._closing.enter_context(open_stream(self._path))
-        # Without `unaligned`, FFmpeg rounds the left edge of a cropping window down and shows too much.
-        self._stream.codec_context.flags |= Flags.unaligned
-        self._stream.codec_context.flags2 |= self._flags
-        self._stream.codec_context.options = self._options
+        self._file = None
+        opened = self._use(self._closing.enter_context(open_stream(self._path)))
         self._restart_demux(0)
+        return opened
+
+    def _use(self, opened: Opened) -> Opened:
+        self._opened = opened
+        context = opened[1].codec_context
+        # Without `unaligned`, FFmpeg rounds the left edge of a cropping window down and shows too much.
+        context.flags |= Flags.unaligned
+        context.flags2 |= self._flags
+        context.options = self._options
+        return opened
 
     def _restart_demux(self, number: int) -> None:
-        self._demux = (packet for packet in self._container.demux(self._stream) if packet.size)
+        container, stream = self._opened or self._open()
+        self._demux = (packet for packet in container.demux(stream) if packet.size)
         self._next = number
 
     def _decode(self, packet: "av.Packet[Any] | None") -> Iterator[tuple[int, VideoFrame]]:
@@ -133,28 +166,49 @@ class Decoder:
             return
         while frames:
             number = frames[0].pts
-            if number is None or not 0 <= number < len(self._index.size):
+            if number is None or not 0 <= number < len(self.index.size):
                 frames.pop(0)
             else:
                 # No name here may keep the picture alive after the caller has let go of it.
                 yield number, frames.pop(0)
 
-    @property
-    def extradata(self) -> bytes | None:
-        """The stream's global header as the container stores it."""
-        data = self._stream.codec_context.extradata
-        return None if data is None else bytes(data)
+    def packets(self, segment: Segment) -> Iterator[tuple[int, "av.Packet[Any] | bytes"]]:
+        """Undecoded packets from a segment's start to the last wanted picture, each with its picture's number.
 
-    def packets(self, start: int, last: int) -> Iterator[tuple[int, "av.Packet[Any]"]]:
-        """Packets number `start` (a keyframe) to `last`, undecoded, each with its decode-order number."""
-        ahead = self._go_to(start)
-        number = start
-        while number <= last:
+        Pictures that are neither wanted nor referred to by others are left out.
+        """
+        index, last = self.index, self.index.end_of(segment.wanted[-1])
+        owners = np.arange(segment.start, last + 1) - index.second[segment.start : last + 1]
+        chosen = index.key[owners] | np.isin(owners, segment.wanted)
+        if index.direct:
+            yield from self._read(segment.start, chosen.tolist())
+            return
+        ahead = self._go_to(segment.start)
+        for owner, needed in zip(owners.tolist(), (chosen | index.reference[owners]).tolist(), strict=True):
             packet = ahead.pop(0) if ahead else self._take()
             if packet is None:
                 return
-            yield number, packet
-            number += 1
+            if needed:
+                yield owner, packet
+
+    def _read(self, start: int, chosen: list[bool]) -> Iterator[tuple[int, bytes]]:
+        """Packets from `start` on by their places in the file: those chosen, and references.
+
+        Fewer bytes come if the file became shorter.
+        """
+        if self._file is None:
+            self._file = self._closing.enter_context(self._path.open("rb", buffering=0))
+        file, units = self._file, NalUnits(self.index.extradata)
+        stop = start + len(chosen)
+        places, sizes = self.index.pos[start:stop].tolist(), self.index.size[start:stop].tolist()
+        for number, place, size, needed in zip(range(start, stop), places, sizes, chosen, strict=True):
+            file.seek(place)
+            if needed:
+                yield number, file.read(size)
+                continue
+            head = file.read(min(HEAD, size))
+            if units.is_reference(memoryview(head)):
+                yield number, head + file.read(size - len(head))
 
     def _take(self) -> "av.Packet[Any] | None":
         try:
@@ -166,6 +220,8 @@ class Decoder:
 
     def _go_to(self, start: int) -> list["av.Packet[Any]"]:
         """Place the file before packet `start`; returns packets already taken, `start` first."""
+        if self._opened is None:
+            self._open()
         if not 0 <= start - self._next <= 8:
             for target in self._seek_targets(start):
                 found = self._try_seek(start, target)
@@ -179,7 +235,7 @@ class Decoder:
 
     def _seek_targets(self, start: int) -> Iterator[int]:
         """Timestamps to seek to, nearest first; none if the way is short or the file has no times."""
-        index = self._index
+        index = self.index
         if not index.has_times or start < 8:
             return
         pts, dts = int(index.pts[start]), int(index.dts[start])
@@ -192,9 +248,10 @@ class Decoder:
 
     def _try_seek(self, start: int, target: int) -> list["av.Packet[Any]"]:
         """Seek, then read on until packet `start` and its successors are met; [] if they aren't."""
-        index = self._index
+        index = self.index
         try:
-            self._container.seek(target, stream=self._stream)
+            container, stream = self._opened or self._open()
+            container.seek(target, stream=stream)
         except av.FFmpegError:
             return []
         self._restart_demux(-1)
@@ -214,7 +271,7 @@ class Decoder:
         return []
 
     def _same(self, packet: "av.Packet[Any]", number: int) -> bool:
-        index = self._index
+        index = self.index
         if packet.size != index.size[number] or packet.is_keyframe != bool(index.key[number]):
             return False
         return packet.pos == index.pos[number] or packet.pts == index.pts[number]

@@ -16,7 +16,7 @@ from himmel.errors import VideoError
 from himmel.video.bitstream import extract_steps
 from himmel.video.decoder import Decoder, Segment, plan_segments
 from himmel.video.extract import Extract, Plan, Step, extract_segment, merge
-from himmel.video.index import PictureIndex
+from himmel.video.index import PictureIndex, with_references
 from himmel.video.picture import PictureFormat
 from himmel.video.probe import choose_backend
 from himmel.video.reference import ZERO_B_VECTORS
@@ -134,6 +134,7 @@ def make_plan(
     video: Source, index: PictureIndex, fmt: PictureFormat, request: Request, backend: str, schedule: Schedule
 ) -> Plan:
     """Translate a schedule into decode-order numbers, with the reference pictures that steps need."""
+    index = with_references(video.path, index) if backend == "libav" else index
     frames = np.concatenate(schedule.steps)
     references: dict[int, tuple[int, int]] = {}
     for frame in frames.tolist():

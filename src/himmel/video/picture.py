@@ -9,7 +9,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
 from himmel.errors import VideoError
-from himmel.video.decoder import Decoder, Segment
+from himmel.video.decoder import Decoder, Opened, Segment
 from himmel.video.index import PictureIndex
 from himmel.video.orientation import Orientation
 
@@ -36,11 +36,15 @@ class PictureFormat:
     interlaced: bool
 
 
-def read_format(path: Path, index: PictureIndex) -> PictureFormat:
-    """Decode the first keyframe that can be decoded, of at most four tries spread over the file."""
+def read_format(path: Path, index: PictureIndex, opened: Opened) -> PictureFormat:
+    """Decode the first keyframe that can be decoded, of at most four tries spread over the file.
+
+    Args:
+        opened: a container of the file, and its stream.
+    """
     keys = index.key_numbers
     tries = sorted({int(keys[k * (len(keys) - 1) // 3]) for k in range(4)})
-    with Decoder(path, index, vectors=False) as decoder:
+    with Decoder(path, index, vectors=False, opened=opened) as decoder:
         for start in tries:
             # A few more packets: a decoder may want them before it gives its first picture.
             segment = Segment(start, (min(start + 8, len(index.size) - 1),))

@@ -56,16 +56,18 @@ class Video:
         begin = time.perf_counter()
         self.path = Path(path)
         check_file(self.path)
-        with open_stream(self.path) as (container, stream):
-            self.codec: str = stream.codec_context.codec.canonical_name
-            index = build_index(container, stream)
-        if len(index.order):
-            index = check_keys(self.path, index)
-            index = index if index.has_order else with_order(index, learn_order(self.path, index))
-        if not len(index.order):
-            raise VideoError(f"{str(self.path)!r} holds no pictures that can be shown; it is damaged or incomplete.")
-        self._index = index
-        self._format = read_format(self.path, self._index)
+        with open_stream(self.path) as opened:
+            self.codec: str = opened[1].codec_context.codec.canonical_name
+            index = build_index(self.path, *opened)
+            if len(index.order):
+                index = check_keys(self.path, index)
+                index = index if index.has_order else with_order(index, learn_order(self.path, index))
+            if not len(index.order):
+                raise VideoError(
+                    f"{str(self.path)!r} holds no pictures that can be shown; it is damaged or incomplete."
+                )
+            self._index = index
+            self._format = read_format(self.path, index, opened)
         self.width, self.height = self._format.orientation.size(self._format.width, self._format.height)
         self.coded_width, self.coded_height = self._format.coded_width, self._format.coded_height
         self.rotation = 90 * self._format.orientation.quarter_turns

@@ -1,0 +1,80 @@
+"""NAL units of H.264 packets (ITU-T H.264, 7.3.1), found without reading what they hold."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+_START_CODE = b"\x00\x00\x01"
+# Coded slices; data partition A begins like one (Table 7-1).
+_SLICES = frozenset({1, 2, 5})
+
+
+class NalUnits:
+    """Finds NAL units in H.264 packets, whichever way the container delimits them.
+
+    Args:
+        extradata: an avcC record (ISO 14496-15, 5.3.3.1): units have lengths before them; anything else: start codes.
+    """
+
+    def __init__(self, extradata: bytes | None) -> None:
+        self._extradata = extradata or b""
+        is_avcc = len(self._extradata) > 6 and self._extradata[0] == 1
+        self._length_bytes = (self._extradata[4] & 3) + 1 if is_avcc else 0
+
+    def first_slice(self, data: memoryview) -> int | None:
+        """Where the header byte of a packet's first slice is."""
+        at = self._length_bytes
+        if at:
+            # Nearly always the first unit is one.
+            return at if len(data) > at and data[at] & 0x1F in _SLICES else next(self._avcc_slices(data), None)
+        # The slice mostly follows within a few bytes; a long SEI message before it is rare.
+        for window in (bytes(data[:512]), bytes(data)):
+            found = next(_annex_b_slices(window), None)
+            if found is not None:
+                return found
+        return None
+
+    def is_reference(self, data: memoryview) -> bool:
+        """Whether other pictures may refer to a packet's (nal_ref_idc, 7.4.1); True if no slice begins in `data`."""
+        at = self.first_slice(data)
+        return at is None or data[at] & 0x60 != 0
+
+    def last_slice(self, data: memoryview) -> int | None:
+        """Where the header byte of a packet's last slice is."""
+        return max(self._avcc_slices(data) if self._length_bytes else _annex_b_slices(bytes(data)), default=None)
+
+    def parameter_sets(self) -> Iterator[bytes]:
+        """The units that the global header holds."""
+        data, size = self._extradata, len(self._extradata)
+        if not self._length_bytes:
+            starts = [*_starts(data), size + len(_START_CODE)]
+            yield from (
+                data[at : end - len(_START_CODE)].rstrip(b"\0") for at, end in pairwise(starts) if at < len(data)
+            )
+            return
+        at = 5
+        for mask in (31, 255):
+            count, at = (data[at] & mask if at < size else 0), at + 1
+            for _ in range(count):
+                length = int.from_bytes(data[at : at + 2], "big")
+                if 0 < length <= size - at - 2:
+                    yield data[at + 2 : at + 2 + length]
+                at += 2 + length
+
+    def _avcc_slices(self, data: memoryview) -> Iterator[int]:
+        at, size = 0, len(data)
+        while at + self._length_bytes < size:
+            if data[at + self._length_bytes] & 0x1F in _SLICES:
+                yield at + self._length_bytes
+            at += self._length_bytes + int.from_bytes(data[at : at + self._length_bytes], "big")
+
+
+def _annex_b_slices(data: bytes) -> Iterator[int]:
+    return (at for at in _starts(data) if at < len(data) and data[at] & 0x1F in _SLICES)
+
+
+def _starts(data: bytes) -> Iterator[int]:
+    """Where NAL units begin among start codes (B.1.1)."""
+    at = data.find(_START_CODE)
+    while at >= 0:
+        yield at + len(_START_CODE)
+        at = data.find(_START_CODE, at + len(_START_CODE))
