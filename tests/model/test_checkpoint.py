@@ -9,7 +9,6 @@ from safetensors.torch import load_file
 
 from himmel.errors import HostError
 from himmel.model import HimmelConfig, HimmelForConditionalGeneration, HimmelProcessor
-from himmel.model.lora import lora_off
 from tiny_hosts import Setup, nano_config
 
 ASK = [("What moves?", None)]
@@ -95,5 +94,5 @@ def test_a_model_without_lora(nano: Setup, nano_folder: str, tmp_path: Path) -> 
     model.save_pretrained(tmp_path)
     assert not (tmp_path / "lora").exists()
     loaded = HimmelForConditionalGeneration.from_pretrained(tmp_path)
-    with lora_off(loaded.network):
-        assert loaded(**nano.processor.encode([nano.samples[0]], [ASK])).logits.isfinite().all()
+    inputs = nano.processor.encode([nano.samples[0]], [ASK])
+    torch.testing.assert_close(loaded(**inputs).logits, model(**inputs).logits, rtol=0.1, atol=0.05)

@@ -1,14 +1,20 @@
-"""A checkpoint folder: everything that was trained, nothing that the host already has.
+"""A checkpoint folder: everything that was trained, nothing that the published host already has.
 
     config.json                   HimmelConfig
     adapter.safetensors           the adapter with its projector
     lora/                         PEFT's own form
     host_projector.safetensors    a part of the host itself, on hosts where this project trains one
 
+Where the host's weights are no longer the published ones (`own_language_model`), the host stands there whole in place
+of the last two, as transformers' own classes load it:
+
+    host/                         its weights in the type that they have in memory, its tokenizer and processor
+
 Parameters are bfloat16; buffers (running statistics) keep their type, as rounding them would shift whole channels.
 """
 
 import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,18 +24,21 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import PreTrainedConfig
 
-from himmel._files import atomic_path
+from himmel._files import atomic_folder, atomic_path
 from himmel.errors import HostError
-from himmel.model.config import HimmelConfig
+from himmel.model.config import INNER_HOST, HimmelConfig
+from himmel.model.hub import local_folder
 from himmel.model.lora import load_lora, save_lora
 
 if TYPE_CHECKING:
-    from himmel.model.modeling import HimmelForConditionalGeneration
+    from himmel.model.lifecycle import HostedModel
 
 _LORA = "lora"
+_HOST_FILES = ["*.json", "*.txt", "*.jinja", "*.model"]
+_WRITTEN_BY_NETWORK = ("config.json", "generation_config.json")
 
 
-def save(model: "HimmelForConditionalGeneration", folder: Path) -> None:
+def save(model: "HostedModel", folder: Path) -> None:
     """Write a checkpoint; `config.json` last, so that a folder with one is whole.
 
     Raises:
@@ -41,13 +50,17 @@ def save(model: "HimmelForConditionalGeneration", folder: Path) -> None:
         raise HostError(f"Cannot make the folder {str(folder)!r} ({error.strerror}); name another one.") from error
     for name, module in _modules(model).items():
         _save_module(module, folder / f"{name}.safetensors")
+    settings = own_settings(model.config)
     if model.lora_config is not None:
         save_lora(model.network, model.lora_config, folder / _LORA)
+    if model.config.own_language_model:
+        _save_host(model, folder / INNER_HOST)
+        settings |= {"host": INNER_HOST, "base_host": model.config.base_host or model.config.host}
     with atomic_path(folder / "config.json") as file:
-        file.write_text(json.dumps(_own_settings(model.config), indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        file.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def load(model: "HimmelForConditionalGeneration", folder: Path) -> None:
+def load(model: "HostedModel", folder: Path) -> None:
     """Fill a model that was assembled from the folder's configuration.
 
     Raises:
@@ -59,18 +72,30 @@ def load(model: "HimmelForConditionalGeneration", folder: Path) -> None:
         load_lora(model.network, folder / _LORA)
 
 
-def _own_settings(config: PreTrainedConfig) -> dict[str, Any]:
+def own_settings(config: PreTrainedConfig) -> dict[str, Any]:
     """All settings that this project declares, defaults too; none of those that every transformers config carries."""
     common = PreTrainedConfig().to_dict()
     own = {name: value for name, value in config.to_dict().items() if name not in common}
     own["model_type"] = config.model_type
     if isinstance(config, HimmelConfig):
-        own["adapter_config"] = _own_settings(config.adapter)
+        own["adapter_config"] = own_settings(config.adapter)
     return own
 
 
-def _modules(model: "HimmelForConditionalGeneration") -> dict[str, nn.Module]:
-    return {"adapter": model.adapter, **model.host_parts()}
+def _modules(model: "HostedModel") -> dict[str, nn.Module]:
+    parts = {} if model.config.own_language_model else model.host_parts()
+    return {"adapter": model.adapter, **parts}
+
+
+def _save_host(model: "HostedModel", folder: Path) -> None:
+    """The network by its own `save_pretrained`, and the published host's other files as they are."""
+    source = local_folder(model.host.folder, allow=_HOST_FILES)
+    with atomic_folder(folder) as target:
+        model.network.save_pretrained(target, max_shard_size="5GB")
+        for pattern in _HOST_FILES:
+            for file in source.glob(pattern):
+                if file.name not in _WRITTEN_BY_NETWORK and not file.name.endswith(".index.json"):
+                    shutil.copyfile(file, target / file.name)
 
 
 def _save_module(module: nn.Module, path: Path) -> None:

@@ -2,15 +2,15 @@
 
 import json
 import os
-from pathlib import Path
 from typing import Any, ClassVar, Self, cast
 
 from huggingface_hub.dataclasses import strict
-from transformers import PreTrainedConfig
+from transformers import AutoConfig, PreTrainedConfig
 
 from himmel.adapter import AdapterConfig
 from himmel.adapter.config import MAX_TOKENS
 from himmel.errors import HostError, UsageError
+from himmel.model.hub import local_folder
 from himmel.model.placement import PLACEMENTS
 from himmel.video.video import ANCHOR_MODES
 
@@ -18,6 +18,8 @@ POSITION_SCHEMES = ("grid", "sequential")
 CONTEXT_SOURCES = ("tower", "rgb")
 MOST = {"num_anchors": 64, "tokens_per_interval": MAX_TOKENS, "steps_per_interval": 128}
 """Largest number of each part of the budget; the smallest is 1."""
+INNER_HOST = "./host"
+"""What `host` says in the `config.json` of a checkpoint that holds its host."""
 
 
 @strict
@@ -25,7 +27,7 @@ class HimmelConfig(PreTrainedConfig):
     """Host, adapter, and how the one's tokens stand in the other's prompt.
 
     Args:
-        host: `nano`, a folder, or a repository name.
+        host: `nano`, a folder, or a repository name; in a checkpoint's `config.json`, `./host` is a folder inside it.
         adapter_config: sizes of the adapter; its `host_hidden_size` is the host's.
         num_anchors: anchors that a video is decomposed into by default, 1 to 64.
         steps_per_interval: steps of an interval by default, 1 to 128.
@@ -41,9 +43,12 @@ class HimmelConfig(PreTrainedConfig):
         lora_rank: rank r of LoRA on the language model's projections; 0 for none.
         lora_alpha: LoRA's scale is `lora_alpha / lora_rank`.
         lora_dropout: dropout before LoRA's first matrix, in training.
+        own_language_model: whether checkpoints hold the host whole, in `host/`, because its weights are no longer
+            those of the published one: the language model was trained, or LoRA was merged into it.
+        base_host: the host that such a checkpoint's own was made from; None where nothing was loaded from one.
 
     Raises:
-        UsageError: an unknown choice, or a number out of its range.
+        UsageError: an unknown choice, a number out of its range, or LoRA beside a language model that is trained whole.
     """
 
     model_type = "himmel"
@@ -62,6 +67,8 @@ class HimmelConfig(PreTrainedConfig):
     lora_rank: int = 32
     lora_alpha: int = 64
     lora_dropout: float = 0.0
+    own_language_model: bool = False
+    base_host: str | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)
@@ -77,6 +84,11 @@ class HimmelConfig(PreTrainedConfig):
             raise UsageError(
                 f"tokens_per_interval={self.motion_tokens} is not possible; the adapter makes "
                 f"1 to {self.adapter.tokens_per_interval}."
+            )
+        if self.own_language_model and self.lora_rank:
+            raise UsageError(
+                f"lora_rank={self.lora_rank} makes no sense beside own_language_model; set lora_rank=0, or name the "
+                "folder of the changed host as host."
             )
 
     @property
@@ -96,15 +108,17 @@ class HimmelConfig(PreTrainedConfig):
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Self:
-        """The configuration of a checkpoint folder.
+        """The configuration of a checkpoint, by folder or repository name.
 
         Raises:
             HostError: `folder` is no checkpoint of this project.
         """
-        file = Path(folder) / "config.json"
+        place = local_folder(folder)
         try:
-            content = json.loads(file.read_text(encoding="utf-8"))
+            content = json.loads((place / "config.json").read_text(encoding="utf-8"))
             if content["model_type"] == cls.model_type:
+                if content["host"] == INNER_HOST:
+                    content["host"] = str(place / INNER_HOST)
                 return cls.from_dict(content)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise HostError(
@@ -151,3 +165,6 @@ def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
     """
     if value not in allowed:
         raise UsageError(f"{name}={value!r} does not exist; choose one of {', '.join(allowed)}.")
+
+
+AutoConfig.register(HimmelConfig.model_type, HimmelConfig)

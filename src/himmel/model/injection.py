@@ -85,7 +85,15 @@ class MotionInjector:
     def __init__(self, network: PreTrainedModel, token_id: int) -> None:
         self._token_id = token_id
         self._rows: list[Tensor] = []
-        network.get_input_embeddings().register_forward_hook(self._replace)
+        self.install(network)
+
+    def install(self, network: PreTrainedModel) -> None:
+        """Hook onto the input embeddings of the host's weights."""
+        self._hook = network.get_input_embeddings().register_forward_hook(self._replace)
+
+    def remove(self) -> None:
+        """Take the hook off."""
+        self._hook.remove()
 
     @contextmanager
     def holding(self, rows: Sequence[Tensor]) -> Iterator[None]:

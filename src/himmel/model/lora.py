@@ -2,15 +2,15 @@
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 import torch
 from peft import LoraConfig, get_peft_model_state_dict, inject_adapter_in_model, set_peft_model_state_dict
-from peft.tuners.tuners_utils import BaseTunerLayer
+from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from himmel._files import atomic_path
@@ -20,6 +20,8 @@ from himmel.errors import HostError
 _PREFIX = "base_model.model."
 _WEIGHTS = "adapter_model.safetensors"
 _CONFIG = "adapter_config.json"
+# The name that PEFT gives to an adapter that has none.
+_ADAPTER = "default"
 
 
 def add_lora(network: PreTrainedModel, *, targets: str, rank: int, alpha: int, dropout: float) -> LoraConfig:
@@ -41,21 +43,40 @@ def lora_parameters(network: PreTrainedModel) -> list[nn.Parameter]:
     return [parameter for name, parameter in network.named_parameters() if ".lora_" in name]
 
 
-@contextmanager
-def lora_off(network: PreTrainedModel) -> Iterator[None]:
-    """The network without LoRA within the block."""
-    layers = [module for module in network.modules() if isinstance(module, BaseTunerLayer)]
-    before = [(parameter, parameter.requires_grad) for parameter in lora_parameters(network)]
-    for layer in layers:
-        layer.enable_adapters(False)
-    try:
-        yield
-    finally:
-        for layer in layers:
-            layer.enable_adapters(True)
-        # PEFT makes every matrix trainable again, whatever it was before.
-        for parameter, trained in before:
-            parameter.requires_grad_(trained)
+def lora_layers(network: PreTrainedModel) -> dict[str, LoraLayer]:
+    """The layers that `add_lora` put in the place of linear ones, by their names in the network."""
+    return {name: module for name, module in network.named_modules() if isinstance(module, LoraLayer)}
+
+
+def fold_lora(layers: Mapping[str, LoraLayer]) -> None:
+    """Add LoRA to the weights of the linear layers beneath: W + alpha / r B A, in float32, rounded once to W's type.
+
+    All is checked before the first weight changes, and no second copy of the network is made.
+
+    Raises:
+        HostError: weights are stored in a packed form, or LoRA's are not finite.
+    """
+    for name, layer in layers.items():
+        weight = cast(Tensor, layer.get_base_layer().weight)
+        if not weight.is_floating_point():
+            raise HostError(
+                f"The weights of {name!r} are stored as {weight.dtype}, to which LoRA cannot be added; "
+                "load the host in bfloat16 or float32 to merge."
+            )
+        if not all(bool(matrix.isfinite().all()) for matrix in _matrices(layer)):
+            raise HostError(f"LoRA of {name!r} holds numbers that are not finite; take an earlier checkpoint.")
+    for layer in layers.values():
+        weight = cast(Tensor, layer.get_base_layer().weight)
+        first, second = _matrices(layer)
+        delta = layer.scaling[_ADAPTER] * (second.float() @ first.float())
+        weight.data = (weight.data.float() + delta.to(weight.device)).to(weight.dtype)
+
+
+def _matrices(layer: LoraLayer) -> tuple[Tensor, Tensor]:
+    """A [r, in] and B [out, r]."""
+    parts = (layer.lora_A[_ADAPTER], layer.lora_B[_ADAPTER])
+    first, second = (cast(Tensor, part.weight).detach() for part in parts)
+    return first, second
 
 
 def save_lora(network: PreTrainedModel, config: LoraConfig, folder: Path) -> None:

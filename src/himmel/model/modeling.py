@@ -1,32 +1,24 @@
 """The whole model: a host, an adapter, and LoRA between them."""
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Literal, Self, cast
+from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
-from transformers import BatchFeature, PreTrainedModel
+from transformers import BatchFeature
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.utils.generic import ModelOutput
 
-from himmel.adapter import AdapterOutput, GateStatistics, MotionAdapter, StreamInputs
+from himmel.adapter import AdapterOutput, GateStatistics, StreamInputs
 from himmel.errors import HostError, UsageError
-from himmel.hosts import Host, load_host
-from himmel.model import checkpoint
-from himmel.model.config import HimmelConfig
-from himmel.model.injection import MotionInjector, check_placeholders, token_rows
-from himmel.model.lora import add_lora, lora_off, lora_parameters
-from himmel.model.processor import check_fit
+from himmel.model.injection import check_placeholders, token_rows
+from himmel.model.lifecycle import HostedModel
 from himmel.model.sample import PreparedSample
 from himmel.model.scoring import Normalise, score_choices
 from himmel.model.shared_tower import show_maps
-
-Part = Literal["adapter", "lora", "host_projector"]
 
 
 @dataclass
@@ -44,7 +36,7 @@ class HimmelOutput(ModelOutput):
     motion: AdapterOutput | None = None
 
 
-class HimmelForConditionalGeneration(nn.Module):
+class HimmelForConditionalGeneration(HostedModel):
     """A frozen host that reads motion tokens (design, sections 2 and 3).
 
     Adapter and LoRA are trainable from the start; `train_only` changes that. Make one with `from_config` (fresh) or
@@ -63,132 +55,7 @@ class HimmelForConditionalGeneration(nn.Module):
         HostError: host and configuration don't fit.
     """
 
-    def __init__(self, config: HimmelConfig, host: Host, network: PreTrainedModel) -> None:
-        super().__init__()
-        check_fit(config, host)
-        self.config = config
-        self.host = host
-        self.network = network
-        self.adapter = MotionAdapter(config.adapter)
-        nn.Module.to(self.adapter, network.device)
-        self.lora_config = None
-        if config.lora_rank:
-            self.lora_config = add_lora(
-                network,
-                targets=host.lora_targets,
-                rank=config.lora_rank,
-                alpha=config.lora_alpha,
-                dropout=config.lora_dropout,
-            )
-        self._injector = MotionInjector(network, host.motion_token_id)
-        self._motion_off = False
-        self.gate_statistics: GateStatistics | None = None
-        self.train_only(["adapter", "lora"])
-        self.eval()
-
-    @classmethod
-    def from_config(
-        cls,
-        config: HimmelConfig,
-        *,
-        host: str | None = None,
-        dtype: torch.dtype | None = None,
-        device: str | torch.device | None = None,
-    ) -> Self:
-        """A model with an untrained adapter, drawn from the global generator, scaled to the host's embeddings.
-
-        Args:
-            config: see `HimmelConfig`.
-            host: name or folder in place of the configuration's.
-            dtype: of the host's weights; None: float32 for nano, as stored for others. The adapter is float32.
-            device: where to; None: CPU.
-
-        Raises:
-            HostError: the host cannot be found or loaded, or doesn't fit.
-        """
-        model = cls._assemble(config, host, dtype, device)
-        weight = cast(Tensor, model.network.get_input_embeddings().weight)
-        # A sample of rows will do, and spares a copy of the largest tables.
-        model.adapter.load_backbones()
-        model.adapter.match_scale(float(weight[:: max(1, len(weight) // 4096)].float().std()))
-        return model
-
-    @classmethod
-    def from_pretrained(
-        cls,
-        folder: str | os.PathLike[str],
-        *,
-        host: str | None = None,
-        dtype: torch.dtype | None = None,
-        device: str | torch.device | None = None,
-    ) -> Self:
-        """Load what `save_pretrained` wrote, and its host; arguments as in `from_config`.
-
-        Raises:
-            HostError: no checkpoint is there, it is damaged, or its host is missing or another one.
-        """
-        model = cls._assemble(HimmelConfig.load(folder), host, dtype, device)
-        checkpoint.load(model, Path(folder))
-        return model
-
-    @classmethod
-    def _assemble(
-        cls,
-        config: HimmelConfig,
-        host: str | None,
-        dtype: torch.dtype | None,
-        device: str | torch.device | None,
-    ) -> Self:
-        config.host = host or config.host
-        found = load_host(config.host, max_anchor_tokens=config.max_anchor_tokens)
-        # Before the host's weights, which may take minutes to load.
-        check_fit(config, found)
-        return cls(config, found, found.load_network(dtype=dtype, device=device))
-
-    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
-        """Write `config.json`, `adapter.safetensors`, `lora/` and the parts of the host that are trained here; bf16."""
-        checkpoint.save(self, Path(folder))
-
-    @property
-    def device(self) -> torch.device:
-        """Where the host's weights are."""
-        return self.network.device
-
-    def host_parts(self) -> dict[str, nn.Module]:
-        """Parts of the host that this project trains, by name."""
-        return self.host.trained_parts(self.network)
-
-    def train_only(self, parts: Sequence[Part]) -> None:
-        """Choose what learns; everything else is frozen.
-
-        Raises:
-            UsageError: a part that this host doesn't have.
-        """
-        known: dict[str, list[nn.Parameter]] = {
-            "adapter": list(self.adapter.parameters()),
-            "lora": lora_parameters(self.network),
-            **{name: list(module.parameters()) for name, module in self.host_parts().items()},
-        }
-        unknown = [part for part in parts if part not in known]
-        if unknown:
-            raise UsageError(f"This model has no part {unknown[0]!r} to train; choose among {', '.join(known)}.")
-        for name, parameters in known.items():
-            for parameter in parameters:
-                parameter.requires_grad_(name in parts)
-
-    def gradient_checkpointing_enable(self, options: Mapping[str, Any] | None = None) -> None:
-        """Compute the host's layers again in the backward pass, to save memory."""
-        self.network.activation_checkpointing_enable(dict(options or {"use_reentrant": False}))
-
-    @contextmanager
-    def disable_motion(self) -> Iterator[None]:
-        """The plain host within the block: no LoRA, no motion tokens."""
-        self._motion_off = True
-        try:
-            with lora_off(self.network):
-                yield
-        finally:
-            self._motion_off = False
+    gate_statistics: GateStatistics | None = None
 
     def forward(
         self,
@@ -320,7 +187,7 @@ class HimmelForConditionalGeneration(nn.Module):
         self.gate_statistics = None
         if motion is None or residual is None or step_mask is None or not len(motion):
             return None
-        if self._motion_off:
+        if not self._attachment.is_on:
             raise HostError("Motion is disabled and the inputs hold motion streams; encode them with motion=False.")
         if context is None:
             if self.config.context_source != "tower" or vision is None:
@@ -345,7 +212,7 @@ class HimmelForConditionalGeneration(nn.Module):
             rows = token_rows(output.tokens, motion_index, intervals_per_sample)
         expected = [len(part) for part in rows] or [0] * len(input_ids)
         check_placeholders(input_ids, self.host.motion_token_id, expected)
-        with self._injector.holding(rows):
+        with self._attachment.injector.holding(rows):
             yield
 
     def _text(self, input_ids: Tensor, attention_mask: Tensor | None, position_ids: Tensor | None) -> dict[str, Tensor]:
