@@ -142,6 +142,10 @@ def streams(
     anchor_mode: AnchorMode = "keyframe",
     backend: Backend = "auto",
     cell: Annotated[int | None, typer.Option(help="Side of a cell in pixels: 4, 8, 16, 32 or 64.")] = None,
+    rgb_difference: Annotated[
+        bool,
+        typer.Option("--rgb-difference", help="Also decode the steps: their change since the picture before."),
+    ] = False,
     threads: Threads = None,
     picture: Picture = None,
     as_json: Json = False,
@@ -161,6 +165,7 @@ def streams(
         cell=cell,
         backend=backend,
         threads=threads,
+        rgb_difference=rgb_difference,
     )
     save_streams(decomposition, output)
     if picture is not None:
