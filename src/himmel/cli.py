@@ -13,6 +13,7 @@ import typer
 
 import himmel
 from himmel.cli_budget import budget
+from himmel.cli_deploy import card, merge, push
 from himmel.cli_params import params
 from himmel.errors import HimmelError, UsageError
 
@@ -27,6 +28,9 @@ nano_app = typer.Typer(no_args_is_help=True, help="The embedded default host and
 eval_app = typer.Typer(no_args_is_help=True, help="Benchmarks.")
 app.command()(params)
 app.command()(budget)
+app.command()(merge)
+app.command()(card)
+app.command()(push)
 app.add_typer(nano_app, name="nano")
 app.add_typer(eval_app, name="eval")
 
