@@ -72,7 +72,10 @@ def summarise_streams(decomposition: "Decomposition", *, output: Path, picture: 
         "distance_kind": decomposition.distance_kind,
         "cell": decomposition.cell,
         "grid": list(decomposition.grid),
-        "anchors": [{"frame": a.frame, "time": a.time, "keyframe": a.keyframe} for a in decomposition.anchors],
+        "anchors": [
+            {"frame": a.frame, "time": a.time, "keyframe": a.keyframe, "reason": a.reason}
+            for a in decomposition.anchors
+        ],
         "intervals": [{"frames": i.frames.tolist(), "times": i.times.tolist()} for i in intervals],
         "num_vectors": decomposition.num_vectors,
         "notes": list(decomposition.notes),
@@ -223,9 +226,13 @@ def _print_rows(rows: dict[str, str]) -> None:
 
 
 def _list_anchors(anchors: "Sequence[AnchorRead]") -> str:
-    return ", ".join(
-        f"frame {anchor.frame} at {anchor.time:.2f} s{' (keyframe)' if anchor.keyframe else ''}" for anchor in anchors
-    )
+    return ", ".join(f"frame {anchor.frame} at {anchor.time:.2f} s{_why(anchor)}" for anchor in anchors)
+
+
+def _why(anchor: "AnchorRead") -> str:
+    marks = ["keyframe"] if anchor.keyframe else []
+    marks += {"uniform": [], "start": ["start"], "coverage": ["coverage"]}.get(anchor.reason, ["new scene"])
+    return f" ({', '.join(marks)})" if marks else ""
 
 
 def _list_seconds(seconds: dict[str, float]) -> str:

@@ -13,7 +13,6 @@ import typer
 
 import himmel
 from himmel.cli_budget import budget
-from himmel.cli_deploy import card, merge, push
 from himmel.cli_params import params
 from himmel.errors import HimmelError, UsageError
 
@@ -28,13 +27,15 @@ nano_app = typer.Typer(no_args_is_help=True, help="The embedded default host and
 eval_app = typer.Typer(no_args_is_help=True, help="Benchmarks.")
 app.command()(params)
 app.command()(budget)
-app.command()(merge)
-app.command()(card)
-app.command()(push)
 app.add_typer(nano_app, name="nano")
 app.add_typer(eval_app, name="eval")
 
-AnchorMode = Annotated[str, typer.Option(help="keyframe: cheap, at the nearest keyframe. exact: where time asks for.")]
+AnchorMode = Annotated[
+    str,
+    typer.Option(
+        help="keyframe: cheap, at the nearest keyframe. exact: where time asks for. scene: where scenes begin, by bits."
+    ),
+]
 Backend = Annotated[
     str,
     typer.Option(help="auto, bitstream (H.264 parsed, not decoded), libav (FFmpeg's vectors) or proxy (estimated)."),
@@ -80,7 +81,10 @@ def ask(
         int | None, typer.Option(min=1, max=256, help="Motion tokens per interval; default: all that were trained.")
     ] = None,
     anchor_mode: Annotated[
-        str | None, typer.Option(help="keyframe (cheap) or exact (where time asks for); default: as trained.")
+        str | None,
+        typer.Option(
+            help="keyframe (cheap), exact (where time asks for) or scene (where scenes begin); default: as trained."
+        ),
     ] = None,
     placement: Annotated[
         str | None,
@@ -146,10 +150,6 @@ def streams(
     anchor_mode: AnchorMode = "keyframe",
     backend: Backend = "auto",
     cell: Annotated[int | None, typer.Option(help="Side of a cell in pixels: 4, 8, 16, 32 or 64.")] = None,
-    rgb_difference: Annotated[
-        bool,
-        typer.Option("--rgb-difference", help="Also decode the steps: their change since the picture before."),
-    ] = False,
     threads: Threads = None,
     picture: Picture = None,
     as_json: Json = False,
@@ -169,7 +169,6 @@ def streams(
         cell=cell,
         backend=backend,
         threads=threads,
-        rgb_difference=rgb_difference,
     )
     save_streams(decomposition, output)
     if picture is not None:

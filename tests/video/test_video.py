@@ -177,7 +177,7 @@ def test_a_name_that_looks_like_a_protocol_is_a_file(encode_clip: Encode, monkey
         {"num_anchors": 2.5},
         {"num_anchors": True},
         {"steps_per_interval": 0},
-        {"anchor_mode": "scene"},
+        {"anchor_mode": "random"},
         {"cell": 12},
         {"backend": "coviar"},
         {"threads": 0},

@@ -34,11 +34,12 @@ class ChoiceScore:
 
 @dataclass(frozen=True)
 class AnchorRead:
-    """A frame that the host saw: its index, its time in seconds, and whether it is a keyframe."""
+    """A frame that the host saw: its index, its time in seconds, whether it is a keyframe, why it (`Anchor.reason`)."""
 
     frame: int
     time: float
     keyframe: bool
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -303,7 +304,7 @@ def _describe(decomposition: Decomposition, sha256: str) -> VideoRead:
         cell=decomposition.cell,
         anchor_width=width,
         anchor_height=height,
-        anchors=tuple(AnchorRead(one.frame, one.time, one.keyframe) for one in decomposition.anchors),
+        anchors=tuple(AnchorRead(one.frame, one.time, one.keyframe, one.reason) for one in decomposition.anchors),
         intervals=tuple(
             IntervalRead(tuple(one.frames.tolist()), tuple(one.times.tolist())) for one in decomposition.intervals
         ),

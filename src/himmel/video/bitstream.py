@@ -4,10 +4,12 @@ A P picture's vectors and residual depend on that picture alone, a B picture's a
 (ITU-T H.264, 8.4.1.2): between the steps only slice headers are read.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
-from himmel.video.decoder import Decoder, Segment
+from himmel.video.decoder import Decoder, Segment, plan_segments
 from himmel.video.extract import Extract, Plan, Step
 from himmel.video.orientation import Orientation
 from himmel.video.picture import PictureFormat
@@ -45,6 +47,29 @@ def why_not(decoder: Decoder, start: int, last: int) -> str | None:
     except ValueError as error:
         return f"the bitstream engine refuses {error}"
     return "the pictures looked at hold no vectors"
+
+
+def intra_shares(decoder: Decoder, numbers: Sequence[int]) -> dict[int, float] | None:
+    """Share of intra-coded macroblocks in chosen pictures, 0..1; None if the engine refuses the stream.
+
+    Args:
+        numbers: decode-order numbers; of those that don't come there is no share.
+    """
+    shares: dict[int, float] = {}
+    for segment in plan_segments(decoder.index, [{number} for number in numbers]):
+        try:
+            stream = himmel_bitstream.Stream(decoder.index.extradata)
+            pictures = [
+                picture
+                for number, packet in decoder.packets(segment)
+                for picture in stream.push(packet, number=number, keep=number in segment.wanted)
+            ]
+        except ValueError:
+            return None
+        for picture in [*pictures, *stream.flush()]:
+            if picture.number in segment.wanted:
+                shares[picture.number] = float(np.mean(picture.macroblocks()["flags"] & himmel_bitstream.INTRA > 0))
+    return shares
 
 
 def extract_steps(decoder: Decoder, plan: Plan, segment: Segment) -> Extract:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from himmel.errors import VideoError
-from himmel.video.bitstream import extract_steps
+from himmel.video.bitstream import CODEC, extract_steps, is_available
 from himmel.video.decoder import Decoder, Segment, plan_segments
 from himmel.video.extract import Extract, Plan, Step, extract_segment, merge
 from himmel.video.index import PictureIndex, with_references
@@ -21,9 +21,11 @@ from himmel.video.picture import PictureFormat
 from himmel.video.probe import choose_backend
 from himmel.video.reference import ZERO_B_VECTORS
 from himmel.video.results import Anchor, Decomposition, Interval, StepMaps
+from himmel.video.scene import place_scene_anchors, read_changes
 from himmel.video.schedule import place_anchors, place_steps
 
 IntArray = npt.NDArray[np.int64]
+_PARSED_PER_ANCHOR = 4
 _RESIDUAL_KINDS = {"bitstream": "exact", "libav": "approximate", "proxy": "estimated"}
 
 
@@ -64,9 +66,10 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Schedule:
-    """Presentation indices: anchors [n], the end of each interval [n], and the steps of each interval."""
+    """Presentation indices: anchors [n] and why each is one, the end of each interval [n], and the steps of each."""
 
     anchors: IntArray
+    reasons: tuple[str, ...]
     stops: IntArray
     steps: tuple[IntArray, ...]
 
@@ -76,7 +79,7 @@ def decompose(
 ) -> Decomposition:
     """Carry out `Video.decompose`."""
     begin = time.perf_counter()
-    schedule = make_schedule(video, request)
+    schedule = make_schedule(video, index, request)
     notes = list(video.notes)
     if len(schedule.anchors) < request.num_anchors:
         notes.append(
@@ -117,17 +120,23 @@ def decompose(
     )
 
 
-def make_schedule(video: Source, request: Request) -> Schedule:
-    """Place anchors and steps from times alone, the same for every backend."""
+def make_schedule(video: Source, index: PictureIndex, request: Request) -> Schedule:
+    """Place anchors and steps from times alone, the same for every backend; in the mode "scene" see `read_changes`."""
     times, keys = video.times, video.keyframes
-    anchors = place_anchors(times, video.duration, keys, request.num_anchors, request.anchor_mode)
+    if request.anchor_mode == "scene":
+        parse = video.codec == CODEC and is_available() and request.backend in ("auto", "bitstream")
+        changes = read_changes(video.path, index, parse=parse, most=_PARSED_PER_ANCHOR * request.num_anchors)
+        anchors, reasons = place_scene_anchors(times, video.duration, keys, changes, request.num_anchors)
+    else:
+        anchors = place_anchors(times, video.duration, keys, request.num_anchors, request.anchor_mode)
+        reasons = ("uniform",) * len(anchors)
     stops = np.append(anchors[1:], len(times))
     ends = np.append(times[anchors[1:]], video.duration)
     steps = tuple(
         place_steps(times, int(anchor), int(stop), float(end), keys, request.steps_per_interval)
         for anchor, stop, end in zip(anchors, stops, ends, strict=True)
     )
-    return Schedule(anchors, stops, steps)
+    return Schedule(anchors, reasons, stops, steps)
 
 
 def make_plan(
@@ -205,7 +214,8 @@ def _assemble(
     intervals: list[Interval] = []
     lost = 0
     keys = set(video.keyframes.tolist())
-    for frame, stop, steps in zip(schedule.anchors.tolist(), schedule.stops.tolist(), schedule.steps, strict=True):
+    parts = zip(schedule.anchors.tolist(), schedule.reasons, schedule.stops.tolist(), schedule.steps, strict=True)
+    for frame, why, stop, steps in parts:
         image = extract.images.get(int(index.order[frame]))
         if image is None:
             notes.append(
@@ -217,7 +227,7 @@ def _assemble(
         maps = _stack([extract.steps[int(index.order[f])] for f in there], plan.grid)
         frames = np.array(there, np.int64)
         intervals.append(Interval(len(anchors), frame + 1, stop, frames, video.times[frames], maps))
-        anchors.append(Anchor(frame, float(video.times[frame]), frame in keys, image))
+        anchors.append(Anchor(frame, float(video.times[frame]), frame in keys, image, why))
     if not anchors:
         raise VideoError(f"None of the anchors of {str(video.path)!r} can be decoded; the file is damaged.")
     if lost:

@@ -37,12 +37,15 @@ class Anchor(_ShapeRepr):
         time: seconds since the first shown picture.
         keyframe: whether it cost one seek and one decoded picture.
         image: uint8 [H, W, 3], RGB, turned the way it is displayed.
+        reason: why it stands there: "uniform" in the modes that place anchors by time alone; in the mode "scene"
+            "start", "coverage", or what told a new scene ("keyframe", "bits" or "intra", see `scene.find_changes`).
     """
 
     frame: int
     time: float
     keyframe: bool
     image: npt.NDArray[np.uint8]
+    reason: str = "uniform"
 
 
 @dataclass(frozen=True, repr=False, eq=False)
