@@ -13,6 +13,7 @@ import typer
 
 import himmel
 from himmel.cli_budget import budget
+from himmel.cli_deploy import card, merge, push
 from himmel.cli_params import params
 from himmel.errors import HimmelError, UsageError
 
@@ -27,6 +28,9 @@ nano_app = typer.Typer(no_args_is_help=True, help="The embedded default host and
 eval_app = typer.Typer(no_args_is_help=True, help="Benchmarks.")
 app.command()(params)
 app.command()(budget)
+app.command()(merge)
+app.command()(card)
+app.command()(push)
 app.add_typer(nano_app, name="nano")
 app.add_typer(eval_app, name="eval")
 
@@ -150,6 +154,10 @@ def streams(
     anchor_mode: AnchorMode = "keyframe",
     backend: Backend = "auto",
     cell: Annotated[int | None, typer.Option(help="Side of a cell in pixels: 4, 8, 16, 32 or 64.")] = None,
+    rgb_difference: Annotated[
+        bool,
+        typer.Option("--rgb-difference", help="Also decode the steps: their change since the picture before."),
+    ] = False,
     threads: Threads = None,
     picture: Picture = None,
     as_json: Json = False,
@@ -169,6 +177,7 @@ def streams(
         cell=cell,
         backend=backend,
         threads=threads,
+        rgb_difference=rgb_difference,
     )
     save_streams(decomposition, output)
     if picture is not None:

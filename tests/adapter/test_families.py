@@ -130,15 +130,40 @@ def test_half_precision_runs(tiny, streams, encoder):
     assert torch.nn.functional.cosine_similarity(tokens.flatten(), halved.flatten().float(), dim=0) > 0.99
 
 
+@pytest.mark.slow
 @every_encoder
-def test_compiles_to_one_graph(tiny, streams, encoder):
+@pytest.mark.parametrize("training", [False, True])
+def test_compiles(tiny, streams, encoder, training):
     config = tiny(encoder=encoder)
+    adapter, inputs = _make(config).train(training), streams(config, [6, 3, 0])
+    torch.compiler.reset()
+    # Batch statistics must not see padding: there alone the graph breaks around the choice of steps.
+    one_graph = not (training and encoder == "resnet18")
+    compiled = torch.compile(adapter, fullgraph=one_graph, backend="aot_eager")
+    gradients = []
+    outputs = []
+    for run in (adapter, compiled):
+        adapter.zero_grad()
+        output = run(inputs)
+        (output.tokens.square() * torch.arange(24)).sum().backward()
+        outputs.append(_values(output))
+        # A compiled graph gives zeros to what the loss does not reach.
+        found = [torch.zeros_like(p) if p.grad is None else p.grad for p in adapter.parameters()]
+        gradients.append(torch.cat([gradient.flatten() for gradient in found]))
+    for one, other in zip(*outputs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+    assert (gradients[0] - gradients[1]).norm() < 1e-4 * gradients[0].norm()
+
+
+@pytest.mark.slow
+def test_compiles_to_machine_code(tiny, streams):
+    config = tiny(ssm_layers=1)
     adapter, inputs = _make(config), streams(config, [6, 3, 0])
     torch.compiler.reset()
-    compiled = torch.compile(adapter, fullgraph=True, backend="aot_eager")
     with torch.no_grad():
-        for one, other in zip(_values(adapter(inputs)), _values(compiled(inputs)), strict=True):
-            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            torch.compile(adapter, fullgraph=True)(inputs).tokens, adapter(inputs).tokens, rtol=1e-3, atol=1e-4
+        )
 
 
 @every_encoder

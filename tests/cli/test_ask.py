@@ -12,6 +12,7 @@ import torch
 
 import himmel
 from himmel.errors import UsageError
+from tiny_hosts import nano_config, tiny_adapter
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -188,3 +189,14 @@ def test_a_model_is_loaded_once_for_many_questions(clip: Path, checkpoint: Path)
 def test_arguments_that_make_no_sense(clip: Path, options: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         himmel.ask(clip, "What moves?", **options)
+
+
+def test_a_model_of_rgb_difference_gets_it(clip: Path, nano_folder: str) -> None:
+    adapter = tiny_adapter(32, context_size=7, context_channels=1280, streams=("context", "rgb_diff"))
+    config = nano_config(nano_folder, adapter_config=adapter, num_anchors=2, steps_per_interval=3)
+    model = himmel.HimmelForConditionalGeneration.from_config(config)
+    answer = himmel.ask(clip, "What moves?", model=model, max_new_tokens=2)
+    assert answer.seconds["rgb_difference"] > 0
+    assert answer.tokens["motion"] > 0
+    assert model.gate_statistics is not None
+    assert model.gate_statistics.streams[0] == "rgb_diff"

@@ -71,6 +71,15 @@ def test_streams_writes_maps_and_times(run: Run, encode_clip: Callable[..., Path
         assert all(arrays[name].size >= 0 for name in arrays.files)
 
 
+def test_streams_with_rgb_difference(run: Run, encode_clip: Callable[..., Path], tmp_path: Path) -> None:
+    video, output = encode_clip("clip.mp4"), tmp_path / "maps.npz"
+    code, out, _ = run("streams", video, "-o", output, "--anchors", "2", "--steps", "3", "--rgb-difference", "--json")
+    assert code == 0
+    assert json.loads(out)["seconds"]["rgb_difference"] > 0
+    with np.load(output, allow_pickle=False) as arrays:
+        assert arrays["rgb_difference"].shape[:2] == (6, 3)
+
+
 def test_streams_for_a_person_and_a_picture(run: Run, encode_clip: Callable[..., Path], tmp_path: Path) -> None:
     video, output, picture = encode_clip("clip.mp4"), tmp_path / "maps.npz", tmp_path / "maps.png"
     code, out, err = run("streams", video, "-o", output, "--picture", picture, "--anchors", "2")

@@ -7,8 +7,10 @@ import torch
 from peft import PeftModel
 from safetensors.torch import load_file
 
+from himmel.adapter import MotionAdapter
 from himmel.errors import HostError
 from himmel.model import HimmelConfig, HimmelForConditionalGeneration, HimmelProcessor
+from himmel.model.asking import default_checkpoint
 from tiny_hosts import Setup, nano_config
 
 ASK = [("What moves?", None)]
@@ -87,6 +89,16 @@ def test_a_checkpoint_of_another_host(nano: Setup, qwen: Setup, tmp_path: Path) 
     nano.model.save_pretrained(tmp_path)
     with pytest.raises(HostError, match="use the host that the adapter was trained for"):
         HimmelForConditionalGeneration.from_pretrained(tmp_path, host=qwen.config.host)
+
+
+def test_the_packages_own_checkpoint_is_older_than_the_choice_of_encoders() -> None:
+    folder = default_checkpoint()
+    stored = json.loads((folder / "config.json").read_text())["adapter_config"]
+    config = HimmelConfig.load(folder)
+    assert config.adapter.encoder == "ssm"
+    own = config.adapter.to_dict()
+    assert {name: own[name] for name in stored} == stored
+    MotionAdapter(config.adapter).load_state_dict(load_file(folder / "adapter.safetensors"))
 
 
 def test_a_model_without_lora(nano: Setup, nano_folder: str, tmp_path: Path) -> None:

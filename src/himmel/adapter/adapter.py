@@ -6,6 +6,7 @@ from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.models.mamba2.modeling_mamba2 import Mamba2Mixer
 
+from himmel.adapter.branches import ResNetMapBranch
 from himmel.adapter.config import AdapterConfig
 from himmel.adapter.families import make_branches, make_encoder
 from himmel.adapter.fusion import CompressedStreamFusion
@@ -130,8 +131,8 @@ class MotionAdapter(PreTrainedModel):
 
 def _encode_steps(branch: nn.Module, maps: Tensor, mask: Tensor, absent: Tensor) -> Tensor:
     """Encode only the steps that exist, so that padding costs nothing and stays out of batch statistics."""
-    if torch.compiler.is_compiling() and not branch.training:
-        # A compiled graph has fixed shapes, and there are no batch statistics: padding is encoded and left out.
+    if torch.compiler.is_compiling() and not (branch.training and isinstance(branch, ResNetMapBranch)):
+        # One graph needs fixed shapes; without batch statistics to spoil, padding is encoded and left out.
         encoded = branch(maps.masked_fill(~mask[:, :, None, None, None], 0).flatten(0, 1)).unflatten(0, mask.shape)
         return encoded.masked_fill(~mask[:, :, None], 0)
     if not bool(mask.any()):

@@ -285,6 +285,6 @@ def _read_result(path: Path) -> _Result:
         _describe_result(result)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:
         raise UsageError(
-            f"The file {str(path)!r} is no result of a benchmark; name a file of `himmel eval`."
+            f"The file {str(path)!r} is no benchmark's result; name one that `himmel eval` wrote."
         ) from error
     return result

@@ -134,7 +134,7 @@ class HostedModel(nn.Module):
         """
         with tempfile.TemporaryDirectory() as name:
             self.save_pretrained(name)
-            write_card(Path(name))
+            write_card(Path(name), name=repo_id)
             return push_folder(Path(name), repo_id, private=private, token=token, message="Upload HY-Himmel checkpoint")
 
     @property
