@@ -1,11 +1,13 @@
 """Encoders and streams inside the whole model, on both kinds of host."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from himmel.adapter import AdapterConfig
 from himmel.adapter.config import ENCODERS
 from himmel.adapter.pictures import draw_maps
 from himmel.errors import HostError
@@ -13,7 +15,9 @@ from himmel.hosts import Host
 from himmel.model import HimmelConfig, HimmelForConditionalGeneration, HimmelProcessor, shared_tower
 from himmel.model.streams import rgb_channels
 from himmel.video import Decomposition
-from tiny_hosts import Setup, build, make_decomposition, nano_config, qwen_config, tiny_adapter
+from tiny_hosts import Setup, build, host_config, make_decomposition, tiny_adapter
+
+Make = Callable[..., Setup]
 
 TURNS = [("What moves?", "the red ball")]
 SIGLIP = {
@@ -27,16 +31,21 @@ SIGLIP = {
 
 
 def _config(kind: str, folder: str, **changes: object) -> HimmelConfig:
-    changes = {"siglip": SIGLIP, **changes}
-    if kind == "qwen":
-        return qwen_config(folder, adapter_config=tiny_adapter(48, **changes))
-    return nano_config(folder, adapter_config=tiny_adapter(32, context_size=7, context_channels=1280, **changes))
+    plain = host_config(kind, folder)
+    adapter = AdapterConfig.from_dict({**plain.adapter.to_dict(), "siglip": SIGLIP, **changes})
+    return host_config(kind, folder, adapter_config=adapter)
 
 
-@pytest.fixture(params=["nano", "qwen"])
-def make(request: pytest.FixtureRequest, nano_folder: str, qwen_folder: str):
-    folder = nano_folder if request.param == "nano" else qwen_folder
-    return lambda **changes: build(_config(request.param, folder, **changes))
+@pytest.fixture(params=["nano", "qwen2_5_vl"])
+def make(request: pytest.FixtureRequest, tiny_host: Callable[[str], str]) -> Make:
+    """Models of a kind of host that keeps features, and of one that does not."""
+    return lambda **changes: build(_config(request.param, tiny_host(request.param), **changes))
+
+
+@pytest.fixture
+def make_any(host_kind: str, host_folder: str) -> Make:
+    """Models of every kind of host."""
+    return lambda **changes: build(_config(host_kind, host_folder, **changes))
 
 
 def _with_difference(found: Decomposition, seed: int = 0) -> Decomposition:
@@ -49,8 +58,8 @@ def _with_difference(found: Decomposition, seed: int = 0) -> Decomposition:
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)
-def test_every_encoder_learns_answers_and_comes_back(make, encoder: str, tmp_path) -> None:
-    setup: Setup = make(encoder=encoder)
+def test_every_encoder_learns_answers_and_comes_back(make: Make, encoder: str, tmp_path) -> None:
+    setup = make(encoder=encoder)
     inputs = setup.processor.encode(setup.samples, [TURNS, TURNS])
     loss = setup.model(**inputs).loss
     loss.backward()
@@ -65,8 +74,8 @@ def test_every_encoder_learns_answers_and_comes_back(make, encoder: str, tmp_pat
     torch.testing.assert_close(again(**inputs).loss, loss, rtol=0.02, atol=0)
 
 
-def test_the_host_sees_each_existing_step_drawn_as_a_picture(make) -> None:
-    setup: Setup = make(encoder="shared_vit")
+def test_the_host_sees_each_existing_step_drawn_as_a_picture(make_any: Make) -> None:
+    setup = make_any(encoder="shared_vit")
     host, network = setup.model.host, setup.model.network
     sample = setup.samples[1]
     inputs = setup.processor.encode([sample], [TURNS])
@@ -89,8 +98,8 @@ def test_the_host_sees_each_existing_step_drawn_as_a_picture(make) -> None:
             torch.testing.assert_close(features[tuple(place)].flatten(), alone.mean(0), rtol=1e-3, atol=1e-4)
 
 
-def test_the_tower_sees_few_pictures_at_once(make, monkeypatch: pytest.MonkeyPatch) -> None:
-    setup: Setup = make(encoder="shared_vit")
+def test_the_tower_sees_few_pictures_at_once(make_any: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    setup = make_any(encoder="shared_vit")
     sizes: list[int] = []
     real = shared_tower.see_pictures
 
@@ -104,15 +113,15 @@ def test_the_tower_sees_few_pictures_at_once(make, monkeypatch: pytest.MonkeyPat
     assert sizes == [16, 16, 1] * 2
 
 
-def test_a_shared_tower_adds_no_backbone(make) -> None:
-    shared, own = (make(encoder=name).model.adapter for name in ("shared_vit", "siglip"))
+def test_a_shared_tower_adds_no_backbone(make_any: Make) -> None:
+    shared, own = (make_any(encoder=name).model.adapter for name in ("shared_vit", "siglip"))
     assert sum(p.numel() for p in shared.branches["motion"].parameters()) < 40 * own.config.host_hidden_size
     assert not any("backbone" in name for name, _ in shared.named_parameters())
 
 
-def test_rgb_difference_stands_in_motions_place(make) -> None:
+def test_rgb_difference_stands_in_motions_place(make: Make) -> None:
     names = ("context", "rgb_diff", "residual")
-    setup_: Setup = make()
+    setup_ = make()
     config = setup_.config
     changed = {**config.adapter.to_dict(), "streams": names}
     config = HimmelConfig.from_dict({**config.to_dict(), "adapter_config": changed})
@@ -140,8 +149,25 @@ def test_rgb_difference_keeps_its_mean_and_unit() -> None:
     np.testing.assert_allclose(small.mean((2, 3)), difference.mean((2, 3)) / 16, atol=1e-4)
 
 
-def test_gate_statistics_stay_readable_after_every_kind_of_pass(make) -> None:
-    setup: Setup = make()
+def test_siglip_computed_again_in_the_backward_pass_gives_the_same_gradients(make: Make) -> None:
+    setup = make(encoder="siglip")
+    inputs = setup.processor.encode(setup.samples, [TURNS, TURNS])
+    gradients = []
+    for again in (False, True):
+        setup.model.train()
+        if again:
+            setup.model.gradient_checkpointing_enable()
+            assert all(backbone.is_activation_checkpointing for backbone in setup.model.adapter.transformers())
+        setup.model.zero_grad()
+        setup.model(**inputs).loss.backward()
+        parameters = setup.model.adapter.branches["motion"].backbone.parameters()
+        gradients.append(torch.cat([p.grad.flatten() for p in parameters if p.grad is not None]))
+    assert len(setup.model.adapter.transformers()) == 2
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-7)
+
+
+def test_gate_statistics_stay_readable_after_every_kind_of_pass(make: Make) -> None:
+    setup = make()
     model, processor, samples = setup.model, setup.processor, setup.samples
     assert model.gate_statistics is None
     inputs = processor.encode(samples, [TURNS, TURNS])

@@ -76,6 +76,10 @@ class MotionAdapter(PreTrainedModel):
             if isinstance(branch, SiglipMapBranch) and self.config.siglip_weights is not None:
                 branch.load_backbone(self.config.siglip_weights)
 
+    def transformers(self) -> list[PreTrainedModel]:
+        """Backbones whose layers may be computed again in the backward pass."""
+        return [branch.backbone for branch in self.branches.values() if isinstance(branch, SiglipMapBranch)]
+
     def forward(self, inputs: StreamInputs) -> AdapterOutput:
         """Encode M intervals; each is independent of the others (in training, apart from batch normalisation).
 

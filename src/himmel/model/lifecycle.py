@@ -69,9 +69,9 @@ class HostedModel(nn.Module):
             UsageError: `network` came together with `dtype` or `device`.
         """
         model = cls._assemble(config, host, network, dtype, device)
+        model.adapter.load_backbones()
         weight = cast(Tensor, model.network.get_input_embeddings().weight)
         # A sample of rows will do, and spares a copy of the largest tables.
-        model.adapter.load_backbones()
         model.adapter.match_scale(float(weight[:: max(1, len(weight) // 4096)].float().std()))
         return model
 
@@ -179,8 +179,10 @@ class HostedModel(nn.Module):
                 parameter.requires_grad_(name in parts)
 
     def gradient_checkpointing_enable(self, options: Mapping[str, Any] | None = None) -> None:
-        """Compute the host's layers again in the backward pass, to save memory."""
-        self.network.activation_checkpointing_enable(dict(options or {"use_reentrant": False}))
+        """Compute layers of the host and of vision transformers in the adapter twice, to save memory."""
+        chosen = dict(options or {"use_reentrant": False})
+        for network in (self.network, *self.adapter.transformers()):
+            network.activation_checkpointing_enable(chosen)
 
     def disable_motion(self) -> ExitStack:
         """Make the host what it was when it was loaded, bit for bit: no LoRA, no hook, no trained part of it.
