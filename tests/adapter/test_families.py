@@ -1,6 +1,7 @@
 """What all five families of motion encoders have in common, and what each has alone."""
 
 from dataclasses import replace
+from itertools import combinations
 
 import pytest
 import torch
@@ -83,6 +84,18 @@ def test_dropping_a_stream_puts_zeros_in_place_of_one_operand_and_changes_nothin
     with_zeros, without = full(inputs), reduced(inputs)
     assert torch.equal(with_zeros.tokens, without.tokens)
     assert torch.equal(with_zeros.sequence, without.sequence)
+
+
+@pytest.mark.parametrize("motion", ["motion", "rgb_diff"])
+def test_any_subset_of_streams_is_an_adapter(tiny, streams, motion):
+    everything = ("context", motion, "residual")
+    for size in (1, 2, 3):
+        for names in combinations(everything, size):
+            config = tiny(streams=names)
+            output = _make(config)(streams(config, [6, 2, 0]))
+            assert set(output.branches) == set(names)
+            assert all(value.isfinite().all() for value in _values(output))
+            output.tokens.square().mul(torch.arange(24)).sum().backward()
 
 
 @every_encoder

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 
@@ -77,3 +78,10 @@ def test_stage_1_takes_the_towers_features(nano_folder: str) -> None:
     streams = AlignmentCollator.streams_of(setup.model, setup.samples)
     assert streams.motion.shape == (5, 4, 32, 1, 1)
     assert setup.model.adapter(streams).embedding.isfinite().all()
+
+
+def test_clips_with_rgb_difference_are_stored_apart(setup: Setup, tmp_path: Path) -> None:
+    adapter = tiny_adapter(32, context_size=7, context_channels=1280, streams=("context", "rgb_diff"))
+    other = nano_config(setup.config.host, num_anchors=2, steps_per_interval=3, adapter_config=adapter)
+    folders = [ClipStore(config, split="train", root=tmp_path).folder for config in (setup.config, other)]
+    assert folders[0] != folders[1]

@@ -43,6 +43,28 @@ def test_cells_hold_the_change_since_the_picture_before(backend: str, encode_cli
             assert np.abs(difference).max() > 2
 
 
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [
+        ("refresh.mp4", "libx264", {"x264-params": "intra-refresh=1:keyint=20"}),
+        ("open.mp4", "libx264", {"x264-params": "open-gop=1:keyint=10:bframes=3"}),
+        ("fields.mp4", "libx264", {"x264-params": "interlaced=1:keyint=20"}),
+        ("hevc.mp4", "libx265", {"x265-params": "keyint=10:log-level=error"}),
+        ("vp9.webm", "libvpx-vp9", {"g": "10"}),
+    ],
+)
+def test_pictures_are_those_of_reading_in_order(
+    name: str, codec: str, options: dict[str, str], encode_clip: Encode
+) -> None:
+    path = encode_clip(name, codec=codec, options=options)
+    found = Video(path).decompose(num_anchors=4, steps_per_interval=2, cell=16, rgb_difference=True)
+    assert not any("RGB difference" in note for note in found.notes)
+    for interval in found.intervals:
+        assert interval.rgb_difference is not None
+        for frame, difference in zip(interval.frames, interval.rgb_difference, strict=True):
+            np.testing.assert_allclose(difference, _by_hand(path, frame, 16, 0), atol=0.02)
+
+
 def test_displayed_orientation(encode_clip: Encode) -> None:
     path = encode_clip("r.mp4", size=(160, 96), rotation=90, num_frames=12)
     found = Video(path).decompose(num_anchors=1, steps_per_interval=2, cell=16, rgb_difference=True)
