@@ -1,14 +1,17 @@
 """The package's top: its public names, and what importing it costs."""
 
 import re
+import shutil
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 import himmel
+from himmel.training.resolve import recipe_names, recipes_folder, resolve_recipe
 
 
 def run_python(code: str) -> str:
@@ -40,6 +43,18 @@ def test_every_file_that_the_paper_index_names_is_there() -> None:
     named = re.findall(r"`((?:src|tests|recipes|docs)/[\w./]*)`", (root / "docs/paper_index.md").read_text("utf-8"))
     assert len(named) > 20
     assert [name for name in named if not (root / name).exists()] == []
+
+
+def test_recipes_go_with_the_package_and_are_found_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Path(__file__).parents[1]
+    wheel = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert wheel["force-include"] == {"recipes": "himmel/recipes"}
+    shutil.copytree(root / "recipes", tmp_path / "himmel" / "recipes")
+    in_the_repository = recipe_names()
+    monkeypatch.setattr(himmel, "__file__", str(tmp_path / "himmel" / "__init__.py"))
+    assert recipes_folder() == tmp_path / "himmel" / "recipes"
+    assert recipe_names() == in_the_repository
+    assert resolve_recipe("default", base="nano").origin("host") == "recipes/base/nano.yaml"
 
 
 def test_importing_the_package_loads_nothing_else() -> None:

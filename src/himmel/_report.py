@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from himmel.evaluation.statistics import Accuracy
     from himmel.model.asking import AnchorRead, Answer
     from himmel.model.budget import Budget
+    from himmel.training.listing import ListedRecipe, ShownRecipe
+    from himmel.training.recipe import ReportSection
     from himmel.video import Decomposition
 
 _console = Console(highlight=False)
@@ -181,6 +183,49 @@ def print_budgets(budgets: "Sequence[Budget]") -> None:
                 escape(one.host) if cost is one.full else "", name, *cells, f"{cost.total / one.dense.total:.1%}"
             )
     _console.print(table)
+
+
+def print_recipes(found: "Sequence[ListedRecipe]") -> None:
+    """Print a line for each recipe: the row that it stands for, and on which of its bases it runs here."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("recipe", "of the report", "row", "runs here on", "needs"):
+        table.add_column(name, overflow="fold")
+    for one in found:
+        runs = ", ".join(base for base, missing in one.lacks.items() if not missing)
+        needs = "; ".join(f"{base}: {_brief(missing)}" for base, missing in one.lacks.items() if missing)
+        table.add_row(one.name, _row_of_report(one.report), escape(one.report.row), runs or "nothing", escape(needs))
+    _console.print(table)
+
+
+def _brief(missing: "Sequence[str]") -> str:
+    rest = [name for name in missing if not name.startswith("benchmarks.")]
+    return ", ".join(rest if len(rest) == len(missing) else [*rest, "the report's benchmarks"])
+
+
+def print_recipe(shown: "ShownRecipe") -> None:
+    """Print every setting of a recipe and where it comes from, its stages and how its figure is measured."""
+    stages = (f"{folder} ({'there' if done else 'not there yet'})" for folder, done in shown.stages.items())
+    rows = {
+        "recipe": f"{shown.name} on {shown.base}",
+        "of the report": f"{_row_of_report(shown.report)}: {shown.report.row}" if shown.report.row else "",
+        "stages": "\n".join(stages),
+        "checkpoint": shown.checkpoint,
+        "figure": shown.evaluate or "this version prints none",
+        "needs": ", ".join(shown.lacks),
+    }
+    _print_rows({name: text for name, text in rows.items() if text})
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("setting", no_wrap=True)
+    for name in ("value", "from"):
+        table.add_column(name, overflow="fold")
+    for one in shown.settings:
+        table.add_row(escape(one.key), escape(str(one.value)), escape(one.origin))
+    _console.print(table)
+
+
+def _row_of_report(report: "ReportSection") -> str:
+    number = f"table {report.table}" if report.table else f"figure {report.figure}" if report.figure else ""
+    return f"{number} ({report.section})" if report.section else number
 
 
 def print_diagnosis(diagnosis: "Diagnosis") -> None:

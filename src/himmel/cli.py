@@ -15,6 +15,7 @@ import himmel
 from himmel.cli_budget import budget
 from himmel.cli_deploy import card, merge, push
 from himmel.cli_params import params
+from himmel.cli_recipe import recipe_app, train
 from himmel.errors import HimmelError, UsageError
 
 app = typer.Typer(
@@ -28,9 +29,11 @@ nano_app = typer.Typer(no_args_is_help=True, help="The embedded default host and
 eval_app = typer.Typer(no_args_is_help=True, help="Benchmarks.")
 app.command()(params)
 app.command()(budget)
+app.command()(train)
 app.command()(merge)
 app.command()(card)
 app.command()(push)
+app.add_typer(recipe_app, name="recipe")
 app.add_typer(nano_app, name="nano")
 app.add_typer(eval_app, name="eval")
 
@@ -203,23 +206,6 @@ def doctor(as_json: Json = False) -> None:
         _report.print_diagnosis(diagnosis)
 
 
-@app.command()
-def train(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe, see recipes/.", show_default=False)],
-    change: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe; repeatable.")
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume/--from-scratch", help="Whether an interrupted run goes on where it was.")
-    ] = True,
-) -> None:
-    """Train what RECIPE says; run again, it goes on from the newest saved state."""
-    overrides = dict(_split_change(text) for text in change or [])
-    from himmel.training.run import run_recipe
-
-    typer.echo(f"The checkpoint is in {run_recipe(recipe, overrides=overrides, resume=resume)}")
-
-
 @eval_app.command("motion")
 def eval_motion(
     adapter: Annotated[Path | None, typer.Option(help="Checkpoint folder; default: the one in the package.")] = None,
@@ -319,13 +305,6 @@ def _check_writable(path: Path | None) -> None:
         raise UsageError(f"{str(path)!r} is a folder; name a file in it.")
     if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         raise UsageError(f"Nothing can be written to {str(path.parent)!r}; name a folder that exists and is writable.")
-
-
-def _split_change(text: str) -> tuple[str, str]:
-    key, sign, value = text.partition("=")
-    if not sign or not key:
-        raise UsageError(f"--set {text!r} is not KEY=VALUE; write, for example, --set optimizer.steps=20.")
-    return key, value
 
 
 def _quieten() -> None:

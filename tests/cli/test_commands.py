@@ -16,7 +16,7 @@ def test_version(run: Run) -> None:
     assert run("--version") == (0, f"himmel {himmel.__version__}\n", "")
 
 
-@pytest.mark.parametrize("verb", ["ask", "streams", "params", "doctor", "train", "nano", "eval"])
+@pytest.mark.parametrize("verb", ["ask", "streams", "params", "doctor", "train", "recipe", "nano", "eval"])
 def test_every_verb_has_help(run: Run, verb: str) -> None:
     code, out, _ = run(verb, "--help")
     assert code == 0

@@ -5,26 +5,31 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from himmel.errors import RecipeError
 from himmel.model import HimmelConfig, HimmelForConditionalGeneration
+from himmel.training.plan import plan_stages
+from himmel.training.resolve import resolve_recipe
 from himmel.training.run import run_recipe
 from himmel.training.store import ClipStore
 
-RECIPES = Path(__file__).parents[2] / "recipes" / "nano"
 
-
-def _overrides(host: str, output: Path, init: Path | None) -> dict[str, str]:
-    return {
+def tiny_base(folder: Path, host: str) -> Path:
+    """nano's base with a tiny host, two clips and two steps for each stage."""
+    few = {"optimizer": {"steps": 2, "batch_size": 2, "warmup_steps": 0, "log_every": 1}}
+    content = {
+        "inherits": "base/nano",
         "host": host,
-        "output": str(output),
-        "init": "null" if init is None else str(init),
-        "data.clips": "2",
-        "optimizer.steps": "2",
-        "optimizer.batch_size": "2",
-        "optimizer.warmup_steps": "0",
-        "optimizer.log_every": "1",
+        "data": {"clips": 2},
+        "projector": few,
+        "stage1": few,
+        "stage2": few,
+        "output": str(folder / "runs"),
     }
+    path = folder / "tiny.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
 
 
 @pytest.fixture(autouse=True)
@@ -35,17 +40,19 @@ def _own_cache_of_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.assets
 @pytest.mark.slow
 def test_the_three_stages_follow_one_another(nano_folder: str, tmp_path: Path) -> None:
-    before: Path | None = None
-    for stage in ("projector", "stage1", "stage2"):
-        output = tmp_path / stage
-        run_recipe(RECIPES / f"{stage}.yaml", overrides=_overrides(nano_folder, output, before))
-        before = output
-    records = sorted(file.stem for file in (tmp_path / "stage2" / "training").glob("*.json"))
-    assert records == ["nano-projector", "nano-stage1", "nano-stage2"]
-    record = json.loads((tmp_path / "stage2" / "training" / "nano-stage2.json").read_text())
-    assert record["recipe"]["optimizer"]["steps"] == 2
+    base = str(tiny_base(tmp_path, nano_folder))
+    told: list[str] = []
+    checkpoint = run_recipe("default", base=base, tell=told.append)
+    assert [line.split()[0] for line in told] == ["projector", "stage1", "stage2"]
+    assert sorted(file.stem for file in (checkpoint / "training").glob("*.json")) == ["projector", "stage1", "stage2"]
+    record = json.loads((checkpoint / "training" / "stage2.json").read_text())
+    assert record["stage"]["settings"]["optimizer"]["steps"] == 2
     assert any("loss" in entry for entry in record["log"])
-    models = {name: HimmelForConditionalGeneration.from_pretrained(tmp_path / name) for name in ("stage1", "stage2")}
+    stage1 = plan_stages(resolve_recipe("default", base=base).recipe)[1].folder
+    models = {
+        name: HimmelForConditionalGeneration.from_pretrained(path)
+        for name, path in {"stage1": stage1, "stage2": checkpoint}.items()
+    }
     changed = {
         name: not torch.equal(parameter, dict(models["stage1"].named_parameters())[name])
         for name, parameter in models["stage2"].named_parameters()
@@ -69,6 +76,51 @@ def test_prepared_clips_are_made_once_and_read_back_whole(nano_folder: str, tmp_
     assert all(len(question.choices) == 4 for question in clip.questions)
 
 
-def test_a_missing_start_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="which is missing; run the recipe that writes it"):
-        run_recipe(RECIPES / "stage2.yaml", overrides={"init": str(tmp_path / "none")})
+@pytest.mark.usefixtures("unrendered")
+def test_a_second_row_finds_the_stages_that_it_shares(nano_folder: str, tmp_path: Path) -> None:
+    base = str(tiny_base(tmp_path, nano_folder))
+    first = run_recipe("default", base=base)
+    told: list[str] = []
+    changes = {"model.lora_rank": "4", "model.lora_alpha": "8"}
+    second = run_recipe("default", base=base, overrides=changes, tell=told.append)
+    assert [line.split()[1] for line in told] == ["is", "is", "goes"]
+    assert second != first
+    ranks = [HimmelConfig.load(folder).lora_rank for folder in (first, second)]
+    assert ranks == [16, 4]
+    run_recipe("default", base=base, overrides=changes, tell=told.append)
+    assert [line.split()[1] for line in told[3:]] == ["is"] * 3
+
+
+@pytest.mark.usefixtures("unrendered")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_full_fine_tuning_trains_the_language_model_and_keeps_it(
+    nano_folder: str, tmp_path: Path, precision: str
+) -> None:
+    changes = {
+        "stages": "[2]",
+        "stage2.trains": "full",
+        "stage2.compute": f"{{precision: {precision}, gradient_checkpointing: true}}",
+    }
+    checkpoint = run_recipe("default", base=str(tiny_base(tmp_path, nano_folder)), overrides=changes)
+    trained = HimmelForConditionalGeneration.from_pretrained(checkpoint)
+    plain = HimmelForConditionalGeneration.from_config(HimmelConfig.nano(host=nano_folder, host_hidden_size=32))
+    before, after = (dict(model.network.named_parameters()) for model in (plain, trained))
+    assert not [name for name in after if ".lora_" in name]
+    changed = {name for name, value in after.items() if not torch.equal(value, before[_with_lora(name, before)])}
+    language = {name for name in after if ".language_model." in name}
+    assert {name for name in changed if ".tower." in name} == set()
+    assert changed & language == language
+
+
+def _with_lora(name: str, names: dict[str, torch.Tensor]) -> str:
+    """PEFT moves a layer that it adds matrices to one level down."""
+    return name if name in names else name.replace("_proj.", "_proj.base_layer.")
+
+
+def test_what_this_version_lacks_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(
+        RecipeError, match=r"on 'qwen2_5_vl' needs data.llava_video_178k, which this version does not have"
+    ):
+        run_recipe("default")
+    with pytest.raises(RecipeError, match=r"on 'nano' needs baselines.nothing"):
+        run_recipe("default", base="nano", overrides={"needs": "[baselines.nothing]"})

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -6,8 +7,11 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import TrainerCallback
+from transformers.integrations.deepspeed import is_deepspeed_available
 
-from himmel.training.recipe import OptimizerSection, Recipe
+from himmel.errors import RecipeError
+from himmel.training.recipe import ComputeSection, OptimizerSection
+from himmel.training.resolve import recipes_folder
 from himmel.training.trainer import PartsTrainer, run_training, training_arguments
 
 
@@ -30,11 +34,10 @@ class _Halves(nn.Module):
 def _trainer(folder: Path, *, steps: int = 8, callbacks: list[TrainerCallback] | None = None) -> PartsTrainer:
     torch.manual_seed(1)
     optimizer = OptimizerSection(steps=steps, batch_size=2, save_every=4, log_every=2, warmup_steps=0)
-    recipe = Recipe(name="t", stage=1, output=str(folder), seed=7, optimizer=optimizer)
     data = [{"x": row} for row in torch.randn(16, 4, generator=torch.Generator().manual_seed(0))]
     return PartsTrainer(
         model=_Halves(),
-        args=training_arguments(recipe, folder, use_cpu=True),
+        args=training_arguments(optimizer, ComputeSection(), folder, seed=7),
         train_dataset=data,
         rate_of=lambda name: 0.0 if name == "slow" else 1e-2,
         callbacks=callbacks,
@@ -72,3 +75,31 @@ def test_each_part_has_its_own_rate(tmp_path: Path) -> None:
     run_training(trainer, folder=tmp_path, resume=False)
     assert trainer.model.slow.eq(0).all()
     assert not torch.equal(trainer.model.learning.weight, before)
+
+
+def test_the_batch_is_shared_out_over_micro_steps_and_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    optimizer = OptimizerSection(batch_size=24, gradient_accumulation=2)
+    alone = training_arguments(optimizer, ComputeSection(), tmp_path, seed=0)
+    assert (alone.per_device_train_batch_size, alone.gradient_accumulation_steps) == (12, 2)
+    monkeypatch.setenv("WORLD_SIZE", "5")
+    with pytest.raises(RecipeError, match="batch_size = 24 cannot be shared out over 10 micro-steps and devices"):
+        training_arguments(optimizer, ComputeSection(), tmp_path, seed=0)
+
+
+@pytest.mark.skipif(is_deepspeed_available(), reason="DeepSpeed is installed")
+@pytest.mark.parametrize(
+    ("name", "match"), [("zero3", "needs DeepSpeed, which is not installed"), ("zero9", "is no file")]
+)
+def test_deepspeed_that_cannot_be_had_is_one_sentence(name: str, match: str, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=match):
+        training_arguments(OptimizerSection(), ComputeSection(deepspeed=name), tmp_path, seed=0)
+
+
+@pytest.mark.parametrize("name", ["zero2", "zero3"])
+def test_deepspeeds_files_leave_to_the_trainer_what_recipes_state(name: str) -> None:
+    settings = json.loads((recipes_folder() / "deepspeed" / f"{name}.json").read_text())
+    assert settings["zero_optimization"]["stage"] == int(name[-1])
+    stated = ("gradient_accumulation_steps", "gradient_clipping", "train_batch_size", "train_micro_batch_size_per_gpu")
+    assert all(settings[key] == "auto" for key in stated)
+    assert "optimizer" not in settings
+    assert "scheduler" not in settings

@@ -72,6 +72,23 @@ def load(model: "HostedModel", folder: Path) -> None:
         load_lora(model.network, folder / _LORA)
 
 
+def carry_over(model: "HostedModel", folder: Path) -> None:
+    """Fill a model from a checkpoint of the same host as far as their settings agree; other parts stay as they are.
+
+    Raises:
+        HostError: no checkpoint is there, or a file of it is missing, damaged or of another host.
+    """
+    earlier = HimmelConfig.load(folder)
+    modules = model.host_parts()
+    if own_settings(earlier.adapter) == own_settings(model.config.adapter):
+        modules["adapter"] = model.adapter
+    for name, module in modules.items():
+        _load_module(module, folder / f"{name}.safetensors")
+    same_lora = (earlier.lora_rank, earlier.lora_alpha) == (model.config.lora_rank, model.config.lora_alpha)
+    if model.lora_config is not None and same_lora:
+        load_lora(model.network, folder / _LORA)
+
+
 def own_settings(config: PreTrainedConfig) -> dict[str, Any]:
     """All settings that this project declares, defaults too; none of those that every transformers config carries."""
     common = PreTrainedConfig().to_dict()

@@ -1,45 +1,89 @@
-"""Recipes: one YAML file states one training run completely (report, appendix C: the hyperparameter table)."""
+"""What a recipe may say: one row of a table, from the model's settings to what is asked of it (report, appendix C)."""
 
-import difflib
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from himmel.errors import RecipeError
+from pydantic import BaseModel, ConfigDict, Field
 
 Positive = Annotated[int, Field(gt=0)]
+Natural = Annotated[int, Field(ge=0)]
+Rate = Annotated[float, Field(ge=0)]
+Condition = Literal["motion", "no-motion", "shuffled", "text"]
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """Keys that belong together; one that is not known is an error."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class DataSection(_Section):
-    """Which rendered clips are trained on: the seeds `first_seed` .. `first_seed + clips - 1`.
+class ReportSection(Section):
+    """Which row of the report a recipe stands for.
 
-    `blind_share` of stage 2's batches leave the anchors' pictures out and ask about motion alone: they are shorter, and
-    teach the language model to look at motion tokens sooner.
+    Attributes:
+        table: number in the order of the text, see docs/paper_index.md; None where the report draws a figure instead.
+        figure: number of that figure.
+        section: of the report, e.g. "I.2".
+        row: the row as the report calls it.
+        benchmarks: what the report measures the row on; on nano, `EvalSection` says what stands in for them.
     """
 
+    table: Positive | None = None
+    figure: Positive | None = None
+    section: str = ""
+    row: str = ""
+    benchmarks: tuple[str, ...] = ()
+
+
+class DataSection(Section):
+    """What is learned from.
+
+    `rendered`: clips of the seeds `first_seed` .. `first_seed + clips - 1`. `llava_video_178k` is the report's corpus;
+    no reader of it stands here yet, so that recipes which name it don't train.
+    """
+
+    source: Literal["rendered", "llava_video_178k"] = "rendered"
     clips: Positive = 1500
-    first_seed: Annotated[int, Field(ge=0)] = 0
-    questions_per_clip: Positive = 4
-    blind_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    first_seed: Natural = 0
 
 
-class ModelSection(_Section):
-    """Settings of a fresh model; a run that starts from a checkpoint (`init`) takes that checkpoint's instead."""
+class ComputeSection(Section):
+    """How a stage is computed; what it learns is the same up to rounding.
 
-    num_anchors: Annotated[int, Field(ge=1, le=64)] = 8
-    steps_per_interval: Annotated[int, Field(ge=1, le=128)] = 8
-    adapter: Literal["nano", "paper"] = "nano"
-    lora_rank: Positive = 16
-    lora_alpha: Positive = 32
+    Attributes:
+        precision: float32 throughout, or bfloat16: frozen weights are stored so, trained ones compute so by autocast.
+        gradient_checkpointing: compute the language model's layers again in the backward pass, to save memory.
+        deepspeed: `zero2` or `zero3` (recipes/deepspeed), a file of DeepSpeed's, or None.
+    """
+
+    precision: Literal["float32", "bfloat16"] = "float32"
+    gradient_checkpointing: bool = False
+    deepspeed: str | None = None
 
 
-class AlignmentSection(_Section):
+class OptimizerSection(Section):
+    """AdamW; one learning rate for each trained part.
+
+    `batch_size` clips make one step, over all devices and micro-steps: each device takes
+    `batch_size / (gradient_accumulation * devices)` at once. Contrast sees the negatives of one micro-step, of all
+    devices.
+    """
+
+    steps: Positive = 1000
+    batch_size: Positive = 8
+    gradient_accumulation: Positive = 1
+    adapter_lr: Rate = 3e-4
+    projector_lr: Rate = 1e-3
+    lora_lr: Rate = 5e-4
+    language_model_lr: Rate = 1e-5
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup_steps: Natural = 20
+    weight_decay: Rate = 0.01
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    save_every: Positive = 100
+    log_every: Positive = 10
+
+
+class AlignmentSection(Section):
     """Stage 1 (design 3.6 and 3.7).
 
     L = L_nce + lambda (1 - mean s_ii) + mu (the same for each branch) + probe_weight L_probe, where `probe_weight`
@@ -49,105 +93,113 @@ class AlignmentSection(_Section):
 
     objective: Literal["infonce", "mse", "hybrid"] = "infonce"
     lambda_: Annotated[float, Field(ge=0, alias="lambda")] = 0.5
-    mu: Annotated[float, Field(ge=0)] = 0.2
-    probe_weight: Annotated[float, Field(ge=0)] = 1.0
+    mu: Rate = 0.2
+    probe_weight: Rate = 1.0
 
 
-class OptimizerSection(_Section):
-    """AdamW; one learning rate for each trained part."""
+class ProjectorSection(Section):
+    """The host's own image projector, on still questions; for hosts that come without one (nano)."""
 
-    steps: Positive = 1000
-    batch_size: Positive = 8
-    gradient_accumulation: Positive = 1
-    adapter_lr: Annotated[float, Field(ge=0)] = 3e-4
-    projector_lr: Annotated[float, Field(ge=0)] = 1e-3
-    lora_lr: Annotated[float, Field(ge=0)] = 5e-4
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    warmup_steps: Annotated[int, Field(ge=0)] = 20
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
-    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
-    save_every: Positive = 100
-    log_every: Positive = 10
+    seed: int = 0
+    questions_per_clip: Positive = 4
+    optimizer: OptimizerSection = OptimizerSection()
+    compute: ComputeSection = ComputeSection()
 
 
-class Recipe(_Section):
-    """One training run.
+class Stage1Section(Section):
+    """Alignment: the adapter learns, the host is frozen."""
+
+    seed: int = 0
+    alignment: AlignmentSection = AlignmentSection()
+    optimizer: OptimizerSection = OptimizerSection()
+    compute: ComputeSection = ComputeSection()
+
+
+class Stage2Section(Section):
+    """The language-modelling loss on the answers (design 3.9).
 
     Attributes:
-        name: how results and model cards call this run.
-        stage: `projector` (nano's image projector, on still questions), `1` (alignment) or `2` (LoRA and adapter).
+        trains: what learns beside the adapter: LoRA on the language model's projections, or the `full` language model.
+        also_train: parts of the host that go on learning; nano's projector was made here and may.
+        blind_share: of the batches leave the anchors' pictures out and ask about motion alone: they are shorter, and
+            teach the language model to look at motion tokens sooner.
+        full_compute: what takes the place of `compute` where the full language model is trained.
+    """
+
+    seed: int = 0
+    trains: Literal["lora", "full"] = "lora"
+    also_train: tuple[Literal["host_projector"], ...] = ()
+    questions_per_clip: Positive = 4
+    blind_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    optimizer: OptimizerSection = OptimizerSection()
+    compute: ComputeSection = ComputeSection()
+    full_compute: ComputeSection | None = None
+
+
+class EvalSection(Section):
+    """What is asked of the result, so that the row's figure comes out.
+
+    Attributes:
+        benchmark: `motion` (`himmel eval motion`), `report` (the benchmarks that the report names) or `parameters`
+            (`himmel params`).
+        condition: what the model is shown: anchors and motion tokens, anchors alone, ...
+        figure: which of the result's rows is the figure: of the motion benchmark `all motion`, `all still`, `all` or a
+            question kind; of the parameter table a component.
+        clips: rendered clips to ask about.
+        questions: most questions for each clip.
+    """
+
+    benchmark: Literal["motion", "report", "parameters"] = "motion"
+    condition: Condition = "motion"
+    figure: str = "all motion"
+    clips: Positive = 400
+    questions: Positive = 2
+
+
+class Recipe(Section):
+    """One row: what the model is, how it learns, what is asked of it.
+
+    Attributes:
+        name: file name without ending, relative to the folder of recipes.
+        base: the base that its host, sizes, data and budgets come from.
+        report: which row of the report it stands for.
         host: name or folder of the host.
-        init: checkpoint folder to start from; None starts from fresh weights.
-        output: checkpoint folder that the run writes.
-        seed: of every random draw in the run.
-        also_train: parts of the host that go on learning in stage 2; nano's projector was made here and may.
+        model: settings of the model, see `himmel.training.settings`.
+        base_model: the same by the base alone, for stages that don't depend on what the recipe changes.
+        data: what all stages learn from.
+        projector: None where the host brings its own.
+        stages: which of the report's stages are run; none for what is not trained.
+        stage1: the first of them.
+        stage2: the second of them.
+        eval: what is asked of the result.
+        needs: what this version doesn't have yet and the row can't do without, e.g. `baselines.look_m`.
+        output: folder that checkpoints go to.
     """
 
     name: str
-    stage: Literal["projector", 1, 2]
-    host: str = "nano"
-    init: str | None = None
-    output: str
-    seed: int = 0
-    also_train: tuple[Literal["host_projector"], ...] = ()
+    base: str
+    report: ReportSection = ReportSection()
+    host: str
+    model: dict[str, Any]
+    base_model: dict[str, Any]
     data: DataSection = DataSection()
-    model: ModelSection = ModelSection()
-    alignment: AlignmentSection = AlignmentSection()
-    optimizer: OptimizerSection = OptimizerSection()
+    projector: ProjectorSection | None = None
+    stages: tuple[Literal[1, 2], ...] = (1, 2)
+    stage1: Stage1Section = Stage1Section()
+    stage2: Stage2Section = Stage2Section()
+    eval: EvalSection = EvalSection()
+    needs: tuple[str, ...] = ()
+    output: str = "runs"
 
+    @property
+    def lacks_to_train(self) -> tuple[str, ...]:
+        """What is missing here before the row can be run; empty if it can."""
+        trains = bool(self.stages) or self.projector is not None
+        missing = trains and self.data.source != "rendered"
+        return (*self.needs, *((f"data.{self.data.source}",) if missing else ()))
 
-def load_recipe(path: str | Path, *, overrides: dict[str, str] | None = None) -> Recipe:
-    """Read a recipe file and apply `overrides`, dotted keys to YAML values, e.g. {"optimizer.steps": "20"}.
-
-    Raises:
-        RecipeError: no such file, not YAML, an unknown key (the nearest known one is named) or a value out of range.
-    """
-    file = Path(path)
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecipeError(f"Cannot read recipe {str(path)!r} ({error.strerror}); name a YAML file.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(
-            f"Recipe {str(path)!r} is not valid YAML ({' '.join(str(error).split())}); mend it."
-        ) from error
-    if not isinstance(content, dict):
-        raise RecipeError(f"Recipe {str(path)!r} holds {type(content).__name__}, not keys; see recipes/ for examples.")
-    for key, text in (overrides or {}).items():
-        _set_dotted(content, key, text)
-    try:
-        return Recipe.model_validate(content)
-    except ValidationError as error:
-        raise RecipeError(_explain(error, path)) from error
-
-
-def _set_dotted(content: dict, key: str, text: str) -> None:
-    *sections, last = key.split(".")
-    for section in sections:
-        content = content.setdefault(section, {})
-        if not isinstance(content, dict):
-            raise RecipeError(f"Override {key!r} goes through {section!r}, which is a value and not a section.")
-    try:
-        content[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"Override {key}={text!r} is not a YAML value; quote it.") from error
-
-
-def _known_keys(place: tuple[str | int, ...]) -> list[str]:
-    section: type[BaseModel] = Recipe
-    for part in place:
-        annotation = section.model_fields[str(part)].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return []
-        section = annotation
-    return [field.alias or name for name, field in section.model_fields.items()]
-
-
-def _explain(error: ValidationError, path: str | Path) -> str:
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] != "extra_forbidden":
-        return f"Recipe {str(path)!r}: {key} = {first['input']!r} does not fit ({first['msg']})."
-    known = _known_keys(first["loc"][:-1])
-    near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.0)
-    return f"Recipe {str(path)!r} has the unknown key {key!r}; did you mean {near[0]!r}?"
+    @property
+    def lacks(self) -> tuple[str, ...]:
+        """What is missing here before the row's figure can be printed; empty if it can."""
+        asked = self.report.benchmarks if self.eval.benchmark == "report" else ()
+        return (*self.lacks_to_train, *(f"benchmarks.{name}" for name in asked))

@@ -3,24 +3,28 @@
 import json
 import os
 import platform
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-import yaml
 from torch import nn
-from transformers import set_seed
+from transformers import TrainingArguments, set_seed
 
 from himmel._files import atomic_path
 from himmel.errors import RecipeError
 from himmel.hosts import load_host
-from himmel.model import HimmelConfig, HimmelForConditionalGeneration, HimmelProcessor
+from himmel.model import HimmelForConditionalGeneration, HimmelProcessor
+from himmel.model.checkpoint import carry_over
 from himmel.nano.clips import VALUE_COLUMNS
 from himmel.training.alignment import AlignmentModel
 from himmel.training.batches import AlignmentCollator, DrawnClips, InstructCollator
+from himmel.training.plan import RECORD, Stage, plan_stages
 from himmel.training.probes import MotionProbes, caption_vocabulary
-from himmel.training.recipe import Recipe, load_recipe
+from himmel.training.recipe import OptimizerSection, ProjectorSection, Recipe, Stage1Section, Stage2Section
+from himmel.training.resolve import resolve_recipe
+from himmel.training.settings import make_config
 from himmel.training.store import ClipStore
 from himmel.training.trainer import PartsTrainer, run_training, training_arguments
 
@@ -39,125 +43,190 @@ class InstructModel(nn.Module):
         return {"loss": self.model(**batch).loss, "parts": {}}
 
 
-def run_recipe(path: str | Path, *, overrides: dict[str, str] | None = None, resume: bool = True) -> Path:
-    """Run a recipe to its end and write its checkpoint.
+def run_recipe(
+    recipe: str | Path,
+    *,
+    base: str | None = None,
+    overrides: Mapping[str, str] | None = None,
+    resume: bool = True,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Path:
+    """Run those stages of a recipe that are not there yet.
 
     Args:
-        path: recipe file.
-        overrides: dotted keys to YAML values, e.g. {"optimizer.steps": "20"}.
-        resume: go on from the newest saved state in the recipe's output folder, where one stands.
+        recipe: a file or a shipped recipe's name.
+        base: name or file of a base in place of the recipe's own.
+        overrides: dotted keys to YAML values, e.g. {"stage1.optimizer.steps": "20"}.
+        resume: take stages that are there, also those that another recipe left, and go on from the newest saved state
+            of the one that was interrupted; else begin all of them anew.
+        tell: is told what is done, a sentence each.
 
     Returns:
-        The checkpoint folder: what `save_pretrained` writes, and `training/NAME.json` with the resolved recipe, the
-        log and the versions of this run and of those that it started from.
+        The checkpoint folder: what `save_pretrained` writes, and `training/STAGE.json` with the settings, the log and
+        the versions of each stage that led to it.
 
     Raises:
-        RecipeError: the recipe is not usable.
-        HimmelError: host, clips or the initial checkpoint cannot be had.
+        RecipeError: the recipe is not usable, or needs what this version doesn't have.
+        HimmelError: host or clips cannot be had.
     """
-    recipe = load_recipe(path, overrides=overrides)
-    set_seed(recipe.seed)
-    model = _initial_model(recipe)
-    store = ClipStore(model.config, split="train")
-    seeds = range(recipe.data.first_seed, recipe.data.first_seed + recipe.data.clips)
-    store.prepare(seeds, workers=os.cpu_count() or 1)
-    output = Path(recipe.output)
-    history = _train(recipe, model, store, seeds, output / "state", resume=resume)
-    model.save_pretrained(output)
-    _write_record(recipe, history, output)
-    return output
+    resolved = resolve_recipe(recipe, base=base, overrides=overrides).recipe
+    check_runnable(resolved)
+    stages = plan_stages(resolved)
+    for stage in stages:
+        if resume and stage.done:
+            tell(f"{stage.kind} is there: {stage.folder}")
+            continue
+        tell(f"{stage.kind} goes to {stage.folder}")
+        run_stage(stage, resume=resume)
+    return stages[-1].folder
 
 
-def _initial_model(recipe: Recipe) -> HimmelForConditionalGeneration:
-    if recipe.init is not None:
-        if not Path(recipe.init).is_dir():
-            raise RecipeError(
-                f"Recipe {recipe.name!r} starts from {recipe.init!r}, which is missing; run the recipe that writes it."
-            )
-        return HimmelForConditionalGeneration.from_pretrained(recipe.init, host=recipe.host)
-    settings = recipe.model
-    options: dict[str, Any] = {
-        "num_anchors": settings.num_anchors,
-        "steps_per_interval": settings.steps_per_interval,
-        "lora_rank": settings.lora_rank,
-        "lora_alpha": settings.lora_alpha,
-    }
-    make = HimmelConfig.nano if settings.adapter == "nano" else HimmelConfig.paper
-    config = make(host=recipe.host, host_hidden_size=load_host(recipe.host).hidden_size, **options)
-    return HimmelForConditionalGeneration.from_config(config)
+def check_runnable(recipe: Recipe) -> None:
+    """Refuse what cannot be run here.
+
+    Raises:
+        RecipeError: the recipe needs something that this version doesn't have.
+    """
+    if recipe.lacks_to_train:
+        raise RecipeError(
+            f"Recipe {recipe.name!r} on {recipe.base!r} needs {', '.join(recipe.lacks_to_train)}, which this version "
+            "does not have yet; `himmel recipe list` shows what runs."
+        )
+
+
+def run_stage(stage: Stage, *, resume: bool = True) -> None:
+    """Do one stage, whose predecessor is there, and write its checkpoint.
+
+    Raises:
+        RecipeError: batch and devices don't fit, or DeepSpeed is missing.
+        HimmelError: host or clips cannot be had.
+    """
+    set_seed(stage.seed)
+    model = _initial_model(stage)
+    stage.folder.mkdir(parents=True, exist_ok=True)
+    history: list[dict[str, float]] = []
+    first = True
+    if stage.section is not None:
+        folder = stage.folder / "state"
+        arguments = training_arguments(stage.optimizer, stage.compute, folder, seed=stage.seed)
+        history = _train(stage, model, arguments, folder, resume=resume)
+        first = arguments.process_index == 0
+    if first:
+        model.save_pretrained(stage.folder)
+        _write_record(stage, history)
+    if torch.distributed.is_initialized():
+        torch.distributed.barrier()
+
+
+def _initial_model(stage: Stage) -> HimmelForConditionalGeneration:
+    width = load_host(stage.host).hidden_size
+    config = make_config(stage.model, host=stage.host, host_hidden_size=width)
+    model = HimmelForConditionalGeneration.from_config(config, dtype=_host_dtype(stage))
+    if stage.after is not None:
+        carry_over(model, stage.after.folder)
+    return model
+
+
+def _host_dtype(stage: Stage) -> torch.dtype | None:
+    if stage.section is None:
+        return None
+    whole = isinstance(stage.section, Stage2Section) and stage.section.trains == "full"
+    # What learns is kept in float32, in which small steps are not lost to rounding; DeepSpeed keeps its own copy.
+    exact = stage.compute.precision == "float32" or (whole and stage.compute.deepspeed is None)
+    return torch.float32 if exact else torch.bfloat16
 
 
 def _train(
-    recipe: Recipe,
+    stage: Stage,
     model: HimmelForConditionalGeneration,
-    store: ClipStore,
-    seeds: range,
+    arguments: TrainingArguments,
     folder: Path,
     *,
     resume: bool,
 ) -> list[dict[str, float]]:
-    optimizer = recipe.optimizer
-    length = optimizer.steps * optimizer.batch_size * optimizer.gradient_accumulation
-    items = DrawnClips(seeds, length=length, seed=recipe.seed)
-    arguments = training_arguments(recipe, folder)
-    common: dict[str, Any] = {"args": arguments, "train_dataset": items}
-    if recipe.stage == 1:
-        learner = _alignment_model(recipe, model)
-        trainer = PartsTrainer(
-            model=learner,
-            data_collator=AlignmentCollator(store, model),
-            rate_of=lambda _: optimizer.adapter_lr,
-            **common,
-        )
+    assert stage.data is not None
+    store = ClipStore(model.config, split="train")
+    seeds = range(stage.data.first_seed, stage.data.first_seed + stage.data.clips)
+    with arguments.main_process_first(desc="rendering clips"):
+        store.prepare(seeds, workers=os.cpu_count() or 1)
+    items = DrawnClips(seeds, length=stage.optimizer.steps * stage.optimizer.batch_size, seed=stage.seed)
+    options: dict[str, Any] = {"args": arguments, "train_dataset": items}
+    if isinstance(stage.section, Stage1Section):
+        nn.Module.to(model.network, arguments.device)
+        learner = _alignment_model(stage.section, model)
+        rate = stage.optimizer.adapter_lr
+        collator = AlignmentCollator(store, model)
+        trainer = PartsTrainer(model=learner, data_collator=collator, rate_of=lambda _: rate, **options)
         history = run_training(trainer, folder=folder, resume=resume)
         learner.release()
         return history
-    model.train_only(["host_projector"] if recipe.stage == "projector" else ["adapter", "lora", *recipe.also_train])
-    # Stage 1's head is not read any more.
-    model.adapter.alignment_head.requires_grad_(False)
-    collator = InstructCollator(
-        store,
-        HimmelProcessor(model.config, model.host),
-        questions_per_clip=recipe.data.questions_per_clip,
-        seed=recipe.seed,
-        still_only=recipe.stage == "projector",
-        blind_share=recipe.data.blind_share,
-    )
-    trainer = PartsTrainer(
-        model=InstructModel(model), data_collator=collator, rate_of=lambda name: _rate(recipe, name), **common
-    )
+    trainer = _instruct_trainer(stage, model, store, **options)
     return run_training(trainer, folder=folder, resume=resume)
 
 
-def _alignment_model(recipe: Recipe, model: HimmelForConditionalGeneration) -> AlignmentModel:
+def _alignment_model(section: Stage1Section, model: HimmelForConditionalGeneration) -> AlignmentModel:
     model.train_only(["adapter"])
     probes = None
-    if recipe.alignment.probe_weight > 0:
+    if section.alignment.probe_weight > 0:
         embeddings = cast(nn.Embedding, model.network.get_input_embeddings()).weight
         vocabulary = sorted(caption_vocabulary(model.host))
         probes = MotionProbes(embeddings, num_values=len(VALUE_COLUMNS), vocabulary=vocabulary)
-    return AlignmentModel(model.adapter, section=recipe.alignment, probes=probes)
+    return AlignmentModel(model.adapter, section=section.alignment, probes=probes)
 
 
-def _rate(recipe: Recipe, name: str) -> float:
+def _instruct_trainer(
+    stage: Stage, model: HimmelForConditionalGeneration, store: ClipStore, **options: Any
+) -> PartsTrainer:
+    section = stage.section
+    assert isinstance(section, (ProjectorSection, Stage2Section))
+    still_only = isinstance(section, ProjectorSection)
+    if isinstance(section, ProjectorSection):
+        model.train_only(["host_projector"])
+    else:
+        model.train_only(["adapter", "language_model" if section.trains == "full" else "lora", *section.also_train])
+    # Stage 1's head is not read any more.
+    model.adapter.alignment_head.requires_grad_(False)
+    if stage.compute.gradient_checkpointing:
+        model.gradient_checkpointing_enable()
+    collator = InstructCollator(
+        store,
+        HimmelProcessor(model.config, model.host),
+        questions_per_clip=section.questions_per_clip,
+        seed=section.seed,
+        still_only=still_only,
+        blind_share=0.0 if isinstance(section, ProjectorSection) else section.blind_share,
+    )
+    return PartsTrainer(
+        model=InstructModel(model),
+        data_collator=collator,
+        rate_of=lambda name: _rate(section.optimizer, name),
+        **options,
+    )
+
+
+def _rate(optimizer: OptimizerSection, name: str) -> float:
     if ".lora_" in name:
-        return recipe.optimizer.lora_lr
-    return recipe.optimizer.adapter_lr if name.startswith("model.adapter.") else recipe.optimizer.projector_lr
+        return optimizer.lora_lr
+    if name.startswith("model.adapter."):
+        return optimizer.adapter_lr
+    return optimizer.projector_lr if ".projector." in name else optimizer.language_model_lr
 
 
-def _write_record(recipe: Recipe, history: list[dict[str, float]], output: Path) -> None:
-    folder = output / "training"
+def _write_record(stage: Stage, history: list[dict[str, float]]) -> None:
+    folder = stage.folder / "training"
     folder.mkdir(exist_ok=True)
-    if recipe.init is not None:
-        for earlier in (Path(recipe.init) / "training").glob("*.json"):
+    if stage.after is not None:
+        for earlier in (stage.after.folder / "training").glob("*.json"):
             (folder / earlier.name).write_bytes(earlier.read_bytes())
     record = {
-        "recipe": recipe.model_dump(mode="json", by_alias=True),
+        "stage": stage.settings,
+        "after": None if stage.after is None else str(stage.after.folder),
         "versions": {name: version(name) for name in _PACKAGES} | {"python": platform.python_version()},
         "threads": torch.get_num_threads(),
         "log": history,
     }
-    with atomic_path(folder / f"{recipe.name.replace('/', '-')}.json") as file:
-        file.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    with atomic_path(output / "recipe.yaml") as file:
-        file.write_text(yaml.safe_dump(record["recipe"], sort_keys=False), encoding="utf-8")
+    if stage.section is not None:
+        with atomic_path(folder / f"{stage.kind}.json") as file:
+            file.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    with atomic_path(stage.folder / RECORD) as file:
+        file.write_text(json.dumps(stage.settings, indent=1) + "\n", encoding="utf-8")

@@ -1,6 +1,7 @@
 """transformers' Trainer for models of which only some parts learn."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import Trainer, TrainingArguments
+from transformers.integrations.deepspeed import is_deepspeed_available
 from transformers.trainer_utils import get_last_checkpoint
 
 from himmel._files import atomic_path
-from himmel.training.recipe import Recipe
+from himmel.errors import RecipeError
+from himmel.training.recipe import ComputeSection, OptimizerSection
+from himmel.training.resolve import recipes_folder
 
 _PARTS_FILE = "trained_parts.safetensors"
 
@@ -71,11 +75,9 @@ class PartsTrainer(Trainer):
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         folder = Path(output_dir or str(self.args.output_dir))
         folder.mkdir(parents=True, exist_ok=True)
-        trained = {
-            name: parameter.detach().contiguous().cpu()
-            for name, parameter in self._learner.named_parameters()
-            if parameter.requires_grad
-        }
+        # Where parameters are spread over devices, what they hold has been gathered into `state_dict`.
+        own = {name: parameter for name, parameter in self._learner.named_parameters() if parameter.requires_grad}
+        trained = {name: (state_dict or own)[name].detach().contiguous().cpu() for name in own}
         with atomic_path(folder / _PARTS_FILE) as file:
             save_file(trained, file)
 
@@ -85,13 +87,28 @@ class PartsTrainer(Trainer):
             own[name].data.copy_(value)
 
 
-def training_arguments(recipe: Recipe, folder: Path, **options: Any) -> TrainingArguments:
-    """transformers' arguments for a recipe; checkpoints and the log go to `folder`."""
-    optimizer = recipe.optimizer
+def training_arguments(
+    optimizer: OptimizerSection, compute: ComputeSection, folder: Path, *, seed: int, **options: Any
+) -> TrainingArguments:
+    """transformers' arguments for a stage; checkpoints and the log go to `folder`.
+
+    Raises:
+        RecipeError: the batch cannot be shared out, or DeepSpeed is asked for and not there.
+    """
+    # What torchrun and its like tell each process.
+    shares = optimizer.gradient_accumulation * int(os.environ.get("WORLD_SIZE", "1"))
+    if optimizer.batch_size % shares:
+        raise RecipeError(
+            f"optimizer.batch_size = {optimizer.batch_size} cannot be shared out over {shares} micro-steps and devices "
+            "together; choose a multiple, or another optimizer.gradient_accumulation."
+        )
+    accelerated = torch.accelerator.is_available()
     return TrainingArguments(
         output_dir=str(folder),
+        use_cpu=not accelerated,
+        dataloader_pin_memory=accelerated,
         max_steps=optimizer.steps,
-        per_device_train_batch_size=optimizer.batch_size,
+        per_device_train_batch_size=optimizer.batch_size // shares,
         gradient_accumulation_steps=optimizer.gradient_accumulation,
         learning_rate=optimizer.adapter_lr,
         lr_scheduler_type=optimizer.schedule,
@@ -101,13 +118,37 @@ def training_arguments(recipe: Recipe, folder: Path, **options: Any) -> Training
         save_steps=optimizer.save_every,
         save_total_limit=2,
         logging_steps=optimizer.log_every,
-        seed=recipe.seed,
-        data_seed=recipe.seed,
+        seed=seed,
+        data_seed=seed,
+        bf16=compute.precision == "bfloat16",
+        deepspeed=None if compute.deepspeed is None else deepspeed_file(compute.deepspeed),
+        # Stage 1 leaves the projector's scale alone, blind batches the image projector.
+        ddp_find_unused_parameters=True,
         report_to=[],
         remove_unused_columns=False,
         disable_tqdm=False,
         **options,
     )
+
+
+def deepspeed_file(name: str) -> str:
+    """DeepSpeed's settings: a file, or one of those that come with the recipes (`zero2`, `zero3`).
+
+    Raises:
+        RecipeError: there is no such file, or DeepSpeed is not installed.
+    """
+    shipped = recipes_folder() / "deepspeed" / f"{name}.json"
+    file = shipped if shipped.is_file() else Path(name)
+    if not file.is_file():
+        raise RecipeError(
+            f"compute.deepspeed = {name!r} is no file; choose zero2, zero3 or a file of DeepSpeed settings."
+        )
+    if not is_deepspeed_available():
+        raise RecipeError(
+            f"compute.deepspeed = {name!r} needs DeepSpeed, which is not installed; run `pip install deepspeed`, or go "
+            "without it by compute.deepspeed=null."
+        )
+    return str(file)
 
 
 def run_training(trainer: Trainer, *, folder: Path, resume: bool) -> list[dict[str, float]]:

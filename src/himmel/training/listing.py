@@ -1,0 +1,127 @@
+"""What `himmel recipe list` and `himmel recipe show` say."""
+
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from himmel.model.checkpoint import own_settings
+from himmel.training.plan import plan_stages
+from himmel.training.recipe import Recipe, ReportSection
+from himmel.training.resolve import Resolved, recipe_names, resolve_recipe
+from himmel.training.settings import adapter_keys, make_config, model_keys
+
+
+@dataclass(frozen=True)
+class ListedRecipe:
+    """A shipped recipe and what it stands for.
+
+    Attributes:
+        name: as `himmel train` takes it.
+        report: table and row.
+        lacks: for its own base and for nano, what is missing here before its figure can be printed.
+    """
+
+    name: str
+    report: ReportSection
+    lacks: dict[str, tuple[str, ...]]
+
+
+def list_recipes(*, table: int | None = None) -> list[ListedRecipe]:
+    """All shipped recipes, those of a table in its order of rows; of one table alone if asked.
+
+    Raises:
+        RecipeError: a recipe is not valid.
+    """
+    found = []
+    for name in recipe_names():
+        own = resolve_recipe(name).recipe
+        if table is None or own.report.table == table:
+            small = resolve_recipe(name, base="nano").recipe
+            found.append(ListedRecipe(name, own.report, {own.base: own.lacks, small.base: small.lacks}))
+    return found
+
+
+@dataclass(frozen=True)
+class ShownSetting:
+    """One setting: dotted key, value, and the file, override, preset or default that it comes from."""
+
+    key: str
+    value: Any
+    origin: str
+
+
+@dataclass(frozen=True)
+class ShownRecipe:
+    """A resolved recipe.
+
+    Attributes:
+        name: of the recipe.
+        base: where its host comes from.
+        report: which row of the report it stands for.
+        settings: every setting, in the order of the file.
+        stages: folder of each stage, in order, and whether it is there.
+        checkpoint: folder of the last one: what `himmel train` makes.
+        evaluate: the command that prints the row's figure from it; "" where this version has none.
+        lacks: what is missing here before that figure can be printed.
+    """
+
+    name: str
+    base: str
+    report: ReportSection
+    settings: tuple[ShownSetting, ...]
+    stages: dict[str, bool]
+    checkpoint: str
+    evaluate: str
+    lacks: tuple[str, ...]
+
+
+def show_recipe(resolved: Resolved) -> ShownRecipe:
+    """Everything about a resolved recipe."""
+    recipe = resolved.recipe
+    stages = plan_stages(recipe)
+    checkpoint = stages[-1].folder
+    return ShownRecipe(
+        name=recipe.name,
+        base=recipe.base,
+        report=recipe.report,
+        settings=tuple(_settings(resolved)),
+        stages={str(stage.folder): stage.done for stage in stages},
+        checkpoint=str(checkpoint),
+        evaluate=evaluation_command(recipe, checkpoint),
+        lacks=recipe.lacks,
+    )
+
+
+def evaluation_command(recipe: Recipe, checkpoint: Path) -> str:
+    """The command whose result holds the row's figure, once `himmel train` has made the checkpoint; or ""."""
+    asked = recipe.eval
+    if recipe.lacks or asked.benchmark == "report":
+        return ""
+    if asked.benchmark == "parameters":
+        return "himmel params"
+    words = ["himmel", "eval", "motion", "--adapter", str(checkpoint), "--condition", asked.condition]
+    words += ["--clips", str(asked.clips), "--questions", str(asked.questions)]
+    return shlex.join([*words, "-o", str(checkpoint / f"motion-{asked.condition}.json")])
+
+
+def _settings(resolved: Resolved) -> Iterator[ShownSetting]:
+    content = resolved.recipe.model_dump(mode="json", by_alias=True, exclude={"name", "base_model", "model"})
+    for key, value in _flatten(content):
+        yield ShownSetting(key, value, resolved.origin(key))
+    preset = str(resolved.recipe.model["preset"])
+    model = own_settings(make_config(resolved.recipe.model, host=resolved.recipe.host))
+    model["adapter"] = model.pop("adapter_config")
+    for key, value in _flatten(model, "model."):
+        if key.split(".")[-1] in ("preset", *model_keys(), *adapter_keys()):
+            origin = resolved.origins.get(key, f"preset {preset}")
+            yield ShownSetting(key, list(value) if isinstance(value, tuple) else value, origin)
+
+
+def _flatten(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in content.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -1,0 +1,56 @@
+"""`himmel recipe`: what stands there, and what a recipe resolves to."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from himmel.training.resolve import recipe_names
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+def test_list_shows_every_recipe_and_where_it_runs(run: Run) -> None:
+    code, out, err = run("recipe", "list", "--json")
+    assert (code, err) == (0, "")
+    rows = {row["name"]: row for row in json.loads(out)}
+    assert sorted(rows) == sorted(recipe_names())
+    assert rows["default"]["runs"] == ["nano"]
+    assert rows["default"]["bases"]["qwen2_5_vl"][0] == "data.llava_video_178k"
+
+
+def test_list_for_a_person(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    code, out, err = run("recipe", "list")
+    assert (code, err) == (0, "")
+    assert "runs here on" in out
+    assert "qwen2_5_vl: data.llava_video_178k" in out
+
+
+def test_show_says_where_each_value_comes_from(run: Run) -> None:
+    code, out, err = run("recipe", "show", "default", "--base", "nano", "--set", "stage2.seed=5", "--json")
+    assert (code, err) == (0, "")
+    said = json.loads(out)
+    settings = {item["key"]: (item["value"], item["origin"]) for item in said["settings"]}
+    assert settings["stage2.seed"] == (5, "--set")
+    assert settings["stage1.optimizer.steps"] == (400, "recipes/base/nano.yaml")
+    assert settings["model.num_anchors"] == (8, "recipes/default.yaml")
+    assert settings["model.adapter.hidden_size"] == (192, "preset nano")
+    assert settings["stage2.optimizer.weight_decay"] == (0.01, "default")
+    assert settings["base"] == ("nano", "--base")
+    assert said["evaluate"].startswith(f"himmel eval motion --adapter {said['checkpoint']} --condition motion")
+    assert list(said["stages"])[-1] == said["checkpoint"]
+
+
+def test_show_for_a_person(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    code, out, err = run("recipe", "show", "default", "--base", "nano")
+    assert (code, err) == (0, "")
+    for said in (
+        "default on nano",
+        "not there yet",
+        "himmel eval motion --adapter",
+        "stage1.alignment.mu",
+        "recipes/base/nano.yaml",
+    ):
+        assert said in out

@@ -1,0 +1,160 @@
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+import himmel
+from himmel.errors import RecipeError
+from himmel.training.plan import plan_stages
+from himmel.training.resolve import base_names, recipe_names, resolve_recipe
+
+SHIPPED_RUNS = Path(himmel.__file__).parent / "nano" / "checkpoint" / "training"
+
+
+def write(folder: Path, name: str = "recipe.yaml", **content: object) -> Path:
+    path = folder / name
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["projector", "stage1", "stage2"])
+def test_nanos_default_is_what_its_shipped_checkpoint_was_trained_with(kind: str) -> None:
+    """The records beside the weights were written by the runs themselves, before recipes had bases."""
+    then = json.loads((SHIPPED_RUNS / f"nano-{kind}.json").read_text())["recipe"]
+    stage = next(one for one in plan_stages(resolve_recipe("default", base="nano").recipe) if one.kind == kind)
+    section = json.loads(stage.section.model_dump_json(by_alias=True))
+    assert stage.host == then["host"]
+    assert section["seed"] == then["seed"]
+    assert {key: section["optimizer"][key] for key in then["optimizer"]} == _read_by(kind, then["optimizer"], section)
+    assert (stage.data.clips, stage.data.first_seed) == (then["data"]["clips"], then["data"]["first_seed"])
+    if kind == "stage1":
+        assert section["alignment"] == then["alignment"]
+    else:
+        assert section["questions_per_clip"] == then["data"]["questions_per_clip"]
+    if kind == "stage2":
+        assert section["blind_share"] == then["data"]["blind_share"]
+        assert section["also_train"] == then["also_train"]
+        assert section["trains"] == "lora"
+    config, model = stage.config, then["model"]
+    assert {key: getattr(config, key) for key in model if key != "adapter"} == {
+        key: value for key, value in model.items() if key != "adapter"
+    }
+    assert config.adapter.to_dict() == himmel.HimmelConfig.nano().adapter.to_dict()
+    assert section["compute"] == {"precision": "float32", "gradient_checkpointing": False, "deepspeed": None}
+
+
+def _read_by(kind: str, then: dict, section: dict) -> dict:
+    """The optimizer of the run, whose rates of parts that the stage doesn't train may have changed their defaults."""
+    trained = {
+        "projector": ["projector_lr"],
+        "stage1": ["adapter_lr"],
+        "stage2": ["adapter_lr", "projector_lr", "lora_lr"],
+    }
+    unread = [key for key in then if key.endswith("_lr") and key not in trained[kind]]
+    return then | {key: section["optimizer"][key] for key in unread}
+
+
+def test_nanos_stages_start_from_one_another_with_nothing_drawn_anew() -> None:
+    """Part by part, stage 2 takes over what the projector's run drew and stage 1 trained."""
+    stages = plan_stages(resolve_recipe("default", base="nano").recipe)
+    assert [stage.kind for stage in stages] == ["projector", "stage1", "stage2"]
+    assert [stage.after for stage in stages] == [None, *stages[:2]]
+    assert len({str(stage.settings["model"]) for stage in stages}) == 1
+
+
+def test_later_layers_win_key_by_key(tmp_path: Path) -> None:
+    write(tmp_path, "base.yaml", host="nano", model={"preset": "nano", "num_anchors": 3, "lora_rank": 2}, output="b")
+    write(
+        tmp_path,
+        "parent.yaml",
+        base=str(tmp_path / "base.yaml"),
+        model={"num_anchors": 4, "adapter": {"fusion": "concat"}},
+    )
+    child = write(tmp_path, "child.yaml", inherits="parent.yaml", model={"num_anchors": 5}, stage1={"seed": 9})
+    resolved = resolve_recipe(child, overrides={"stage1.alignment.lambda": "0.25", "stage1.optimizer.steps": "3"})
+    recipe = resolved.recipe
+    assert recipe.model == {"preset": "nano", "num_anchors": 5, "lora_rank": 2, "adapter": {"fusion": "concat"}}
+    assert recipe.base_model == {"preset": "nano", "num_anchors": 3, "lora_rank": 2}
+    assert (recipe.stage1.optimizer.steps, recipe.stage1.alignment.lambda_, recipe.stage1.seed) == (3, 0.25, 9)
+    origins = [resolved.origin(key) for key in ("model.num_anchors", "model.adapter.fusion", "model.lora_rank")]
+    assert origins == [str(tmp_path / name) for name in ("child.yaml", "parent.yaml", "base.yaml")]
+    assert resolved.origin("stage1.optimizer.steps") == "--set"
+    assert resolved.origin("stage2.seed") == "default"
+
+
+def test_a_section_that_becomes_a_value_leaves_no_origins_behind(tmp_path: Path) -> None:
+    resolved = resolve_recipe("default", base="nano", overrides={"projector": "null"})
+    assert resolved.recipe.projector is None
+    assert not [key for key in resolved.origins if key.startswith("projector.")]
+    assert [stage.kind for stage in plan_stages(resolved.recipe)] == ["stage1", "stage2"]
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        (
+            {"stage1": {"optimizer": {"adapter_rl": 1e-3}}},
+            r"child.yaml' has .*'stage1.optimizer.adapter_rl'.*'stage1.optimizer.adapter_lr'",
+        ),
+        ({"model": {"num_anchor": 3}}, r"child.yaml' has .*'model.num_anchor'.*'model.num_anchors'"),
+        (
+            {"model": {"adapter": {"fuson": "concat"}}},
+            r"child.yaml' has .*'model.adapter.fuson'.*'model.adapter.fusion'",
+        ),
+        ({"model": {"own_language_model": True}}, "child.yaml' has the unknown key 'model.own_language_model'"),
+        ({"stages": [3]}, r"child.yaml': stages.0 = 3"),
+        ({"stage2": {"optimizer": {"steps": 0}}}, r"child.yaml': stage2.optimizer.steps = 0"),
+        ({"model": {"adapter": {"fusion": "gatde"}}}, "fusion='gatde' does not exist"),
+        ({"model": {"num_anchors": "many"}}, "num_anchors"),
+        ({"inherits": 3}, "inherits 3"),
+        ({"base": "qwen2_5"}, "There is no recipe 'qwen2_5'; the nearest is 'qwen2_5_vl'"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence_that_names_the_file_and_the_nearest_key(
+    tmp_path: Path, content: dict, match: str
+) -> None:
+    child = write(tmp_path, "child.yaml", **({"inherits": "default"} | content))
+    with pytest.raises(RecipeError, match=match) as caught:
+        resolve_recipe(child)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_file_named_is_the_one_that_states_the_key(tmp_path: Path) -> None:
+    write(tmp_path, "parent.yaml", inherits="default", stage2={"blind_shar": 0.5})
+    with pytest.raises(RecipeError, match=r"parent.yaml' has the unknown key 'stage2.blind_shar'"):
+        resolve_recipe(write(tmp_path, "child.yaml", inherits="parent.yaml"))
+    with pytest.raises(
+        RecipeError, match=r"The override has the unknown key 'stage2.sed'; the nearest known one is 'stage2.seed'"
+    ):
+        resolve_recipe("default", overrides={"stage2.sed": "1"})
+
+
+def test_recipes_that_inherit_each_other_are_refused(tmp_path: Path) -> None:
+    write(tmp_path, "one.yaml", inherits="two.yaml")
+    with pytest.raises(RecipeError, match="in a circle"):
+        resolve_recipe(write(tmp_path, "two.yaml", inherits="one.yaml"))
+
+
+def test_missing_files_and_broken_ones_are_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="There is no recipe 'defualt'; the nearest is 'default'"):
+        resolve_recipe("defualt")
+    with pytest.raises(RecipeError, match="states no base"):
+        resolve_recipe(write(tmp_path, stages=[1]))
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("a: [1")
+    with pytest.raises(RecipeError, match="not valid YAML"):
+        resolve_recipe(broken)
+    broken.write_text("- 1")
+    with pytest.raises(RecipeError, match="holds list"):
+        resolve_recipe(broken)
+    with pytest.raises(RecipeError, match="not a YAML value"):
+        resolve_recipe("default", overrides={"stages": "[1"})
+
+
+def test_every_shipped_recipe_resolves_on_every_base() -> None:
+    assert {"nano", "qwen2_5_vl", "qwen3_vl", "internvl", "llava_onevision"} == set(base_names())
+    for name in recipe_names():
+        for base in base_names():
+            recipe = resolve_recipe(name, base=base).recipe
+            assert (recipe.name, recipe.base) == (name, base)
