@@ -3,57 +3,18 @@
 import json
 import math
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 from safetensors.torch import load_file
 
 from himmel.model import HimmelConfig
 from himmel.training.plan import Stage, plan_stages
 from himmel.training.resolve import recipe_names, resolve_recipe
 from himmel.training.run import run_stage
-from tiny_hosts import nano_folder, qwen_folder, tiny_adapter
+from tiny_hosts import nano_folder, qwen_folder
+from tiny_recipes import tiny_base
 
 __all__ = ["nano_folder", "qwen_folder"]
-
-_FEW = {"steps": 2, "batch_size": 1, "warmup_steps": 0, "gradient_accumulation": 1}
-_STAGE = {"optimizer": _FEW, "compute": {"deepspeed": None}}
-# Sizes alone: what a recipe is about, it says itself.
-_SIZES = (
-    "hidden_size",
-    "map_size",
-    "branch",
-    "conv_channels",
-    "conv_grid",
-    "context_width",
-    "ssm_layers",
-    "ssm_expand",
-)
-_SIZES += ("ssm_state_size", "ssm_head_dim", "ssm_chunk_size", "attention_heads", "alignment_hidden_size")
-
-
-def tiny_base(folder: Path, *, of: str, host: str, **model: Any) -> str:
-    """A shipped base with a tiny host, a tiny adapter, two clips and two steps for each stage."""
-    adapter = tiny_adapter(32)
-    sizes = {
-        name: value for name, value in json.loads(adapter.to_json_string(use_diff=False)).items() if name in _SIZES
-    }
-    siglip = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
-    content = {
-        "inherits": f"base/{of}",
-        "host": host,
-        "model": {"steps_per_interval": 2, **model, "adapter": {**sizes, "siglip": siglip, **model.get("adapter", {})}},
-        "data": {"source": "rendered", "clips": 2},
-        "stage1": _STAGE,
-        "stage2": {**_STAGE, "full_compute": _STAGE["compute"]},
-        "output": str(folder / "runs"),
-    }
-    if of == "nano":
-        content["projector"] = _STAGE
-    path = folder / f"tiny_{of}.yaml"
-    path.write_text(yaml.safe_dump(content))
-    return str(path)
 
 
 @pytest.fixture(scope="module")

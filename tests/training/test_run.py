@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 
 from himmel.errors import RecipeError
 from himmel.model import HimmelConfig, HimmelForConditionalGeneration
@@ -13,23 +12,7 @@ from himmel.training.plan import plan_stages
 from himmel.training.resolve import resolve_recipe
 from himmel.training.run import run_recipe
 from himmel.training.store import ClipStore
-
-
-def tiny_base(folder: Path, host: str) -> Path:
-    """nano's base with a tiny host, two clips and two steps for each stage."""
-    few = {"optimizer": {"steps": 2, "batch_size": 2, "warmup_steps": 0, "log_every": 1}}
-    content = {
-        "inherits": "base/nano",
-        "host": host,
-        "data": {"clips": 2},
-        "projector": few,
-        "stage1": few,
-        "stage2": few,
-        "output": str(folder / "runs"),
-    }
-    path = folder / "tiny.yaml"
-    path.write_text(yaml.safe_dump(content))
-    return path
+from tiny_recipes import tiny_base
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +23,7 @@ def _own_cache_of_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.assets
 @pytest.mark.slow
 def test_the_three_stages_follow_one_another(nano_folder: str, tmp_path: Path) -> None:
-    base = str(tiny_base(tmp_path, nano_folder))
+    base = str(tiny_base(tmp_path, of="nano", host=nano_folder))
     told: list[str] = []
     checkpoint = run_recipe("default", base=base, tell=told.append)
     assert [line.split()[0] for line in told] == ["projector", "stage1", "stage2"]
@@ -78,7 +61,7 @@ def test_prepared_clips_are_made_once_and_read_back_whole(nano_folder: str, tmp_
 
 @pytest.mark.usefixtures("unrendered")
 def test_a_second_row_finds_the_stages_that_it_shares(nano_folder: str, tmp_path: Path) -> None:
-    base = str(tiny_base(tmp_path, nano_folder))
+    base = str(tiny_base(tmp_path, of="nano", host=nano_folder))
     first = run_recipe("default", base=base)
     told: list[str] = []
     changes = {"model.lora_rank": "4", "model.lora_alpha": "8"}
@@ -101,7 +84,7 @@ def test_full_fine_tuning_trains_the_language_model_and_keeps_it(
         "stage2.trains": "full",
         "stage2.compute": f"{{precision: {precision}, gradient_checkpointing: true}}",
     }
-    checkpoint = run_recipe("default", base=str(tiny_base(tmp_path, nano_folder)), overrides=changes)
+    checkpoint = run_recipe("default", base=str(tiny_base(tmp_path, of="nano", host=nano_folder)), overrides=changes)
     trained = HimmelForConditionalGeneration.from_pretrained(checkpoint)
     plain = HimmelForConditionalGeneration.from_config(HimmelConfig.nano(host=nano_folder, host_hidden_size=32))
     before, after = (dict(model.network.named_parameters()) for model in (plain, trained))

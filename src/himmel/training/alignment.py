@@ -5,6 +5,7 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from himmel.adapter import AdapterOutput, MotionAdapter, StreamInputs
+from himmel.training.gather import gather_alignment, weight_of_mean
 from himmel.training.losses import Temperature, alignment_loss
 from himmel.training.probes import MotionProbes, ProbeTargets
 from himmel.training.recipe import AlignmentSection
@@ -44,7 +45,7 @@ class AlignmentModel(nn.Module):
         probe_values: Tensor | None = None,
         probe_words: Tensor | None = None,
     ) -> dict[str, Any]:
-        """Loss of M intervals.
+        """Loss of M intervals, with those of all processes as negatives; M may differ between them.
 
         Args:
             motion, residual, context, step_mask: see `StreamInputs`.
@@ -58,14 +59,15 @@ class AlignmentModel(nn.Module):
         """
         streams = StreamInputs(motion=motion, residual=residual, context=context, step_mask=step_mask)
         output = self.adapter(streams)
+        every, all_targets, all_valid = gather_alignment(output, targets, valid & step_mask.any(1))
         aligned = alignment_loss(
-            output,
-            targets,
+            every,
+            all_targets,
             temperature=self.temperature,
             objective=self.section.objective,
             lambda_=self.section.lambda_,
             mu=self.section.mu,
-            valid=valid & step_mask.any(1),
+            valid=all_valid,
         )
         parts = {**aligned.parts, "left_out": output.pooled.new_tensor(aligned.left_out)}
         loss = aligned.total
@@ -77,4 +79,4 @@ class AlignmentModel(nn.Module):
         assert self.probes is not None
         losses = self.probes(output.tokens, ProbeTargets(values=values, words=words))
         parts.update({f"probe_{name}": loss for name, loss in losses.items()})
-        return losses["values"] + losses["words"]
+        return (losses["values"] + losses["words"]) * weight_of_mean(len(words), words.device)

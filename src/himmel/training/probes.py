@@ -86,7 +86,7 @@ class MotionProbes(nn.Module):
         """
         amounts = self.values(self.norm(tokens.mean(1)))
         wanted = torch.searchsorted(self.ids, targets.words[:, : tokens.shape[1]].contiguous())
-        cosines = _unit(tokens[:, : wanted.shape[1]].float()) @ self.words.T
+        cosines = _unit(tokens[:, : wanted.shape[1]].to(self.words.dtype)) @ self.words.T
         entropy = functional.cross_entropy(cosines.mT / _TEMPERATURE, wanted, reduction="none")
         distance = 1 - cosines.gather(2, wanted[..., None]).squeeze(2)
         return {

@@ -1,0 +1,95 @@
+"""Two gloo processes against one with the whole batch."""
+
+import json
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import two_processes
+from himmel.training.gather import SyncedBatchNorm2d, synchronise_batch_norms
+from himmel.training.plan import plan_stages
+from himmel.training.resolve import resolve_recipe
+from himmel.training.run import run_stage
+from himmel.training.store import ClipStore
+from tiny_hosts import nano_folder
+from tiny_recipes import tiny_base
+
+__all__ = ["nano_folder"]
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> list[two_processes.Results]:
+    """Of one process, then of each of two."""
+    folder = tmp_path_factory.mktemp("shares")
+    torch.multiprocessing.spawn(two_processes.measure_share, (_free_port(), str(folder)), nprocs=2)
+    together = [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(2)]
+    return [two_processes.in_one_process(), *together]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("objective", "branch"), two_processes.CASES)
+def test_two_processes_have_the_loss_and_the_gradients_of_one(
+    results: list[two_processes.Results], objective: str, branch: str
+) -> None:
+    alone, *shares = (found[objective, branch] for found in results)
+    mean = sum(share["loss"] for share in shares) / 2
+    assert float(mean) == pytest.approx(float(alone["loss"]), rel=1e-10)
+    for share in shares:
+        assert share["nce_and_the_like"] == pytest.approx(alone["nce_and_the_like"], rel=1e-9)
+        assert share["gradients"].keys() == alone["gradients"].keys()
+        for name, gradient in alone["gradients"].items():
+            torch.testing.assert_close(share["gradients"][name], gradient, rtol=1e-7, atol=1e-10, msg=name)
+        for name, statistic in alone["statistics"].items():
+            torch.testing.assert_close(share["statistics"][name], statistic, rtol=1e-9, atol=1e-12, msg=name)
+    assert bool(alone["statistics"]) == (branch == "resnet18")
+    moved = [name for name, value in alone["gradients"].items() if value.abs().max() > 0]
+    assert any(name.startswith("adapter.branches.motion") for name in moved)
+    assert "probes.values.weight" in moved
+
+
+@pytest.mark.slow
+def test_negatives_of_the_other_process_matter(results: list[two_processes.Results]) -> None:
+    """What would pass if each process kept to itself: its own loss on its own share is another."""
+    batch = {name: value[two_processes.SHARES[0]] for name, value in two_processes.make_batch().items()}
+    own = two_processes.measure(two_processes.make_model("infonce", "conv"), batch)
+    whole = results[0]["infonce", "conv"]
+    assert abs(own["nce_and_the_like"]["nce"] - whole["nce_and_the_like"]["nce"]) > 0.1
+    name = "adapter.alignment_head.output.weight"
+    assert not torch.allclose(own["gradients"][name], whole["gradients"][name], rtol=1e-3)
+
+
+def test_synchronised_norms_keep_parameters_and_behave_as_before_in_one_process() -> None:
+    plain, synced = torch.nn.Sequential(torch.nn.BatchNorm2d(3)), torch.nn.Sequential(torch.nn.BatchNorm2d(3))
+    synchronise_batch_norms(synced)
+    assert isinstance(synced[0], SyncedBatchNorm2d)
+    maps = torch.randn(4, 3, 5, 5)
+    torch.testing.assert_close(synced(maps), plain(maps))
+    torch.testing.assert_close(synced.state_dict(), plain.state_dict())
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("unrendered")
+def test_stage_1_in_two_processes_ends_where_one_ends(nano_folder: str, tmp_path: Path) -> None:
+    base = tiny_base(tmp_path, of="nano", host=nano_folder)
+    few = {"stages": "[1]", "projector": "null", "stage1.optimizer.batch_size": "2", "data.clips": "4"}
+    alone = plan_stages(resolve_recipe("default", base=base, overrides=few).recipe)[0]
+    run_stage(alone)
+    together = replace(alone, output=tmp_path / "together")
+    assert together.key == alone.key
+    torch.multiprocessing.spawn(two_processes.run_stage_together, (_free_port(), together), nprocs=2)
+    first, second = (load_file(stage.folder / "adapter.safetensors") for stage in (alone, together))
+    for name, value in first.items():
+        # Checkpoints are bfloat16, of eight bits.
+        torch.testing.assert_close(second[name], value, rtol=2e-2, atol=2e-3, msg=name)
+    logs = [json.loads((stage.folder / "training" / "stage1.json").read_text())["log"] for stage in (alone, together)]
+    assert logs[0][-1]["train_loss"] == pytest.approx(logs[1][-1]["train_loss"], rel=1e-3)
