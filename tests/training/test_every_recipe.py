@@ -2,7 +2,9 @@
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors.torch import load_file
@@ -11,25 +13,24 @@ from himmel.model import HimmelConfig
 from himmel.training.plan import Stage, plan_stages
 from himmel.training.resolve import recipe_names, resolve_recipe
 from himmel.training.run import run_stage
-from tiny_hosts import nano_folder, qwen_folder
+from tiny_hosts import tiny_host
 from tiny_recipes import tiny_base
 
-__all__ = ["nano_folder", "qwen_folder"]
+__all__ = ["tiny_host"]
 
 
 @pytest.fixture(scope="module")
-def bases(nano_folder: str, qwen_folder: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def tiny_base_of(tiny_host: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """A shipped base made tiny."""
     folder = tmp_path_factory.mktemp("bases")
-    return {
-        "nano": tiny_base(folder, of="nano", host=nano_folder),
-        "qwen2_5_vl": tiny_base(
-            folder, of="qwen2_5_vl", host=qwen_folder, max_anchor_tokens=4, adapter={"context_size": 16}
-        ),
-    }
+
+    def make(base: str) -> str:
+        sizes = {} if base == "nano" else {"max_anchor_tokens": 12, "adapter": {"context_size": 16}}
+        return tiny_base(folder, of=base, host=tiny_host(base), **sizes)
+
+    return make
 
 
-# ResNet-18 has its full width, and nano's tower its full size.
-_SLOW = {f"tables/14-encoders/{name}": pytest.mark.slow for name in ("resnet18", "shared-vit")}
 _checked: set[Path] = set()
 
 
@@ -60,11 +61,24 @@ def _check(stage: Stage) -> None:
         assert any(bool(value.any()) for name, value in load_file(lora).items() if ".lora_B." in name)
 
 
+def _cases() -> list[Any]:
+    """Each recipe on nano and on the host that it is written for."""
+    return [
+        pytest.param(name, base, marks=pytest.mark.slow if _is_slow(name, base) else (), id=f"{name}-{base}")
+        for name in recipe_names()
+        for base in ("nano", resolve_recipe(name).recipe.base)
+    ]
+
+
+def _is_slow(name: str, base: str) -> bool:
+    """ResNet-18 has its full width, and nano's tower its full size."""
+    return name.endswith("/resnet18") or (base == "nano" and name.endswith("shared-vit"))
+
+
 @pytest.mark.usefixtures("unrendered")
-@pytest.mark.parametrize("base", ["nano", "qwen2_5_vl"])
-@pytest.mark.parametrize("name", [pytest.param(name, marks=_SLOW.get(name, ())) for name in recipe_names()])
-def test_two_steps_of_every_recipe(name: str, base: str, bases: dict[str, str]) -> None:
-    recipe = resolve_recipe(name, base=bases[base]).recipe
+@pytest.mark.parametrize(("name", "base"), _cases())
+def test_two_steps_of_every_recipe(name: str, base: str, tiny_base_of: Callable[[str], str]) -> None:
+    recipe = resolve_recipe(name, base=tiny_base_of(base)).recipe
     if recipe.needs:
         pytest.skip(f"needs {', '.join(recipe.needs)}")
     assert not recipe.lacks_to_train

@@ -14,7 +14,6 @@ from himmel.training.gather import SyncedBatchNorm2d, synchronise_batch_norms
 from himmel.training.plan import plan_stages
 from himmel.training.resolve import resolve_recipe
 from himmel.training.run import run_stage
-from himmel.training.store import ClipStore
 from tiny_hosts import nano_folder
 from tiny_recipes import tiny_base
 

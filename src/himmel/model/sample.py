@@ -46,7 +46,9 @@ class PreparedSample(ShowsShapes):
         if self.context is not None:
             plain["context"] = self.context
         plain |= {_IMAGES + name: value for name, value in self.images.items()}
-        return plain | {_FAR + name: value for name, value in self.far_images.items()}
+        plain |= {_FAR + name: value for name, value in self.far_images.items()}
+        # Some image processors give pictures whose channels come last in memory, which the format does not take.
+        return {name: value.contiguous() for name, value in plain.items()}
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Self:

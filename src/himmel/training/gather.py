@@ -1,8 +1,8 @@
-"""Training on several devices as if on one: embeddings of all of them in one batch, statistics of all of them in one norm.
+"""Training on several devices as if on one: one batch of all their embeddings, one norm of all their statistics.
 
 The gradients are those of one process with the whole batch once they have been averaged over the processes, as
-DistributedDataParallel does it: what is computed of the gathered rows is the same in every process, so that summing over
-the processes in the backward pass and averaging afterwards gives each its own share, once.
+DistributedDataParallel does it: what is computed of the gathered rows is the same in every process, so that summing
+over the processes in the backward pass and averaging afterwards gives each its own share, once.
 """
 
 from dataclasses import replace
@@ -66,7 +66,7 @@ def gather_alignment(output: AdapterOutput, targets: Tensor, valid: Tensor) -> t
 
 
 def weight_of_mean(count: int, device: torch.device) -> float:
-    """What a mean over this process's `count` rows is multiplied by, so that the mean over processes is that over rows."""
+    """The factor for a mean over this process's `count` rows, so that the mean over processes is that over all rows."""
     if num_processes() == 1:
         return 1.0
     counts = _gather_counts(count, device)
