@@ -1,10 +1,20 @@
-"""Can the nano adapter learn what it is for: which way things move, from its mean token, in a few steps?"""
+"""Can an adapter of nano's size learn what it is for: which way things move, from its mean token, in a few steps?"""
 
 import math
 
+import pytest
 import torch
 
 from himmel.adapter import AdapterConfig, MotionAdapter, StreamInputs
+
+_SIGLIP = {
+    "hidden_size": 48,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "image_size": 40,
+    "patch_size": 8,
+}
 
 
 def _clips(number: int, generator: torch.Generator) -> tuple[StreamInputs, torch.Tensor]:
@@ -25,9 +35,10 @@ def _clips(number: int, generator: torch.Generator) -> tuple[StreamInputs, torch
     return inputs, way
 
 
-def test_mean_token_tells_the_direction_of_unseen_maps_after_25_steps():
+@pytest.mark.parametrize("encoder", ["ssm", "siglip", "none"])
+def test_mean_token_tells_the_direction_of_unseen_maps_after_25_steps(encoder: str):
     torch.manual_seed(0)
-    adapter, head = MotionAdapter(AdapterConfig.nano()), torch.nn.Linear(576, 4)
+    adapter, head = MotionAdapter(AdapterConfig.nano(encoder=encoder, siglip=_SIGLIP)), torch.nn.Linear(576, 4)
     parameters = [*adapter.parameters(), *head.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=1e-3)
     generator = torch.Generator().manual_seed(1)
