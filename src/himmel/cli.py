@@ -108,6 +108,10 @@ def ask(
     seed: Annotated[int, typer.Option(min=0, help="Seed of whatever is drawn at random.")] = 0,
     threads: Threads = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; default: a GPU if there is one.")] = None,
+    device_map: Annotated[
+        str | None, typer.Option(help="auto: spread a large host over all devices, in place of --device.")
+    ] = None,
+    quantization: Annotated[str | None, typer.Option(help="4bit: pack the host's weights; needs a GPU.")] = None,
     picture: Picture = None,
     as_json: Json = False,
 ) -> None:
@@ -140,6 +144,8 @@ def ask(
             seed=seed,
             threads=threads,
             device=device,
+            device_map=device_map,
+            quantization=cast(Any, quantization),
             picture=picture,
         )
     if as_json:

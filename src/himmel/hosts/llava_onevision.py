@@ -1,7 +1,8 @@
 """LLaVA-OneVision, and LLaVA-Video converted to its form: pictures in one of three styles, plain positions."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -59,14 +60,13 @@ class LlavaOnevisionHost(PublishedHost):
         fitting = [list(point) for point in self.config.image_grid_pinpoints if self._most(point) <= max_anchor_tokens]
         self._style: Style = "tiles" if fitting else "whole" if max_anchor_tokens >= whole else "frame"
         self._fixed = whole if self._style == "whole" else frame
-        # The network reads these too, so they go with the configuration that it is loaded with.
-        self.config.image_grid_pinpoints = fitting or [[self._size, self._size]]
+        self._pinpoints = fitting or [[self._size, self._size]]
 
     def tokens_per_anchor(self, width: int, height: int) -> int:
         """At most `max_anchor_tokens`; depends on the size in the style `tiles` alone."""
         if self._style != "tiles":
             return self._fixed
-        best = select_best_resolution((height, width), self.config.image_grid_pinpoints)
+        best = select_best_resolution((height, width), self._pinpoints)
         rows, columns = (self._side * (length // self._size) for length in best)
         # As in the model: what was padded is cut off again, the same on both sides.
         if width / height > columns / rows:
@@ -100,7 +100,7 @@ class LlavaOnevisionHost(PublishedHost):
         return {"pixel_values": self._process(shown)["pixel_values"][:, 0], "image_sizes": sizes}
 
     def _process(self, pictures: Sequence[Picture], **options: Any) -> Mapping[str, Any]:
-        return super()._process(pictures, image_grid_pinpoints=self.config.image_grid_pinpoints, **options)
+        return super()._process(pictures, image_grid_pinpoints=self._pinpoints, **options)
 
     def _pad(self, picture: Picture) -> Picture:
         colour = tuple(int(value * 255) for value in self._image_processor.image_mean)
@@ -120,13 +120,26 @@ class LlavaOnevisionHost(PublishedHost):
 
     def image_features(self, network: PreTrainedModel, images: Mapping[str, Tensor]) -> BaseModelOutputWithPooling:
         """Tokens of each picture, in the language model's space."""
+        family = cast(LlavaOnevisionForConditionalGeneration, network)
         if self._style == "frame":
-            vision = cast(Any, network).get_video_features(images["pixel_values"][:, None], return_dict=True)
+            vision = family.get_video_features(images["pixel_values"][:, None], return_dict=True)
+        elif self._style == "whole":
+            # Any number but one has the model take them as several images of one square each.
+            several = torch.tensor([max(2, len(images["image_sizes"]))])
+            vision = family.get_image_features(**images, batch_num_images=several, return_dict=True)
         else:
-            options: dict[str, Any] = {}
-            if self._style == "whole":
-                # Any number but one has the model take them as several images of one square each.
-                options["batch_num_images"] = torch.tensor([max(2, len(images["image_sizes"]))])
-            vision = cast(Any, network).get_image_features(**images, **options, return_dict=True)
+            with _pinpoints(family.config, self._pinpoints):
+                vision = family.get_image_features(**images, return_dict=True)
         vision.pooler_output = list(vision.pooler_output)
         return cast(BaseModelOutputWithPooling, vision)
+
+
+@contextmanager
+def _pinpoints(config: LlavaOnevisionConfig, allowed: list[list[int]]) -> Iterator[None]:
+    """Have the network tell tiles by these resolutions alone within the block; it takes no argument for them."""
+    before = config.image_grid_pinpoints
+    config.image_grid_pinpoints = allowed
+    try:
+        yield
+    finally:
+        config.image_grid_pinpoints = before

@@ -3,19 +3,19 @@
 from typing import Any, Literal, cast, get_args
 
 import torch
-from transformers import BitsAndBytesConfig, PreTrainedConfig, PreTrainedModel
+from transformers import BitsAndBytesConfig, PreTrainedModel
 from transformers.utils.import_utils import is_bitsandbytes_available
 
 from himmel.errors import HostError, UsageError
 
 Quantization = Literal["4bit"]
+DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
 
 
 def load_weights(
     network_class: type[PreTrainedModel],
     folder: str,
     *,
-    config: PreTrainedConfig,
     family: str,
     dtype: torch.dtype | None,
     device: str | torch.device | None,
@@ -27,7 +27,6 @@ def load_weights(
     Args:
         network_class: transformers' class.
         folder: folder or repository name.
-        config: what `folder` says of itself, with this project's limits.
         family: name of the kind of host, for messages.
         dtype: None: as stored; with 4 bits, the type that is computed in, by default bfloat16.
         device: where to, as a whole; None: CPU, or with 4 bits the first GPU.
@@ -38,14 +37,16 @@ def load_weights(
         HostError: the weights are missing or damaged.
         UsageError: the options don't go together, or this machine cannot meet them.
     """
-    options = _placing(device, device_map, quantization)
+    check_placing(device=device, device_map=device_map, quantization=quantization)
+    options: dict[str, Any] = {"dtype": dtype or "auto"}
     if quantization:
         compute = dtype or torch.bfloat16
-        options |= {"dtype": compute, "quantization_config": _four_bits(compute)}
-    else:
-        options["dtype"] = dtype or "auto"
+        # Packed weights cannot be moved afterwards.
+        options |= {"dtype": compute, "device_map": {"": device or 0}, "quantization_config": _four_bits(compute)}
+    if device_map is not None:
+        options["device_map"] = device_map
     try:
-        network = network_class.from_pretrained(folder, config=config, **options)
+        network = network_class.from_pretrained(folder, **options)
     except Exception as error:
         raise HostError(
             f"The weights of {folder!r} cannot be loaded ({' '.join(str(error).split())}); "
@@ -57,11 +58,18 @@ def load_weights(
     return cast(PreTrainedModel, network.eval())
 
 
-def _placing(
-    device: str | torch.device | None, device_map: str | None, quantization: Quantization | None
-) -> dict[str, Any]:
+def check_placing(
+    *, device: str | torch.device | None, device_map: str | None, quantization: Quantization | None
+) -> None:
+    """See that the options go together and that this machine can meet them; arguments as in `load_weights`.
+
+    Raises:
+        UsageError: they don't, or it can't.
+    """
     if quantization is not None and quantization not in get_args(Quantization):
         raise UsageError(f"quantization={quantization!r} does not exist; choose 4bit, or leave it out.")
+    if device_map is not None and device_map not in DEVICE_MAPS:
+        raise UsageError(f"device_map={device_map!r} does not exist; choose one of {', '.join(DEVICE_MAPS)}.")
     if device_map is not None and device is not None:
         raise UsageError(
             f"device={str(device)!r} and device_map={device_map!r} both say where the host goes; give one of them."
@@ -70,10 +78,6 @@ def _placing(
         raise UsageError("quantization='4bit' needs bitsandbytes, which is not installed; pip install bitsandbytes.")
     if quantization and not torch.cuda.is_available():
         raise UsageError("quantization='4bit' needs a GPU and this machine has none; leave it out.")
-    if device_map is not None:
-        return {"device_map": device_map}
-    # Packed weights cannot be moved afterwards.
-    return {"device_map": {"": device or 0}} if quantization else {}
 
 
 def _four_bits(compute: torch.dtype) -> BitsAndBytesConfig:

@@ -143,7 +143,6 @@ class PublishedHost(ABC):
         return load_weights(
             self.network_class,
             self.folder,
-            config=self.config,
             family=self.family,
             dtype=dtype,
             device=device,

@@ -10,12 +10,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from himmel._versions import versions
 from himmel.errors import UsageError
+from himmel.hosts import Quantization
+from himmel.hosts.loading import check_placing
 from himmel.model.config import HimmelConfig, check_choice, check_count
 from himmel.model.modeling import HimmelForConditionalGeneration
 from himmel.model.placement import PLACEMENTS
@@ -141,6 +144,8 @@ def ask(
     seed: int = 0,
     threads: int | None = None,
     device: str | None = None,
+    device_map: str | None = None,
+    quantization: Quantization | None = None,
     picture: str | os.PathLike[str] | None = None,
 ) -> Answer:
     """Answer a question about a video.
@@ -148,7 +153,7 @@ def ask(
     Args:
         video: a file, or one that is open already.
         question: not empty.
-        model: a model to ask; it saves loading one for each question. Excludes `adapter`, `host` and `device`.
+        model: a model to ask; it saves loading one for each question. Excludes what says how to load one.
         adapter: checkpoint folder; None takes the one in the package.
         host: name or folder of a host in place of the checkpoint's own.
         choices: options to score by their likelihood, at least two; without any, the model answers in its own words.
@@ -162,6 +167,7 @@ def ask(
         seed: of torch's global generator. Answers are greedy and draw nothing; it stands in the record.
         threads: of torch and of reading; None leaves torch's as they are.
         device: torch's name of one, such as "cuda"; None takes the first GPU if there is one.
+        device_map, quantization: see `HimmelForConditionalGeneration.from_config`.
         picture: draw the streams into this PNG file.
 
     Raises:
@@ -174,12 +180,15 @@ def ask(
         >>> himmel.ask("match.mp4", "Which way does the ball move?", choices=["left", "right"])  # doctest: +SKIP
     """
     _check(question, choices, max_new_tokens)
-    if model is not None and not (adapter is None and host is None and device is None):
+    loading: dict[str, Any] = {"device": device, "device_map": device_map, "quantization": quantization}
+    if model is not None and any(value is not None for value in (adapter, host, *loading.values())):
         raise UsageError("A model came together with an adapter, host or device; give either the one or the others.")
     seconds: dict[str, float] = {}
     _check_overrides(num_anchors, steps_per_interval, placement)
     opened = video if isinstance(video, Video) else Video(video)
-    place = _device(device)
+    if device_map is None:
+        loading["device"] = _device(device)
+    check_placing(**loading)
     folder = default_checkpoint() if adapter is None else Path(adapter)
     config = HimmelConfig.load(folder) if model is None else model.config
     if threads is not None:
@@ -201,7 +210,7 @@ def ask(
         with _timed(seconds, "draw"):
             draw_streams(decomposition, picture)
     with _timed(seconds, "load"):
-        loaded = model or HimmelForConditionalGeneration.from_pretrained(folder, host=host, device=place)
+        loaded = model or HimmelForConditionalGeneration.from_pretrained(folder, host=host, **loading)
     with _overridden(loaded.config, tokens_per_interval, placement):
         with _timed(seconds, "prepare"):
             processor = HimmelProcessor(loaded.config, loaded.host)

@@ -17,12 +17,12 @@ def inject(embeddings: Tensor, mask: Tensor, rows: Tensor) -> Tensor:
     Args:
         embeddings: [B, L, D]; no gradient reaches it.
         mask: bool [B, L], True at the P placeholders.
-        rows: T [P, D], in the order of the placeholders, see `token_rows`; cast to the embeddings' type.
+        rows: T [P, D], in the order of the placeholders, see `token_rows`; cast to the embeddings' type and device.
 
     Returns:
         [B, L, D], a new tensor.
     """
-    return embeddings.detach().masked_scatter(mask.unsqueeze(-1), rows.to(embeddings.dtype))
+    return embeddings.detach().masked_scatter(mask.unsqueeze(-1), rows.to(embeddings))
 
 
 def token_rows(tokens: Tensor, index: Tensor, intervals_per_sample: Tensor) -> list[Tensor]:
@@ -113,4 +113,5 @@ class MotionInjector:
             return None
         # Beams and several returned sequences repeat each prompt in place.
         copies = len(input_ids) // len(self._rows)
-        return inject(output, mask, torch.cat([row for row in self._rows for _ in range(copies)]))
+        # Where a device map spreads the host, embeddings may stand elsewhere than what comes in.
+        return inject(output, mask.to(output.device), torch.cat([row for row in self._rows for _ in range(copies)]))

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from himmel.adapter import MotionAdapter
 from himmel.errors import UsageError
-from himmel.hosts import Host, load_host
+from himmel.hosts import Host, Quantization, load_host
 from himmel.model import checkpoint
 from himmel.model.attachment import Attachment
 from himmel.model.card import write_card
@@ -39,7 +39,7 @@ class HostedModel(nn.Module):
         self.config = config
         self.host = host
         self.adapter = MotionAdapter(config.adapter)
-        nn.Module.to(self.adapter, self.network.device)
+        nn.Module.to(self.adapter, self.device)
         self._attachment = Attachment(config, host, self.network)
         self.train_only(["adapter", "lora"])
         self.eval()
@@ -53,22 +53,28 @@ class HostedModel(nn.Module):
         network: PreTrainedModel | None = None,
         dtype: torch.dtype | None = None,
         device: str | torch.device | None = None,
+        device_map: str | None = None,
+        quantization: Quantization | None = None,
     ) -> Self:
         """A model with an untrained adapter, drawn from the global generator, scaled to the host's embeddings.
 
         Args:
             config: see `HimmelConfig`.
             host: name or folder in place of the configuration's.
-            network: the host's weights, where they are loaded already; LoRA is added to them in place. Excludes `dtype`
-                and `device`.
+            network: the host's weights, where they are loaded already; LoRA is added to them in place. Excludes what
+                follows.
             dtype: of the host's weights; None: float32 for nano, as stored for others. The adapter is float32.
             device: where to; None: CPU.
+            device_map: `auto` spreads a large host over all devices; excludes `device`.
+            quantization: `4bit` packs the host's weights, on a GPU with bitsandbytes.
 
         Raises:
             HostError: the host cannot be found or loaded, or doesn't fit.
-            UsageError: `network` came together with `dtype` or `device`.
+            UsageError: the options don't go together, or this machine cannot meet them.
         """
-        model = cls._assemble(config, host, network, dtype, device)
+        model = cls._assemble(
+            config, host, network, dtype=dtype, device=device, device_map=device_map, quantization=quantization
+        )
         model.adapter.load_backbones()
         weight = cast(Tensor, model.network.get_input_embeddings().weight)
         # A sample of rows will do, and spares a copy of the largest tables.
@@ -84,6 +90,8 @@ class HostedModel(nn.Module):
         network: PreTrainedModel | None = None,
         dtype: torch.dtype | None = None,
         device: str | torch.device | None = None,
+        device_map: str | None = None,
+        quantization: Quantization | None = None,
     ) -> Self:
         """Load what `save_pretrained` or `push_to_hub` wrote, and its host; arguments as in `from_config`.
 
@@ -98,26 +106,23 @@ class HostedModel(nn.Module):
         config = HimmelConfig.load(place)
         if network is not None and config.own_language_model:
             raise UsageError(f"The checkpoint {str(folder)!r} holds its own host; load it without a network.")
-        model = cls._assemble(config, host, network, dtype, device)
+        model = cls._assemble(
+            config, host, network, dtype=dtype, device=device, device_map=device_map, quantization=quantization
+        )
         checkpoint.load(model, place)
         return model
 
     @classmethod
     def _assemble(
-        cls,
-        config: HimmelConfig,
-        host: str | None,
-        network: PreTrainedModel | None,
-        dtype: torch.dtype | None,
-        device: str | torch.device | None,
+        cls, config: HimmelConfig, host: str | None, network: PreTrainedModel | None, **loading: Any
     ) -> Self:
-        if network is not None and not (dtype is None and device is None):
+        if network is not None and any(value is not None for value in loading.values()):
             raise UsageError("A network came together with a dtype or device; move the network itself before.")
         config.host = host or config.host
         found = load_host(config.host, max_anchor_tokens=config.max_anchor_tokens)
         # Before the host's weights, which may take minutes to load.
         check_fit(config, found)
-        return cls(config, found, network or found.load_network(dtype=dtype, device=device))
+        return cls(config, found, network or found.load_network(**loading))
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write what was trained, in the files that `checkpoint` lists; with motion disabled too."""
@@ -139,8 +144,9 @@ class HostedModel(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the host's weights are."""
-        return self.network.device
+        """Where inputs go: to the host's first weights, or to the CPU if a device map keeps those on disk."""
+        device = self.network.device
+        return torch.device("cpu") if device.type == "meta" else device
 
     @property
     def lora_config(self) -> LoraConfig | None:

@@ -137,6 +137,8 @@ class HimmelForConditionalGeneration(HostedModel):
         output = self._encode_motion(motion, residual, context, step_mask, vision)
         with self._injecting(input_ids, output, intervals_per_sample, motion_index):
             text = self._text(input_ids, attention_mask, position_ids)
+            # What stands for motion is no answer.
+            options = {"suppress_tokens": [self.host.motion_token_id], **options}
             return cast(Any, self.network).generate(**text, **self._shown(vision), **options)
 
     def score_choices(self, inputs: BatchFeature, *, normalise: Normalise = "none") -> list[list[Tensor]]:
