@@ -62,27 +62,25 @@ def own_inputs(processor: Any, pictures: list[np.ndarray]) -> dict[str, Any]:
     return dict(processor(text=[text], images=[pictures], return_tensors="pt"))
 
 
-@pytest.mark.parametrize("budget", [12, 40])
 @pytest.mark.parametrize("kind", [kind for kind in HOST_KINDS if kind != "nano"])
-def test_prompt_pictures_and_logits(kind: str, budget: int, tiny_host: Callable[[str], str]) -> None:
-    """12 tokens: whole pictures; 40: tiles on InternVL, and on LLaVA-OneVision where a picture comes alone."""
-    setup = build(qwen_config(tiny_host(kind), max_anchor_tokens=budget))
-    alone = kind == "llava_onevision" and budget == 40
-    decomposition = make_decomposition((2,) if alone else (2, 2), size=(150, 70))
+def test_a_large_budget_leaves_a_single_picture_as_the_family_shows_it(
+    kind: str, tiny_host: Callable[[str], str]
+) -> None:
+    """All tiles and small copies included: 250 x 70 pixels are several tiles of the tiny hosts."""
+    setup = build(qwen_config(tiny_host(kind), max_anchor_tokens=200))
+    assert_as_the_family_does(setup, own_processor(setup.model.host), anchors=1)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in HOST_KINDS if kind != "nano"])
+def test_a_small_budget_is_the_familys_own_limit(kind: str, tiny_host: Callable[[str], str]) -> None:
+    """LLaVA-OneVision shows several pictures whole whatever their size, so there is nothing to set."""
+    setup = build(qwen_config(tiny_host(kind), max_anchor_tokens=12))
     processor = own_processor(setup.model.host)
     if kind in PIXELS:
-        processor.image_processor.size = {
-            "shortest_edge": 4 * PIXELS[kind],
-            "longest_edge": budget * PIXELS[kind],
-        }
+        processor.image_processor.size = {"shortest_edge": 4 * PIXELS[kind], "longest_edge": 12 * PIXELS[kind]}
     if kind == "internvl":
-        processor.image_processor.max_patches = budget // 4 - 1
-    if kind == "llava_onevision":
-        processor.image_processor.image_grid_pinpoints = setup.model.host.config.image_grid_pinpoints
-    expected = own_inputs(processor, [anchor.image for anchor in decomposition.anchors])
-    given = setup.processor.encode([setup.processor.prepare(decomposition)], [ASK], motion=False)
-    assert torch.equal(given["input_ids"], expected["input_ids"])
-    assert_same_logits(setup, given, expected)
+        processor.image_processor.max_patches = 2
+    assert_as_the_family_does(setup, processor, anchors=2)
 
 
 def test_llava_frames_are_videos_of_one_frame(tiny_host: Callable[[str], str]) -> None:
@@ -100,6 +98,14 @@ def test_llava_frames_are_videos_of_one_frame(tiny_host: Callable[[str], str]) -
     assert int((ids == video).sum()) == 2 * 5
     expected = {"input_ids": ids, "pixel_values_videos": pixels.float() / 127.5 - 1}
     assert_same_logits(setup, given, expected, rtol=1e-4, atol=1e-5)
+
+
+def assert_as_the_family_does(setup: Setup, processor: Any, *, anchors: int) -> None:
+    decomposition = make_decomposition((2,) * anchors, size=(250, 70))
+    expected = own_inputs(processor, [anchor.image for anchor in decomposition.anchors])
+    given = setup.processor.encode([setup.processor.prepare(decomposition)], [ASK], motion=False)
+    assert torch.equal(given["input_ids"], expected["input_ids"])
+    assert_same_logits(setup, given, expected)
 
 
 def assert_same_logits(

@@ -113,9 +113,7 @@ class HostedModel(nn.Module):
         return model
 
     @classmethod
-    def _assemble(
-        cls, config: HimmelConfig, host: str | None, network: PreTrainedModel | None, **loading: Any
-    ) -> Self:
+    def _assemble(cls, config: HimmelConfig, host: str | None, network: PreTrainedModel | None, **loading: Any) -> Self:
         if network is not None and any(value is not None for value in loading.values()):
             raise UsageError("A network came together with a dtype or device; move the network itself before.")
         config.host = host or config.host
