@@ -1,5 +1,7 @@
 """From the maps of a decomposition to the adapter's inputs: one velocity per cell, a fixed grid, plain units."""
 
+from functools import cache
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -49,19 +51,18 @@ def residual_channels(maps: StepMaps, size: int) -> FloatArray:
     Returns:
         [F, 4, size, size]: luma RMS / 16, signed luma mean / 16, chroma RMS / 16 (over the covered area), intra share.
     """
-    covered = maps.covered
-    squares = maps.residual[:, [0, 2]] ** 2
-    rms = np.sqrt(resize_weighted(squares, covered, size))
-    mean = resize_weighted(maps.residual[:, 1:2], covered, size)
-    intra = 1 - resize_area(covered[:, None], size)
-    scaled = np.concatenate([rms[:, :1], mean, rms[:, 1:]], axis=1) / _RESIDUAL_UNIT
-    return np.concatenate([scaled, np.clip(intra, 0, 1)], axis=1).astype(np.float32)
+    planes = maps.residual.copy()
+    planes[:, ::2] **= 2
+    means, covered = resize_weighted(planes, maps.covered, size)
+    means[:, ::2] = np.sqrt(means[:, ::2])
+    intra = np.clip(1 - covered, 0, 1)
+    return np.concatenate([means / np.float32(_RESIDUAL_UNIT), intra[:, None]], axis=1)
 
 
 def motion_channels(maps: StepMaps, size: int, *, width: int, height: int) -> FloatArray:
     """`velocity` on a grid of `size` x `size`, [F, 2, size, size]; cells without vectors don't dilute the others."""
     speed, valid = velocity(maps, width=width, height=height)
-    return resize_weighted(speed, valid, size)
+    return resize_weighted(speed, valid, size)[0]
 
 
 def rgb_channels(interval: Interval, size: int) -> FloatArray:
@@ -75,17 +76,22 @@ def rgb_channels(interval: Interval, size: int) -> FloatArray:
     return resize_area(interval.rgb_difference / np.float32(_RESIDUAL_UNIT), size)
 
 
-def resize_weighted(values: FloatArray, weights: FloatArray, size: int) -> FloatArray:
-    """Area-weighted mean of [F, N, R, C] `values` over [F, R, C] `weights`, on size x size; 0 where no weight is."""
-    total = resize_area(values * weights[:, None], size)
-    weight = resize_area(weights[:, None], size)
-    return np.divide(total, weight, out=np.zeros_like(total), where=weight > 1e-6)
+def resize_weighted(values: FloatArray, weights: FloatArray, size: int) -> tuple[FloatArray, FloatArray]:
+    """Area-weighted means of [F, N, R, C] `values` over [F, R, C] `weights`, on size x size; 0 where no weight is.
+
+    Returns:
+        [F, N, size, size] means; [F, size, size] mean weight.
+    """
+    resized = resize_area(np.concatenate([values * weights[:, None], weights[:, None]], axis=1), size)
+    total, weight = resized[:, :-1], resized[:, -1:]
+    return np.divide(total, weight, out=np.zeros_like(total), where=weight > 1e-6), weight[:, 0]
 
 
 def resize_area(values: FloatArray, size: int) -> FloatArray:
     """Mean of [F, N, R, C] over the area of each of size x size new cells."""
     rows, columns = values.shape[-2:]
-    return np.einsum("ir,fnrc,jc->fnij", _overlaps(rows, size), values, _overlaps(columns, size), optimize=True)
+    mean: FloatArray = _overlaps(rows, size) @ (values @ _overlaps(columns, size).T)
+    return mean
 
 
 def small_picture(image: npt.NDArray[np.uint8], size: int) -> FloatArray:
@@ -94,6 +100,7 @@ def small_picture(image: npt.NDArray[np.uint8], size: int) -> FloatArray:
     return (scaled.astype(np.float32) / 127.5 - 1).transpose(2, 0, 1)
 
 
+@cache
 def _overlaps(old: int, new: int) -> FloatArray:
     """[new, old] share of each new cell's length that each old cell covers; rows sum to 1."""
     edges = np.linspace(0, old, new + 1)

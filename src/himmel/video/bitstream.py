@@ -4,22 +4,19 @@ A P picture's vectors and residual depend on that picture alone, a B picture's a
 (ITU-T H.264, 8.4.1.2): between the steps only slice headers are read.
 """
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from himmel.video.decoder import Decoder, Segment, plan_segments
 from himmel.video.extract import Extract, Plan, Step
-from himmel.video.orientation import Orientation
 from himmel.video.picture import PictureFormat
 
 try:
     import himmel_bitstream
 except ImportError:  # the engine is compiled, and optional
     himmel_bitstream = None  # type: ignore[assignment]
-
-FloatArray = npt.NDArray[np.float32]
 
 CODEC = "h264"
 _RETRIES = 2
@@ -133,27 +130,23 @@ def _make_step(picture: "himmel_bitstream.Picture", plan: Plan) -> Step | None:
     )
     if picture.damaged and not (maps.covered.any() or maps.intra.any()):
         return None
-    past, future = (
-        _turned(velocity * np.float32(distance), fmt.orientation)
-        for velocity, distance in ((maps.past, maps.past_distance), (maps.future, maps.future_distance))
-    )
-    turn = fmt.orientation.picture
+    planes, orientation = maps.planes, fmt.orientation
+    planes[0:2] *= np.float32(maps.past_distance)
+    planes[2:4] *= np.float32(maps.future_distance)
+    for plane in (0, 2):
+        planes[plane : plane + 2] = np.stack(orientation.vectors(planes[plane], planes[plane + 1]))
+    turned = dataclasses.replace(maps, planes=orientation.planes(planes))
     return Step(
-        past=past,
-        future=future,
-        past_valid=turn(maps.past_valid),
-        future_valid=turn(maps.future_valid),
+        past=turned.past,
+        future=turned.future,
+        past_valid=turned.past_valid,
+        future_valid=turned.future_valid,
         past_distance=maps.past_distance,
         future_distance=maps.future_distance,
-        residual=np.stack([turn(plane) for plane in maps.residual]),
-        covered=turn(maps.covered),
+        residual=turned.residual,
+        covered=turned.covered,
         num_vectors=maps.num_vectors,
     )
-
-
-def _turned(vectors: FloatArray, orientation: Orientation) -> FloatArray:
-    dx, dy = orientation.vectors(*vectors)
-    return np.stack((orientation.picture(dx), orientation.picture(dy)))
 
 
 def _lead(fmt: PictureFormat, cell: int) -> tuple[int, int]:

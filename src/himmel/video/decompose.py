@@ -26,6 +26,8 @@ from himmel.video.schedule import place_anchors, place_steps
 
 IntArray = npt.NDArray[np.int64]
 _PARSED_PER_ANCHOR = 4
+# Keyframes that one worker decodes in a row.
+_KEYFRAMES = 8
 _RESIDUAL_KINDS = {"bitstream": "exact", "libav": "approximate", "proxy": "estimated"}
 
 
@@ -43,11 +45,11 @@ class Request:
 
 
 class Work(NamedTuple):
-    """One stretch of the file and what to do with it."""
+    """Stretches of the file and what to do with each."""
 
     extract: Callable[[Decoder, Plan, Segment], Extract]
     plan: Plan
-    segment: Segment
+    segments: tuple[Segment, ...]
 
 
 class Source(Protocol):
@@ -173,11 +175,15 @@ def plan_work(plan: Plan) -> list[Work]:
     """What workers take one by one: stretches to decode, and for the bitstream engine stretches to parse."""
     decoded = plan_segments(plan.index, _pictures_to_decode(plan))
     if plan.backend != "bitstream":
-        return [Work(extract_segment, plan, segment) for segment in decoded]
+        return [Work(extract_segment, plan, (segment,)) for segment in decoded]
     anchors_alone = replace(plan, steps=frozenset())
-    work = [Work(extract_segment, anchors_alone, segment) for segment in decoded]
+    alone = [segment for segment in decoded if segment.wanted == (segment.start,)]
+    work = [Work(extract_segment, anchors_alone, (segment,)) for segment in decoded if segment not in alone]
+    # Keyframes are soon decoded; opening the file once more, which each worker that decodes has to do, takes as long.
+    parts = [tuple(alone[k : k + _KEYFRAMES]) for k in range(0, len(alone), _KEYFRAMES)]
+    work += [Work(extract_segment, anchors_alone, part) for part in parts]
     parsed = plan_segments(plan.index, [{step} for step in plan.steps])
-    return work + [Work(extract_steps, plan, segment) for segment in parsed]
+    return work + [Work(extract_steps, plan, (segment,)) for segment in parsed]
 
 
 def _pictures_to_decode(plan: Plan) -> list[set[int]]:
@@ -201,7 +207,7 @@ def run_segments(plan: Plan, work: list[Work], threads: int) -> Extract:
                 decoder = local.decoder = Decoder(plan.path, plan.index, vectors=plan.backend == "libav")
                 with lock:
                     decoders.enter_context(decoder)
-            return task.extract(decoder, task.plan, task.segment)
+            return merge(task.extract(decoder, task.plan, segment) for segment in task.segments)
 
         with ThreadPoolExecutor(max_workers=max(1, min(threads, len(work)))) as pool:
             return merge(pool.map(do, work))
@@ -237,7 +243,10 @@ def _assemble(
 
 def _stack(steps: list[Step], grid: tuple[int, int]) -> StepMaps:
     def rows(name: str, *shape: int) -> npt.NDArray[np.float32]:
-        return np.array([step.__dict__[name] for step in steps], np.float32).reshape(len(steps), *shape)
+        rows = np.empty((len(steps), *shape), np.float32)
+        for k, step in enumerate(steps):
+            rows[k] = step.__dict__[name]
+        return rows
 
     return StepMaps(
         past=rows("past", 2, *grid),

@@ -40,6 +40,11 @@ class Orientation:
         turned = np.rot90(array, -self.quarter_turns) if self.quarter_turns else array
         return np.ascontiguousarray(turned[:, ::-1] if self.mirrored else turned)
 
+    def planes(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Turn each plane of an array [N, H, W]; a view, the array itself if nothing has to be turned."""
+        turned = np.rot90(array, -self.quarter_turns, (1, 2)) if self.quarter_turns else array
+        return turned[:, :, ::-1] if self.mirrored else turned
+
     def vectors(self, dx: npt.NDArray[Any], dy: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """Turn displacements (x right, y down)."""
         for _ in range(self.quarter_turns):
