@@ -174,15 +174,21 @@ def print_budgets(budgets: "Sequence[Budget]") -> None:
     }
     _print_rows(asked)
     table = _plain_table("host", "prompt", "frames", "text", "image", "motion", "total", "positions", "of dense")
+    table.columns[0].overflow = "fold"
+    table.columns[1].no_wrap = True
     for one in budgets:
-        costs = {"anchors and motion": one.full, "anchors only": one.anchors_only, "dense": one.dense}
+        costs = {"full": one.full, "anchors only": one.anchors_only, "dense": one.dense}
         for name, cost in costs.items():
             numbers = (cost.frames, cost.text, cost.image, cost.motion, cost.total, cost.positions)
             cells = ("" if number is None else f"{number:,}" for number in numbers)
             table.add_row(
-                escape(one.host) if cost is one.full else "", name, *cells, f"{cost.total / one.dense.total:.1%}"
+                escape(one.host) if name == "full" else "", name, *cells, f"{cost.total / one.dense.total:.1%}"
             )
     _console.print(table)
+    if budgets[0].full.text is None:
+        _console.print(
+            "Text tokens depend on a host's tokenizer, which --all-hosts does without: they are not counted."
+        )
 
 
 def print_recipes(found: "Sequence[ListedRecipe]") -> None:

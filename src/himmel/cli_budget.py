@@ -20,6 +20,12 @@ def budget(
     host: Annotated[
         str, typer.Option(help="nano, or a host's folder or name; only its small files are read.")
     ] = "nano",
+    all_hosts: Annotated[
+        bool,
+        typer.Option(
+            "--all-hosts", help="Image and motion tokens of every family as published; needs no host's files."
+        ),
+    ] = False,
     anchors: Annotated[int, typer.Option(min=1, max=64, help="Frames that the vision tower sees.")] = 8,
     tokens: Annotated[int, typer.Option(min=1, max=256, help="Motion tokens per interval.")] = 64,
     steps: Annotated[int, typer.Option(min=1, max=128, help="Moments read in each interval.")] = 16,
@@ -47,7 +53,7 @@ def budget(
     from transformers.utils import logging
 
     from himmel import _report
-    from himmel.model.budget import BudgetRequest, plan_budget
+    from himmel.model.budget import BudgetRequest, plan_budget, plan_families
 
     logging.set_verbosity_error()
     request = BudgetRequest(
@@ -62,8 +68,9 @@ def budget(
         placement=placement,
         max_anchor_tokens=max_anchor_tokens,
     )
-    found = plan_budget(host, request)
+    found = plan_families(request) if all_hosts else [plan_budget(host, request)]
     if as_json:
-        typer.echo(json.dumps({**asdict(found), "ratios": found.ratios, "seconds_between": found.spacing}, indent=2))
+        rows = [{**asdict(one), "ratios": one.ratios, "seconds_between": one.spacing} for one in found]
+        typer.echo(json.dumps(rows if all_hosts else rows[0], indent=2))
     else:
-        _report.print_budgets([found])
+        _report.print_budgets(found)

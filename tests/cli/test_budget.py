@@ -53,3 +53,12 @@ def test_what_cannot_be_counted(run: Run, nano_folder: str, options: tuple[str, 
 def test_numbers_out_of_range(run: Run, option: tuple[str, str]) -> None:
     code, _, err = run("budget", *option)
     assert (code, "Invalid value" in err) == (2, True)
+
+
+def test_every_family_without_files(run: Run) -> None:
+    code, out, err = run("budget", "--all-hosts", "--json")
+    assert (code, err) == (0, "")
+    rows = json.loads(out)
+    assert [row["kind"] for row in rows] == ["nano", "qwen2_5_vl", "qwen3_vl", "internvl", "llava_onevision"]
+    assert all(row["full"]["text"] is None for row in rows)
+    assert "Text tokens depend on a host's tokenizer" in run("budget", "--all-hosts")[1]

@@ -9,7 +9,7 @@ from transformers import BatchFeature
 
 from himmel.errors import UsageError
 from himmel.model import HimmelProcessor
-from himmel.model.budget import BudgetRequest, PromptCost, count_prompt, plan_budget
+from himmel.model.budget import BudgetRequest, PromptCost, count_prompt, plan_budget, plan_families
 from himmel.model.placement import PLACEMENTS
 from tiny_hosts import Setup, make_decomposition
 
@@ -29,12 +29,12 @@ def real_cost(processor: HimmelProcessor, prompt: BatchFeature, frames: int) -> 
 @pytest.mark.parametrize("placement", PLACEMENTS)
 @pytest.mark.parametrize(("size", "steps"), [((128, 96), (3, 2)), ((96, 160), (1, 2, 1)), ((333, 61), (2,) * 7)])
 def test_the_budget_is_the_real_prompts(
-    setup: Setup, placement: str, size: tuple[int, int], steps: tuple[int, ...]
+    host_setup: Setup, placement: str, size: tuple[int, int], steps: tuple[int, ...]
 ) -> None:
-    config = type(setup.config).from_dict({**setup.config.to_dict(), "placement": placement})
+    config = type(host_setup.config).from_dict({**host_setup.config.to_dict(), "placement": placement})
     for tokens in (1, 3, 4):
         config.tokens_per_interval = tokens
-        processor = HimmelProcessor(config, setup.model.host)
+        processor = HimmelProcessor(config, host_setup.model.host)
         sample = processor.prepare(make_decomposition(steps, size=size))
         for motion in (True, False):
             real = processor.encode([sample], [[(QUESTION, None)]], motion=motion)
@@ -75,3 +75,21 @@ def test_a_whole_budget(qwen_folder: str) -> None:
 def test_an_empty_question_is_refused(nano_folder: str) -> None:
     with pytest.raises(UsageError, match="The question is empty"):
         plan_budget(nano_folder, BudgetRequest(width=64, height=64, duration=1, question=" "))
+
+
+def test_families_at_their_published_sizes() -> None:
+    request = BudgetRequest(width=1280, height=720, duration=60)
+    told = {one.kind: one for one in plan_families(request)}
+    # 720p is 46 x 26 tokens of 28 pixels, or 40 x 22 of 32, more than 256: 21 x 12 are left. One tile. 14 x 14 tokens
+    # and a new line.
+    per_picture = {"nano": 16, "qwen2_5_vl": 252, "qwen3_vl": 252, "internvl": 256, "llava_onevision": 197}
+    assert {kind: one.dense.image for kind, one in told.items()} == {k: 32 * n for k, n in per_picture.items()}
+    assert {(one.full.motion, one.full.text, one.full.positions) for one in told.values()} == {(512, None, None)}
+    large = {one.kind: one for one in plan_families(replace(request, max_anchor_tokens=2000, placement="attention"))}
+    assert (large["qwen2_5_vl"].anchors_only.total, large["qwen3_vl"].anchors_only.total) == (8 * 46 * 26, 8 * 40 * 22)
+    assert {one.full.motion for one in large.values()} == {512 + 62}
+
+
+def test_families_that_take_no_picture_so_small() -> None:
+    with pytest.raises(UsageError, match="less than this host takes for any picture"):
+        plan_families(BudgetRequest(width=64, height=64, duration=1, max_anchor_tokens=20))

@@ -165,18 +165,18 @@ def with_placement(setup: Setup, placement: str) -> HimmelProcessor:
 
 
 @pytest.mark.parametrize("placement", PLACEMENTS)
-def test_every_host_reads_every_placement(setup: Setup, placement: str) -> None:
+def test_every_host_reads_every_placement(host_setup: Setup, placement: str) -> None:
     """Unequal numbers of anchors in one batch, left padding, gradients: as each video alone."""
-    processor = with_placement(setup, placement)
+    processor = with_placement(host_setup, placement)
     turns = [("What moves?", "the ball")]
-    both = processor.encode(setup.samples, [turns, turns])
+    both = processor.encode(host_setup.samples, [turns, turns])
     extra = sum(repeated_tokens(intervals, 4, placement=placement) for intervals in (2, 3))
     assert processor.count_tokens(both)["motion"] == 20 + extra
-    logits = setup.model(**both).logits
-    alone = [setup.model(**processor.encode([sample], [turns])).logits for sample in setup.samples]
+    logits = host_setup.model(**both).logits
+    alone = [host_setup.model(**processor.encode([sample], [turns])).logits for sample in host_setup.samples]
     assert torch.allclose(logits, torch.cat(alone), atol=1e-4)
-    loss = setup.model(**both).loss
-    reached = torch.autograd.grad(loss, list(setup.model.adapter.parameters()), allow_unused=True)
+    loss = host_setup.model(**both).loss
+    reached = torch.autograd.grad(loss, list(host_setup.model.adapter.parameters()), allow_unused=True)
     assert sum(float(gradient.abs().sum()) for gradient in reached if gradient is not None) > 0
 
 

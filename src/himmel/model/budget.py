@@ -4,13 +4,17 @@ The prompt is built as the processor builds it, around one blank picture of the 
 what a picture costs depends on its size alone. No weights are loaded.
 """
 
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from himmel.adapter import AdapterConfig
 from himmel.hosts import load_host
+from himmel.hosts.families import FAMILIES, write_family
 from himmel.model.config import HimmelConfig
+from himmel.model.placement import repeated_tokens
 from himmel.model.processor import HimmelProcessor
 
 
@@ -171,4 +175,45 @@ def plan_budget(host: str, request: BudgetRequest) -> Budget:
         full=count(request.num_anchors, motion=True),
         anchors_only=count(request.num_anchors, motion=False),
         dense=count(request.dense_frames, motion=False),
+    )
+
+
+def plan_families(request: BudgetRequest) -> list[Budget]:
+    """Image and motion tokens of a prompt on every family of hosts, at their published sizes, without their files.
+
+    Text depends on a tokenizer, which is not there: neither it nor the positions are counted.
+
+    Args:
+        request: what is asked for; its question is not read.
+
+    Raises:
+        UsageError: `max_anchor_tokens` is below the least that a family takes for a picture.
+        HostError: a family can't take pictures of this shape.
+    """
+    budgets = []
+    with tempfile.TemporaryDirectory(prefix="himmel-families-") as scratch:
+        for kind in FAMILIES:
+            folder = Path(scratch) / kind
+            write_family(kind, folder)
+            host = load_host(str(folder), max_anchor_tokens=request.max_anchor_tokens)
+            budgets.append(_family_budget(host.name, host.tokens_per_anchor(request.width, request.height), request))
+    return budgets
+
+
+def _family_budget(kind: str, per_picture: int, request: BudgetRequest) -> Budget:
+    n, k = request.num_anchors, request.tokens_per_interval
+    motion = n * k + repeated_tokens(n, k, placement=request.placement)
+
+    def cost(frames: int, motion: int = 0) -> PromptCost:
+        image = frames * per_picture
+        return PromptCost(frames, None, image, motion, image + motion, None)
+
+    return Budget(
+        host=kind,
+        kind=kind,
+        request=request,
+        position_scheme=None,
+        full=cost(n, motion),
+        anchors_only=cost(n),
+        dense=cost(request.dense_frames),
     )
