@@ -154,6 +154,7 @@ def make_decomposition(
         backend_reason="made up",
         residual_kind="approximate",
         distance_kind="estimated",
+        accumulated=False,
         cell=16,
         grid=(6, 8),
         anchors=tuple(anchors),

@@ -47,7 +47,8 @@ def print_answer(answer: "Answer") -> None:
     rows = {
         "video": f"{video.path}: {video.codec}, {video.width} x {video.height}, {video.duration:.2f} s, "
         f"{video.num_frames} pictures at {video.average_rate:.2f} a second",
-        "backend": f"{video.backend} ({video.backend_reason}); residual {video.residual_kind}",
+        "backend": f"{video.backend} ({video.backend_reason}); residual {video.residual_kind}"
+        + (", accumulated" if video.accumulated else ""),
         "anchors": f"{len(video.anchors)}: {_list_anchors(video.anchors)}",
         "intervals": f"{len(video.intervals)} with {steps} steps{vectors}",
         "prompt": f"{sum(tokens.values())} tokens: {kinds}",
@@ -72,6 +73,7 @@ def summarise_streams(decomposition: "Decomposition", *, output: Path, picture: 
         "backend_reason": decomposition.backend_reason,
         "residual_kind": decomposition.residual_kind,
         "distance_kind": decomposition.distance_kind,
+        "accumulated": decomposition.accumulated,
         "cell": decomposition.cell,
         "grid": list(decomposition.grid),
         "anchors": [
@@ -94,7 +96,8 @@ def print_streams(summary: dict[str, Any]) -> None:
     shown = {
         "video": f"{summary['video']}: {summary['codec']}, {summary['width']} x {summary['height']}, "
         f"{summary['duration']:.2f} s, {summary['num_frames']} pictures",
-        "backend": f"{summary['backend']} ({summary['backend_reason']}); residual {summary['residual_kind']}",
+        "backend": f"{summary['backend']} ({summary['backend_reason']}); residual {summary['residual_kind']}"
+        + (", accumulated" if summary["accumulated"] else ""),
         "grid": f"{rows} rows x {columns} columns of {summary['cell']} x {summary['cell']} pixels",
         "anchors": str(len(summary["anchors"])),
         "intervals": f"{len(summary['intervals'])} with {steps} steps, {summary['num_vectors']:,} motion vectors read",

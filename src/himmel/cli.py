@@ -47,6 +47,9 @@ Backend = Annotated[
     str,
     typer.Option(help="auto, bitstream (H.264 parsed, not decoded), libav (FFmpeg's vectors) or proxy (estimated)."),
 ]
+Accumulate = Annotated[
+    bool, typer.Option("--accumulate", help="Trace motion and residual back to each interval's anchor (CoViAR).")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 NumAnchors = Annotated[int, typer.Option("--anchors", min=1, max=64, help="Frames that the vision tower sees.")]
 Picture = Annotated[Path | None, typer.Option(help="Draw anchors, motion and residual into this PNG file.")]
@@ -100,6 +103,10 @@ def ask(
         ),
     ] = None,
     backend: Backend = "auto",
+    accumulate: Annotated[
+        bool | None,
+        typer.Option("--accumulate/--no-accumulate", help="Maps that go back to the anchor; default: as trained."),
+    ] = None,
     choice: Annotated[
         list[str] | None, typer.Option(help="An option to score by its likelihood; repeat for each.")
     ] = None,
@@ -138,6 +145,7 @@ def ask(
             anchor_mode=anchor_mode,
             placement=placement,
             backend=backend,
+            accumulate=accumulate,
             choices=choice or [],
             motion=motion,
             max_new_tokens=max_new_tokens,
@@ -162,6 +170,7 @@ def streams(
     steps: Steps = 16,
     anchor_mode: AnchorMode = "keyframe",
     backend: Backend = "auto",
+    accumulate: Accumulate = False,
     cell: Annotated[int | None, typer.Option(help="Side of a cell in pixels: 4, 8, 16, 32 or 64.")] = None,
     rgb_difference: Annotated[
         bool,
@@ -185,6 +194,7 @@ def streams(
         steps_per_interval=steps,
         cell=cell,
         backend=backend,
+        accumulate=accumulate,
         threads=threads,
         rgb_difference=rgb_difference,
     )

@@ -73,6 +73,7 @@ class VideoRead:
     backend_reason: str
     residual_kind: str
     distance_kind: str
+    accumulated: bool
     cell: int
     anchor_width: int
     anchor_height: int
@@ -139,6 +140,7 @@ def ask(
     anchor_mode: str | None = None,
     placement: str | None = None,
     backend: str = "auto",
+    accumulate: bool | None = None,
     motion: bool = True,
     max_new_tokens: int = 64,
     seed: int = 0,
@@ -162,6 +164,7 @@ def ask(
         tokens_per_interval: motion tokens of each interval, the first of those that the adapter makes; None for all.
         placement: where motion tokens stand, see `HimmelConfig`; None takes what the adapter was trained with.
         backend: see `Video.decompose`.
+        accumulate: see `Video.decompose`; None takes what the adapter was trained with.
         motion: whether the model sees motion tokens, or the anchors alone.
         max_new_tokens: where an answer is cut.
         seed: of torch's global generator. Answers are greedy and draw nothing; it stands in the record.
@@ -200,6 +203,7 @@ def ask(
         anchor_mode=config.anchor_mode if anchor_mode is None else anchor_mode,
         steps_per_interval=config.steps_per_interval if steps_per_interval is None else steps_per_interval,
         backend=backend,
+        accumulate=config.accumulate if accumulate is None else accumulate,
         threads=threads,
         rgb_difference=config.rgb_difference,
     )
@@ -310,6 +314,7 @@ def _describe(decomposition: Decomposition, sha256: str) -> VideoRead:
         backend_reason=decomposition.backend_reason,
         residual_kind=decomposition.residual_kind,
         distance_kind=decomposition.distance_kind,
+        accumulated=decomposition.accumulated,
         cell=decomposition.cell,
         anchor_width=width,
         anchor_height=height,

@@ -32,6 +32,7 @@ class HimmelConfig(PreTrainedConfig):
         num_anchors: anchors that a video is decomposed into by default, 1 to 64.
         steps_per_interval: steps of an interval by default, 1 to 128.
         anchor_mode: how anchors are placed by default, see `Video.decompose`.
+        accumulate: whether the adapter reads maps that go back to the interval's anchor (`Video.decompose`).
         tokens_per_interval: motion tokens that an interval adds to the prompt, 1 to 256, the first of those that the
             adapter makes; None for all.
         placement: where motion tokens stand, see `placement.place`; trained for, so that another one at run time is an
@@ -59,6 +60,7 @@ class HimmelConfig(PreTrainedConfig):
     num_anchors: int = 8
     steps_per_interval: int = 16
     anchor_mode: str = "keyframe"
+    accumulate: bool = False
     tokens_per_interval: int | None = None
     placement: str = "per_anchor"
     position_scheme: str | None = None

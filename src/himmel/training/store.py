@@ -130,6 +130,7 @@ def _prepare_one(seed: int, split: Split, target: Path) -> None:
         decomposition = Video(file).decompose(
             num_anchors=settings.num_anchors,
             steps_per_interval=settings.steps_per_interval,
+            accumulate=settings.accumulate,
             threads=1,
             rgb_difference=settings.rgb_difference,
         )

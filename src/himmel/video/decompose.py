@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -23,6 +24,9 @@ from himmel.video.reference import ZERO_B_VECTORS
 from himmel.video.results import Anchor, Decomposition, Interval, StepMaps
 from himmel.video.scene import place_scene_anchors, read_changes
 from himmel.video.schedule import place_anchors, place_steps
+from himmel.video.trace import make_runs, plan_runs
+from himmel.video.trace_decoded import trace_decoded
+from himmel.video.trace_parsed import trace_parsed
 
 IntArray = npt.NDArray[np.int64]
 _PARSED_PER_ANCHOR = 4
@@ -41,6 +45,7 @@ class Request:
     cell: int
     backend: str
     max_anchor_pixels: int | None
+    accumulate: bool
     threads: int
 
 
@@ -95,7 +100,8 @@ def decompose(
     plan = make_plan(video, index, fmt, request, backend, schedule)
     if plan.without_vectors:
         notes.append(f"{len(plan.without_vectors)} steps are B pictures, whose vectors {video.codec} does not yield.")
-    extract = run_segments(plan, plan_work(plan), request.threads)
+    work = plan_accumulation(plan, schedule, video.keyframes, notes) if request.accumulate else plan_work(plan)
+    extract = run_segments(plan, work, request.threads)
     done = time.perf_counter()
 
     anchors, intervals = _assemble(video, index, plan, schedule, extract, notes)
@@ -112,6 +118,7 @@ def decompose(
         backend_reason=reason,
         residual_kind=_RESIDUAL_KINDS[backend],
         distance_kind="estimated" if backend == "libav" else "exact",
+        accumulated=request.accumulate,
         cell=request.cell,
         grid=plan.grid,
         anchors=anchors,
@@ -145,7 +152,8 @@ def make_plan(
     video: Source, index: PictureIndex, fmt: PictureFormat, request: Request, backend: str, schedule: Schedule
 ) -> Plan:
     """Translate a schedule into decode-order numbers, with the reference pictures that steps need."""
-    index = with_references(video.path, index) if backend == "libav" else index
+    looks_up = backend == "libav" or (backend == "bitstream" and request.accumulate)
+    index = with_references(video.path, index) if looks_up else index
     frames = np.concatenate(schedule.steps)
     references: dict[int, tuple[int, int]] = {}
     for frame in frames.tolist():
@@ -184,6 +192,23 @@ def plan_work(plan: Plan) -> list[Work]:
     work += [Work(extract_segment, anchors_alone, part) for part in parts]
     parsed = plan_segments(plan.index, [{step} for step in plan.steps])
     return work + [Work(extract_steps, plan, (segment,)) for segment in parsed]
+
+
+def plan_accumulation(plan: Plan, schedule: Schedule, keyframes: IntArray, notes: list[str]) -> list[Work]:
+    """As `plan_work`, with steps that are traced back to where their interval begins."""
+    # Flow is followed across keyframes, vectors are not.
+    ends = np.zeros(0, np.int64) if plan.backend == "proxy" else keyframes
+    runs = make_runs(plan.index, schedule.anchors, schedule.steps, ends)
+    short = sum(len(run.steps) for run in runs if run.base not in plan.anchors)
+    if short:
+        notes.append(f"{short} steps are traced back to a keyframe after their anchor, which no vector crosses.")
+    trace = trace_parsed if plan.backend == "bitstream" else trace_decoded
+    anchors_alone = replace(plan, steps=frozenset())
+    work = [
+        Work(extract_segment, anchors_alone, segment)
+        for segment in plan_segments(plan.index, [{anchor} for anchor in plan.anchors])
+    ]
+    return work + [Work(partial(trace, runs=group), plan, segment) for segment, group in plan_runs(plan.index, runs)]
 
 
 def _pictures_to_decode(plan: Plan) -> list[set[int]]:

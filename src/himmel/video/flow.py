@@ -4,7 +4,6 @@ import cv2
 import numpy as np
 
 from himmel.video.orientation import Orientation
-from himmel.video.raster import Moves
 from himmel.video.residual import ByteArray, FloatArray, Planes, Prediction, cell_means, residual_maps
 
 # Flow is computed with this many pixels along a cell's side, and on pictures of at least this size.
@@ -20,21 +19,24 @@ def estimate(picture: Planes, before: Planes, orientation: Orientation, cell: in
     Returns:
         past float32 [2, R, C] in luma pixels of the displayed picture; residual float32 [3, R, C] (`residual_maps`).
     """
-    height, width = picture.luma.shape
+    offset = dense_offset(picture.luma, before.luma, cell)
+    dx, dy = offset[..., 0], offset[..., 1]
+    known = np.ones(picture.luma.shape, np.uint8)
+    residual = residual_maps(picture, [Prediction.along(before, dx, dy, known)], orientation, cell)
+    moved = orientation.vectors(-dx, -dy)
+    return np.stack(cell_means(list(moved), known, orientation, cell)), residual
+
+
+def dense_offset(luma: ByteArray, before: ByteArray, cell: int) -> FloatArray:
+    """Where each pixel was in the previous picture, float32 [H, W, 2], (right, down) from it in pixels."""
+    height, width = luma.shape
     shrink = max(1, cell // PIXELS_PER_CELL)
-    small = [_shrunk(planes.luma, shrink) for planes in (picture, before)]
+    small = [_shrunk(plane, shrink) for plane in (luma, before)]
     # Without propagation across stripes the result does not depend on OpenCV's threads.
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     search.setUseSpatialPropagation(False)
     offset = search.calc(small[0], small[1], np.zeros((*small[0].shape, 2), np.float32)) * np.float32(shrink)
-    full = cv2.resize(offset, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_LINEAR)[:height, :width]
-    known = np.ones((height, width), np.uint8)
-    luma = Moves(np.ascontiguousarray(full[..., 0]), np.ascontiguousarray(full[..., 1]), known)
-    half: list[FloatArray] = [np.ascontiguousarray(plane[::2, ::2]) for plane in (luma.dx / 2, luma.dy / 2, known)]
-    chroma = Moves(half[0], half[1], half[2])
-    residual = residual_maps(picture, [Prediction(before, luma, chroma)], orientation, cell)
-    moved = orientation.vectors(-luma.dx, -luma.dy)
-    return np.stack(cell_means(list(moved), known, orientation, cell)), residual
+    return cv2.resize(offset, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_LINEAR)[:height, :width]
 
 
 def _shrunk(luma: ByteArray, factor: int) -> ByteArray:

@@ -34,6 +34,13 @@ class Prediction:
     luma: Moves
     chroma: Moves
 
+    @classmethod
+    def along(cls, reference: Planes, dx: FloatArray, dy: FloatArray, known: ByteArray) -> "Prediction":
+        """From offsets to the reference at every luma pixel, float32 [H, W], 0 where `known`, uint8 [H, W], is."""
+        luma = Moves(np.ascontiguousarray(dx), np.ascontiguousarray(dy), known)
+        half = (np.ascontiguousarray(plane[::2, ::2]) for plane in (luma.dx / 2, luma.dy / 2, known))
+        return cls(reference, luma, Moves(*half))
+
 
 def copy_planes(frame: VideoFrame, reformatter: VideoReformatter) -> Planes:
     """Copy the pixels out of a decoder's picture, as 8-bit 4:2:0 whatever it was."""

@@ -111,6 +111,7 @@ class Decomposition(_ShapeRepr):
         residual_kind: "exact" (the stream's own coefficients), "approximate" (picture minus its motion-compensated
             reference) or "estimated" (by optical flow).
         distance_kind: "estimated" (nearest decoded reference picture) or "exact".
+        accumulated: the maps go back to where their interval begins, not to each picture's own references.
         cell, grid: side of a cell in luma pixels, (rows, columns).
         anchors, intervals: as many of the one as of the other.
         num_vectors: motion vectors read from the file at the steps.
@@ -130,6 +131,7 @@ class Decomposition(_ShapeRepr):
     backend_reason: str
     residual_kind: str
     distance_kind: str
+    accumulated: bool
     cell: int
     grid: tuple[int, int]
     anchors: tuple[Anchor, ...]

@@ -108,6 +108,7 @@ class Video:
         cell: int | None = None,
         backend: str = "auto",
         max_anchor_pixels: int | None = None,
+        accumulate: bool = False,
         threads: int | None = None,
         rgb_difference: bool = False,
     ) -> Decomposition:
@@ -126,6 +127,9 @@ class Video:
                 exports while decoding), "proxy" (optical flow between decoded pictures), or "auto": the first of these
                 that the file and the machine allow.
             max_anchor_pixels: shrink anchors' images to at most so many pixels.
+            accumulate: trace each step's vectors and residual back to where its interval begins (Wu et al. 2018): to
+                the anchor or, but for "proxy", to the last keyframe if one lies between, which no vector crosses.
+                All of it is past motion then, and `past_distance` spans the way. All pictures on the way are read.
             threads: workers that read stretches of the file at once; None takes one per processor, at most 8. The
                 result is the same for any number.
             rgb_difference: also decode each step and the picture before it, for `Interval.rgb_difference`; this costs
@@ -151,6 +155,7 @@ class Video:
             cell=cell,
             backend=backend,
             max_anchor_pixels=max_anchor_pixels,
+            accumulate=accumulate,
             threads=min(os.cpu_count() or 1, 8) if threads is None else _check_count("threads", threads),
         )
         found = decompose(self, self._index, self._format, request, self._open_seconds)
