@@ -45,7 +45,9 @@ AnchorMode = Annotated[
 ]
 Backend = Annotated[
     str,
-    typer.Option(help="auto, bitstream (H.264 parsed, not decoded), libav (FFmpeg's vectors) or proxy (estimated)."),
+    typer.Option(
+        help="auto, bitstream (H.264 parsed, not decoded), libav (FFmpeg's vectors), coviar (MPEG-4) or proxy (flow)."
+    ),
 ]
 Accumulate = Annotated[
     bool, typer.Option("--accumulate", help="Trace motion and residual back to each interval's anchor (CoViAR).")

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from himmel.errors import VideoError
 from himmel.video.bitstream import CODEC, extract_steps, is_available
+from himmel.video.coviar import must_be_recoded, recode
 from himmel.video.decoder import Decoder, Segment, plan_segments
 from himmel.video.extract import Extract, Plan, Step, extract_segment, merge
 from himmel.video.index import PictureIndex, with_references
@@ -32,7 +33,7 @@ IntArray = npt.NDArray[np.int64]
 _PARSED_PER_ANCHOR = 4
 # Keyframes that one worker decodes in a row.
 _KEYFRAMES = 8
-_RESIDUAL_KINDS = {"bitstream": "exact", "libav": "approximate", "proxy": "estimated"}
+_RESIDUAL_KINDS = {"bitstream": "exact", "libav": "approximate", "coviar": "approximate", "proxy": "estimated"}
 
 
 @dataclass(frozen=True)
@@ -97,11 +98,18 @@ def decompose(
     backend, reason = choose_backend(video.path, video.codec, index, fmt, request.backend, has_steps)
     probed = time.perf_counter()
 
-    plan = make_plan(video, index, fmt, request, backend, schedule)
-    if plan.without_vectors:
-        notes.append(f"{len(plan.without_vectors)} steps are B pictures, whose vectors {video.codec} does not yield.")
-    work = plan_accumulation(plan, schedule, video.keyframes, notes) if request.accumulate else plan_work(plan)
-    extract = run_segments(plan, work, request.threads)
+    accumulated = request.accumulate or backend == "coviar"
+    if backend == "coviar" and has_steps and must_be_recoded(video.path, video.codec, index, fmt):
+        schedule, plan, extract = _read_recoded(video, index, fmt, request, schedule, notes)
+    else:
+        source = "libav" if backend == "coviar" else backend
+        plan = make_plan(video, index, fmt, replace(request, accumulate=accumulated), source, schedule)
+        if plan.without_vectors:
+            notes.append(
+                f"{len(plan.without_vectors)} steps are B pictures, whose vectors {video.codec} does not yield."
+            )
+        work = plan_accumulation(plan, schedule, video.keyframes, notes) if accumulated else plan_work(plan)
+        extract = run_segments(plan, work, request.threads)
     done = time.perf_counter()
 
     anchors, intervals = _assemble(video, index, plan, schedule, extract, notes)
@@ -118,7 +126,7 @@ def decompose(
         backend_reason=reason,
         residual_kind=_RESIDUAL_KINDS[backend],
         distance_kind="estimated" if backend == "libav" else "exact",
-        accumulated=request.accumulate,
+        accumulated=accumulated,
         cell=request.cell,
         grid=plan.grid,
         anchors=anchors,
@@ -140,12 +148,46 @@ def make_schedule(video: Source, index: PictureIndex, request: Request) -> Sched
         anchors = place_anchors(times, video.duration, keys, request.num_anchors, request.anchor_mode)
         reasons = ("uniform",) * len(anchors)
     stops = np.append(anchors[1:], len(times))
-    ends = np.append(times[anchors[1:]], video.duration)
-    steps = tuple(
-        place_steps(times, int(anchor), int(stop), float(end), keys, request.steps_per_interval)
+    return Schedule(anchors, reasons, stops, _place_all_steps(video, anchors, stops, keys, request.steps_per_interval))
+
+
+def _place_all_steps(
+    video: Source, anchors: IntArray, stops: IntArray, keyframes: IntArray, max_steps: int
+) -> tuple[IntArray, ...]:
+    ends = np.append(video.times[anchors[1:]], video.duration)
+    return tuple(
+        place_steps(video.times, int(anchor), int(stop), float(end), keyframes, max_steps)
         for anchor, stop, end in zip(anchors, stops, ends, strict=True)
     )
-    return Schedule(anchors, reasons, stops, steps)
+
+
+def _read_recoded(
+    video: Source, index: PictureIndex, fmt: PictureFormat, request: Request, schedule: Schedule, notes: list[str]
+) -> tuple[Schedule, Plan, Extract]:
+    """Anchors from the file, steps from its copy in MPEG-4 Part 2 and beside the copy's keyframes."""
+    with recode(video.path, index, fmt) as copy:
+        if copy.repeated:
+            notes.append(f"{copy.repeated} pictures cannot be decoded: the one before stands in for each.")
+        steps = _place_all_steps(video, schedule.anchors, schedule.stops, copy.keyframes, request.steps_per_interval)
+        schedule = replace(schedule, steps=steps)
+        # No step is read from the file itself, so that its plan needs no references.
+        plan = make_plan(video, index, fmt, request, "proxy", schedule)
+        anchors = run_segments(plan, _plan_anchors(plan), request.threads)
+        numbers = {int(copy.index.order[f]): int(index.order[f]) for f in np.concatenate(steps).tolist()}
+        inner = replace(
+            plan,
+            path=copy.path,
+            index=copy.index,
+            format=copy.format,
+            backend="libav",
+            anchors=frozenset(),
+            steps=frozenset(numbers),
+            references={},
+        )
+        runs = make_runs(copy.index, schedule.anchors, steps, copy.keyframes)
+        work = [Work(partial(trace_decoded, runs=group), inner, part) for part, group in plan_runs(copy.index, runs)]
+        traced = run_segments(inner, work, request.threads)
+    return schedule, plan, Extract(anchors.images, {numbers[n]: step for n, step in traced.steps.items()})
 
 
 def make_plan(
@@ -203,12 +245,14 @@ def plan_accumulation(plan: Plan, schedule: Schedule, keyframes: IntArray, notes
     if short:
         notes.append(f"{short} steps are traced back to a keyframe after their anchor, which no vector crosses.")
     trace = trace_parsed if plan.backend == "bitstream" else trace_decoded
-    anchors_alone = replace(plan, steps=frozenset())
-    work = [
-        Work(extract_segment, anchors_alone, segment)
-        for segment in plan_segments(plan.index, [{anchor} for anchor in plan.anchors])
-    ]
-    return work + [Work(partial(trace, runs=group), plan, segment) for segment, group in plan_runs(plan.index, runs)]
+    traced = [Work(partial(trace, runs=group), plan, segment) for segment, group in plan_runs(plan.index, runs)]
+    return _plan_anchors(plan) + traced
+
+
+def _plan_anchors(plan: Plan) -> list[Work]:
+    """The anchors alone."""
+    segments = plan_segments(plan.index, [{anchor} for anchor in plan.anchors])
+    return [Work(extract_segment, replace(plan, steps=frozenset()), segment) for segment in segments]
 
 
 def _pictures_to_decode(plan: Plan) -> list[set[int]]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from himmel.errors import VideoError
-from himmel.video import bitstream
+from himmel.video import bitstream, coviar
 from himmel.video.decoder import Decoder, Segment
 from himmel.video.index import PictureIndex
 from himmel.video.picture import PictureFormat
@@ -30,6 +30,13 @@ def choose_backend(
         return ("libav" if asked == "auto" else asked), "there is no picture besides the anchors"
     if asked == "proxy":
         return "proxy", "asked for"
+    if asked == "coviar":
+        if coviar.must_be_recoded(path, codec, index, fmt):
+            return (
+                "coviar",
+                f"asked for; {codec} is encoded again as MPEG-4 Part 2 in groups of {coviar.GROUP} pictures",
+            )
+        return "coviar", "asked for; the file is MPEG-4 Part 2 without B pictures"
     because = ""
     if asked == "bitstream" or (asked == "auto" and codec == bitstream.CODEC):
         refused = _why_no_bitstream(path, codec, index)

@@ -107,7 +107,8 @@ class Decomposition(_ShapeRepr):
         codec: FFmpeg's name of the codec, such as "h264".
         width, height: size of the displayed picture in pixels, after rotation.
         duration, num_frames, average_rate: seconds, shown pictures, pictures per second as measured from timestamps.
-        backend: where the maps come from, "bitstream", "libav" or "proxy"; `backend_reason` says why in a clause.
+        backend: where the maps come from, "bitstream", "libav", "coviar" or "proxy"; `backend_reason` says why in
+            a clause.
         residual_kind: "exact" (the stream's own coefficients), "approximate" (picture minus its motion-compensated
             reference) or "estimated" (by optical flow).
         distance_kind: "estimated" (nearest decoded reference picture) or "exact".

@@ -21,7 +21,7 @@ from himmel.video.rgb_difference import add_rgb_difference
 CELLS = (4, 8, 16, 32, 64)
 MAX_CELLS_ACROSS = 120
 ANCHOR_MODES = ("keyframe", "exact", "scene")
-BACKENDS = ("auto", "bitstream", "libav", "proxy")
+BACKENDS = ("auto", "bitstream", "libav", "coviar", "proxy")
 MAX_COUNT = 4096
 
 
@@ -123,9 +123,9 @@ class Video:
             cell: side of a map's cell in luma pixels: 4, 8, 16, 32 or 64; None takes the smallest of 8 to 64 for which
                 the longer side has at most 120 cells.
             backend: "bitstream" (H.264 parsed without decoding, by the package himmel-bitstream), "libav" (vectors
-            that FFmpeg
-                exports while decoding), "proxy" (optical flow between decoded pictures), or "auto": the first of these
-                that the file and the machine allow.
+                that FFmpeg exports while decoding), "proxy" (optical flow between decoded pictures), or "auto": the
+                first of these that the file and the machine allow. Only if asked for: "coviar", accumulated vectors of
+                MPEG-4 Part 2, as which any other file is encoded again in groups of 12 pictures, in a temporary file.
             max_anchor_pixels: shrink anchors' images to at most so many pixels.
             accumulate: trace each step's vectors and residual back to where its interval begins (Wu et al. 2018): to
                 the anchor or, but for "proxy", to the last keyframe if one lies between, which no vector crosses.
