@@ -179,7 +179,7 @@ def test_a_name_that_looks_like_a_protocol_is_a_file(encode_clip: Encode, monkey
         {"steps_per_interval": 0},
         {"anchor_mode": "random"},
         {"cell": 12},
-        {"backend": "coviar"},
+        {"backend": "ffmpeg"},
         {"threads": 0},
         {"max_anchor_pixels": 0},
     ],
