@@ -185,7 +185,7 @@ def _read_recoded(
             references={},
         )
         runs = make_runs(copy.index, schedule.anchors, steps, copy.keyframes)
-        work = [Work(partial(trace_decoded, runs=group), inner, part) for part, group in plan_runs(copy.index, runs)]
+        work = [Work(partial(trace_decoded, runs=group), inner, (part,)) for part, group in plan_runs(copy.index, runs)]
         traced = run_segments(inner, work, request.threads)
     return schedule, plan, Extract(anchors.images, {numbers[n]: step for n, step in traced.steps.items()})
 
@@ -223,17 +223,11 @@ def make_plan(
 
 def plan_work(plan: Plan) -> list[Work]:
     """What workers take one by one: stretches to decode, and for the bitstream engine stretches to parse."""
-    decoded = plan_segments(plan.index, _pictures_to_decode(plan))
     if plan.backend != "bitstream":
+        decoded = plan_segments(plan.index, _pictures_to_decode(plan))
         return [Work(extract_segment, plan, (segment,)) for segment in decoded]
-    anchors_alone = replace(plan, steps=frozenset())
-    alone = [segment for segment in decoded if segment.wanted == (segment.start,)]
-    work = [Work(extract_segment, anchors_alone, (segment,)) for segment in decoded if segment not in alone]
-    # Keyframes are soon decoded; opening the file once more, which each worker that decodes has to do, takes as long.
-    parts = [tuple(alone[k : k + _KEYFRAMES]) for k in range(0, len(alone), _KEYFRAMES)]
-    work += [Work(extract_segment, anchors_alone, part) for part in parts]
     parsed = plan_segments(plan.index, [{step} for step in plan.steps])
-    return work + [Work(extract_steps, plan, (segment,)) for segment in parsed]
+    return _plan_anchors(plan) + [Work(extract_steps, plan, (segment,)) for segment in parsed]
 
 
 def plan_accumulation(plan: Plan, schedule: Schedule, keyframes: IntArray, notes: list[str]) -> list[Work]:
@@ -245,21 +239,24 @@ def plan_accumulation(plan: Plan, schedule: Schedule, keyframes: IntArray, notes
     if short:
         notes.append(f"{short} steps are traced back to a keyframe after their anchor, which no vector crosses.")
     trace = trace_parsed if plan.backend == "bitstream" else trace_decoded
-    traced = [Work(partial(trace, runs=group), plan, segment) for segment, group in plan_runs(plan.index, runs)]
+    traced = [Work(partial(trace, runs=group), plan, (segment,)) for segment, group in plan_runs(plan.index, runs)]
     return _plan_anchors(plan) + traced
 
 
 def _plan_anchors(plan: Plan) -> list[Work]:
     """The anchors alone."""
-    segments = plan_segments(plan.index, [{anchor} for anchor in plan.anchors])
-    return [Work(extract_segment, replace(plan, steps=frozenset()), segment) for segment in segments]
+    decoded = plan_segments(plan.index, [{anchor} for anchor in plan.anchors])
+    anchors_alone = replace(plan, steps=frozenset())
+    alone = [segment for segment in decoded if segment.wanted == (segment.start,)]
+    work = [Work(extract_segment, anchors_alone, (segment,)) for segment in decoded if segment not in alone]
+    # Keyframes are soon decoded; opening the file once more, which each worker that decodes has to do, takes as long.
+    parts = [tuple(alone[k : k + _KEYFRAMES]) for k in range(0, len(alone), _KEYFRAMES)]
+    return work + [Work(extract_segment, anchors_alone, part) for part in parts]
 
 
 def _pictures_to_decode(plan: Plan) -> list[set[int]]:
     """Anchors; steps; and with a step of the proxy the picture before, which may belong to another keyframe."""
     anchors = [{anchor} for anchor in plan.anchors]
-    if plan.backend == "bitstream":
-        return anchors
     steps = [{step, before} if plan.backend == "proxy" else {step} for step, (before, _) in plan.references.items()]
     return anchors + steps
 
