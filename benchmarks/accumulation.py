@@ -3,8 +3,8 @@
     python -m benchmarks.accumulation [--clip cabac-1.4] [--seconds 8] [--json]
 
 One thread, the first seconds of a clip of `benchmarks.footage`, 4 anchors of 4 steps each, by each backend with and
-without `accumulate`; the best of two interleaved rounds. Beside it: how many pictures the
-longest way of a step goes back over.
+without `accumulate`; the best of two interleaved rounds. Beside it: how many pictures the longest
+way of a step goes back over.
 """
 
 import argparse
