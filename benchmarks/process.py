@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.prompts import PROMPTS
-from benchmarks.readers import READERS
+from benchmarks.readers import OPENERS, READERS
 
 _NOT_INSTALLED = 3
 
@@ -58,7 +58,7 @@ def _peak() -> float:
 
 def main() -> None:
     """Read one file in one way."""
-    readers = READERS | PROMPTS
+    readers = OPENERS | READERS | PROMPTS
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", choices=readers)
     parser.add_argument("threads", type=int)

@@ -49,6 +49,20 @@ def _demux() -> Callable[[Path, int], int]:
     return read
 
 
+def _open() -> Callable[[Path, int], int]:
+    def read(path: Path, threads: int) -> int:
+        with av.open(str(path)) as container:
+            return container.streams.video[0].frames
+
+    return read
+
+
+def _index() -> Callable[[Path, int], int]:
+    from himmel.video import Video
+
+    return lambda path, threads: Video(path).num_frames
+
+
 def _bitstream(*, residual: bool, steps: int | None = None) -> Callable[[], Callable[[Path, int], int]]:
     def prepare() -> Callable[[Path, int], int]:
         from himmel_bitstream import Picture
@@ -236,6 +250,11 @@ def _rgb_opencv() -> Callable[[Path, int], int]:
     return read
 
 
+# What a reading opens before it reads; they are measured for their memory alone.
+OPENERS = {
+    "open": Reader("PyAV, opened and nothing read: FFmpeg's own index", _open),
+    "index": Reader("himmel.Video(): the same, the picture index and one decoded picture", _index),
+}
 READERS = {
     "demux": Reader("PyAV, packets only", _demux),
     "bitstream": Reader("maps of 16x16 cells of every picture, no residual planes", _bitstream(residual=False)),
