@@ -1,6 +1,7 @@
 """`himmel merge`, `card` and `push`: a checkpoint on its way to those who use it."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,6 +36,7 @@ def merge(
 
     from himmel import _report
     from himmel.model import HimmelForConditionalGeneration
+    from himmel.model.hub import local_folder
 
     types = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
     if dtype is not None and dtype not in types:
@@ -46,6 +48,9 @@ def merge(
         rank = model.config.lora_rank
         model.merge_lora()
         model.save_pretrained(output)
+        records = local_folder(checkpoint) / "training"
+        if records.is_dir():
+            shutil.copytree(records, output / "training")
     weight = str(model.network.dtype).removeprefix("torch.")
     _tell(
         {"checkpoint": str(output), "host": str(output / "host"), "lora_rank": rank, "dtype": weight},

@@ -1,6 +1,7 @@
 """`himmel merge`, `card` and `push`."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,6 +32,18 @@ def test_a_merged_host_in_bfloat16(run: Run, checkpoint: Path, tmp_path: Path) -
     assert "LoRA of rank 4 is in the weights of" in out
     stored = HimmelForConditionalGeneration.from_pretrained(tmp_path / "merged", dtype=torch.bfloat16)
     assert stored.network.lm_head.weight.dtype == torch.bfloat16
+
+
+def test_what_training_recorded_comes_along(run: Run, checkpoint: Path, tmp_path: Path) -> None:
+    trained = shutil.copytree(checkpoint, tmp_path / "trained")
+    (trained / "training").mkdir()
+    record = {"stage": {"seed": 13}, "versions": {"torch": "2.13.0"}, "log": [{"loss": 2.5}]}
+    (trained / "training/stage2.json").write_text(json.dumps(record), encoding="utf-8")
+    assert run("merge", trained, "-o", tmp_path / "merged")[0] == 0
+    assert run("card", tmp_path / "merged")[0] == 0
+    text = (tmp_path / "merged/README.md").read_text(encoding="utf-8")
+    assert "## Training: stage2" in text
+    assert "`host/model.safetensors`" in text
 
 
 def test_a_card_by_command(run: Run, checkpoint: Path, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from himmel.errors import UsageError
 from himmel.evaluation.gates import MeanShares, shares_by_kind
 from himmel.evaluation.summary import Judged, Summary, summarise
 from himmel.model import HimmelForConditionalGeneration, HimmelProcessor
+from himmel.model.hub import local_folder
 from himmel.nano.clips import FIRST_EVAL_SEED, MOTION_KINDS
 from himmel.nano.questions import Question
 from himmel.training.store import ClipStore, StoredClip
@@ -87,7 +88,7 @@ def run_motion_benchmark(
     store = ClipStore(model.config, split="eval")
     seeds = list(range(seed, seed + num_clips))
     store.prepare(seeds, workers=os.cpu_count() or 1)
-    mark = _fingerprint(Path(checkpoint), num_clips, seed, questions_per_clip, conditions)
+    mark = _fingerprint(local_folder(checkpoint), num_clips, seed, questions_per_clip, conditions)
     answers = _AnswerFile(None if output is None else Path(output), mark)
     asker = _Asker(model, store, questions_per_clip)
     begun = time.monotonic()
