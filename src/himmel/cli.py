@@ -190,16 +190,18 @@ def streams(
     from himmel import _report
     from himmel.video import Video, draw_streams, save_streams
 
-    decomposition = Video(video).decompose(
-        num_anchors=anchors,
-        anchor_mode=anchor_mode,
-        steps_per_interval=steps,
-        cell=cell,
-        backend=backend,
-        accumulate=accumulate,
-        threads=threads,
-        rgb_difference=rgb_difference,
-    )
+    # Accumulation reads every picture, and the backend coviar may encode them all first.
+    with _report.progress("Reading the video", quiet=as_json):
+        decomposition = Video(video).decompose(
+            num_anchors=anchors,
+            anchor_mode=anchor_mode,
+            steps_per_interval=steps,
+            cell=cell,
+            backend=backend,
+            accumulate=accumulate,
+            threads=threads,
+            rgb_difference=rgb_difference,
+        )
     save_streams(decomposition, output)
     if picture is not None:
         draw_streams(decomposition, picture)
