@@ -2,6 +2,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from himmel.errors import HostError
+from himmel.hosts import load_host
 from himmel.hosts.chat import take_apart
 
 
@@ -22,6 +23,26 @@ def test_the_pieces_make_up_the_templates_own_tokens(nano_folder: str) -> None:
     ours = [*chat.head, *ids("What moves?"), *chat.reply, *ids("the ball"), *chat.follow, *ids("Which way?")]
     assert [*ours, *chat.reply] == whole
     assert chat.end == tokenizer.eos_token_id
+
+
+def test_every_published_hosts_pieces_make_up_its_template(host_kind: str, host_folder: str) -> None:
+    if host_kind == "nano":
+        pytest.skip("nano's template takes plain texts")
+    host = load_host(host_folder)
+    turns = [("user", "What moves?"), ("assistant", "the ball"), ("user", "Which way?")]
+    messages = [{"role": role, "content": [{"type": "text", "text": text}]} for role, text in turns]
+    whole = host.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)["input_ids"]
+    first, answer, second = (host.encode_text(text) for _, text in turns)
+    ours = [*host.chat.head, *first, *host.chat.reply, *answer, *host.chat.follow, *second, *host.chat.reply]
+    assert ours == whole
+    assert host.chat.end == host.tokenizer.eos_token_id
+
+
+def test_a_template_that_fails_is_one_sentence(nano_folder: str) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(nano_folder)
+    tokenizer.chat_template = "{{ messages[0]['content'] + 1 }}"
+    with pytest.raises(HostError, match=r"cannot be used .*; use the tokenizer that belongs to the host"):
+        take_apart(tokenizer)
 
 
 def test_a_template_that_hides_contents_is_refused(nano_folder: str) -> None:

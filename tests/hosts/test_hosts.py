@@ -1,3 +1,6 @@
+import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -5,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import AutoModelForImageTextToText, LlamaForCausalLM
+from transformers import AutoModelForImageTextToText, AutoTokenizer, LlamaForCausalLM
 
 from himmel.errors import HostError, UsageError
 from himmel.hosts import Host, load_host
@@ -187,3 +190,38 @@ def test_damaged_weights_are_one_sentence(nano_folder: str, qwen_folder: str, tm
             (copy / file.name).write_bytes(file.read_bytes()[: 1000 if file.name == "model.safetensors" else None])
         with pytest.raises(HostError, match="cannot be"):
             load_host(str(copy)).load_network(dtype=None, device=None)
+
+
+def test_qwen_refuses_a_budget_that_a_picture_cannot_keep(qwen_folder: str) -> None:
+    host = load_host(qwen_folder, max_anchor_tokens=4)
+    assert host.tokens_per_anchor(28, 28) == 4
+    with pytest.raises(HostError, match=r"28 x 30 pixels costs 6 tokens on Qwen2\.5-VL, more than max_anchor_tokens=4"):
+        host.prepare_images([picture(28, 30)])
+
+
+def test_llava_in_its_authors_form_is_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "llava", "architectures": ["LlavaQwenForCausalLM"]}')
+    with pytest.raises(HostError, match=r"LLaVA-Video in its authors' own form, .* name a conversion of it"):
+        load_host(str(tmp_path))
+
+
+def test_the_processors_older_template_file_is_read(tiny_host: Callable[[str], str]) -> None:
+    folder = tiny_host("llava_onevision")
+    assert AutoTokenizer.from_pretrained(folder).chat_template is None
+    assert "selectattr" in load_host(folder).tokenizer.chat_template
+
+
+def test_internvl_lends_motion_the_video_placeholders_row(tiny_host: Callable[[str], str]) -> None:
+    host = load_host(tiny_host("internvl"))
+    assert len(host.tokenizer) == host.vocab_size
+    assert host.motion_token_id == host.tokenizer.convert_tokens_to_ids("<video>")
+    assert host.motion_token_id not in host.encode_text("<video>")
+
+
+def test_a_tokenizer_without_a_row_to_lend_is_refused(qwen_folder: str, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(qwen_folder, tmp_path / "full"))
+    settings = json.loads((copy / "config.json").read_text())
+    settings["text_config"]["vocab_size"] = 320
+    (copy / "config.json").write_text(json.dumps(settings))
+    with pytest.raises(HostError, match="320 embedding rows and its tokenizer fills them all"):
+        load_host(str(copy))

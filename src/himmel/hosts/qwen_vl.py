@@ -40,30 +40,39 @@ class QwenVLHost(PublishedHost):
                 f"max_anchor_tokens={max_anchor_tokens} is less than this host takes for any picture; "
                 f"give at least {-(-smallest // side**2)}."
             )
+        self._budget = max_anchor_tokens
         self._image_processor.size = {"shortest_edge": smallest, "longest_edge": max_anchor_tokens * side**2}
 
     def tokens_per_anchor(self, width: int, height: int) -> int:
         """At most `max_anchor_tokens`; what the image processor's own rule for sizes gives.
 
         Raises:
-            HostError: a side is more than 200 times the other.
+            HostError: the picture is too thin for the family, or too thin or small for so little a budget.
         """
         try:
             patches = self._image_processor.get_number_of_image_patches(height, width)
         except ValueError as error:
-            raise self._too_thin(width, height) from error
-        return int(patches // self._image_processor.merge_size**2)
+            raise HostError(
+                f"A picture of {width} x {height} pixels is too thin for {self.family}, which takes sides up to "
+                "200 to 1; crop the video first."
+            ) from error
+        tokens = int(patches // self._image_processor.merge_size**2)
+        if tokens > self._budget:
+            raise HostError(
+                f"A picture of {width} x {height} pixels costs {tokens} tokens on {self.family}, more than "
+                f"max_anchor_tokens={self._budget}, as it is scaled to whole squares; give more, or crop the video."
+            )
+        return tokens
 
     def prepare_images(self, pictures: Sequence[Picture]) -> dict[str, Tensor]:
         """Patches float32 [P, 3 * 2 * patch side ** 2] of all pictures and `image_grid_thw` int64 [I, 3].
 
         Raises:
-            HostError: a side of a picture is more than 200 times the other.
+            HostError: as `tokens_per_anchor`.
         """
-        try:
-            made = self._process(pictures)
-        except ValueError as error:
-            raise self._too_thin(pictures[0].shape[1], pictures[0].shape[0]) from error
+        for height, width in {picture.shape[:2] for picture in pictures}:
+            self.tokens_per_anchor(width, height)
+        made = self._process(pictures)
         return {name: made[name] for name in self.image_inputs}
 
     def image_grids(self, images: Mapping[str, Tensor]) -> list[tuple[int, int]]:
@@ -93,12 +102,6 @@ class QwenVLHost(PublishedHost):
     def image_features(self, network: PreTrainedModel, images: Mapping[str, Tensor]) -> BaseModelOutputWithPooling:
         """Merged tokens of each picture, in the language model's space."""
         return cast(BaseModelOutputWithPooling, cast(Any, network).get_image_features(**images, return_dict=True))
-
-    def _too_thin(self, width: int, height: int) -> HostError:
-        return HostError(
-            f"A picture of {width} x {height} pixels is too thin for {self.family}, which takes sides up to 200 to 1; "
-            "crop the video first."
-        )
 
 
 class Qwen25VLHost(QwenVLHost):
