@@ -74,6 +74,9 @@ def test_options_change_what_is_read(ask: Callable[..., dict[str, Any]]) -> None
     trained, moved = ask(), ask("--placement", "suffix")
     assert trained["tokens"] == moved["tokens"]
     assert trained["prompt_sha256"] != moved["prompt_sha256"]
+    assert {anchor["reason"] for anchor in trained["video"]["anchors"]} == {"uniform"}
+    scenes = ask("--anchor-mode", "scene")["video"]["anchors"]
+    assert [anchor["reason"] for anchor in scenes] == ["start", "coverage", "coverage"]
 
 
 def test_no_motion_means_no_motion_tokens(ask: Callable[..., dict[str, Any]]) -> None:

@@ -132,8 +132,9 @@ def test_scene_anchors_are_distinct_and_as_many_as_asked_or_there_are(
     anchors, reasons = place_scene_anchors(times, duration, keys, begins, num_anchors)
     assert len(anchors) == len(reasons) == min(num_anchors, len(times))
     assert (np.diff(anchors) > 0).all()
-    assert 0 <= anchors[0] <= anchors[-1] < len(times)
-    assert reasons.count("start") == 1
+    assert anchors[0] == 0
+    assert anchors[-1] < len(times)
+    assert [place for place, reason in enumerate(reasons) if reason == "start"] == [0]
     # Each anchor of a change stands in the scene that it is for.
     for anchor, reason in zip(anchors.tolist(), reasons, strict=True):
         if reason == "bits":
@@ -160,3 +161,11 @@ def test_fillers_split_the_longest_stretches() -> None:
     assert anchors.tolist() == [0, 20, 40, 60, 80]
     near, _ = place_scene_anchors(times, 4.0, np.array([0, 42]), {80: "bits"}, 5)
     assert near.tolist() == [0, 20, 42, 60, 80]
+
+
+def test_the_first_picture_stays_although_a_keyframe_follows() -> None:
+    times = np.arange(12) / 25
+    anchors, reasons = place_scene_anchors(times, 12 / 25, np.array([1, 5]), {4: "bits"}, 12)
+    assert anchors.tolist() == list(range(12))
+    assert reasons[0] == "start"
+    assert place_scene_anchors(times, 10.0, np.array([1]), {}, 1)[0].tolist() == [0]

@@ -53,19 +53,21 @@ def intra_shares(decoder: Decoder, numbers: Sequence[int]) -> dict[int, float] |
         numbers: decode-order numbers; of those that don't come there is no share.
     """
     shares: dict[int, float] = {}
+    wanted = frozenset(numbers)
+
+    def take(pictures: "list[himmel_bitstream.Picture]") -> None:
+        for picture in pictures:
+            if picture.number in wanted:
+                shares[picture.number] = float(np.mean(picture.macroblocks()["flags"] & himmel_bitstream.INTRA > 0))
+
     for segment in plan_segments(decoder.index, [{number} for number in numbers]):
         try:
             stream = himmel_bitstream.Stream(decoder.index.extradata)
-            pictures = [
-                picture
-                for number, packet in decoder.packets(segment)
-                for picture in stream.push(packet, number=number, keep=number in segment.wanted)
-            ]
+            for number, packet in decoder.packets(segment):
+                take(stream.push(packet, number=number, keep=number in wanted))
         except ValueError:
             return None
-        for picture in [*pictures, *stream.flush()]:
-            if picture.number in segment.wanted:
-                shares[picture.number] = float(np.mean(picture.macroblocks()["flags"] & himmel_bitstream.INTRA > 0))
+        take(stream.flush())
     return shares
 
 

@@ -97,7 +97,8 @@ def place_scene_anchors(
         begin = int(begins[place])
         if len(chosen) < count and all(abs(times[begin] - times[other]) >= room for other in chosen):
             chosen[begin] = changes[begin]
-    reasons = {_cheaper(times, begin, begins, keyframes, room / 2): why for begin, why in chosen.items()}
+    reasons = {0: chosen.pop(0)}
+    reasons |= {_cheaper(times, begin, begins, keyframes, room / 2): why for begin, why in chosen.items()}
     fixed = np.array(sorted(reasons), np.int64)
     for frame in _fill(times, duration, keyframes, fixed, count - len(fixed)):
         reasons[frame] = "coverage"
@@ -134,11 +135,13 @@ def _stand_out(index: PictureIndex) -> tuple[TimeArray, TimeArray]:
     seconds = np.flatnonzero(index.second)
     bits[seconds - 1] += bits[seconds]
     sizes = np.maximum(bits[plain], 1)
-    padded = np.pad(sizes, _NEIGHBOURS, constant_values=np.nan)
-    windows = np.lib.stride_tricks.sliding_window_view(padded, _NEIGHBOURS)
+    # Where neighbours are lacking, the first or last one stands in for them.
+    padded = np.pad(sizes, _NEIGHBOURS, mode="edge")
+    windows = np.sort(np.lib.stride_tricks.sliding_window_view(padded, _NEIGHBOURS), axis=1)
+    usual = windows[:, round(_QUANTILE * (_NEIGHBOURS - 1))]
     # The first picture has none before it, the last none after: neither is a change.
-    before = np.append(np.inf, np.nanquantile(windows[1 : len(plain)], _QUANTILE, axis=1))
-    after = np.append(np.nanquantile(windows[_NEIGHBOURS + 1 : -1], _QUANTILE, axis=1), np.inf)
+    before = np.append(np.inf, usual[1 : len(plain)])
+    after = np.append(usual[_NEIGHBOURS + 1 : -1], np.inf)
     ratio[plain] = sizes / np.maximum(before, after)
     share[plain] = sizes / np.median(bits[keys])
     return ratio, share
