@@ -115,6 +115,22 @@ def test_question_or_choices_that_make_no_sense(
 
 
 @pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        (("--quantization", "8bit"), "quantization='8bit'"),
+        (("--device-map", "spread"), "device_map='spread'"),
+        (("--device-map", "auto", "--device", "cpu"), "give one of them"),
+    ],
+)
+def test_places_for_a_host_that_cannot_be(
+    run: Run, encode_clip: Callable[..., Path], options: tuple[str, ...], names: str
+) -> None:
+    code, out, err = run("ask", encode_clip("clip.mp4"), "Which?", *options)
+    assert (code, out) == (2, "")
+    assert_one_sentence(err, names=names)
+
+
+@pytest.mark.parametrize(
     "arguments",
     [
         ("ask",),

@@ -10,7 +10,7 @@ import torch
 
 from himmel.hosts import load_host
 from himmel.model import HimmelForConditionalGeneration, HimmelProcessor
-from tiny_hosts import HOST_KINDS, Setup, build, host_config, make_decomposition, qwen_config
+from tiny_hosts import HOST_KINDS, Setup, build, host_config, make_decomposition, qwen_config, tiny_adapter
 
 ASK = [("What moves?", None)]
 LONGER = [("Which way does the red ball move, and how often does it stop?", None)]
@@ -163,6 +163,18 @@ def compiled_like_plain(setup: Setup, backend: str) -> None:
 @pytest.mark.slow
 def test_the_adapter_compiles(host_setup: Setup) -> None:
     compiled_like_plain(host_setup, "aot_eager")
+
+
+@pytest.mark.slow
+def test_the_adapter_compiles_to_machine_code(qwen_folder: str) -> None:
+    """Forward, and without the state-space scan, whose compilation alone takes minutes."""
+    setup = build(qwen_config(qwen_folder, adapter_config=tiny_adapter(48, encoder="none")))
+    inputs = setup.processor.encode(setup.samples, [ASK, ASK])
+    with torch.no_grad():
+        expected = setup.model(**inputs).motion.tokens
+        torch._dynamo.reset()
+        setup.model.adapter.compile(backend="inductor")
+        torch.testing.assert_close(setup.model(**inputs).motion.tokens, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_motion_tokens_get_no_deepstack_features(tiny_host: Callable[[str], str]) -> None:
