@@ -29,6 +29,8 @@ from transformers import (
     Qwen2VLImageProcessorPil,
     Qwen3VLConfig,
     Qwen3VLForConditionalGeneration,
+    Qwen3VLMoeConfig,
+    Qwen3VLMoeForConditionalGeneration,
 )
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
@@ -187,7 +189,7 @@ def make_qwen2_5_vl(folder: Path) -> None:
     _save(Qwen2_5_VLForConditionalGeneration(config), tokenizer, folder)
 
 
-def make_qwen3_vl(folder: Path) -> None:
+def make_qwen3_vl(folder: Path, *, experts: bool = False) -> None:
     """A Qwen3-VL with a tower of 3 blocks, two of which feed the language model's layers (DeepStack)."""
     picture = "<|vision_start|><|image_pad|><|vision_end|>"
     template = _template(image=picture, video=picture.replace("image", "video"))
@@ -198,8 +200,9 @@ def make_qwen3_vl(folder: Path) -> None:
     Qwen2VLImageProcessorPil(patch_size=16, size=size, image_mean=mean, image_std=mean).save_pretrained(folder)
     torch.manual_seed(_SEED)
     rope = {"rope_type": "default", "rope_theta": 5e6, "mrope_section": [4, 2, 2], "mrope_interleaved": True}
-    config = Qwen3VLConfig(
-        text_config=_text_config(tokenizer, spare_rows=8, rope_parameters=rope, head_dim=16),
+    mixture = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16} if experts else {}
+    config = (Qwen3VLMoeConfig if experts else Qwen3VLConfig)(
+        text_config=_text_config(tokenizer, spare_rows=8, rope_parameters=rope, head_dim=16, **mixture),
         vision_config={
             "depth": 3,
             "hidden_size": 32,
@@ -211,7 +214,13 @@ def make_qwen3_vl(folder: Path) -> None:
         },
         **_qwen_ids(tokenizer),
     )
-    _save(Qwen3VLForConditionalGeneration(config), tokenizer, folder)
+    network = Qwen3VLMoeForConditionalGeneration(config) if experts else Qwen3VLForConditionalGeneration(config)
+    _save(network, tokenizer, folder)
+
+
+def make_qwen3_vl_moe(folder: Path) -> None:
+    """The same with a mixture of 4 experts in each layer."""
+    make_qwen3_vl(folder, experts=True)
 
 
 def make_internvl(folder: Path, *, tile: int = 56) -> None:
@@ -283,6 +292,7 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     "nano": make_nano,
     "qwen2_5_vl": make_qwen2_5_vl,
     "qwen3_vl": make_qwen3_vl,
+    "qwen3_vl_moe": make_qwen3_vl_moe,
     "internvl": make_internvl,
     "llava_onevision": make_llava_onevision,
 }

@@ -25,7 +25,8 @@ make_tiny_hosts = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(make_tiny_hosts)
 
 
-HOST_KINDS = tuple(make_tiny_hosts.MAKERS)
+# A mixture of experts has tests of its own, and shares all code with its dense kin.
+HOST_KINDS = tuple(kind for kind in make_tiny_hosts.MAKERS if kind != "qwen3_vl_moe")
 
 
 @pytest.fixture(scope="session")

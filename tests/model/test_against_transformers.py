@@ -22,10 +22,12 @@ from himmel.hosts import Host
 from tiny_hosts import HOST_KINDS, Setup, build, make_decomposition, qwen_config
 
 ASK = [("What moves?", None)]
-PIXELS = {"qwen2_5_vl": 28**2, "qwen3_vl": 32**2}
+PUBLISHED = [*(kind for kind in HOST_KINDS if kind != "nano"), "qwen3_vl_moe"]
+PIXELS = {"qwen2_5_vl": 28**2, "qwen3_vl": 32**2, "qwen3_vl_moe": 32**2}
 PROCESSORS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "qwen2_5_vl": (Qwen2_5_VLProcessor, Qwen2VLImageProcessorPil, {}),
     "qwen3_vl": (Qwen3VLProcessor, Qwen2VLImageProcessorPil, {}),
+    "qwen3_vl_moe": (Qwen3VLProcessor, Qwen2VLImageProcessorPil, {}),
     "internvl": (InternVLProcessor, GotOcr2ImageProcessorPil, {"image_seq_length": 4}),
     "llava_onevision": (
         LlavaOnevisionProcessor,
@@ -62,7 +64,7 @@ def own_inputs(processor: Any, pictures: list[np.ndarray]) -> dict[str, Any]:
     return dict(processor(text=[text], images=[pictures], return_tensors="pt"))
 
 
-@pytest.mark.parametrize("kind", [kind for kind in HOST_KINDS if kind != "nano"])
+@pytest.mark.parametrize("kind", PUBLISHED)
 def test_a_large_budget_leaves_a_single_picture_as_the_family_shows_it(
     kind: str, tiny_host: Callable[[str], str]
 ) -> None:
@@ -71,7 +73,7 @@ def test_a_large_budget_leaves_a_single_picture_as_the_family_shows_it(
     assert_as_the_family_does(setup, own_processor(setup.model.host), anchors=1)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in HOST_KINDS if kind != "nano"])
+@pytest.mark.parametrize("kind", PUBLISHED)
 def test_a_small_budget_is_the_familys_own_limit(kind: str, tiny_host: Callable[[str], str]) -> None:
     """LLaVA-OneVision shows several pictures whole whatever their size, so there is nothing to set."""
     setup = build(qwen_config(tiny_host(kind), max_anchor_tokens=12))

@@ -195,6 +195,22 @@ def test_motion_tokens_get_no_deepstack_features(tiny_host: Callable[[str], str]
         assert torch.equal(given, torch.cat(list(made)))
 
 
+def test_a_mixture_of_experts_is_a_host_as_well(tiny_host: Callable[[str], str]) -> None:
+    setup = build(qwen_config(tiny_host("qwen3_vl_moe")))
+    together = setup.processor.encode(setup.samples, [TURNS, TURNS[1:]])
+    setup.model(**together).loss.backward()
+    touched = {name for name, parameter in setup.model.named_parameters() if parameter.grad is not None}
+    assert all(name.startswith("adapter.") or ".lora_" in name for name in touched)
+    projections = {name.split(".lora_")[0].split(".")[-1] for name in touched if ".lora_" in name}
+    assert projections == {"q_proj", "k_proj", "v_proj", "o_proj"}
+    asked = setup.processor.encode(setup.samples, [ASK, LONGER])
+    generated = setup.model.generate(**asked, max_new_tokens=3, min_new_tokens=3, do_sample=False)
+    for index, (sample, turns) in enumerate(zip(setup.samples, [ASK, LONGER], strict=True)):
+        alone = setup.processor.encode([sample], [turns])
+        said = setup.model.generate(**alone, max_new_tokens=3, min_new_tokens=3, do_sample=False)
+        assert torch.equal(generated[index, -3:], said[0, -3:])
+
+
 @pytest.mark.filterwarnings("ignore:The following device_map keys")
 def test_a_device_map_changes_nothing_but_places(host_kind: str, tiny_host: Callable[[str], str]) -> None:
     """On one device, as accelerate maps it, and with the tower left on disk until it is needed."""

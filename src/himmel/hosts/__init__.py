@@ -12,12 +12,13 @@ from himmel.hosts.loading import Quantization
 from himmel.hosts.nano import NanoConfig
 from himmel.hosts.nano_host import NanoHost
 from himmel.hosts.protocol import Host, PositionScheme, Run
-from himmel.hosts.qwen_vl import Qwen3VLHost, Qwen25VLHost, QwenVLHost
+from himmel.hosts.qwen_vl import Qwen3VLHost, Qwen3VLMoeHost, Qwen25VLHost, QwenVLHost
 
 __all__ = ["Host", "PositionScheme", "Quantization", "Run", "load_host"]
 
 _PUBLISHED: dict[str, type[QwenVLHost | InternVLHost | LlavaOnevisionHost]] = {
-    host.config_class.model_type: host for host in (Qwen25VLHost, Qwen3VLHost, InternVLHost, LlavaOnevisionHost)
+    host.config_class.model_type: host
+    for host in (Qwen25VLHost, Qwen3VLHost, Qwen3VLMoeHost, InternVLHost, LlavaOnevisionHost)
 }
 
 

@@ -12,6 +12,8 @@ from transformers import (
     Qwen2VLImageProcessorPil,
     Qwen3VLConfig,
     Qwen3VLForConditionalGeneration,
+    Qwen3VLMoeConfig,
+    Qwen3VLMoeForConditionalGeneration,
 )
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
@@ -125,3 +127,12 @@ class Qwen3VLHost(QwenVLHost):
     family = "Qwen3-VL"
     config_class = Qwen3VLConfig
     network_class = Qwen3VLForConditionalGeneration
+
+
+class Qwen3VLMoeHost(QwenVLHost):
+    """Qwen3-VL with a mixture of experts; see `Qwen3VLHost`. LoRA goes to attention, as experts are no linear layers."""
+
+    name = "qwen3_vl_moe"
+    family = "Qwen3-VL (mixture of experts)"
+    config_class = Qwen3VLMoeConfig
+    network_class = Qwen3VLMoeForConditionalGeneration
