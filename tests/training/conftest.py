@@ -78,11 +78,13 @@ def unrendered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             sample = processor.prepare(clip, far_image=clip.anchors[0].image)
             if processor.host.tower_map is not None:
                 # Such a tower is frozen, and of real size even here.
-                features = torch.rand(config.num_anchors + 1, *processor.host.tower_map, dtype=torch.float16)
+                shape = (config.num_anchors + 1, *processor.host.tower_map)
+                # Drawn apart from what training draws, which clips that are there already must not change.
+                features = torch.rand(shape, generator=torch.Generator().manual_seed(seed)).half()
                 sample = replace(
                     sample, images={"tower_features": features[1:]}, far_images={"tower_features": features[:1]}
                 )
             write_clip(store.path(seed), sample, seed)
 
     monkeypatch.setattr(ClipStore, "prepare", prepare)
-    monkeypatch.setattr("himmel.training.store.cache_root", lambda: tmp_path / "cache")
+    monkeypatch.setenv("HIMMEL_CACHE", str(tmp_path / "cache"))

@@ -80,7 +80,13 @@ def test_synchronised_norms_keep_parameters_and_behave_as_before_in_one_process(
 @pytest.mark.usefixtures("unrendered")
 def test_stage_1_in_two_processes_ends_where_one_ends(nano_folder: str, tmp_path: Path) -> None:
     base = tiny_base(tmp_path, of="nano", host=nano_folder)
-    few = {"stages": "[1]", "projector": "null", "stage1.optimizer.batch_size": "2", "data.clips": "4"}
+    # One clip, since the order of clips depends on the number of processes.
+    few = {
+        "stages": "[1]",
+        "projector": "null",
+        "stage1.optimizer.batch_size": "2",
+        "data": "{clips: 1, first_seed: 1}",
+    }
     alone = plan_stages(resolve_recipe("default", base=base, overrides=few).recipe)[0]
     run_stage(alone)
     together = replace(alone, output=tmp_path / "together")

@@ -17,7 +17,7 @@ from tiny_recipes import tiny_base
 
 @pytest.fixture(autouse=True)
 def _own_cache_of_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("himmel.training.store.cache_root", lambda: tmp_path / "cache")
+    monkeypatch.setenv("HIMMEL_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.mark.assets
@@ -59,6 +59,19 @@ def test_prepared_clips_are_made_once_and_read_back_whole(nano_folder: str, tmp_
     assert all(len(question.choices) == 4 for question in clip.questions)
 
 
+@pytest.mark.assets
+def test_clips_are_prepared_with_the_anchors_that_the_settings_name(nano_folder: str, tmp_path: Path) -> None:
+    stores = {}
+    for mode in ("keyframe", "exact"):
+        config = HimmelConfig.nano(host=nano_folder, host_hidden_size=32, num_anchors=5, anchor_mode=mode)
+        stores[mode] = ClipStore(config, split="train", root=tmp_path)
+        stores[mode].prepare([5], workers=1)
+    keyframes, exact = (store.load(5).sample.images["tower_features"] for store in stores.values())
+    assert keyframes.shape == exact.shape == (5, 1280, 7, 7)
+    # A clip has keyframes at eight places, of which five evenly spaced ones are four at the most.
+    assert not torch.equal(keyframes, exact)
+
+
 @pytest.mark.usefixtures("unrendered")
 def test_a_second_row_finds_the_stages_that_it_shares(nano_folder: str, tmp_path: Path) -> None:
     base = str(tiny_base(tmp_path, of="nano", host=nano_folder))
@@ -98,6 +111,15 @@ def test_full_fine_tuning_trains_the_language_model_and_keeps_it(
 def _with_lora(name: str, names: dict[str, torch.Tensor]) -> str:
     """PEFT moves a layer that it adds matrices to one level down."""
     return name if name in names else name.replace("_proj.", "_proj.base_layer.")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"num_anchors": 3}, {"anchor_mode": "scene"}, {"accumulate": True}, {"max_anchor_tokens": 64}, {"host": "else"}],
+)
+def test_clips_prepared_in_another_way_stand_in_another_folder(change: dict, tmp_path: Path) -> None:
+    one, other = (ClipStore(HimmelConfig.nano(**changes), split="train", root=tmp_path) for changes in ({}, change))
+    assert one.folder != other.folder
 
 
 def test_what_this_version_lacks_is_one_sentence(tmp_path: Path) -> None:

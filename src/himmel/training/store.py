@@ -72,8 +72,14 @@ class ClipStore:
             "map": config.adapter.map_size,
             "context": config.context_source,
         }
-        if config.rgb_difference:
-            settings["motion"] = "rgb_diff"
+        # Settings of later versions count where they are not at their default, so that older clips stay good.
+        later: dict[str, tuple[object, object]] = {
+            "motion": ("rgb_diff" if config.rgb_difference else "motion", "motion"),
+            "anchor_mode": (config.anchor_mode, "keyframe"),
+            "accumulate": (config.accumulate, False),
+            "anchor_tokens": (config.max_anchor_tokens, 256),
+        }
+        settings |= {name: value for name, (value, default) in later.items() if value != default}
         mark = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
         self.folder = (root or cache_root() / "prepared") / f"nano-{split}-{mark}"
 
@@ -129,6 +135,7 @@ def _prepare_one(seed: int, split: Split, target: Path) -> None:
     with clip_file(spec) as file:
         decomposition = Video(file).decompose(
             num_anchors=settings.num_anchors,
+            anchor_mode=settings.anchor_mode,
             steps_per_interval=settings.steps_per_interval,
             accumulate=settings.accumulate,
             threads=1,
