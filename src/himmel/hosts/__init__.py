@@ -41,7 +41,7 @@ def load_host(host: str, *, max_anchor_tokens: int = 256) -> Host:
         return NanoHost(host)
     if kind in _PUBLISHED:
         return _PUBLISHED[kind](host, max_anchor_tokens=max_anchor_tokens)
-    supported = ", ".join(["nano", *(known.family for known in _PUBLISHED.values())])
+    supported = ", ".join(["nano", *dict.fromkeys(known.family for known in _PUBLISHED.values())])
     if settings.get("architectures") == ["LlavaQwenForCausalLM"]:
         raise HostError(
             f"The host {host!r} is a LLaVA-OneVision or LLaVA-Video in its authors' own form, which transformers "

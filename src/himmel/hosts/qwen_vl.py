@@ -130,9 +130,9 @@ class Qwen3VLHost(QwenVLHost):
 
 
 class Qwen3VLMoeHost(QwenVLHost):
-    """Qwen3-VL with a mixture of experts; see `Qwen3VLHost`. LoRA goes to attention, as experts are no linear layers."""
+    """Qwen3-VL with a mixture of experts, else as `Qwen3VLHost`; LoRA goes to attention and leaves experts alone."""
 
     name = "qwen3_vl_moe"
-    family = "Qwen3-VL (mixture of experts)"
+    family = "Qwen3-VL"
     config_class = Qwen3VLMoeConfig
     network_class = Qwen3VLMoeForConditionalGeneration
