@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 
 from himmel.hosts import load_host
 from himmel.model import HimmelForConditionalGeneration, HimmelProcessor
+from himmel.model.targets import align_targets
 from tiny_hosts import HOST_KINDS, Setup, build, host_config, make_decomposition, qwen_config, tiny_adapter
 
 ASK = [("What moves?", None)]
@@ -76,6 +78,20 @@ def test_decoding_with_the_cache_is_computing_all_again(
         ids = torch.cat([ids, scores.argmax(-1, keepdim=True)], dim=1)
         mask = torch.cat([mask, mask[:, -1:]], dim=1)
         positions = torch.cat([positions, positions[..., -1:] + 1], dim=-1)
+
+
+def test_targets_of_alignment_are_changes_of_the_hosts_own_features(host_setup: Setup) -> None:
+    host, network = host_setup.model.host, host_setup.model.network
+    targets = align_targets(host, network, host_setup.samples)
+    expected = []
+    for sample in host_setup.samples:
+        seen = [host.join_images([images]) for images in (sample.images, sample.far_images)]
+        with torch.no_grad():
+            tokens = [one for images in seen for one in host.image_features(network, images).pooler_output]
+        means = [one.float().mean(0) for one in tokens]
+        expected += [later - sooner for sooner, later in pairwise(means)]
+    assert targets.shape == (5, host.hidden_size)
+    torch.testing.assert_close(targets, torch.stack(expected), rtol=1e-4, atol=1e-5)
 
 
 def test_beams_of_a_batch_are_those_of_its_samples(host_setup: Setup) -> None:
@@ -212,11 +228,10 @@ def test_a_mixture_of_experts_is_a_host_as_well(tiny_host: Callable[[str], str])
 
 
 @pytest.mark.filterwarnings("ignore:The following device_map keys")
-def test_a_device_map_changes_nothing_but_places(host_kind: str, tiny_host: Callable[[str], str]) -> None:
+@pytest.mark.parametrize("kind", PLACES)
+def test_a_device_map_changes_nothing_but_places(kind: str, tiny_host: Callable[[str], str]) -> None:
     """On one device, as accelerate maps it, and with the tower left on disk until it is needed."""
-    if host_kind == "nano":
-        pytest.skip("nano is never spread")
-    config = qwen_config(tiny_host(host_kind), lora_rank=0)
+    config = qwen_config(tiny_host(kind), lora_rank=0)
     plain = build(config)
     inputs = plain.processor.encode(plain.samples, [ASK, LONGER])
     host: Any = load_host(config.host, max_anchor_tokens=config.max_anchor_tokens)

@@ -13,16 +13,16 @@ from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from himmel.errors import HostError, UsageError
+from himmel.hosts.base import BaseHost
 from himmel.hosts.chat import ChatTokens, take_apart
 from himmel.hosts.loading import Quantization
 from himmel.hosts.nano import NanoConfig, NanoForConditionalGeneration
-from himmel.hosts.positions import plain_positions
-from himmel.hosts.protocol import Picture, PositionScheme, Run
+from himmel.hosts.protocol import Picture, Run
 
 _SYSTEM = "You answer questions about a video."
 
 
-class NanoHost:
+class NanoHost(BaseHost):
     """EfficientNet-Lite0, projector and small Llama (see `hosts.nano`); implements `Host`.
 
     A sample keeps its pictures as `pictures`, uint8 [I, 3, 224, 224], or, once seen by the tower, as `tower_features`,
@@ -36,8 +36,6 @@ class NanoHost:
     """
 
     name = "nano"
-    position_scheme: PositionScheme = "sequential"
-    lora_targets = r".*language_model\..*\.(q|k|v|o|gate|up|down)_proj"
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = str(folder)
@@ -63,10 +61,6 @@ class NanoHost:
     def chat(self) -> ChatTokens:
         """The chat template as token pieces, with a system message that is shorter than the template's own."""
         return take_apart(self.tokenizer, system=_SYSTEM)
-
-    def encode_text(self, text: str) -> list[int]:
-        """See `Host.encode_text`."""
-        return list(self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])
 
     def tokens_per_anchor(self, width: int, height: int) -> int:
         """16, whatever the size: pictures are scaled to a square first."""
@@ -108,15 +102,6 @@ class NanoHost:
             Run("text", (self.config.vision_end_token_id,)),
         ]
 
-    def position_ids(self, runs: Sequence[Run], *, scheme: PositionScheme, start: int = 0) -> Tensor:
-        """See `plain_positions`: [1, L]."""
-        return plain_positions(runs, scheme=scheme, start=start)
-
-    def batch_positions(self, positions: Tensor, order: Tensor) -> Tensor:
-        """The one axis alone: [B, L]."""
-        del order
-        return positions[0]
-
     def load_network(
         self,
         *,
@@ -148,10 +133,6 @@ class NanoHost:
     def image_features(self, network: PreTrainedModel, images: Mapping[str, Tensor]) -> BaseModelOutputWithPooling:
         """Projected tokens, 16 a picture; `last_hidden_state` is the tower's map [I, 1280, 7, 7]."""
         return cast(NanoForConditionalGeneration, network).get_image_features(**images)
-
-    def vision_inputs(self, vision: BaseModelOutputWithPooling) -> dict[str, Any]:
-        """`mm_encoder_outputs`."""
-        return {"mm_encoder_outputs": {"image": vision}}
 
     @torch.no_grad()
     def keep_features(self, network: PreTrainedModel, images: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -10,18 +10,17 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.image_processing_utils import BaseImageProcessor
-from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.utils.hub import CHAT_TEMPLATE_FILE, LEGACY_PROCESSOR_CHAT_TEMPLATE_FILE, cached_file
 
 from himmel.errors import HostError
+from himmel.hosts.base import BaseHost
 from himmel.hosts.chat import ChatTokens, take_apart
 from himmel.hosts.loading import Quantization, load_weights
 from himmel.hosts.nano import MOTION_TOKEN, token_id
-from himmel.hosts.positions import plain_positions
-from himmel.hosts.protocol import Picture, PositionScheme, Run
+from himmel.hosts.protocol import Picture
 
 
-class PublishedHost(ABC):
+class PublishedHost(BaseHost, ABC):
     """A host of which all parts are transformers' own; its subclasses implement `Host`.
 
     `<|motion_pad|>` takes the first embedding row that the tokenizer leaves unused, so that nothing is resized. Where
@@ -44,9 +43,7 @@ class PublishedHost(ABC):
     image_processor_class: ClassVar[type[BaseImageProcessor]]
     idle_tokens: ClassVar[tuple[str, ...]] = ()
     image_inputs: ClassVar[tuple[str, ...]]
-    position_scheme: PositionScheme = "sequential"
     tower_map: tuple[int, int, int] | None = None
-    lora_targets = r".*language_model\..*\.(q|k|v|o|gate|up|down)_proj"
 
     def __init__(self, folder: str, *, max_anchor_tokens: int) -> None:
         self.folder = folder
@@ -101,10 +98,6 @@ class PublishedHost(ABC):
         """The chat template as token pieces, with the system message that it falls back to, if any."""
         return take_apart(self.tokenizer, parts=True)
 
-    def encode_text(self, text: str) -> list[int]:
-        """See `Host.encode_text`."""
-        return list(self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])
-
     def _process(self, pictures: Sequence[Picture], **options: Any) -> Mapping[str, Any]:
         return cast(
             Mapping[str, Any],
@@ -116,15 +109,6 @@ class PublishedHost(ABC):
     def join_images(self, images: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
         """Keyword arguments of `image_features`, named as in `image_inputs`."""
         return {name: torch.cat([item[name] for item in images]) for name in self.image_inputs}
-
-    def position_ids(self, runs: Sequence[Run], *, scheme: PositionScheme, start: int = 0) -> Tensor:
-        """See `plain_positions`: [1, L]."""
-        return plain_positions(runs, scheme=scheme, start=start)
-
-    def batch_positions(self, positions: Tensor, order: Tensor) -> Tensor:
-        """The one axis alone: [B, L]."""
-        del order
-        return positions[0]
 
     def load_network(
         self,
@@ -149,10 +133,6 @@ class PublishedHost(ABC):
             device_map=device_map,
             quantization=quantization,
         )
-
-    def vision_inputs(self, vision: BaseModelOutputWithPooling) -> dict[str, Any]:
-        """`mm_encoder_outputs`."""
-        return {"mm_encoder_outputs": {"image": vision}}
 
     def keep_features(self, network: PreTrainedModel, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The pictures as they are: features as wide as the language model would hardly be smaller."""

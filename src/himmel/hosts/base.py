@@ -1,0 +1,36 @@
+"""What all hosts share: text in one way, plain positions, vision features handed over as transformers takes them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+from himmel.hosts.positions import plain_positions
+from himmel.hosts.protocol import PositionScheme, Run
+
+
+class BaseHost:
+    """Parts of `Host` that hold for every family, or for all but one that says otherwise."""
+
+    tokenizer: PreTrainedTokenizerBase
+    lora_targets = r".*language_model\..*\.(q|k|v|o|gate|up|down)_proj"
+    position_scheme: PositionScheme = "sequential"
+
+    def encode_text(self, text: str) -> list[int]:
+        """See `Host.encode_text`."""
+        return list(self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])
+
+    def position_ids(self, runs: Sequence[Run], *, scheme: PositionScheme, start: int = 0) -> Tensor:
+        """See `plain_positions`: [1, L]."""
+        return plain_positions(runs, scheme=scheme, start=start)
+
+    def batch_positions(self, positions: Tensor, order: Tensor) -> Tensor:
+        """The one axis alone: [B, L]."""
+        del order
+        return positions[0]
+
+    def vision_inputs(self, vision: BaseModelOutputWithPooling) -> dict[str, Any]:
+        """`mm_encoder_outputs`."""
+        return {"mm_encoder_outputs": {"image": vision}}
