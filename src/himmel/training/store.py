@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from himmel._files import atomic_path, cache_root
+from himmel._versions import engine_version
 from himmel.hosts import Host
 from himmel.model.config import HimmelConfig
 from himmel.model.processor import HimmelProcessor
@@ -71,6 +72,8 @@ class ClipStore:
             "steps": config.steps_per_interval,
             "map": config.adapter.map_size,
             "context": config.context_source,
+            # Both backends read a rendered clip, and their maps differ: without the engine, "auto" takes libav.
+            "backend": "libav" if engine_version() is None else "bitstream",
         }
         # Settings of later versions count where they are not at their default, so that older clips stay good.
         later: dict[str, tuple[object, object]] = {
