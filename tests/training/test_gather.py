@@ -78,13 +78,17 @@ def test_synchronised_norms_keep_parameters_and_behave_as_before_in_one_process(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("unrendered")
-def test_stage_1_in_two_processes_ends_where_one_ends(nano_folder: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("stage", "file"), [(1, "adapter.safetensors"), (2, "lora/adapter_model.safetensors")])
+def test_a_stage_in_two_processes_ends_where_it_ends_in_one(
+    nano_folder: str, tmp_path: Path, stage: int, file: str
+) -> None:
     base = tiny_base(tmp_path, of="nano", host=nano_folder)
-    # One clip, since the order of clips depends on the number of processes.
+    # One clip, since the order of clips depends on the number of processes, and all of its questions.
     few = {
-        "stages": "[1]",
+        "stages": f"[{stage}]",
         "projector": "null",
-        "stage1.optimizer.batch_size": "2",
+        f"stage{stage}.optimizer.batch_size": "2",
+        "stage2.blind_share": "0",
         "data": "{clips: 1, first_seed: 1}",
     }
     alone = plan_stages(resolve_recipe("default", base=base, overrides=few).recipe)[0]
@@ -92,9 +96,10 @@ def test_stage_1_in_two_processes_ends_where_one_ends(nano_folder: str, tmp_path
     together = replace(alone, output=tmp_path / "together")
     assert together.key == alone.key
     torch.multiprocessing.spawn(two_processes.run_stage_together, (_free_port(), together), nprocs=2)
-    first, second = (load_file(stage.folder / "adapter.safetensors") for stage in (alone, together))
+    first, second = (load_file(one.folder / file) for one in (alone, together))
     for name, value in first.items():
         # Checkpoints are bfloat16, of eight bits.
-        torch.testing.assert_close(second[name], value, rtol=2e-2, atol=2e-3, msg=name)
-    logs = [json.loads((stage.folder / "training" / "stage1.json").read_text())["log"] for stage in (alone, together)]
-    assert logs[0][-1]["train_loss"] == pytest.approx(logs[1][-1]["train_loss"], rel=1e-3)
+        torch.testing.assert_close(second[name], value, rtol=2e-2, atol=2e-4, msg=name)
+    records = [json.loads((one.folder / "training" / f"stage{stage}.json").read_text()) for one in (alone, together)]
+    losses = [record["log"][-1]["train_loss"] for record in records]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
