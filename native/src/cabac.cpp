@@ -8,25 +8,20 @@ namespace himmel {
 
 namespace cabac_detail {
 
-const std::array<uint8_t, 512> kLps = [] {
-  std::array<uint8_t, 512> table{};
-  for (int quarter = 0; quarter < 4; ++quarter)
-    for (int state = 0; state < 128; ++state)
-      table[size_t(128 * quarter + state)] = kRangeLps[state >> 1][quarter];
-  return table;
-}();
-
-const std::array<uint8_t, 256> kNext = [] {
-  std::array<uint8_t, 256> table{};
-  for (int state = 0; state < 64; ++state)
-    for (int mps = 0; mps < 2; ++mps) {
-      table[size_t(2 * state + mps)] = uint8_t(2 * std::min(state + 1, 62) + mps);
-      const int swapped = state == 0 ? 1 - mps : mps;
-      table[size_t(128 + 2 * state + mps)] = uint8_t(2 * kNextStateLps[state] + swapped);
+const std::array<Transition, 128> kTransitions = [] {
+  std::array<Transition, 128> table{};
+  for (size_t at = 0; at < 128; ++at) {
+    Transition& transition = table[at];
+    const size_t state = at >> 1, mps = at & 1;
+    for (size_t quarter = 0; quarter < 4; ++quarter) {
+      transition.least[quarter] = uint64_t(kRangeLps[state][quarter]) << 55;
+      transition.shift[quarter] = uint8_t(std::countl_zero(transition.least[quarter]));
     }
-  // pStateIdx 63 never adapts (9.3.1.2).
-  table[126] = 126;
-  table[127] = 127;
+    // pStateIdx 63 never adapts (9.3.1.2).
+    const bool fixed = state == 63;
+    transition.after_most = uint8_t(fixed ? at : 2 * std::min<size_t>(state + 1, 62) + mps);
+    transition.after_least = uint8_t(fixed ? at : 2 * kNextStateLps[state] + (state == 0 ? 1 - mps : mps));
+  }
   return table;
 }();
 

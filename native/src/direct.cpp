@@ -1,6 +1,8 @@
 // Direct prediction in B slices (8.4.1.2).
 #include <algorithm>
+#include <bit>
 #include <cstdlib>
+#include <cstring>
 
 #include "slice_decoder.hpp"
 
@@ -91,61 +93,85 @@ int SliceDecoder::map_to_list0(const ColBlock& col) const {
   return 0;
 }
 
-void SliceDecoder::predict_direct(unsigned quarters) {
-  if (header_->direct_spatial)
-    direct_spatial(quarters);
-  else
-    direct_temporal(quarters);
+// The whole macroblock: B_Skip or B_Direct_16x16.
+void SliceDecoder::predict_direct() {
+  if (!header_->direct_spatial) {
+    direct_temporal(15);
+    for (int list = 0; list < 2; ++list) store_motion(list);
+    std::memset(ctx_->mvd, 0, sizeof ctx_->mvd);
+    return;
+  }
+  const Spatial spatial = spatial_prediction(15);
+  for (int list = 0; list < 2; ++list) {
+    set_whole(list, spatial.mv[list], spatial.ref[list]);
+    if (spatial.ref[list] != 0) continue;
+    Mv* mv = frame_.mv[list].get() + 16 * mb_;
+    for (unsigned still = spatial.still; still; still &= still - 1) mv[std::countr_zero(still)] = Mv{};
+  }
+  finish_direct(15, spatial.still == 0);
 }
 
-// Fills the caches' inner blocks of the given quarters (bits), both lists.
-void SliceDecoder::direct_spatial(unsigned quarters) {
-  int ref[2];
-  Mv mv[2] = {};
+// Direct quarters (bits) of a macroblock, into the caches' inner blocks.
+void SliceDecoder::predict_direct(unsigned quarters) {
+  if (!header_->direct_spatial) return direct_temporal(quarters);
+  const Spatial spatial = spatial_prediction(quarters);
+  for (int list = 0; list < 2; ++list) {
+    for (int q = 0; q < 4; ++q)
+      if (quarters >> q & 1) fill_block(list, 2 * (q & 1), q & 2, 2, 2, spatial.mv[list], spatial.ref[list]);
+    if (spatial.ref[list] != 0) continue;
+    for (unsigned still = spatial.still; still; still &= still - 1) {
+      const int block = std::countr_zero(still);
+      mv_[list][cache_at(block & 3, block >> 2)] = Mv{};
+    }
+  }
+  finish_direct(quarters, quarters == 15 && spatial.still == 0);
+}
+
+// 8.4.1.2.2, the same for all quarters but for those that stand still in the co-located picture.
+SliceDecoder::Spatial SliceDecoder::spatial_prediction(unsigned quarters) const {
+  Spatial spatial{{-1, -1}, {}, 0};
   for (int list = 0; list < 2; ++list) {
     const Three n = three_neighbours(list);
-    ref[list] = min_positive(n.ref[0], min_positive(n.ref[1], n.ref[2]));
-    if (ref[list] < 0) {
-      ref[list] = -1;
-      continue;
-    }
-    const bool a = n.ref[0] == ref[list], b = n.ref[1] == ref[list], c = n.ref[2] == ref[list];
-    if (a + b + c == 1) {
-      mv[list] = a ? n.mv[0] : b ? n.mv[1] : n.mv[2];
-    } else if (n.ref[1] == kUnavailable && n.ref[2] == kUnavailable) {
-      mv[list] = n.mv[0];
-    } else {
-      const auto mid = [](int p, int q, int r) { return int16_t(std::max(std::min(p, q), std::min(std::max(p, q), r))); };
-      mv[list] = {mid(n.mv[0].x, n.mv[1].x, n.mv[2].x), mid(n.mv[0].y, n.mv[1].y, n.mv[2].y)};
-    }
+    const int ref = min_positive(n.ref[0], min_positive(n.ref[1], n.ref[2]));
+    if (ref < 0) continue;
+    spatial.ref[list] = ref;
+    spatial.mv[list] = choose(n, ref);
   }
-  const bool zero = ref[0] < 0 && ref[1] < 0;
-  if (zero) ref[0] = ref[1] = 0;
+  if (spatial.ref[0] < 0 && spatial.ref[1] < 0) {
+    spatial.ref[0] = spatial.ref[1] = 0;
+    return spatial;
+  }
   // Where no reference index is 0 or the vectors are 0 anyway, the co-located picture doesn't matter.
-  const bool matters = !zero && ((ref[0] == 0 && mv[0] != Mv{}) || (ref[1] == 0 && mv[1] != Mv{})) &&
-                       !slice_->refs.list[1][0].long_term;
-  bool whole = quarters == 15;
-  for (int q = 0; q < 4; ++q) {
-    if (!(quarters >> q & 1)) continue;
-    const int x = 2 * (q & 1), y = q & 2;
-    for (int list = 0; list < 2; ++list) fill_block(list, x, y, 2, 2, mv[list], ref[list]);
-    if (!matters) continue;
-    const int blocks = direct8_ ? 1 : 4;
-    for (int b = 0; b < blocks; ++b) {
-      const int bx = direct8_ ? 3 * (q & 1) : x + (b & 1), by = direct8_ ? 3 * (q >> 1) : y + (b >> 1);
-      const ColBlock col = colocated_block(bx, by);
-      if (col.intra || col.ref != 0 || std::abs(col.mv.x) > 1 || std::abs(col.mv.y) > 1) continue;
-      whole = false;
-      for (int list = 0; list < 2; ++list) {
-        if (ref[list] != 0) continue;
-        if (direct8_)
-          fill_block(list, x, y, 2, 2, Mv{}, 0);
-        else
-          mv_[list][cache_at(bx, by)] = Mv{};
-      }
+  const bool matters = (spatial.ref[0] == 0 && spatial.mv[0] != Mv{}) || (spatial.ref[1] == 0 && spatial.mv[1] != Mv{});
+  if (matters && !slice_->refs.list[1][0].long_term) spatial.still = still_blocks(quarters);
+  return spatial;
+}
+
+// The 4x4 blocks (bits, raster order) of the given quarters with colZeroFlag, but for the test of RefPicList1[0] (8.4.1.2.2).
+unsigned SliceDecoder::still_blocks(unsigned quarters) const {
+  const auto stands = [](Mv mv) { return unsigned(mv.x + 1) <= 2 && unsigned(mv.y + 1) <= 2; };
+  constexpr unsigned kQuarter[4] = {0x0033, 0x00CC, 0x3300, 0xCC00};
+  unsigned still = 0;
+  if (!mbaff_ && !field_picture_ && direct8_ && colocated_.motion && !colocated_is_field()) {
+    // Frames both: the corners of the macroblock at the same place. Without motion, references are negative.
+    const FrameMotion& col = *colocated_.motion;
+    if (col.mbs[size_t(mb_)].slice == kNoSlice) return 0;
+    constexpr int kCorner[4] = {0, 3, 12, 15};
+    for (int q = 0; q < 4; ++q) {
+      if (!(quarters >> q & 1)) continue;
+      int list = 0, ref = col.ref[0][4 * mb_ + q];
+      if (ref < 0 && col.lists > 1) list = 1, ref = col.ref[1][4 * mb_ + q];
+      if (ref == 0 && stands(col.mv[list][16 * mb_ + kCorner[q]])) still |= kQuarter[q];
     }
+    return still;
   }
-  finish_direct(quarters, whole);
+  for (int block = 0; block < 16; ++block) {
+    const int x = block & 3, y = block >> 2, q = (y & 2) + (x >> 1);
+    if (!(quarters >> q & 1) || (direct8_ && (x % 3 || y % 3))) continue;
+    const ColBlock col = colocated_block(x, y);
+    if (!col.intra && col.ref == 0 && stands(col.mv)) still |= direct8_ ? kQuarter[q] : 1U << block;
+  }
+  return still;
 }
 
 void SliceDecoder::direct_temporal(unsigned quarters) {

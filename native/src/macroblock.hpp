@@ -24,12 +24,10 @@ bool SliceDecoder::parse_intra(Syntax syntax, int type) {
   for (int list = 0; list < lists_; ++list) set_whole(list, Mv{}, -1);
   cur_->flags |= kMbIntra;
   if (type == kIntraPcm) return parse_pcm();
-  fill_counts();
   if (type == 0) {
     cur_->flags |= kMbIntraNxN;
     if (pps_->transform_8x8_mode && syntax.transform_8x8()) cur_->flags |= kMbTransform8x8;
-    const int modes = cur_->has(kMbTransform8x8) ? 4 : 16;
-    for (int i = 0; i < modes; ++i) syntax.intra_mode();
+    syntax.intra_modes(cur_->has(kMbTransform8x8) ? 4 : 16);
   } else {
     cur_->flags |= kMbIntra16x16;
     cur_->cbp = uint8_t((type > 12 ? 15 : 0) | ((type - 1) / 4 % 3) << 4);
@@ -55,59 +53,25 @@ template <class Syntax>
 bool SliceDecoder::parse_inter(Syntax syntax, int type) {
   const int lists = is_b_ ? 2 : 1;
   bool small = false;  // a partition below 8x8, or a direct one that may be
-  fill_counts();
   if (is_b_ && type == 0) {
-    predict_direct(15);
     cur_->flags |= kMbDirect;
+    predict_direct();
     small = !direct8_;
-    store_direct();
   } else {
     const InterType& inter = is_b_ ? kBTypes[type] : kPTypes[type];
     cur_->shape = inter.shape;
-    for (int list = 0; list < lists; ++list) fill_motion(list);
-    if (inter.shape == k8x8) {
-      syntax.ref0 = !is_b_ && type == 4;
-      if (!parse_sub_macroblocks(syntax, lists)) return false;
-      for (int q = 0; q < 4; ++q)
-        small |= cur_->direct >> q & 1 ? !direct8_ : cur_->sub[q] != k8x8;
+    if (inter.shape == k16x16) {
+      if (!parse_whole(syntax, inter.lists[0])) return false;
     } else {
-      const int parts = inter.shape == k16x16 ? 1 : 2;
-      const int w = inter.shape == k8x16 ? 2 : 4, h = inter.shape == k16x8 ? 2 : 4;
-      int refs[2][2];
-      for (int list = 0; list < lists; ++list)
-        for (int part = 0; part < parts; ++part) {
-          const int x = w == 2 ? 2 * part : 0, y = h == 2 ? 2 * part : 0;
-          int ref = -1;
-          if (inter.lists[part] >> list & 1) {
-            ref = syntax.ref_idx(list, x, y);
-            if (ref < 0) return false;
-          }
-          refs[list][part] = ref;
-          for (int row = y; row < y + h; ++row) std::fill_n(&ref_[list][cache_at(x, row)], w, int8_t(ref));
-        }
-      for (int list = 0; list < lists; ++list)
-        for (int part = 0; part < parts; ++part) {
-          const int x = w == 2 ? 2 * part : 0, y = h == 2 ? 2 * part : 0, at = cache_at(x, y);
-          const int ref = refs[list][part];
-          Mv mv{};
-          if (ref >= 0) {
-            // 8.4.1.3: directional prediction first.
-            Mv other{};
-            if (h == 2 && part == 0 && ref_[list][at - 8] == ref)
-              mv = mv_[list][at - 8];
-            else if ((h == 2 && part == 1 && ref_[list][at - 1] == ref) || (w == 2 && part == 0 && ref_[list][at - 1] == ref))
-              mv = mv_[list][at - 1];
-            else if (w == 2 && part == 1 && diagonal(list, at, 2, other) == ref)
-              mv = other;
-            else
-              mv = median(list, at, w, ref);
-            syntax.mvd(list, x, y, w, h, mv);
-          } else {
-            syntax.no_mvd(list, x, y, w, h);
-          }
-          for (int row = y; row < y + h; ++row) std::fill_n(&mv_[list][cache_at(x, row)], w, mv);
-        }
-      for (int list = 0; list < lists; ++list) store_motion(list);
+      for (int list = 0; list < lists; ++list) fill_motion(list);
+      if (Syntax::kCabac) syntax.mark_direct_neighbours();
+      if (inter.shape == k8x8) {
+        syntax.ref0 = !is_b_ && type == 4;
+        if (!parse_sub_macroblocks(syntax, lists)) return false;
+        for (int q = 0; q < 4; ++q) small |= cur_->direct >> q & 1 ? !direct8_ : cur_->sub[q] != k8x8;
+      } else if (!parse_partitions(syntax, inter)) {
+        return false;
+      }
     }
   }
   for (int list = lists; list < lists_; ++list) set_whole(list, Mv{}, -1);
@@ -120,6 +84,75 @@ bool SliceDecoder::parse_inter(Syntax syntax, int type) {
     return true;
   }
   return parse_residual(syntax);
+}
+
+// One partition of 16x16: most macroblocks that are neither skipped nor direct. No cache is filled.
+template <class Syntax>
+bool SliceDecoder::parse_whole(Syntax syntax, int used) {
+  const int lists = is_b_ ? 2 : 1;
+  Whole near[2];
+  int ref[2] = {-1, -1};
+  for (int list = 0; list < lists; ++list) {
+    if (!(used >> list & 1)) continue;
+    near[list] = whole_neighbours(list);
+    ref[list] = syntax.ref_idx(list, near[list].above_zero);
+    if (ref[list] < 0) return false;
+  }
+  for (int list = 0; list < lists; ++list) {
+    Mv mv{};
+    if (ref[list] >= 0) {
+      mv = choose(near[list].three, ref[list]);
+      syntax.mvd_whole(list, near[list], mv);
+    }
+    set_whole(list, mv, ref[list]);
+  }
+  return true;
+}
+
+// Two partitions, 16x8 or 8x16.
+template <class Syntax>
+bool SliceDecoder::parse_partitions(Syntax syntax, const InterType& inter) {
+  const int lists = is_b_ ? 2 : 1;
+  const bool wide = inter.shape == k16x8;
+  const int w = wide ? 4 : 2, h = wide ? 2 : 4;
+  syntax.mark_direct(0);
+  int refs[2][2];
+  for (int list = 0; list < lists; ++list)
+    for (int part = 0; part < 2; ++part) {
+      const int x = wide ? 0 : 2 * part, y = wide ? 2 * part : 0;
+      int ref = -1;
+      if (inter.lists[part] >> list & 1) {
+        ref = syntax.ref_idx(list, x, y);
+        if (ref < 0) return false;
+      }
+      refs[list][part] = ref;
+      for (int row = y; row < y + h; ++row) std::fill_n(&ref_[list][cache_at(x, row)], w, int8_t(ref));
+    }
+  for (int list = 0; list < lists; ++list) {
+    for (int part = 0; part < 2; ++part) {
+      const int x = wide ? 0 : 2 * part, y = wide ? 2 * part : 0, at = cache_at(x, y);
+      const int ref = refs[list][part];
+      Mv mv{};
+      if (ref >= 0) {
+        // 8.4.1.3: directional prediction first.
+        Mv other{};
+        if (wide && part == 0 && ref_[list][at - 8] == ref)
+          mv = mv_[list][at - 8];
+        else if (wide == (part == 1) && ref_[list][at - 1] == ref)
+          mv = mv_[list][at - 1];
+        else if (!wide && part == 1 && diagonal(list, at, 2, other) == ref)
+          mv = other;
+        else
+          mv = median(list, at, w, ref);
+        syntax.mvd(list, x, y, w, h, mv);
+      } else {
+        syntax.no_mvd(list, x, y, w, h);
+      }
+      for (int row = y; row < y + h; ++row) std::fill_n(&mv_[list][cache_at(x, row)], w, mv);
+    }
+    store_motion(list);
+  }
+  return true;
 }
 
 template <class Syntax>
@@ -192,55 +225,73 @@ bool SliceDecoder::parse_residual(Syntax syntax) {
   if (sps_->qpprime_y_zero_transform_bypass && qp_ + depth == 0) cur_->flags |= kMbBypass;
 
   const bool keep = sink_ && !cur_->has(kMbIntra);
-  if (keep) sink_->start(*header_, *cur_, x_, mb_ / frame_.width_mbs, field_);
-  const int cbp = cur_->cbp;
-  for (int plane = 0; plane < planes_; ++plane) {
-    uint8_t* counts = counts_[plane];
-    for (int y = 0; y < 4; ++y) std::memset(counts + cache_at(0, y), 0, 4);
-    if (cur_->has(kMbIntra16x16)) {
-      const int dc = syntax.luma_dc(plane);
-      if (dc < 0) return false;
-      if (dc > 0) ctx_->dc_coded = uint8_t(ctx_->dc_coded | 1 << plane);
-    }
-    for (int q = 0; q < 4; ++q) {
-      if (!(cbp >> q & 1)) continue;
-      const int x = 2 * (q & 1), y = q & 2;
-      if (cur_->has(kMbTransform8x8)) {
-        if (!syntax.luma_8x8(plane, x, y, keep)) return false;
-        continue;
-      }
-      for (int b = 0; b < 4; ++b) {
-        const int bx = x + (b & 1), by = y + (b >> 1);
-        const int count = syntax.luma_4x4(plane, bx, by, cur_->has(kMbIntra16x16));
-        if (count < 0) return false;
-        counts[cache_at(bx, by)] = uint8_t(count);
-        if (count > 0 && keep) sink_->luma_4x4(plane, bx, by, levels_);
-      }
-    }
-    for (int y = 0; y < 4; ++y) std::memcpy(ctx_->counts + 16 * plane + 4 * y, counts + cache_at(0, y), 4);
+  if (!keep) return syntax.template residual<false>();
+  sink_->start(*header_, *cur_, x_, mb_ / frame_.width_mbs, field_);
+  if (!syntax.template residual<true>()) return false;
+  sink_->finish();
+  return true;
+}
+
+// residual() (7.3.5.3). `Blocks` reads one block each.
+template <class Blocks>
+bool SliceDecoder::read_blocks(bool keep) {
+  Blocks blocks(*this);
+  if ((cur_->cbp & 15) || cur_->has(kMbIntra16x16))
+    for (int plane = 0; plane < planes_; ++plane)
+      if (!read_luma(blocks, plane, keep)) return false;
+  return chroma_rows_ == 0 || !(cur_->cbp >> 4) || read_chroma(blocks, keep);
+}
+
+template <class Blocks>
+[[gnu::always_inline]] inline bool SliceDecoder::read_luma(Blocks& blocks, int plane, bool keep) {
+  fill_counts(plane);
+  uint8_t* counts = counts_[plane];
+  for (int y = 0; y < 4; ++y) std::memset(counts + cache_at(0, y), 0, 4);
+  const bool whole = cur_->has(kMbIntra16x16);
+  if (whole) {
+    const int dc = blocks.luma_dc(plane);
+    if (dc < 0) return false;
+    if (dc > 0) ctx_->dc_coded = uint8_t(ctx_->dc_coded | 1 << plane);
   }
-  if (chroma_rows_ > 0 && cbp >> 4) {
-    for (int plane = 1; plane < 3; ++plane) {
-      const int count = syntax.chroma_dc(plane);
+  for (int q = 0; q < 4; ++q) {
+    if (!(cur_->cbp >> q & 1)) continue;
+    const int x = 2 * (q & 1), y = q & 2;
+    if (cur_->has(kMbTransform8x8)) {
+      if (!blocks.luma_8x8(plane, x, y)) return false;
+      continue;
+    }
+    for (int b = 0; b < 4; ++b) {
+      const int bx = x + (b & 1), by = y + (b >> 1);
+      const int count = blocks.luma_4x4(plane, bx, by, whole);
       if (count < 0) return false;
-      if (count > 0) {
-        ctx_->dc_coded = uint8_t(ctx_->dc_coded | 1 << plane);
-        if (keep) sink_->chroma_dc(plane, levels_);
-      }
-    }
-    if (cbp >> 5) {
-      for (int plane = 1; plane < 3; ++plane)
-        for (int b = 0; b < 2 * chroma_rows_; ++b) {
-          const int bx = b & 1, by = b >> 1;
-          const int count = syntax.chroma_ac(plane, bx, by);
-          if (count < 0) return false;
-          counts_[plane][cache_at(bx, by)] = uint8_t(count);
-          ctx_->counts[16 * plane + 4 * by + bx] = uint8_t(count);
-          if (count > 0 && keep) sink_->chroma_ac(plane, bx, by, levels_);
-        }
+      counts[cache_at(bx, by)] = Blocks::kept(count);
+      if (count > 0 && keep) sink_->luma_4x4(plane, bx, by, levels_);
     }
   }
-  if (keep) sink_->finish();
+  for (int y = 0; y < 4; ++y) std::memcpy(ctx_->counts + 16 * plane + 4 * y, counts + cache_at(0, y), 4);
+  return true;
+}
+
+template <class Blocks>
+[[gnu::always_inline]] inline bool SliceDecoder::read_chroma(Blocks& blocks, bool keep) {
+  for (int plane = 1; plane < 3; ++plane) {
+    const int count = blocks.chroma_dc(plane);
+    if (count < 0) return false;
+    if (count == 0) continue;
+    ctx_->dc_coded = uint8_t(ctx_->dc_coded | 1 << plane);
+    if (keep) sink_->chroma_dc(plane, levels_);
+  }
+  if (!(cur_->cbp >> 5)) return true;
+  for (int plane = 1; plane < 3; ++plane) {
+    fill_counts(plane);
+    for (int b = 0; b < 2 * chroma_rows_; ++b) {
+      const int bx = b & 1, by = b >> 1;
+      const int count = blocks.chroma_ac(plane, bx, by);
+      if (count < 0) return false;
+      counts_[plane][cache_at(bx, by)] = ctx_->counts[16 * plane + 4 * by + bx] = Blocks::kept(count);
+      if (count > 0 && keep) sink_->chroma_ac(plane, bx, by, levels_);
+    }
+  }
   return true;
 }
 

@@ -7,21 +7,24 @@
 namespace himmel {
 
 void SliceDecoder::find_neighbours() {
+  if (mbaff_) return find_mbaff_neighbours();
+  Neighbours& n = near_;
+  const Macroblock* mbs = frame_.mbs.get();
+  const auto or_none = [&](bool inside, int mb) { return inside && mbs[mb].slice == index_ ? mb : -1; };
+  const bool left = x_ > 0, right = x_ + 1 < frame_.width_mbs, above = y_ > 0;
+  const int a = or_none(left, mb_ - 1), b = mb_ - stride_;
+  for (int row = 0; row < 4; ++row) n.left[row] = a, n.left_row[row] = uint8_t(row);
+  n.top_left_row = 3;
+  n.top = or_none(above, b);
+  n.top_right = or_none(above && right, b + 1);
+  n.top_left = or_none(above && left, b - 1);
+}
+
+void SliceDecoder::find_mbaff_neighbours() {
   Neighbours& n = near_;
   const auto or_none = [&](bool inside, int mb) { return inside && available(mb) ? mb : -1; };
   const bool left = x_ > 0, right = x_ + 1 < frame_.width_mbs;
   n.top_left_row = 3;
-  if (!mbaff_) {
-    const bool above = y_ > 0;
-    const int a = or_none(left, mb_ - 1);
-    for (int row = 0; row < 4; ++row) n.left[row] = a, n.left_row[row] = uint8_t(row);
-    n.left8[0] = n.left8[1] = a;
-    n.left8_row[0] = 0, n.left8_row[1] = 1;
-    n.top = or_none(above, mb_ - stride_);
-    n.top_right = or_none(above && right, mb_ - stride_ + 1);
-    n.top_left = or_none(above && left, mb_ - stride_ - 1);
-    return;
-  }
   // Table 6-4. Pairs first: index of a pair's upper macroblock.
   const int w = frame_.width_mbs, pair = mb_ - (y_ & 1) * w;
   const bool bottom = y_ & 1, above = y_ > 1;
@@ -65,31 +68,22 @@ SliceDecoder::Place SliceDecoder::left_of(int y, int height) const {
   return line < height ? Place{a, line} : Place{a + w, line - height};
 }
 
-namespace {
-
-void copy_row(uint8_t* cache, const uint8_t* counts, int row) { std::memcpy(cache, counts + 4 * row, 4); }
-
-}  // namespace
-
-void SliceDecoder::fill_counts() {
+// Counts of the blocks above and left of the macroblock.
+void SliceDecoder::fill_counts(int plane) {
   // Unavailable: CAVLC takes the other neighbour alone (9.2.1), CABAC a fixed value (9.3.3.1.1.9).
-  constexpr uint8_t kNone = 0x40;
-  const int planes = planes_ == 3 || chroma_rows_ > 0 ? 3 : 1;
-  for (int plane = 0; plane < planes; ++plane) {
-    uint8_t* cache = counts_[plane];
-    const bool small = plane > 0 && planes_ == 1;
-    const int last = small ? chroma_rows_ - 1 : 3;
-    if (near_.top >= 0)
-      copy_row(cache + cache_at(0, -1), scratch_.contexts[size_t(near_.top)].counts + 16 * plane, last);
-    else
-      std::memset(cache + cache_at(0, -1), kNone, 4);
-    const bool eighth = small && chroma_rows_ == 2;
-    for (int row = 0; row <= last; ++row) {
-      const int mb = eighth ? near_.left8[row] : near_.left[row];
-      const int y = eighth ? near_.left8_row[row] : near_.left_row[row];
-      cache[cache_at(-1, row)] =
-          mb < 0 ? kNone : scratch_.contexts[size_t(mb)].counts[16 * plane + 4 * y + (small ? 1 : 3)];
-    }
+  const uint8_t none = pps_->cabac ? cur_->has(kMbIntra) : 0x40;
+  uint8_t* cache = counts_[plane];
+  const bool small = plane > 0 && planes_ == 1, eighth = small && chroma_rows_ == 2 && mbaff_;
+  const int rows = small ? chroma_rows_ : 4, column = small ? 1 : 3;
+  const MbContext* contexts = scratch_.contexts.data();
+  if (near_.top >= 0)
+    std::memcpy(cache + cache_at(0, -1), contexts[near_.top].counts + 16 * plane + 4 * (rows - 1), 4);
+  else
+    std::memset(cache + cache_at(0, -1), none, 4);
+  for (int row = 0; row < rows; ++row) {
+    const int mb = eighth ? near_.left8[row] : near_.left[row];
+    const int y = eighth ? near_.left8_row[row] : near_.left_row[row];
+    cache[cache_at(-1, row)] = mb < 0 ? none : contexts[mb].counts[16 * plane + 4 * y + column];
   }
 }
 
@@ -167,12 +161,6 @@ void SliceDecoder::store_motion(int list) {
   if (!pps_->cabac) return;
   std::memcpy(ctx_->mvd[list], mvd_[list][cache_at(0, 3)], 8);
   for (int y = 0; y < 3; ++y) std::memcpy(ctx_->mvd[list][4 + y], mvd_[list][cache_at(3, y)], 2);
-}
-
-// A macroblock whose motion is direct as a whole.
-void SliceDecoder::store_direct() {
-  for (int list = 0; list < 2; ++list) store_motion(list);
-  std::memset(ctx_->mvd, 0, sizeof ctx_->mvd);
 }
 
 }  // namespace himmel

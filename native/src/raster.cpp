@@ -1,58 +1,14 @@
 #include "raster.hpp"
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cmath>
+
+#include "raster_steps.hpp"
 
 namespace himmel {
 
 namespace {
-
-// Where a reference lies in time, seen from a field or frame of the picture.
-struct Step {
-  float distance = 0;   // frame intervals, positive for the future; 0: unknown
-  float per_interval = 0;  // factor from a vector in quarter samples to motion forward in time per frame interval
-  float lines = 0;      // quarter lines of the frame between lines of the same number in fields of unlike parity
-};
-
-// Distances to all references of a slice: [list][refIdx], for the frame or for a field of the given parity.
-class Steps {
- public:
-  Steps(const Picture& picture, const Slice& slice, int parity, bool field_of_frame) : parity_(parity) {
-    for (size_t list = 0; list < 2; ++list)
-      for (int i = 0; i < slice.refs.count[list] << field_of_frame; ++i) {
-        const RefEntry& entry = slice.refs.list[list][size_t(field_of_frame ? i >> 1 : i)];
-        int other = entry.structure == kBottom;
-        if (field_of_frame) other = (i & 1) ^ parity;
-        steps_[list][size_t(i)] = measure(picture, entry, field_of_frame || entry.structure != kFrame ? other : -1);
-      }
-  }
-  const Step& at(int list, int ref) const { return steps_[size_t(list)][size_t(ref) & 63]; }
-
- private:
-  Step measure(const Picture& picture, const RefEntry& entry, int other) const {
-    Step step;
-    double distance = entry.position - picture.position;
-    if (std::isnan(distance)) {
-      // Order counts mostly go up by two a frame; without positions that is the best guess.
-      if (entry.frame == -1) return step;
-      distance = 0.5 * (double(entry.poc) - (parity_ < 0 ? picture.poc : picture.poc_field[parity_]));
-    } else if (other >= 0) {
-      // The later field of a frame is half an interval behind the earlier one.
-      distance += lag(entry.poc_field, other) - lag(picture.poc_field, parity_);
-      step.lines = float(4 * (other - parity_));
-    }
-    if (distance == 0) return step;
-    step.distance = float(distance);
-    step.per_interval = float(0.25 / distance);
-    return step;
-  }
-  static double lag(const int32_t poc[2], int field) { return poc[field] > poc[1 - field] ? 0.5 : 0.0; }
-
-  int parity_;
-  std::array<std::array<Step, 64>, 2> steps_{};
-};
 
 // Sums over cells while blocks are spread.
 class Spreader {
@@ -100,59 +56,6 @@ class Spreader {
   size_t size_;
   int columns_;
   int shift_;
-};
-
-// Calls `each(x, y, w, h, block)` for pieces of an inter macroblock with one vector per list: x, y, w, h in 4x4 blocks, `block` the
-// 4x4 block that tells.
-template <class Each>
-void for_pieces(const Macroblock& mb, Each each) {
-  switch (mb.shape) {
-    case k16x16: each(0, 0, 4, 4, 0); return;
-    case k16x8: each(0, 0, 4, 2, 0), each(0, 2, 4, 2, 8); return;
-    case k8x16: each(0, 0, 2, 4, 0), each(2, 0, 2, 4, 2); return;
-    default: break;
-  }
-  for (int q = 0; q < 4; ++q) {
-    const int x = 2 * (q & 1), y = q & 2, block = 4 * y + x;
-    switch (mb.sub[q]) {
-      case k8x8: each(x, y, 2, 2, block); break;
-      case k8x4: each(x, y, 2, 1, block), each(x, y + 1, 2, 1, block + 4); break;
-      case k4x8: each(x, y, 1, 2, block), each(x + 1, y, 1, 2, block + 1); break;
-      default:
-        for (int b = 0; b < 4; ++b) each(x + (b & 1), y + (b >> 1), 1, 1, block + (b & 1) + 4 * (b >> 1));
-    }
-  }
-}
-
-// Place of a macroblock's lines in the frame: first line, and whether every second one is its own.
-struct Lines { int top; bool alternate; };
-
-Lines lines_of(const Macroblock& mb, int row) {
-  if (!mb.has(kMbField)) return {16 * row, false};
-  return {32 * (row / 2) + (row & 1), true};
-}
-
-// The steps of every slice, by parity where macroblocks may be of either.
-class AllSteps {
- public:
-  explicit AllSteps(const Picture& picture) {
-    for (const Slice& slice : *picture.slices) {
-      if (slice.header.structure != kFrame) {
-        steps_.push_back({Steps(picture, slice, slice.header.structure == kBottom, false)});
-        continue;
-      }
-      steps_.push_back({Steps(picture, slice, -1, false)});
-      if (!slice.header.mbaff) continue;
-      for (int parity = 0; parity < 2; ++parity) steps_.back().push_back(Steps(picture, slice, parity, true));
-    }
-  }
-  const Steps& of(const Macroblock& mb) const {
-    const std::vector<Steps>& all = steps_[mb.slice];
-    return all.size() == 1 || !mb.has(kMbField) ? all[0] : all[mb.has(kMbBottom) ? 2 : 1];
-  }
-
- private:
-  std::vector<std::vector<Steps>> steps_;
 };
 
 void add_motion(const Picture& picture, Spreader& spread, Summary& summary) {
@@ -230,6 +133,12 @@ void add_motion(const Picture& picture, Spreader& spread, Summary& summary) {
   if (area_of[1] > 0) summary.future_distance = float(length[1] / area_of[1]);
 }
 
+// Cells that are the macroblocks of a frame without field macroblocks: each is written once.
+bool cells_are_macroblocks(const Picture& picture, const Grid& grid) {
+  return grid.cell == 16 && (grid.left | grid.top | grid.lead_x | grid.lead_y) == 0 && !picture.field_picture &&
+         !picture.mbaff && grid.columns() == picture.motion->width_mbs && grid.rows() == picture.motion->height_mbs;
+}
+
 void add_residual(const Picture& picture, Spreader& spread) {
   for (const ResidualBlock& block : picture.residual) {
     const int sx = block.plane ? picture.chroma_shift_x() : 0, sy = block.plane ? picture.chroma_shift_y() : 0;
@@ -238,6 +147,12 @@ void add_residual(const Picture& picture, Spreader& spread) {
     const float whole = float(w * h);
     float* const energy = spread.plane(block.plane ? kChromaRms : kLumaRms);
     float* const mean = spread.plane(kLumaMean);
+    const ptrdiff_t home = spread.home(x, y, w, h);
+    if (home >= 0) {
+      energy[home] += block.energy;
+      if (!block.plane) mean[home] += block.sum;
+      continue;
+    }
     spread.over(x, y, w, h, [&](size_t cell, float area) {
       energy[cell] += block.energy * (area / whole);
       if (!block.plane) mean[cell] += block.sum * (area / whole);
@@ -245,18 +160,8 @@ void add_residual(const Picture& picture, Spreader& spread) {
   }
 }
 
-}  // namespace
-
-Summary rasterise(const Picture& picture, const Grid& grid, bool residual, float* out) {
-  Spreader spread(grid, out);
-  std::fill_n(out, size_t(kMapPlanes) * spread.size(), 0.0F);
-  Summary summary;
-  add_motion(picture, spread, summary);
-  if (residual) add_residual(picture, spread);
-
-  const float luma = float(1 << (picture.sps->bit_depth_luma - 8));
-  const float chroma = float(1 << (picture.sps->bit_depth_chroma - 8));
-  const float chroma_samples = 2.0F / float(1 << (picture.chroma_shift_x() + picture.chroma_shift_y()));
+// From sums to means over the area of each cell.
+void finish_motion(const Grid& grid, Spreader& spread) {
   size_t cell = 0;
   for (int row = 0; row < grid.rows(); ++row)
     for (int column = 0; column < grid.columns(); ++column, ++cell) {
@@ -270,15 +175,55 @@ Summary rasterise(const Picture& picture, const Grid& grid, bool residual, float
         at(x) /= at(valid);
         at(x + 1) /= at(valid);
       }
-      const float covered = at(kCovered), parsed = covered + at(kIntra);
-      if (covered > 0) {
-        at(kLumaRms) = std::sqrt(at(kLumaRms) / covered) / luma;
-        at(kLumaMean) = at(kLumaMean) / covered / luma;
-        at(kChromaRms) = std::sqrt(at(kChromaRms) / (covered * chroma_samples)) / chroma;
-      }
+      const float parsed = at(kCovered) + at(kIntra);
       if (parsed > 0) at(kQp) /= parsed;
       for (int plane : {kPastValid, kFutureValid, kCovered, kIntra, kSkip}) at(plane) = std::min(at(plane) / area, 1.0F);
     }
+}
+
+// `covered`: luma samples of each cell in inter macroblocks.
+template <class Covered>
+void finish_residual(const Picture& picture, Spreader& spread, Covered covered) {
+  const float luma = float(1 << (picture.sps->bit_depth_luma - 8));
+  const float chroma = float(1 << (picture.sps->bit_depth_chroma - 8));
+  const float chroma_samples = 2.0F / float(1 << (picture.chroma_shift_x() + picture.chroma_shift_y()));
+  float* const luma_rms = spread.plane(kLumaRms);
+  float* const luma_mean = spread.plane(kLumaMean);
+  float* const chroma_rms = spread.plane(kChromaRms);
+  for (size_t cell = 0; cell < spread.size(); ++cell) {
+    const float area = covered(cell);
+    if (area <= 0) continue;
+    luma_rms[cell] = std::sqrt(luma_rms[cell] / area) / luma;
+    luma_mean[cell] = luma_mean[cell] / area / luma;
+    chroma_rms[cell] = std::sqrt(chroma_rms[cell] / (area * chroma_samples)) / chroma;
+  }
+}
+
+}  // namespace
+
+Summary rasterise(const Picture& picture, const Grid& grid, bool residual, float* out) {
+  Spreader spread(grid, out);
+  Summary summary;
+  if (cells_are_macroblocks(picture, grid)) {
+    std::fill_n(spread.plane(kLumaRms), (kChromaRms + 1 - kLumaRms) * spread.size(), 0.0F);
+    summary = write_macroblocks(picture, grid, out);
+    if (!residual) return summary;
+    add_residual(picture, spread);
+    const int columns = grid.columns();
+    finish_residual(picture, spread, [&](size_t cell) {
+      const int row = int(cell) / columns, column = int(cell) % columns;
+      const float area = float(std::min(16, grid.width - 16 * column) * std::min(16, grid.height - 16 * row));
+      return spread.plane(kCovered)[cell] * area;
+    });
+    return summary;
+  }
+  std::fill_n(out, size_t(kMapPlanes) * spread.size(), 0.0F);
+  add_motion(picture, spread, summary);
+  if (residual) {
+    add_residual(picture, spread);
+    finish_residual(picture, spread, [&](size_t cell) { return spread.plane(kCovered)[cell]; });
+  }
+  finish_motion(grid, spread);
   return summary;
 }
 

@@ -108,33 +108,43 @@ int ResidualSink::line(int plane, int y) const {
 }
 
 void ResidualSink::luma_4x4(int plane, int x, int y, const Levels& levels) {
-  int32_t block[16] = {};
-  const uint8_t* scan = kScan4x4[field_];
-  if (bypass_) {
-    for (int i = 0; i < levels.count; ++i) block[scan[levels.position[i]]] = bounded(levels.level[i]);
-    return emit_lossless(plane, 4 * x, 4 * y, 4, block);
-  }
-  const Scales& scale = scales(plane);
-  for (int i = 0; i < levels.count; ++i) {
-    const int at = scan[levels.position[i]];
-    block[at] = scaled(levels.level[i], scale.s4[at], qp_[plane], 4);
-  }
-  emit(plane, 4 * x, 4 * y, 4, block);
+  luma<4>(plane, x, y, levels, kScan4x4[field_]);
 }
 
 void ResidualSink::luma_8x8(int plane, int x, int y, const Levels& levels) {
-  int32_t block[64] = {};
-  const uint8_t* scan = kScan8x8[field_];
-  if (bypass_) {
-    for (int i = 0; i < levels.count; ++i) block[scan[levels.position[i]]] = bounded(levels.level[i]);
-    return emit_lossless(plane, 4 * x, 4 * y, 8, block);
+  luma<8>(plane, x, y, levels, kScan8x8[field_]);
+}
+
+template <int kSize>
+void ResidualSink::luma(int plane, int x, int y, const Levels& levels, const uint8_t* scan) {
+  constexpr int kShift = kSize == 4 ? 4 : 6;
+  const float* norms = kSize == 4 ? kNorms4x4.data() : kNorms8x8.data();
+  if (bypass_ || planes_ || (fine_ && kSize == 8)) {
+    int32_t block[kSize * kSize] = {};
+    const uint16_t* scale = bypass_ ? nullptr : kSize == 4 ? scales(plane).s4 : scales(plane).s8;
+    for (int i = 0; i < levels.count; ++i) {
+      const int at = scan[levels.position[i]];
+      block[at] = scale ? scaled(levels.level[i], scale[at], qp_[plane], kShift) : bounded(levels.level[i]);
+    }
+    return bypass_ ? emit_lossless(plane, 4 * x, 4 * y, kSize, block) : emit(plane, 4 * x, 4 * y, kSize, block);
   }
-  const Scales& scale = scales(plane);
+  // Few levels are not 0: sums over them alone.
+  const uint16_t* scale = kSize == 4 ? scales(plane).s4 : scales(plane).s8;
+  const int qp = qp_[plane];
+  float energy = 0, mean = 0;
   for (int i = 0; i < levels.count; ++i) {
     const int at = scan[levels.position[i]];
-    block[at] = scaled(levels.level[i], scale.s8[at], qp_[plane], 6);
+    const float value = float(scaled(levels.level[i], scale[at], qp, kShift));
+    energy += value * value * norms[at];
+    if (at == 0) mean = value;
   }
-  emit(plane, 4 * x, 4 * y, 8, block);
+  push(plane, 4 * x, 4 * y, kSize, mean, energy);
+}
+
+// Sum and energy of a block from those of its coefficients: the transform's basis functions are orthogonal (Parseval).
+void ResidualSink::push(int plane, int x, int y, int size, float mean, float energy) {
+  blocks_.push_back({uint16_t(column(plane, x)), uint16_t(line(plane, y)), uint8_t(plane), uint8_t(size), field_,
+                     mean * float(size * size) / 64, energy / 4096});
 }
 
 void ResidualSink::chroma_dc(int plane, const Levels& levels) {
@@ -205,7 +215,7 @@ void ResidualSink::chroma_plane(int plane) {
   }
 }
 
-// A block of scaled coefficients at (x, y) inside the macroblock. Parseval: the transform's basis functions are orthogonal.
+// A block of scaled coefficients at (x, y) inside the macroblock.
 void ResidualSink::emit(int plane, int x, int y, int size, const int32_t* block) {
   if (planes_ || (fine_ && size == 8)) {
     int32_t residual[64];
@@ -213,20 +223,13 @@ void ResidualSink::emit(int plane, int x, int y, int size, const int32_t* block)
     if (planes_) write(plane, x, y, size, residual);
     if (fine_ && size == 8) return emit_lossless(plane, x, y, size, residual);
   }
+  const float* norms = size == 4 ? kNorms4x4.data() : kNorms8x8.data();
   float energy = 0;
-  if (size == 4) {
-    for (int i = 0; i < 16; ++i) {
-      const float value = float(block[i]);
-      energy += value * value * (kNormOf4[size_t(i >> 2)] * kNormOf4[size_t(i & 3)]);
-    }
-  } else {
-    for (int i = 0; i < 64; ++i) {
-      const float value = float(block[i]);
-      energy += value * value * (kNormOf8[size_t(i >> 3)] * kNormOf8[size_t(i & 7)]);
-    }
+  for (int i = 0; i < size * size; ++i) {
+    const float value = float(block[i]);
+    energy += value * value * norms[i];
   }
-  blocks_.push_back({uint16_t(column(plane, x)), uint16_t(line(plane, y)), uint8_t(plane), uint8_t(size), field_,
-                     float(block[0]) * float(size * size) / 64, energy / 4096});
+  push(plane, x, y, size, float(block[0]), energy);
 }
 
 // A block of residual samples, measured as it is, in pieces of 4x4 where cells may be that small.

@@ -40,6 +40,9 @@ class ResidualSink {
  private:
   struct Scales { int qp = -1; uint16_t s4[16]; uint16_t s8[64]; };
   const Scales& scales(int plane);
+  template <int kSize>
+  void luma(int plane, int x, int y, const Levels& levels, const uint8_t* scan);
+  void push(int plane, int x, int y, int size, float mean, float energy);
   void emit(int plane, int x, int y, int size, const int32_t* block);
   void emit_lossless(int plane, int x, int y, int size, const int32_t* block);
   void write(int plane, int x, int y, int size, const int32_t* residual);
@@ -59,7 +62,6 @@ class ResidualSink {
   Scales scales_[3];
   const Pps* scales_of_[3] = {nullptr, nullptr, nullptr};
   bool chroma_coded_[3] = {false, false, false};
-  int32_t chroma_dc_[3][8];
   int32_t chroma_[3][8][16];
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 
 namespace himmel {
@@ -35,8 +36,17 @@ inline constexpr uint8_t kChromaQp[22] = {29, 30, 31, 32, 32, 33, 34, 34, 35, 35
 // Raster place (row * 2 + column) of chroma DC levels in 4:2:2 (8.5.11.1).
 inline constexpr uint8_t kChromaDc422[8] = {0, 2, 1, 4, 6, 3, 5, 7};
 
-// Squared norms of the inverse transforms' basis functions, by frequency, in units of 1 (8.5.12.2, 8.5.13.2).
+// Squared norms of the inverse transforms' basis functions, in units of 1 (8.5.12.2, 8.5.13.2): by frequency, and by raster place.
 inline constexpr std::array<float, 4> kNormOf4 = {4.0F, 2.5F, 4.0F, 2.5F};
 inline constexpr std::array<float, 8> kNormOf8 = {8.0F, 9.03125F, 5.0F, 9.03125F, 8.0F, 9.03125F, 5.0F, 9.03125F};
+
+template <size_t kSize>
+constexpr std::array<float, kSize * kSize> products(const std::array<float, kSize>& norms) {
+  std::array<float, kSize * kSize> table{};
+  for (size_t i = 0; i < table.size(); ++i) table[i] = norms[i / kSize] * norms[i % kSize];
+  return table;
+}
+inline constexpr auto kNorms4x4 = products(kNormOf4);
+inline constexpr auto kNorms8x8 = products(kNormOf8);
 
 }  // namespace himmel

@@ -77,8 +77,7 @@ void SliceDecoder::skip_macroblock() {
   cur_->flags |= kMbSkip;
   if (is_b_) {
     cur_->flags |= kMbDirect;
-    predict_direct(15);
-    store_direct();
+    predict_direct();
   } else {
     predict_skip();
   }

@@ -12,6 +12,7 @@
 namespace himmel {
 
 class ResidualSink;
+struct InterType;
 
 // Vectors, references and counts of the current macroblock and of the row above and the column left of it, 8 entries a row:
 // block (x, y) in 4x4 units, x and y from -1, stands at 12 + x + 8 * y.
@@ -21,7 +22,7 @@ inline constexpr int8_t kUnavailable = -2;  // in a reference cache: outside the
 
 // What later macroblocks of the picture want to know and nobody afterwards.
 struct MbContext {
-  uint8_t counts[48];    // non-zero levels of 4x4 blocks, 16 a plane in raster order with rows of 4
+  uint8_t counts[48];    // non-zero levels of 4x4 blocks (in CABAC whether there are any), 16 a plane in raster order, rows of 4
   uint8_t mvd[2][7][2];  // |mvd| saturated, of the bottom row (0..3) and of the right column's rows 0..2 (4..6)
   uint8_t dc_coded;      // bit p: the DC block of plane p has levels
   uint8_t chroma_mode;   // intra_chroma_pred_mode
@@ -68,15 +69,23 @@ class SliceDecoder {
   void find_neighbours();
   Place left_of(int y, int height) const;
   bool available(int mb) const { return mb >= 0 && frame_.mbs[size_t(mb)].slice == index_; }
-  void fill_counts();
+  void find_mbaff_neighbours();
+  void fill_counts(int plane);
   void fill_motion(int list);
   void scale_neighbour(int list, int at, int mb);
   void store_motion(int list);
-  void store_direct();
 
   // vectors.cpp
   struct Three { int8_t ref[3]; Mv mv[3]; };  // A, B, C (8.4.1.3.2) of the whole macroblock
   Three three_neighbours(int list) const;
+  // What a 16x16 partition is predicted from.
+  struct Whole {
+    Three three;
+    int above_zero;  // see ref_idx
+    int mvd[2];      // sums of |mvd| left and above, by component
+  };
+  Whole whole_neighbours(int list) const;
+  static Mv choose(const Three& three, int wanted);
   Mv median(int list, int at, int width, int ref) const;
   int diagonal(int list, int at, int width, Mv& mv) const;
   void predict_skip();
@@ -85,8 +94,11 @@ class SliceDecoder {
 
   // direct.cpp
   struct ColBlock { bool intra; Mv mv; int ref; int64_t key; Structure structure; int64_t frame_key; };
+  struct Spatial { int ref[2]; Mv mv[2]; unsigned still; };  // `still`: 4x4 blocks (bits) with colZeroFlag where that matters
+  void predict_direct();
   void predict_direct(unsigned quarters);
-  void direct_spatial(unsigned quarters);
+  Spatial spatial_prediction(unsigned quarters) const;
+  unsigned still_blocks(unsigned quarters) const;
   void direct_temporal(unsigned quarters);
   ColBlock colocated_block(int x, int y) const;
   bool colocated_is_field() const;
@@ -98,11 +110,19 @@ class SliceDecoder {
   template <class Syntax> bool parse_intra(Syntax syntax, int type);
   template <class Syntax> bool parse_inter(Syntax syntax, int type);
   template <class Syntax> bool parse_sub_macroblocks(Syntax syntax, int lists);
+  template <class Syntax> bool parse_whole(Syntax syntax, int used);
+  template <class Syntax> bool parse_partitions(Syntax syntax, const InterType& inter);
   template <class Syntax> bool parse_residual(Syntax syntax);
+  template <class Blocks> bool read_blocks(bool keep);
+  template <class Blocks> bool read_luma(Blocks& blocks, int plane, bool keep);
+  template <class Blocks> bool read_chroma(Blocks& blocks, bool keep);
   bool parse_pcm();
 
+  struct Difference { int x, y; };
   struct CabacSyntax;
+  template <bool kKeep> struct CabacBlocks;
   struct CavlcSyntax;
+  template <bool kKeep> struct CavlcBlocks;
 
   FrameMotion& frame_;
   Scratch& scratch_;

@@ -2,71 +2,49 @@
 #include <algorithm>
 #include <cstdlib>
 
-#include "cabac_tables.hpp"
+#include "cabac_blocks.hpp"
 #include "macroblock.hpp"
 
 namespace himmel {
 
-namespace {
-
-// Table 9-34 with Table 9-40: first context of each syntax element of a block, by ctxBlockCat.
-constexpr uint16_t kCodedFlag[14] = {85, 89, 93, 97, 101, 1012, 460, 464, 468, 1016, 472, 476, 480, 1020};
-constexpr uint16_t kSignificant[2][14] = {
-    {105, 120, 134, 149, 152, 402, 484, 499, 513, 660, 528, 543, 557, 718},
-    {277, 292, 306, 321, 324, 436, 776, 791, 805, 675, 820, 835, 849, 733}};
-constexpr uint16_t kLast[2][14] = {{166, 181, 195, 210, 213, 417, 572, 587, 601, 690, 616, 631, 645, 748},
-                                   {338, 353, 367, 382, 385, 451, 864, 879, 893, 699, 908, 923, 937, 757}};
-constexpr uint16_t kLevel[14] = {227, 237, 247, 257, 266, 426, 952, 962, 972, 708, 982, 992, 1002, 766};
-
-// ctxBlockCat of each kind of luma block, by plane.
-enum { kDc = 0, kAc = 1, k4x4Block = 2, k8x8Block = 3 };
-constexpr uint8_t kCategory[3][4] = {{0, 1, 2, 5}, {6, 7, 8, 9}, {10, 11, 12, 13}};
-constexpr int kChromaDcCategory = 3, kChromaAcCategory = 4;
-
-constexpr int kMaxPrefix = 24;  // of Exp-Golomb suffixes: no conforming stream comes near
-
-}  // namespace
-
 struct SliceDecoder::CabacSyntax {
+  static constexpr bool kCabac = true;
   SliceDecoder& d;
   bool ref0 = false;
 
-  uint32_t bin(int context) const { return d.cabac_.decision(d.contexts_ + context); }
+  Bins bins() const { return Bins(d.cabac_, d.contexts_); }
   const Macroblock* left() const { return d.near_.left[0] < 0 ? nullptr : &d.frame_.mbs[size_t(d.near_.left[0])]; }
   const Macroblock* top() const { return d.near_.top < 0 ? nullptr : &d.frame_.mbs[size_t(d.near_.top)]; }
+  // How many of the macroblocks left and above are there and lack, or have, a flag.
+  int lacking(uint16_t flag) const { return (left() && !left()->has(flag)) + (top() && !top()->has(flag)); }
+  int having(uint16_t flag) const { return (left() && left()->has(flag)) + (top() && top()->has(flag)); }
 
-  bool skip() const {
-    const int inc = (left() && !left()->has(kMbSkip)) + (top() && !top()->has(kMbSkip));
-    return bin((d.is_b_ ? 24 : 11) + inc);
-  }
+  bool skip() const { return bins()((d.is_b_ ? 24 : 11) + lacking(kMbSkip)); }
 
   int mb_type() const {
-    if (d.is_intra_) {
-      const int inc = (left() && !left()->has(kMbIntraNxN)) + (top() && !top()->has(kMbIntraNxN));
-      return bin(3 + inc) ? intra_type(5, 1) : 0;
-    }
+    Bins bin = bins();
+    if (d.is_intra_) return bin(3 + lacking(kMbIntraNxN)) ? intra_type(bin, 5, 1) : 0;
     if (!d.is_b_) {
-      if (bin(14)) return kIntraInP + (bin(17) ? intra_type(17, 0) : 0);
+      if (bin(14)) return kIntraInP + (bin(17) ? intra_type(bin, 17, 0) : 0);
       if (bin(15)) return bin(17) ? 1 : 2;
       return bin(16) ? 3 : 0;
     }
-    const int inc = (left() && !left()->has(kMbDirect)) + (top() && !top()->has(kMbDirect));
-    if (!bin(27 + inc)) return 0;
+    if (!bin(27 + lacking(kMbDirect))) return 0;
     if (!bin(30)) return 1 + int(bin(32));
     int bits = int(bin(31)) << 3;
     bits |= int(bin(32)) << 2;
     bits |= int(bin(32)) << 1;
     bits |= int(bin(32));
     if (bits < 8) return bits + 3;
-    if (bits == 13) return kIntraInB + (bin(32) ? intra_type(32, 0) : 0);
+    if (bits == 13) return kIntraInB + (bin(32) ? intra_type(bin, 32, 0) : 0);
     if (bits == 14) return 11;
     if (bits == 15) return 22;
     return 2 * bits + int(bin(32)) - 4;
   }
 
   // Bins after the first of an I macroblock type; `wide` is 1 in I slices, whose contexts don't coincide.
-  int intra_type(int base, int wide) const {
-    if (d.cabac_.terminate()) return kIntraPcm;
+  static int intra_type(Bins& bin, int base, int wide) {
+    if (bin.terminate()) return kIntraPcm;
     int type = 1 + 12 * int(bin(base + 1));
     if (bin(base + 2)) type += 4 + 4 * int(bin(base + 2 + wide));
     type += 2 * int(bin(base + 3 + wide));
@@ -74,6 +52,7 @@ struct SliceDecoder::CabacSyntax {
   }
 
   int sub_mb_type() const {
+    Bins bin = bins();
     if (!d.is_b_) {
       if (bin(21)) return 0;
       if (!bin(22)) return 1;
@@ -90,25 +69,25 @@ struct SliceDecoder::CabacSyntax {
     return type + int(bin(39));
   }
 
-  bool transform_8x8() const {
-    return bin(399 + (left() && left()->has(kMbTransform8x8)) + (top() && top()->has(kMbTransform8x8)));
-  }
+  bool transform_8x8() const { return bins()(399 + having(kMbTransform8x8)); }
 
-  void intra_mode() const {
-    if (bin(68)) return;
-    for (int i = 0; i < 3; ++i) bin(69);
+  void intra_modes(int count) const {
+    Bins bin = bins();
+    while (count-- > 0)
+      if (!bin(68)) bin(69), bin(69), bin(69);
   }
 
   int chroma_mode() const {
     const auto differs = [&](int mb) { return mb >= 0 && d.scratch_.contexts[size_t(mb)].chroma_mode != 0; };
+    Bins bin = bins();
     if (!bin(64 + differs(d.near_.left[0]) + differs(d.near_.top))) return 0;
     if (!bin(67)) return 1;
     return bin(67) ? 3 : 2;
   }
 
   int coded_block_pattern(bool) const {
-    const Macroblock* above = top();
-    const int up = above ? above->cbp : 0x0F;
+    Bins bin = bins();
+    const int up = top() ? top()->cbp : 0x0F;
     // The left neighbour of each 8x8 row: in MBAFF frames the rows may belong to two macroblocks.
     int left_bit[2], left_chroma = 0;
     for (int half = 0; half < 2; ++half) {
@@ -121,12 +100,13 @@ struct SliceDecoder::CabacSyntax {
     luma |= int(bin(73 + !left_bit[1] + 2 * !(luma & 1))) << 2;
     luma |= int(bin(73 + !(luma & 4) + 2 * !(luma & 2))) << 3;
     if (d.chroma_rows_ == 0) return luma;
-    const int up_chroma = above ? above->cbp >> 4 : 0;
+    const int up_chroma = top() ? top()->cbp >> 4 : 0;
     if (!bin(77 + (left_chroma != 0) + 2 * (up_chroma != 0))) return luma;
     return luma | (1 + int(bin(81 + (left_chroma == 2) + 2 * (up_chroma == 2)))) << 4;
   }
 
   int qp_delta() const {
+    Bins bin = bins();
     int context = 60 + (d.last_qp_delta_ != 0), value = 0;
     while (bin(context)) {
       context = value == 0 ? 62 : 63;
@@ -152,156 +132,78 @@ struct SliceDecoder::CabacSyntax {
     }
   }
 
-  int ref_idx(int list, int x, int y) const {
+  // ref_idx of list `list` (9.3.3.1.1.6): `above_zero`, bit 0 left and bit 1 above, where the neighbour's index is larger than 0 and not
+  // derived by direct prediction.
+  int ref_idx(int list, int above_zero) const {
     const int most = d.header_->num_ref_idx[list] << d.field_;
     if (most <= 1) return most - 1;
-    const int at = cache_at(x, y);
-    int inc = d.ref_[list][at - 1] > 0 && !d.direct_at_[at - 1];
-    if (d.ref_[list][at - 8] > 0 && !d.direct_at_[at - 8]) inc += 2;
+    Bins bin = bins();
     int ref = 0;
-    while (bin(54 + inc)) {
+    while (bin(54 + above_zero)) {
       if (++ref >= most) return -1;
-      inc = (inc >> 2) + 4;
+      above_zero = (above_zero >> 2) + 4;
     }
     return ref;
   }
+  int ref_idx(int list, int x, int y) const {
+    const int at = cache_at(x, y);
+    const bool left = d.ref_[list][at - 1] > 0 && !d.direct_at_[at - 1];
+    const bool above = d.ref_[list][at - 8] > 0 && !d.direct_at_[at - 8];
+    return ref_idx(list, left + 2 * above);
+  }
 
-  int mvd_component(int base, int sum) const {
+  // mvd_lX of both components (9.3.3.1.1.7), by the sums of the neighbours' magnitudes.
+  Difference difference(int sum_x, int sum_y) const {
+    Bins bin = bins();
+    const int dx = component(bin, 40, sum_x);
+    return {dx, component(bin, 47, sum_y)};
+  }
+  [[gnu::always_inline]] int component(Bins& bin, int base, int sum) const {
     if (!bin(base + (sum > 2) + (sum > 32))) return 0;
-    int value = 1, context = 3;
-    while (value < 9 && bin(base + context)) {
-      if (value < 4) ++context;
+    int value = 1, context = base + 3;
+    while (value < 9 && bin(context)) {
+      context += value < 4;
       ++value;
     }
     if (value >= 9) {
-      int k = 3;
-      while (d.cabac_.bypass()) {
-        value += 1 << k;
-        if (++k > kMaxPrefix) {
-          d.broken_ = true;
-          return 0;
-        }
+      const int suffix = bin.suffix(3);
+      if (suffix < 0) {
+        d.broken_ = true;
+        return 0;
       }
-      while (k-- > 0) value += int(d.cabac_.bypass()) << k;
+      value += suffix;
     }
-    return d.cabac_.bypass() ? -value : value;
+    return bin.bypass() ? -value : value;
   }
 
   void mvd(int list, int x, int y, int w, int h, Mv& mv) const {
-    uint8_t(*difference)[2] = d.mvd_[list];
+    uint8_t(*near)[2] = d.mvd_[list];
     const int at = cache_at(x, y);
-    const int dx = mvd_component(40, difference[at - 1][0] + difference[at - 8][0]);
-    const int dy = mvd_component(47, difference[at - 1][1] + difference[at - 8][1]);
-    mv = {int16_t(mv.x + dx), int16_t(mv.y + dy)};
-    const uint8_t ax = uint8_t(std::min(std::abs(dx), 127)), ay = uint8_t(std::min(std::abs(dy), 127));
+    const Difference delta = difference(near[at - 1][0] + near[at - 8][0], near[at - 1][1] + near[at - 8][1]);
+    mv = {int16_t(mv.x + delta.x), int16_t(mv.y + delta.y)};
+    const uint8_t ax = magnitude(delta.x), ay = magnitude(delta.y);
     for (int row = y; row < y + h; ++row)
       for (int column = x; column < x + w; ++column) {
-        difference[cache_at(column, row)][0] = ax;
-        difference[cache_at(column, row)][1] = ay;
+        near[cache_at(column, row)][0] = ax;
+        near[cache_at(column, row)][1] = ay;
       }
+  }
+  static uint8_t magnitude(int value) { return uint8_t(std::min(std::abs(value), 127)); }
+
+  // The whole macroblock's vector difference, with all of its neighbours' and its own in MbContext.
+  void mvd_whole(int list, const Whole& near, Mv& mv) const {
+    const Difference delta = difference(near.mvd[0], near.mvd[1]);
+    mv = {int16_t(mv.x + delta.x), int16_t(mv.y + delta.y)};
+    uint8_t(*own)[2] = d.ctx_->mvd[list];
+    for (int i = 0; i < 7; ++i) own[i][0] = magnitude(delta.x), own[i][1] = magnitude(delta.y);
   }
 
   void no_mvd(int list, int x, int y, int w, int h) const {
     for (int row = y; row < y + h; ++row) std::memset(d.mvd_[list][cache_at(x, row)], 0, size_t(2 * w));
   }
 
-  // 9.3.3.1.1.9 for a neighbour's entry of a cache of counts.
-  int coded(uint8_t count) const { return count == 0x40 ? d.cur_->has(kMbIntra) : count != 0; }
-
-  // residual_block_cabac() (7.3.5.3.3) after coded_block_flag: the number of levels.
-  template <bool kIs8x8>
-  int levels(int category, int max) const {
-    Cabac cabac = d.cabac_;
-    uint8_t* const contexts = d.contexts_;
-    Levels& levels = d.levels_;
-    const bool field = d.field_ || d.field_picture_;
-    uint8_t* const significant = contexts + kSignificant[field][category];
-    uint8_t* const last = contexts + kLast[field][category];
-    int count = 0, i = 0;
-    const int end = max - 1;
-    const int dc_blocks = category == kChromaDcCategory ? d.chroma_rows_ >> 1 : 1;
-    for (; i < end; ++i) {
-      const int inc = kIs8x8 ? kSignificant8x8[field][i] : category == kChromaDcCategory ? std::min(i / dc_blocks, 2) : i;
-      if (!cabac.decision(significant + inc)) continue;
-      levels.position[count++] = int16_t(i);
-      const int last_inc = kIs8x8 ? kLast8x8[i] : inc;
-      if (cabac.decision(last + last_inc)) break;
-    }
-    if (i == end) levels.position[count++] = int16_t(end);
-    levels.count = count;
-    uint8_t* const base = contexts + kLevel[category];
-    const int most_greater = category == kChromaDcCategory ? 3 : 4;
-    int ones = 0, greater = 0;
-    for (int n = count - 1; n >= 0; --n) {
-      int value = 1;
-      if (!cabac.decision(base + (greater ? 0 : std::min(4, 1 + ones)))) {
-        ++ones;
-      } else {
-        uint8_t* const more = base + 5 + std::min(most_greater, greater);
-        ++greater;
-        ++value;
-        while (value < 15 && cabac.decision(more)) ++value;
-        if (value == 15) {
-          int k = 0;
-          while (cabac.bypass()) {
-            value += 1 << k;
-            if (++k > kMaxPrefix) return -1;
-          }
-          while (k-- > 0) value += int(cabac.bypass()) << k;
-        }
-      }
-      levels.level[n] = cabac.bypass() ? -value : value;
-    }
-    d.cabac_ = cabac;
-    return count;
-  }
-
-  // DC blocks: coded flags are bits of MbContext.
-  int dc(int plane, int category, int max) const {
-    const auto flag = [&](int mb) -> int {
-      return mb < 0 ? d.cur_->has(kMbIntra) : d.scratch_.contexts[size_t(mb)].dc_coded >> plane & 1;
-    };
-    if (!bin(kCodedFlag[category] + flag(d.near_.left[0]) + 2 * flag(d.near_.top))) return 0;
-    return levels<false>(category, max);
-  }
-  int luma_dc(int plane) const { return dc(plane, kCategory[plane][kDc], 16); }
-  int chroma_dc(int plane) const { return dc(plane, kChromaDcCategory, 4 * d.chroma_rows_ / 2); }
-
-  int block(int plane, int x, int y, int category, int max) const {
-    const uint8_t* counts = d.counts_[plane];
-    const int at = cache_at(x, y);
-    if (!bin(kCodedFlag[category] + coded(counts[at - 1]) + 2 * coded(counts[at - 8]))) return 0;
-    return levels<false>(category, max);
-  }
-  int luma_4x4(int plane, int x, int y, bool ac) const {
-    return block(plane, x, y, kCategory[plane][ac ? kAc : k4x4Block], ac ? 15 : 16);
-  }
-  int chroma_ac(int plane, int x, int y) const { return block(plane, x, y, kChromaAcCategory, 15); }
-
-  bool luma_8x8(int plane, int x, int y, bool keep) const {
-    const int category = kCategory[plane][k8x8Block], at = cache_at(x, y);
-    uint8_t* counts = d.counts_[plane];
-    int count = 0;
-    if (d.planes_ == 1 || coded_8x8(plane, x, y, category)) {
-      count = levels<true>(category, 64);
-      if (count < 0) return false;
-    }
-    // 64 levels would look like a block that is not available.
-    for (int i : {0, 1, 8, 9}) counts[at + i] = count > 0;
-    if (keep && count > 0) d.sink_->luma_8x8(plane, x, y, d.levels_);
-    return true;
-  }
-
-  // In 4:4:4 alone. Neighbours with 4x4 transforms don't count (9.3.3.1.1.9, ctxBlockCat 5, 9, 13).
-  bool coded_8x8(int plane, int x, int y, int category) const {
-    const uint8_t* counts = d.counts_[plane];
-    const auto flag = [&](int at, bool outside, int mb) -> int {
-      if (outside && mb >= 0 && !d.frame_.mbs[size_t(mb)].has(kMbTransform8x8 | kMbPcm)) return 0;
-      return coded(counts[at]);
-    };
-    const int at = cache_at(x, y);
-    return bin(kCodedFlag[category] + flag(at - 1, x == 0, d.near_.left[y]) + 2 * flag(at - 8, y == 0, d.near_.top));
-  }
+  template <bool kKeep>
+  bool residual() const { return d.read_blocks<CabacBlocks<kKeep>>(kKeep); }
 };
 
 // 7.3.4 with entropy_coding_mode_flag = 1.
@@ -340,8 +242,6 @@ void SliceDecoder::run_cabac() {
     if (skip) {
       skip_macroblock();
     } else {
-      if (!is_intra_) syntax.mark_direct_neighbours();
-      syntax.mark_direct(0);
       if (!parse_macroblock(syntax)) broken_ = true;
     }
     if (broken_ || cabac_.overrun()) return;
@@ -373,7 +273,7 @@ bool SliceDecoder::parse_pcm() {
     bits_.seek(to);
   cur_->flags |= kMbPcm;
   cur_->cbp = 0x2F;
-  std::memset(ctx_->counts, 16, sizeof ctx_->counts);
+  std::memset(ctx_->counts, pps_->cabac ? 1 : 16, sizeof ctx_->counts);
   ctx_->dc_coded = 7;
   last_qp_delta_ = 0;
   // QP'Y of I_PCM is 0 (7.4.5); QPY,PRED stays that of the macroblock before.

@@ -4,6 +4,7 @@
 namespace himmel {
 
 struct SliceDecoder::CavlcSyntax {
+  static constexpr bool kCabac = false;
   SliceDecoder& d;
   bool ref0 = false;
 
@@ -15,8 +16,10 @@ struct SliceDecoder::CavlcSyntax {
   int mb_type() const { return ue(64); }
   int sub_mb_type() const { return ue(12); }
   bool transform_8x8() const { return d.bits_.flag(); }
-  void intra_mode() const {
-    if (!d.bits_.flag()) d.bits_.skip(3);
+  void intra_modes(int count) const {
+    BitReader bits = d.bits_;
+    while (count-- > 0) bits.skip(bits.peek(1) ? 1 : 4);
+    d.bits_.seek(bits.position());
   }
   int chroma_mode() const { return ue(3); }
   int coded_block_pattern(bool intra) const {
@@ -26,8 +29,10 @@ struct SliceDecoder::CavlcSyntax {
   }
   int qp_delta() const { return d.bits_.se(); }
   void mark_direct(unsigned) const {}
+  void mark_direct_neighbours() const {}
 
-  int ref_idx(int list, int, int) const {
+  int ref_idx(int list, int, int) const { return ref_idx(list, 0); }
+  int ref_idx(int list, int) const {
     if (ref0) return 0;
     const uint32_t most = uint32_t(d.header_->num_ref_idx[list]) << d.field_;
     if (most <= 1) return int(most) - 1;
@@ -38,7 +43,24 @@ struct SliceDecoder::CavlcSyntax {
     const int dx = d.bits_.se(), dy = d.bits_.se();
     mv = {int16_t(mv.x + dx), int16_t(mv.y + dy)};
   }
+  void mvd_whole(int, const Whole&, Mv& mv) const { mvd(0, 0, 0, 0, 0, mv); }
   void no_mvd(int, int, int, int, int) const {}
+
+  template <bool kKeep>
+  bool residual() const { return d.read_blocks<CavlcBlocks<kKeep>>(kKeep); }
+};
+
+// Reads the blocks of one macroblock, with a copy of the reader that nothing else can point at.
+template <bool kKeep>
+struct SliceDecoder::CavlcBlocks {
+  SliceDecoder& d;
+  BitReader bits;
+
+  explicit CavlcBlocks(SliceDecoder& decoder) : d(decoder), bits(decoder.bits_) {}
+  ~CavlcBlocks() { d.bits_.seek(bits.position()); }
+  static uint8_t kept(int count) { return uint8_t(count); }
+
+  int read(int nC, int max) { return read_cavlc_block(bits, nC, max, kKeep ? &d.levels_ : nullptr); }
 
   // 9.2.1: nC from the blocks left and above; 0x40 marks those that are not available.
   int context(int plane, int x, int y) const {
@@ -46,30 +68,29 @@ struct SliceDecoder::CavlcSyntax {
     const int at = cache_at(x, y), sum = counts[at - 1] + counts[at - 8];
     return sum < 0x40 ? (sum + 1) >> 1 : sum & 0x3F;
   }
-  int luma_dc(int plane) const { return read_cavlc_block(d.bits_, context(plane, 0, 0), 16, &d.levels_); }
-  int luma_4x4(int plane, int x, int y, bool ac) const {
-    return read_cavlc_block(d.bits_, context(plane, x, y), ac ? 15 : 16, &d.levels_);
-  }
-  int chroma_dc(int) const {
+  int luma_dc(int plane) { return read(context(plane, 0, 0), 16); }
+  int luma_4x4(int plane, int x, int y, bool ac) { return read(context(plane, x, y), ac ? 15 : 16); }
+  int chroma_dc(int) {
     const bool is_422 = d.chroma_rows_ == 4;
-    return read_cavlc_block(d.bits_, is_422 ? -2 : -1, is_422 ? 8 : 4, &d.levels_);
+    return read(is_422 ? -2 : -1, is_422 ? 8 : 4);
   }
-  int chroma_ac(int plane, int x, int y) const { return read_cavlc_block(d.bits_, context(plane, x, y), 15, &d.levels_); }
+  int chroma_ac(int plane, int x, int y) { return read(context(plane, x, y), 15); }
 
   // Four interleaved blocks (7.3.5.3.2).
-  bool luma_8x8(int plane, int x, int y, bool keep) const {
+  bool luma_8x8(int plane, int x, int y) {
     Levels whole;
     for (int n = 0; n < 4; ++n) {
       const int bx = x + (n & 1), by = y + (n >> 1);
-      const int count = read_cavlc_block(d.bits_, context(plane, bx, by), 16, &d.levels_);
+      const int count = read(context(plane, bx, by), 16);
       if (count < 0) return false;
       d.counts_[plane][cache_at(bx, by)] = uint8_t(count);
-      for (int i = 0; i < count; ++i) {
-        whole.position[whole.count] = int16_t(4 * d.levels_.position[i] + n);
-        whole.level[whole.count++] = d.levels_.level[i];
-      }
+      if constexpr (kKeep)
+        for (int i = 0; i < count; ++i) {
+          whole.position[whole.count] = int16_t(4 * d.levels_.position[i] + n);
+          whole.level[whole.count++] = d.levels_.level[i];
+        }
     }
-    if (keep && whole.count > 0) d.sink_->luma_8x8(plane, x, y, whole);
+    if (kKeep && whole.count > 0) d.sink_->luma_8x8(plane, x, y, whole);
     return true;
   }
 };

@@ -11,15 +11,18 @@ int16_t middle(int16_t a, int16_t b, int16_t c) { return std::max(std::min(a, b)
 
 Mv middle(Mv a, Mv b, Mv c) { return {middle(a.x, b.x, c.x), middle(a.y, b.y, c.y)}; }
 
-Mv choose(const int8_t ref[3], const Mv mv[3], int wanted) {
+}  // namespace
+
+// 8.4.1.3.1 with 8.4.1.3, 1.
+Mv SliceDecoder::choose(const Three& three, int wanted) {
+  const int8_t* ref = three.ref;
+  const Mv* mv = three.mv;
   const bool a = ref[0] == wanted, b = ref[1] == wanted, c = ref[2] == wanted;
   if (a + b + c == 1) return a ? mv[0] : b ? mv[1] : mv[2];
-  // 8.4.1.3, 1.: A stands in for B and C where neither is there.
+  // A stands in for B and C where neither is there.
   if (ref[1] == kUnavailable && ref[2] == kUnavailable && ref[0] != kUnavailable) return mv[0];
   return middle(mv[0], mv[1], mv[2]);
 }
-
-}  // namespace
 
 // Reference index and vector of C, or of D where C is not available (8.4.1.3.2).
 int SliceDecoder::diagonal(int list, int at, int width, Mv& mv) const {
@@ -50,10 +53,9 @@ int SliceDecoder::diagonal(int list, int at, int width, Mv& mv) const {
 
 // Median prediction (8.4.1.3.1) for a partition at cache place `at`, `width` 4x4 blocks wide.
 Mv SliceDecoder::median(int list, int at, int width, int ref) const {
-  Mv mv[3] = {mv_[list][at - 1], mv_[list][at - 8], {}};
-  int8_t refs[3] = {ref_[list][at - 1], ref_[list][at - 8], 0};
-  refs[2] = int8_t(diagonal(list, at, width, mv[2]));
-  return choose(refs, mv, ref);
+  Three three{{ref_[list][at - 1], ref_[list][at - 8], 0}, {mv_[list][at - 1], mv_[list][at - 8], {}}};
+  three.ref[2] = int8_t(diagonal(list, at, width, three.mv[2]));
+  return choose(three, ref);
 }
 
 // A, B and C of the whole macroblock, straight from the frame's arrays.
@@ -70,18 +72,43 @@ SliceDecoder::Three SliceDecoder::three_neighbours(int list) const {
     }
     three.ref[i] = ref[4 * mb + 2 * (y >> 1) + (x >> 1)];
     three.mv[i] = mv[16 * mb + 4 * y + x];
-    if (mbaff_ && three.ref[i] >= 0 && frame_.mbs[size_t(mb)].has(kMbField) != field_) {
-      three.ref[i] = int8_t(field_ ? three.ref[i] * 2 : three.ref[i] >> 1);
-      three.mv[i].y = int16_t(field_ ? three.mv[i].y / 2 : three.mv[i].y * 2);
-    }
   };
-  take(0, n.left[0], 3, n.left_row[0]);
   take(1, n.top, 0, 3);
-  if (n.top_right >= 0)
-    take(2, n.top_right, 0, 3);
-  else
-    take(2, n.top_left, 3, n.top_left_row);
+  const int c = n.top_right >= 0 ? n.top_right : n.top_left;
+  if (!mbaff_) {
+    take(0, n.left[0], 3, 0);
+    take(2, c, n.top_right >= 0 ? 0 : 3, 3);
+    return three;
+  }
+  take(0, n.left[0], 3, n.left_row[0]);
+  take(2, c, n.top_right >= 0 ? 0 : 3, n.top_right >= 0 ? 3 : n.top_left_row);
+  const int from[3] = {n.left[0], n.top, c};
+  for (int i = 0; i < 3; ++i) {
+    if (three.ref[i] < 0 || frame_.mbs[size_t(from[i])].has(kMbField) == field_) continue;
+    three.ref[i] = int8_t(field_ ? three.ref[i] * 2 : three.ref[i] >> 1);
+    three.mv[i].y = int16_t(field_ ? three.mv[i].y / 2 : three.mv[i].y * 2);
+  }
   return three;
+}
+
+SliceDecoder::Whole SliceDecoder::whole_neighbours(int list) const {
+  Whole whole{three_neighbours(list), 0, {0, 0}};
+  if (!pps_->cabac) return whole;
+  const auto add = [&](int mb, int i, int quarter, int row) {
+    if (mb < 0) return;
+    const Macroblock& other = frame_.mbs[size_t(mb)];
+    if (whole.three.ref[i] > 0 && !(other.direct >> quarter & 1)) whole.above_zero |= 1 << i;
+    const uint8_t* mvd = scratch_.contexts[size_t(mb)].mvd[list][row];
+    int y = mvd[1];
+    // 9.3.3.1.1.7: lines of fields and frames.
+    if (mbaff_ && other.has(kMbField) != field_) y = field_ ? y >> 1 : std::min(2 * y, 255);
+    whole.mvd[0] += mvd[0];
+    whole.mvd[1] += y;
+  };
+  const int y = near_.left_row[0];
+  add(near_.left[0], 0, (y & 2) + 1, y == 3 ? 3 : 4 + y);
+  add(near_.top, 1, 2, 0);
+  return whole;
 }
 
 void SliceDecoder::set_whole(int list, Mv mv, int ref) {
@@ -95,7 +122,7 @@ void SliceDecoder::predict_skip() {
   Mv mv{};
   const bool still = n.ref[0] == kUnavailable || n.ref[1] == kUnavailable || (n.ref[0] == 0 && n.mv[0] == Mv{}) ||
                      (n.ref[1] == 0 && n.mv[1] == Mv{});
-  if (!still) mv = choose(n.ref, n.mv, 0);
+  if (!still) mv = choose(n, 0);
   set_whole(0, mv, 0);
   if (lists_ > 1) set_whole(1, Mv{}, -1);
 }
