@@ -1,5 +1,6 @@
 """Results as a person reads them; the same results as JSON come from the dataclasses themselves."""
 
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -197,13 +198,21 @@ def print_budgets(budgets: "Sequence[Budget]") -> None:
 def print_recipes(found: "Sequence[ListedRecipe]") -> None:
     """Print a line for each recipe: the row that it stands for, and on which of its bases it runs here."""
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("recipe", "of the report", "row", "runs here on", "needs"):
-        table.add_column(name, overflow="fold")
+    # A name is there to be copied, so it stands on one line however narrow the window.
+    table.add_column("recipe", no_wrap=True)
+    table.add_column("stands for", overflow="fold")
+    table.add_column("runs here on", overflow="fold")
+    lacking: Counter[str] = Counter()
     for one in found:
         runs = ", ".join(base for base, missing in one.lacks.items() if not missing)
-        needs = "; ".join(f"{base}: {_brief(missing)}" for base, missing in one.lacks.items() if missing)
-        table.add_row(one.name, _row_of_report(one.report), escape(one.report.row), runs or "nothing", escape(needs))
+        row = f"{_row_of_report(one.report)}: {one.report.row}" if one.report.row else ""
+        table.add_row(one.name, escape(row), runs or "nothing")
+        lacking.update(f"{base}: {_brief(missing)}" for base, missing in one.lacks.items() if missing)
     _console.print(table)
+    if lacking:
+        _console.print("\nWhat is not here, and how many recipes need it (`himmel recipe show NAME` says it for one):")
+    for needs, count in sorted(lacking.items()):
+        _console.print(f"  {escape(needs)} ({count})")
 
 
 def _brief(missing: "Sequence[str]") -> str:

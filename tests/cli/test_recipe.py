@@ -4,7 +4,9 @@ import json
 from collections.abc import Callable
 
 import pytest
+from rich.console import Console
 
+from himmel import _report
 from himmel.training.resolve import recipe_names
 
 Run = Callable[..., tuple[int, str, str]]
@@ -20,7 +22,7 @@ def test_list_shows_every_recipe_and_where_it_runs(run: Run) -> None:
 
 
 def test_list_for_a_person(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(_report, "_console", Console(width=200, highlight=False))
     code, out, err = run("recipe", "list")
     assert (code, err) == (0, "")
     assert "runs here on" in out
@@ -43,7 +45,7 @@ def test_show_says_where_each_value_comes_from(run: Run) -> None:
 
 
 def test_show_for_a_person(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(_report, "_console", Console(width=200, highlight=False))
     code, out, err = run("recipe", "show", "default", "--base", "nano")
     assert (code, err) == (0, "")
     for said in (

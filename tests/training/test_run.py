@@ -30,7 +30,7 @@ def test_the_three_stages_follow_one_another(nano_folder: str, tmp_path: Path) -
     assert sorted(file.stem for file in (checkpoint / "training").glob("*.json")) == ["projector", "stage1", "stage2"]
     record = json.loads((checkpoint / "training" / "stage2.json").read_text())
     assert record["stage"]["settings"]["optimizer"]["steps"] == 2
-    assert any("loss" in entry for entry in record["log"])
+    assert record["log"][-1]["train_loss"] > 0
     stage1 = plan_stages(resolve_recipe("default", base=base).recipe)[1].folder
     models = {
         name: HimmelForConditionalGeneration.from_pretrained(path)
