@@ -152,7 +152,7 @@ def _add_title(figure: "Figure", decomposition: Decomposition, shown: int, width
     about = (
         f"{decomposition.codec} {decomposition.width} x {decomposition.height}, {decomposition.duration:.1f} s,"
         f" {decomposition.num_vectors:,} vectors by {decomposition.backend},"
-        f" residual {decomposition.residual_kind}{columns}"
+        f" residual {decomposition.residual_kind}{', accumulated' if decomposition.accumulated else ''}{columns}"
     )
     figure.text(left, 1 - 0.48 / height, about, fontsize=8, color=_PALE)
 
