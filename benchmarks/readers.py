@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ from av.video.stream import VideoStream
 
 STEPS = 128
 _CELL = 16
-# How many pictures may wait for a free worker: enough to keep two busy, few enough to hold memory down.
-_BACKLOG = 16
+# Pictures that one thread parses before it takes the next ones.
+_RUN = 32
 
 
 @dataclass(frozen=True)
@@ -126,15 +127,19 @@ def _interval(video: VideoStream) -> float:
 
 
 def _pooled(work: Callable[[Any], int], items: Iterator[Any], threads: int) -> Iterator[int]:
-    """Results of `work` in order; this thread takes items while `threads` others work."""
+    """Results of `work` in order; this thread takes items while `threads` others work on runs of them.
+
+    A B picture waits for its co-located one, which stands just before it: dealt out one by one, threads would wait for
+    each other most of the time. In runs they meet at the ends alone.
+    """
     with ThreadPoolExecutor(threads) as pool:
-        waiting: deque[Future[int]] = deque()
-        for item in items:
-            waiting.append(pool.submit(work, item))
-            if len(waiting) > _BACKLOG:
-                yield waiting.popleft().result()
+        waiting: deque[Future[list[int]]] = deque()
+        while run := list(islice(items, _RUN)):
+            waiting.append(pool.submit(lambda run=run: [work(item) for item in run]))
+            if len(waiting) > threads:
+                yield from waiting.popleft().result()
         while waiting:
-            yield waiting.popleft().result()
+            yield from waiting.popleft().result()
 
 
 def _decompose() -> Callable[[Path, int], int]:

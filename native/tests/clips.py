@@ -32,7 +32,7 @@ class Clip:
             stream.width, stream.height = self.size
             stream.pix_fmt = self.pix_fmt
             for image in moving_pictures(self.num_frames, *self.size):
-                frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format=self.pix_fmt)
+                frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format=self.pix_fmt, threads=1)
                 container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
         return path

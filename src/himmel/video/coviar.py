@@ -110,7 +110,7 @@ def _shown(decoder: Decoder, index: PictureIndex, fmt: PictureFormat) -> Iterato
         place = places.get(number, -1)
         if place < next_place:
             continue
-        shown = reformatter.reformat(frame, width=fmt.width, height=fmt.height, format="yuv420p")
+        shown = reformatter.reformat(frame, width=fmt.width, height=fmt.height, format="yuv420p", threads=1)
         for _ in range(place - next_place):
             yield shown if last is None else last, True
         yield shown, False

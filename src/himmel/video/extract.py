@@ -126,7 +126,7 @@ def _extract_once(decoder: Decoder, plan: Plan, segment: Segment) -> Extract:
 
     for number, frame in decoder.pictures(segment):
         if (frame.width, frame.height) != (plan.format.width, plan.format.height):
-            frame = reformatter.reformat(frame, width=plan.format.width, height=plan.format.height)
+            frame = reformatter.reformat(frame, width=plan.format.width, height=plan.format.height, threads=1)
         if number in plan.anchors:
             image = anchor_image(frame, plan.format.orientation, plan.max_anchor_pixels, reformatter)
             result.images[number] = image

@@ -45,7 +45,9 @@ class Prediction:
 def copy_planes(frame: VideoFrame, reformatter: VideoReformatter) -> Planes:
     """Copy the pixels out of a decoder's picture, as 8-bit 4:2:0 whatever it was."""
     if frame.format.name not in ("yuv420p", "yuvj420p"):
-        frame = reformatter.reformat(frame, format="yuv420p")
+        # Here and wherever pictures are converted: with several threads, swscale dithers the lines where its slices
+        # meet differently from call to call.
+        frame = reformatter.reformat(frame, format="yuv420p", threads=1)
     luma, *chroma = (_plane(plane) for plane in frame.planes[:3])
     return Planes(luma, np.stack(chroma))
 

@@ -82,7 +82,9 @@ class _Reader:
 
     def _means(self, frame: VideoFrame, reformatter: VideoReformatter) -> FloatArray:
         fmt = self._format
-        picture = reformatter.reformat(frame, width=fmt.width, height=fmt.height, format="rgb24").to_ndarray()
+        picture = reformatter.reformat(
+            frame, width=fmt.width, height=fmt.height, format="rgb24", threads=1
+        ).to_ndarray()
         planes = [np.ascontiguousarray(picture[:, :, channel], np.float32) for channel in range(3)]
         known = np.ones(picture.shape[:2], np.uint8)
         return np.stack(cell_means(planes, known, fmt.orientation, self._cell)).astype(np.float32)

@@ -45,7 +45,7 @@ def _read(decoder: Decoder, plan: Plan, start: int, runs: tuple[Run, ...], resul
         if not takers:
             continue
         if (frame.width, frame.height) != (plan.format.width, plan.format.height):
-            frame = reformatter.reformat(frame, width=plan.format.width, height=plan.format.height)
+            frame = reformatter.reformat(frame, width=plan.format.width, height=plan.format.height, threads=1)
         needs_pixels = any(reading.needs_pixels(number) for reading in takers)
         planes = copy_planes(frame, reformatter) if needs_pixels else None
         blocks = Blocks.empty()
