@@ -1,10 +1,13 @@
 """Tiny models and prepared samples, made once a session."""
 
+from collections.abc import Callable
+
 import pytest
 
 from tiny_hosts import (
     Setup,
     build,
+    host_config,
     host_folder,
     host_kind,
     host_setup,
@@ -33,3 +36,16 @@ def setup(request: pytest.FixtureRequest) -> Setup:
     found = request.getfixturevalue(request.param)
     assert isinstance(found, Setup)
     return found
+
+
+@pytest.fixture(params=["nano", "qwen2_5_vl"])
+def fresh(request: pytest.FixtureRequest, tiny_host: Callable[[str], str]) -> Callable[..., Setup]:
+    """Makes a model of its own for a test, by changes to the usual configuration."""
+    kind = str(request.param)
+    return lambda **changes: build(host_config(kind, tiny_host(kind), **changes))
+
+
+@pytest.fixture
+def every(host_kind: str, host_folder: str) -> Callable[..., Setup]:
+    """The same, of each kind of host."""
+    return lambda **changes: build(host_config(host_kind, host_folder, **changes))

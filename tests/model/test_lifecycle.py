@@ -13,23 +13,10 @@ from transformers import PreTrainedModel
 
 from himmel.errors import HostError, UsageError
 from himmel.model import HimmelForConditionalGeneration, HimmelProcessor
-from tiny_hosts import Setup, build, host_config, make_decomposition
+from tiny_hosts import Setup, make_decomposition
 
 ASK = [("What moves?", None)]
 TURNS = [("What moves?", "the red ball"), ("Which way?", "left")]
-
-
-@pytest.fixture(params=["nano", "qwen2_5_vl"])
-def fresh(request: pytest.FixtureRequest, tiny_host: Callable[[str], str]) -> Callable[..., Setup]:
-    """Makes a model of its own for a test, by changes to the usual configuration."""
-    kind = str(request.param)
-    return lambda **changes: build(host_config(kind, tiny_host(kind), **changes))
-
-
-@pytest.fixture
-def every(host_kind: str, host_folder: str) -> Callable[..., Setup]:
-    """The same, of each kind of host."""
-    return lambda **changes: build(host_config(host_kind, host_folder, **changes))
 
 
 def load_plain(setup: Setup, dtype: torch.dtype | None = None) -> PreTrainedModel:

@@ -11,24 +11,11 @@ from himmel.errors import HostError, UsageError
 from himmel.model import HimmelConfig, HimmelForConditionalGeneration, HimmelProcessor
 from himmel.model.checkpoint import own_settings
 from himmel.model.lora import lora_parameters
-from tiny_hosts import Setup, build, host_config, nano_config
+from tiny_hosts import Setup, build, nano_config
 
 ASK = [("What moves?", None)]
 TEXT = ("input_ids", "attention_mask", "position_ids")
 TURNS = [("What moves?", "the red ball"), ("Which way?", "left")]
-
-
-@pytest.fixture(params=["nano", "qwen2_5_vl"])
-def fresh(request: pytest.FixtureRequest, tiny_host: Callable[[str], str]) -> Callable[..., Setup]:
-    """Makes a model of its own for a test, by changes to the usual configuration."""
-    kind = str(request.param)
-    return lambda **changes: build(host_config(kind, tiny_host(kind), **changes))
-
-
-@pytest.fixture
-def every(host_kind: str, host_folder: str) -> Callable[..., Setup]:
-    """The same, of each kind of host."""
-    return lambda **changes: build(host_config(host_kind, host_folder, **changes))
 
 
 def test_merging_changes_nothing_but_rounding(every: Callable[..., Setup]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from himmel.video.decoder import Decoder, Segment, plan_segments
+from himmel.video.decoder import Decoder, Segment, plan_segments, retry_starts
 from himmel.video.extract import Extract, Plan, Step
 from himmel.video.picture import PictureFormat
 
@@ -19,7 +19,6 @@ except ImportError:  # the engine is compiled, and optional
     himmel_bitstream = None  # type: ignore[assignment]
 
 CODEC = "h264"
-_RETRIES = 2
 _PROBED = 64
 
 
@@ -80,13 +79,10 @@ def extract_steps(decoder: Decoder, plan: Plan, segment: Segment) -> Extract:
     result = Extract()
     if not wanted:
         return result
-    start = segment.start
-    for _ in range(_RETRIES + 1):
+    for start in retry_starts(plan.index, segment.start):
         wanted -= _read(decoder, plan, start, wanted, result)
-        earlier = plan.index.key_numbers[plan.index.key_numbers < start]
-        if not wanted or not len(earlier):
+        if not wanted:
             break
-        start = int(earlier[-1])
     return result
 
 

@@ -26,6 +26,7 @@ Opened = tuple[InputContainer, VideoStream]
 _NOBODY = -1
 _ELSEWHERE = 2**62
 _LOOK_AT = 8
+_RETRIES = 2
 _PREDICTED = (PictureType.P, PictureType.B, PictureType.S)
 
 
@@ -40,6 +41,16 @@ class Segment:
 
     start: int
     wanted: tuple[int, ...]
+
+
+def retry_starts(index: PictureIndex, start: int) -> Iterator[int]:
+    """Where to begin reading: `start`, then up to two keyframes before it, by decode-order numbers.
+
+    With periodic intra refresh, what counts as a keyframe gives a whole picture only a second later.
+    """
+    yield start
+    earlier = index.key_numbers[index.key_numbers < start]
+    yield from map(int, earlier[: -_RETRIES - 1 : -1])
 
 
 def plan_segments(index: PictureIndex, wanted: Iterable[set[int]]) -> list[Segment]:

@@ -12,15 +12,13 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
 from himmel.video import flow
-from himmel.video.decoder import Decoder, Segment
+from himmel.video.decoder import Decoder, Segment, retry_starts
 from himmel.video.index import PictureIndex
 from himmel.video.picture import PictureFormat, anchor_image
 from himmel.video.raster import Blocks, covered_share, dense_moves, grid_shape, raster_blocks
 from himmel.video.residual import Planes, Prediction, copy_planes, residual_maps
 
 FloatArray = npt.NDArray[np.float32]
-
-_RETRIES = 2
 
 
 @dataclass(frozen=True)
@@ -81,21 +79,15 @@ class Extract:
 
 
 def extract_segment(decoder: Decoder, plan: Plan, segment: Segment) -> Extract:
-    """Decode a segment and read everything that is wanted from it.
-
-    Pictures that do not come are tried once more from earlier keyframes: with periodic intra refresh, what counts as
-    a keyframe gives a whole picture only a second later.
-    """
-    result = _extract_once(decoder, plan, segment)
-    start = segment.start
-    for _ in range(_RETRIES):
+    """Decode a segment and read everything that is wanted; what does not come is tried from earlier keyframes."""
+    result = Extract()
+    missing = set(segment.wanted)
+    for start in retry_starts(plan.index, segment.start):
+        result = merge([result, _extract_once(decoder, plan, Segment(start, tuple(sorted(missing))))])
         missing = _wanted(plan.anchors, segment) - result.images.keys()
         missing |= _wanted(plan.steps, segment) - result.steps.keys()
-        earlier = plan.index.key_numbers[plan.index.key_numbers < start]
-        if not missing or not len(earlier):
+        if not missing:
             break
-        start = int(earlier[-1])
-        result = merge([result, _extract_once(decoder, plan, Segment(start, tuple(sorted(missing))))])
     return result
 
 

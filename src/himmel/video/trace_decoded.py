@@ -11,13 +11,12 @@ from av.video.reformatter import VideoReformatter
 
 from himmel.video import flow
 from himmel.video.accumulate import NOBODY, Links, Traced
-from himmel.video.decoder import Decoder, Segment
+from himmel.video.decoder import Decoder, Segment, retry_starts
 from himmel.video.extract import Extract, Plan, Step, read_blocks
 from himmel.video.raster import Blocks
 from himmel.video.residual import Planes, Prediction, copy_planes, residual_maps
 from himmel.video.trace import Job, Run, Window, block_canvas, keyframe_step, link_blocks, make_step
 
-_RETRIES = 2
 # Decoders hold back at most 16 pictures: one that is waited for longer is lost.
 _PATIENCE = 32
 
@@ -25,13 +24,11 @@ _PATIENCE = 32
 def trace_decoded(decoder: Decoder, plan: Plan, segment: Segment, runs: tuple[Run, ...]) -> Extract:
     """Maps of the runs' steps; those that do not come are tried once more from earlier keyframes."""
     result = Extract()
-    left, start = runs, segment.start
-    for _ in range(_RETRIES + 1):
+    left = runs
+    for start in retry_starts(plan.index, segment.start):
         left = _read(decoder, plan, start, left, result)
-        earlier = plan.index.key_numbers[plan.index.key_numbers < start]
-        if not left or not len(earlier):
+        if not left:
             break
-        start = int(earlier[-1])
     return result
 
 

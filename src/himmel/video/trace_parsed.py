@@ -7,14 +7,13 @@ import numpy as np
 import numpy.typing as npt
 
 from himmel.video.accumulate import BlockList, Links
-from himmel.video.decoder import Decoder, Segment
+from himmel.video.decoder import Decoder, Segment, retry_starts
 from himmel.video.extract import Extract, Plan, Step
 from himmel.video.trace import Job, Run, Window, block_canvas, keyframe_step, make_step, residual_sums
 
 if TYPE_CHECKING:
     from himmel_bitstream import Picture, Stream
 
-_RETRIES = 2
 _BOTTOM = 2
 _QUARTER = np.float32(0.25)
 
@@ -22,13 +21,11 @@ _QUARTER = np.float32(0.25)
 def trace_parsed(decoder: Decoder, plan: Plan, segment: Segment, runs: tuple[Run, ...]) -> Extract:
     """Maps of the runs' steps; pictures whose references are missing are tried again from earlier keyframes."""
     result = Extract()
-    left, start = runs, segment.start
-    for _ in range(_RETRIES + 1):
+    left = runs
+    for start in retry_starts(plan.index, segment.start):
         left = _read(decoder, plan, start, left, result)
-        earlier = plan.index.key_numbers[plan.index.key_numbers < start]
-        if not left or not len(earlier):
+        if not left:
             break
-        start = int(earlier[-1])
     return result
 
 
