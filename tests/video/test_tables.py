@@ -1,5 +1,7 @@
 """An MP4's tables against its packets."""
 
+import struct
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 from himmel.video import Video
 from himmel.video.container import open_stream
 from himmel.video.packets import Columns, walk_packets
-from himmel.video.tables import agrees, look_up_references, read_tables
+from himmel.video.tables import _offsets_of, agrees, look_up_references, read_tables
 
 Encode = Callable[..., Path]
 
@@ -82,3 +84,16 @@ def test_a_file_that_is_cut_short_is_walked(tmp_path: Path, encode_clip: Encode)
     path.write_bytes(whole[: len(whole) * 2 // 3])
     assert tables_of(path) is None
     assert any("cut short" in note for note in Video(path).notes)
+
+
+@pytest.mark.parametrize("same", [0, 100])
+def test_a_count_of_samples_is_not_believed_before_it_is_checked(same: int) -> None:
+    """Four thousand million samples in a box of a few bytes."""
+    described = struct.pack(">I4sIII4s", 24, b"stsd", 0, 1, 8, b"avc1")
+    table = described + struct.pack(">I4sIII", 20, b"stsz", 0, same, 2**32 - 1)
+    tracemalloc.start()
+    try:
+        assert _offsets_of(memoryview(table), np.full(3, 100, np.int32)) is None
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()

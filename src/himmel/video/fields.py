@@ -11,6 +11,8 @@ _FRAME, _TOP = 0, 1
 _IDR, _SPS, _PPS = 5, 7, 8
 # A slice header's fields up to bottom_field_flag are never longer.
 _HEADER_BYTES = 24
+# Nor a parameter set up to frame_mbs_only_flag, scaling lists and all, unless it is made to waste time.
+_SET_BYTES = 4096
 # Profiles whose parameter sets tell the chroma format and scaling lists (7.3.2.1.1).
 _WITH_CHROMA = frozenset({44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 244})
 
@@ -83,7 +85,7 @@ class FieldRule:
         return _Header(frame_num, parity, bool(nal & 0x60), nal & 0x1F == _IDR)
 
     def _take_set(self, unit: bytes) -> None:
-        bits = _Bits(unit[1:])
+        bits = _Bits(unit[1 : 1 + _SET_BYTES])
         try:
             if unit[0] & 0x1F == _SPS:
                 number, sequence = _read_sequence(bits)

@@ -125,8 +125,10 @@ def _offsets_of(table: memoryview, size: npt.NDArray[np.int32]) -> IntArray | No
     if described[4:8] != b"\0\0\0\1" or described[12:16] not in _SAMPLE_ENTRIES or len(sizes) < 12:
         return None
     same, count = np.frombuffer(sizes, ">u4", 2, 4).tolist()
-    stored = np.full(count, same) if same else np.frombuffer(sizes[12:], ">u4", min(count, len(sizes[12:]) // 4))
-    if not np.array_equal(stored, size):
+    # The count is the file's word alone where all samples are of one size: nothing is made of it before it is checked.
+    if count != len(size) or (not same and len(sizes) < 12 + 4 * count):
+        return None
+    if not np.array_equal(size, np.full(count, same) if same else np.frombuffer(sizes, ">u4", count, 12)):
         return None
     if not offsets:
         return np.zeros(len(size), np.int64)
