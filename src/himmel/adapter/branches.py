@@ -4,6 +4,8 @@ Each ends in a layer norm: the streams' units and the host tower's features have
 would otherwise start with the loudest of them.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -24,6 +26,16 @@ def _resnet18(channels: int) -> ResNetModel:
     )
 
 
+def _see(backbone: ResNetModel, maps: Tensor) -> Any:
+    """What a ResNet makes of maps [n, C, S, S], computed without mixed precision on processors.
+
+    oneDNN's bfloat16 gradient of a strided 3 x 3 convolution on 1 x 1 inputs, which maps of 16 cells or fewer come to,
+    reads memory that nobody wrote (torch 2.13, oneDNN 3.12); GPUs are left alone.
+    """
+    with torch.autocast("cpu", enabled=False):
+        return backbone(maps)
+
+
 class ResNetMapBranch(nn.Module):
     """ResNet-18 over a motion or residual map, pooled over the whole map."""
 
@@ -35,7 +47,7 @@ class ResNetMapBranch(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """[n, channels, S, S] -> [n, d]."""
-        return self.norm(self.project(self.backbone(maps).pooler_output.flatten(1)))
+        return self.norm(self.project(_see(self.backbone, maps).pooler_output.flatten(1)))
 
 
 class ResNetContextBranch(nn.Module):
@@ -51,7 +63,7 @@ class ResNetContextBranch(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """[n, C, s, s] -> [n, d]."""
-        features = self.backbone(pictures).last_hidden_state
+        features = _see(self.backbone, pictures).last_hidden_state
         return self.norm(self.mlp(self.project(F.adaptive_avg_pool2d(features, 2).flatten(1))))
 
 
