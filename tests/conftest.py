@@ -12,6 +12,8 @@ import numpy.typing as npt
 import pytest
 from hypothesis import settings
 
+from himmel._x264 import repeatable_x264
+
 Picture = npt.NDArray[np.uint8]
 
 # Machines that run several things at once are slow now and then, and a test must fail for one reason only.
@@ -71,8 +73,14 @@ def encode(
     height, width = pictures[0].shape[:2]
     # x265 4.2 writes past its buffers for pictures smaller than a coding tree unit.
     assert codec != "libx265" or min(width, height) >= 64
+    options = dict(options or {})
+    if codec == "libx264":
+        given = options.get("x264-params")
+        parameters = [*([given] if given else []), *(f"{name}={value}" for name, value in repeatable_x264().items())]
+        if parameters:
+            options["x264-params"] = ":".join(parameters)
     with av.open(str(path), "w", format=container_format, options=dict(container_options or {})) as container:
-        stream = container.add_stream(codec, rate=rate, options=dict(options or {}))
+        stream = container.add_stream(codec, rate=rate, options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
         # Encoders' threads fight for a busy machine's cores, which takes longer than one thread.
         stream.codec_context.thread_count = 1

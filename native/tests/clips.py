@@ -7,6 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 import numpy.typing as npt
+import x264
 from av.codec.context import Flags2
 
 from himmel_bitstream import Picture, Stream
@@ -27,7 +28,7 @@ class Clip:
     def encode(self, path: Path) -> Path:
         """Write the clip to `path`."""
         with av.open(str(path), "w") as container:
-            options = {"preset": "medium", "x264-params": f"threads=1:{self.params}", **dict(self.options)}
+            options = {"preset": "medium", "x264-params": f"{x264.PARAMETERS}:{self.params}", **dict(self.options)}
             stream = container.add_stream("libx264", rate=25, options=options)
             stream.width, stream.height = self.size
             stream.pix_fmt = self.pix_fmt

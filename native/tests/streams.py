@@ -10,6 +10,7 @@ from pathlib import Path
 
 import av
 import av.filter
+import x264
 from scenes import Scene, frames
 
 CONTAINERS = (".mp4", ".mkv", ".ts", ".flv", ".h264")
@@ -20,7 +21,7 @@ class Recipe:
     """How a stream is made.
 
     Attributes:
-        params: x264's own, by its names; "threads" is set.
+        params: x264's own, by its names; those of `x264.PARAMETERS` are set.
         scene: what is encoded.
         size: width and height in luma samples.
         count: number of pictures.
@@ -38,7 +39,7 @@ class Recipe:
 
     def encode(self, path: Path) -> Path:
         """Write the stream to `path`."""
-        params = ":".join(f"{name}={value}" for name, value in {"threads": "1", **self.params}.items())
+        params = ":".join([x264.PARAMETERS, *(f"{name}={value}" for name, value in self.params.items())])
         with av.open(str(path), "w") as container:
             options = {"preset": "medium", **self.options, "x264-params": params}
             stream = container.add_stream("libx264", rate=25, options=options)

@@ -14,6 +14,7 @@ from av.video.frame import PictureType
 from numpy.typing import NDArray
 
 from himmel._files import atomic_path
+from himmel._x264 import repeatable_x264
 from himmel.nano.clips import SIZE, ClipSpec, Encoding, Thing
 from himmel.nano.pictures import Picture, background_picture, thing_picture
 
@@ -216,6 +217,7 @@ def _x264_options(encoding: Encoding) -> dict[str, str]:
         "ref": encoding.refs,
         "cabac": int(encoding.cabac),
         "8x8dct": int(encoding.dct8x8),
+        **repeatable_x264(),
     }
     return {
         "preset": encoding.preset,
