@@ -41,18 +41,19 @@ constexpr LevelState kLevelStates[8] = {{1, 5, 1, 4}, {2, 5, 2, 4}, {3, 5, 3, 4}
 template <bool kKeep>
 struct SliceDecoder::CabacBlocks {
   SliceDecoder& d;
-  Bins bins;
   const bool field;
 
-  explicit CabacBlocks(SliceDecoder& decoder)
-      : d(decoder), bins(decoder.cabac_, decoder.contexts_), field(decoder.field_ || decoder.field_picture_) {}
+  explicit CabacBlocks(SliceDecoder& decoder) : d(decoder), field(decoder.field_ || decoder.field_picture_) {}
+
+  // One for each block: as a member it would stay in memory, and each bin wait for what the one before has stored.
+  Bins open() const { return Bins(d.cabac_, d.contexts_); }
 
   // What is kept of the number of levels of a block: two flags make a context.
   static uint8_t kept(int count) { return count > 0; }
 
   // residual_block_cabac() after coded_block_flag. `inc`: context of the flags at each place, and of the last ones.
   template <class Inc, class LastInc>
-  [[gnu::always_inline]] int levels(int category, int max, Inc inc, LastInc last_inc) {
+  [[gnu::always_inline]] int levels(Bins& bins, int category, int max, Inc inc, LastInc last_inc) {
     using namespace cabac_blocks;
     const int significant = kSignificant[field][category], last = kLast[field][category], base = kLevel[category];
     Levels& levels = d.levels_;
@@ -92,13 +93,13 @@ struct SliceDecoder::CabacBlocks {
     }
     return count;
   }
-  int levels(int category, int max) {
+  [[gnu::always_inline]] int levels(Bins& bins, int category, int max) {
     const auto place = [](int i) { return i; };
-    return levels(category, max, place, place);
+    return levels(bins, category, max, place, place);
   }
 
   // DC blocks: coded flags are bits of MbContext.
-  bool dc_coded(int plane, int category) {
+  [[gnu::always_inline]] bool dc_coded(Bins& bins, int plane, int category) {
     const auto flag = [&](int mb) -> int {
       return mb < 0 ? d.cur_->has(kMbIntra) : d.scratch_.contexts[size_t(mb)].dc_coded >> plane & 1;
     };
@@ -106,20 +107,23 @@ struct SliceDecoder::CabacBlocks {
   }
   int luma_dc(int plane) {
     const int category = cabac_blocks::kCategory[plane][cabac_blocks::kDc];
-    return dc_coded(plane, category) ? levels(category, 16) : 0;
+    Bins bins = open();
+    return dc_coded(bins, plane, category) ? levels(bins, category, 16) : 0;
   }
   int chroma_dc(int plane) {
     constexpr int category = cabac_blocks::kChromaDcCategory;
-    if (!dc_coded(plane, category)) return 0;
+    Bins bins = open();
+    if (!dc_coded(bins, plane, category)) return 0;
     const uint8_t* incs = cabac_blocks::kChromaDcInc[d.chroma_rows_ == 4];
     const auto inc = [&](int i) { return incs[i]; };
-    return levels(category, 2 * d.chroma_rows_, inc, inc);
+    return levels(bins, category, 2 * d.chroma_rows_, inc, inc);
   }
 
-  [[gnu::always_inline]] int block(int plane, int x, int y, int category, int max) {
+  int block(int plane, int x, int y, int category, int max) {
     const uint8_t* counts = d.counts_[plane] + cache_at(x, y);
+    Bins bins = open();
     if (!bins(cabac_blocks::kCodedFlag[category] + counts[-1] + 2 * counts[-8])) return 0;
-    return levels(category, max);
+    return levels(bins, category, max);
   }
   int luma_4x4(int plane, int x, int y, bool ac) {
     using namespace cabac_blocks;
@@ -130,20 +134,23 @@ struct SliceDecoder::CabacBlocks {
   bool luma_8x8(int plane, int x, int y) {
     using namespace cabac_blocks;
     const int category = kCategory[plane][k8x8Block];
-    int count = 0;
-    if (d.planes_ == 1 || coded_8x8(plane, x, y, category)) {
-      const uint8_t* incs = kSignificant8x8[field];
-      count = levels(category, 64, [&](int i) { return incs[i]; }, [](int i) { return kLast8x8[i]; });
-      if (count < 0) return false;
-    }
+    const int count = levels_8x8(plane, x, y, category);
+    if (count < 0) return false;
     uint8_t* counts = d.counts_[plane] + cache_at(x, y);
     counts[0] = counts[1] = counts[8] = counts[9] = count > 0;
     if (kKeep && count > 0) d.sink_->luma_8x8(plane, x, y, d.levels_);
     return true;
   }
 
+  int levels_8x8(int plane, int x, int y, int category) {
+    Bins bins = open();
+    if (d.planes_ > 1 && !coded_8x8(bins, plane, x, y, category)) return 0;
+    const uint8_t* incs = kSignificant8x8[field];
+    return levels(bins, category, 64, [&](int i) { return incs[i]; }, [](int i) { return kLast8x8[i]; });
+  }
+
   // In 4:4:4 alone. Neighbours with 4x4 transforms don't count (9.3.3.1.1.9, ctxBlockCat 5, 9, 13).
-  bool coded_8x8(int plane, int x, int y, int category) {
+  [[gnu::always_inline]] bool coded_8x8(Bins& bins, int plane, int x, int y, int category) {
     const uint8_t* counts = d.counts_[plane];
     const auto flag = [&](int at, bool outside, int mb) -> int {
       if (outside && mb >= 0 && !d.frame_.mbs[size_t(mb)].has(kMbTransform8x8 | kMbPcm)) return 0;

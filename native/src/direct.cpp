@@ -49,7 +49,7 @@ SliceDecoder::ColBlock SliceDecoder::colocated_block(int x, int y) const {
     block_y = 2 * (row & 1) + (y >> 1);
   }
   const Macroblock& block = col.mbs[size_t(mb)];
-  if (block.slice == kNoSlice || block.has(kMbIntra)) return none;
+  if (block.has(kMbIntra | kMbDamaged)) return none;
   const int quarter = 2 * (block_y >> 1) + (x >> 1);
   int list = 0;
   int ref = col.ref[0][4 * mb + quarter];
@@ -105,7 +105,7 @@ void SliceDecoder::predict_direct() {
   for (int list = 0; list < 2; ++list) {
     set_whole(list, spatial.mv[list], spatial.ref[list]);
     if (spatial.ref[list] != 0) continue;
-    Mv* mv = frame_.mv[list].get() + 16 * mb_;
+    Mv* mv = frame_.mv[list] + 16 * mb_;
     for (unsigned still = spatial.still; still; still &= still - 1) mv[std::countr_zero(still)] = Mv{};
   }
   finish_direct(15, spatial.still == 0);
@@ -155,7 +155,7 @@ unsigned SliceDecoder::still_blocks(unsigned quarters) const {
   if (!mbaff_ && !field_picture_ && direct8_ && colocated_.motion && !colocated_is_field()) {
     // Frames both: the corners of the macroblock at the same place. Without motion, references are negative.
     const FrameMotion& col = *colocated_.motion;
-    if (col.mbs[size_t(mb_)].slice == kNoSlice) return 0;
+    if (col.mbs[size_t(mb_)].has(kMbDamaged)) return 0;
     constexpr int kCorner[4] = {0, 3, 12, 15};
     for (int q = 0; q < 4; ++q) {
       if (!(quarters >> q & 1)) continue;

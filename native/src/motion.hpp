@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "pool.hpp"
 #include "slice_header.hpp"
 #include "types.hpp"
 
@@ -45,20 +46,27 @@ struct Macroblock {
 
 struct FrameMotion {
   int width_mbs = 0, height_mbs = 0, lists = 0;
-  std::unique_ptr<Macroblock[]> mbs;
-  std::unique_ptr<Mv[]> mv[2];       // 16 per macroblock, 4x4 blocks in raster order; zero where ref is negative
-  std::unique_ptr<int8_t[]> ref[2];  // 4 per macroblock: refIdx of each quarter, -1 none. MBAFF field macroblocks count fields
+  Macroblock* mbs = nullptr;
+  Mv* mv[2] = {nullptr, nullptr};       // 16 per macroblock, 4x4 blocks in raster order; zero where ref is negative
+  int8_t* ref[2] = {nullptr, nullptr};  // 4 per macroblock: refIdx of each quarter, -1 none. MBAFF field macroblocks count fields
 
   size_t size() const { return size_t(width_mbs) * size_t(height_mbs); }
   // All macroblocks unparsed. List 1 exists only where a B slice does.
   void allocate(int width, int height, int num_lists) {
     width_mbs = width, height_mbs = height, lists = num_lists;
-    mbs = std::make_unique<Macroblock[]>(size());
-    for (int list = 0; list < num_lists; ++list) {
-      mv[list] = std::make_unique_for_overwrite<Mv[]>(16 * size());
-      ref[list] = std::make_unique_for_overwrite<int8_t[]>(4 * size());
+    const size_t of_list = (16 * sizeof(Mv) + 4) * size();
+    memory_ = PooledBlock(size_t(num_lists) * of_list + sizeof(Macroblock) * size());
+    std::byte* at = memory_.data();
+    for (int list = 0; list < num_lists; ++list, at += of_list) {
+      mv[list] = reinterpret_cast<Mv*>(at);
+      ref[list] = reinterpret_cast<int8_t*>(at + 16 * sizeof(Mv) * size());
     }
+    mbs = reinterpret_cast<Macroblock*>(at);
+    std::uninitialized_fill_n(mbs, size(), Macroblock{});
   }
+
+ private:
+  PooledBlock memory_;
 };
 
 // A picture's slice as it is needed to parse it: headers and references, where its bytes are.

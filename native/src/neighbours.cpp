@@ -9,7 +9,7 @@ namespace himmel {
 void SliceDecoder::find_neighbours() {
   if (mbaff_) return find_mbaff_neighbours();
   Neighbours& n = near_;
-  const Macroblock* mbs = frame_.mbs.get();
+  const Macroblock* mbs = frame_.mbs;
   const auto or_none = [&](bool inside, int mb) { return inside && mbs[mb].slice == index_ ? mb : -1; };
   const bool left = x_ > 0, right = x_ + 1 < frame_.width_mbs, above = y_ > 0;
   const int a = or_none(left, mb_ - 1), b = mb_ - stride_;
@@ -104,8 +104,8 @@ void SliceDecoder::scale_neighbour(int list, int at, int mb) {
 }
 
 void SliceDecoder::fill_motion(int list) {
-  const Mv* mv = frame_.mv[list].get();
-  const int8_t* ref = frame_.ref[list].get();
+  const Mv* mv = frame_.mv[list];
+  const int8_t* ref = frame_.ref[list];
   const bool cabac = pps_->cabac;
   const auto take = [&](int at, int mb, int x, int y) {
     if (mb < 0) {
@@ -154,9 +154,9 @@ void SliceDecoder::fill_motion(int list) {
 }
 
 void SliceDecoder::store_motion(int list) {
-  Mv* mv = frame_.mv[list].get() + 16 * mb_;
+  Mv* mv = frame_.mv[list] + 16 * mb_;
   for (int y = 0; y < 4; ++y) std::memcpy(mv + 4 * y, &mv_[list][cache_at(0, y)], 4 * sizeof(Mv));
-  int8_t* ref = frame_.ref[list].get() + 4 * mb_;
+  int8_t* ref = frame_.ref[list] + 4 * mb_;
   for (int q = 0; q < 4; ++q) ref[q] = ref_[list][cache_at(2 * (q & 1), q & 2)];
   if (!pps_->cabac) return;
   std::memcpy(ctx_->mvd[list], mvd_[list][cache_at(0, 3)], 8);

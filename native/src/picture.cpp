@@ -50,8 +50,8 @@ int count_damaged(FrameMotion& motion) {
     if (!motion.mbs[mb].has(kMbDamaged)) continue;
     ++damaged;
     for (int list = 0; list < motion.lists; ++list) {
-      std::fill_n(motion.mv[list].get() + 16 * mb, 16, Mv{});
-      std::fill_n(motion.ref[list].get() + 4 * mb, 4, int8_t(-1));
+      std::fill_n(motion.mv[list] + 16 * mb, 16, Mv{});
+      std::fill_n(motion.ref[list] + 4 * mb, 4, int8_t(-1));
     }
   }
   return damaged;
@@ -66,7 +66,7 @@ void parse_one(Picture& picture, Detail detail) {
     source.slices = source.picture->slices;
     source.picture.reset();
   }
-  std::vector<ResidualBlock> blocks;
+  ResidualBlocks blocks;
   ResidualSink sink(blocks, nullptr, detail == Detail::FineResidual);
   const auto motion = parse_slices(picture, detail >= Detail::Residual ? &sink : nullptr);
   const int damaged = count_damaged(*motion);
@@ -113,7 +113,7 @@ ResidualPlanes spatial_residual(const std::shared_ptr<Picture>& picture) {
     planes.height[plane] = 16 * picture->sps->height_mbs() >> (plane ? picture->chroma_shift_y() : 0);
     planes.plane[plane].assign(size_t(planes.width[plane]) * size_t(planes.height[plane]), 0);
   }
-  std::vector<ResidualBlock> blocks;
+  ResidualBlocks blocks;
   ResidualSink sink(blocks, &planes, false);
   const std::lock_guard lock(picture->mutex);
   parse_slices(*picture, &sink);

@@ -44,7 +44,7 @@ struct Picture {
   std::mutex mutex;
   std::atomic<Detail> detail = Detail::None;
   std::shared_ptr<FrameMotion> motion;
-  std::vector<ResidualBlock> residual;
+  ResidualBlocks residual;
   int damaged = 0;  // macroblocks
 
   bool missing_references() const;

@@ -97,8 +97,8 @@ void add_motion(const Picture& picture, Spreader& spread, Summary& summary) {
       if (mb.has(kMbIntra)) continue;
       const Steps& steps = all.of(mb);
       for (int list = 0; list < motion.lists; ++list) {
-        const int8_t* refs = motion.ref[list].get() + 4 * at;
-        const Mv* mvs = motion.mv[list].get() + 16 * at;
+        const int8_t* refs = motion.ref[list] + 4 * at;
+        const Mv* mvs = motion.mv[list] + 16 * at;
         for_pieces(mb, [&](int px, int py, int pw, int ph, int block) {
           const int ref = refs[2 * (block >> 3) + (block >> 1 & 1)];
           if (ref < 0) return;
@@ -140,8 +140,9 @@ bool cells_are_macroblocks(const Picture& picture, const Grid& grid) {
 }
 
 void add_residual(const Picture& picture, Spreader& spread) {
+  const int shift_x = picture.chroma_shift_x(), shift_y = picture.chroma_shift_y();
   for (const ResidualBlock& block : picture.residual) {
-    const int sx = block.plane ? picture.chroma_shift_x() : 0, sy = block.plane ? picture.chroma_shift_y() : 0;
+    const int sx = block.plane ? shift_x : 0, sy = block.plane ? shift_y : 0;
     const int tall = block.field ? 2 * block.size : block.size;
     const int x = block.x << sx, y = (block.field ? block.y & ~1 : int(block.y)) << sy, w = block.size << sx, h = tall << sy;
     const float whole = float(w * h);
@@ -181,21 +182,20 @@ void finish_motion(const Grid& grid, Spreader& spread) {
     }
 }
 
-// `covered`: luma samples of each cell in inter macroblocks.
-template <class Covered>
-void finish_residual(const Picture& picture, Spreader& spread, Covered covered) {
-  const float luma = float(1 << (picture.sps->bit_depth_luma - 8));
-  const float chroma = float(1 << (picture.sps->bit_depth_chroma - 8));
+// From sums to root mean squares and means. `area`: luma samples of a row's cells in inter macroblocks.
+void finish_residual(const Picture& picture, Spreader& spread, size_t first, size_t count, const float* area) {
+  const float luma = 1 / float(1 << (picture.sps->bit_depth_luma - 8));
+  const float chroma = 1 / float(1 << (picture.sps->bit_depth_chroma - 8));
   const float chroma_samples = 2.0F / float(1 << (picture.chroma_shift_x() + picture.chroma_shift_y()));
-  float* const luma_rms = spread.plane(kLumaRms);
-  float* const luma_mean = spread.plane(kLumaMean);
-  float* const chroma_rms = spread.plane(kChromaRms);
-  for (size_t cell = 0; cell < spread.size(); ++cell) {
-    const float area = covered(cell);
-    if (area <= 0) continue;
-    luma_rms[cell] = std::sqrt(luma_rms[cell] / area) / luma;
-    luma_mean[cell] = luma_mean[cell] / area / luma;
-    chroma_rms[cell] = std::sqrt(chroma_rms[cell] / (area * chroma_samples)) / chroma;
+  float* const luma_rms = spread.plane(kLumaRms) + first;
+  float* const luma_mean = spread.plane(kLumaMean) + first;
+  float* const chroma_rms = spread.plane(kChromaRms) + first;
+  // Without branches, so that compilers do several cells at a time. A macroblock that broke off has left sums, and no area.
+  for (size_t i = 0; i < count; ++i) {
+    const float share = std::min(4 * area[i], 1.0F) / std::max(area[i], 0.25F);  // areas are halves, or 0
+    luma_rms[i] = std::sqrt(luma_rms[i] * share) * luma;
+    luma_mean[i] *= share * luma;
+    chroma_rms[i] = std::sqrt(chroma_rms[i] * share / chroma_samples) * chroma;
   }
 }
 
@@ -209,19 +209,21 @@ Summary rasterise(const Picture& picture, const Grid& grid, bool residual, float
     summary = write_macroblocks(picture, grid, out);
     if (!residual) return summary;
     add_residual(picture, spread);
-    const int columns = grid.columns();
-    finish_residual(picture, spread, [&](size_t cell) {
-      const int row = int(cell) / columns, column = int(cell) % columns;
-      const float area = float(std::min(16, grid.width - 16 * column) * std::min(16, grid.height - 16 * row));
-      return spread.plane(kCovered)[cell] * area;
-    });
+    const size_t columns = size_t(grid.columns());
+    std::vector<float> area(columns);
+    for (int row = 0; row < grid.rows(); ++row) {
+      const float* const covered = spread.plane(kCovered) + size_t(row) * columns;
+      for (int column = 0; column < grid.columns(); ++column)
+        area[size_t(column)] = covered[column] * float(std::min(16, grid.width - 16 * column) * std::min(16, grid.height - 16 * row));
+      finish_residual(picture, spread, size_t(row) * columns, columns, area.data());
+    }
     return summary;
   }
   std::fill_n(out, size_t(kMapPlanes) * spread.size(), 0.0F);
   add_motion(picture, spread, summary);
   if (residual) {
     add_residual(picture, spread);
-    finish_residual(picture, spread, [&](size_t cell) { return spread.plane(kCovered)[cell]; });
+    finish_residual(picture, spread, 0, spread.size(), spread.plane(kCovered));
   }
   finish_motion(grid, spread);
   return summary;

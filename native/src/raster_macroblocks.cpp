@@ -90,8 +90,8 @@ class Writer {
   void add_pieces(const Macroblock& mb, size_t at, int wide, int tall, Cell& cell) {
     const Steps& steps = steps_.of(mb);
     for (int list = 0; list < motion_.lists; ++list) {
-      const int8_t* refs = motion_.ref[list].get() + 4 * at;
-      const Mv* mvs = motion_.mv[list].get() + 16 * at;
+      const int8_t* refs = motion_.ref[list] + 4 * at;
+      const Mv* mvs = motion_.mv[list] + 16 * at;
       for_pieces(mb, [&](int px, int py, int pw, int ph, int block) {
         const int ref = refs[2 * (block >> 3) + (block >> 1 & 1)];
         if (ref < 0) return;

@@ -67,6 +67,7 @@ void ResidualSink::start(const SliceHeader& header, const Macroblock& mb, int x,
   pps_ = header.pps.get();
   field_ = field_of_frame || header.structure != kFrame;
   bypass_ = mb.has(kMbBypass);
+  places_ = bypass_ || planes_;
   x_ = 16 * x;
   y_ = field_ ? 32 * (row / 2) + (row & 1) : 16 * row;
   const int offset = 6 * (sps_->bit_depth_chroma - 8);
@@ -77,13 +78,12 @@ void ResidualSink::start(const SliceHeader& header, const Macroblock& mb, int x,
   }
 }
 
-// LevelScale4x4 and LevelScale8x8 of inter blocks of a plane (8.5.9), kept until the quantiser or the parameter set changes.
+// LevelScale4x4 and LevelScale8x8 of inter blocks of a plane (8.5.9), kept until the parameter set changes.
 const ResidualSink::Scales& ResidualSink::scales(int plane) {
-  Scales& scales = scales_[plane];
   const int rest = qp_[plane] % 6;
-  if (scales_of_[plane] == pps_ && scales.qp == rest) return scales;
-  scales_of_[plane] = pps_;
-  scales.qp = rest;
+  Scales& scales = scales_[plane][rest];
+  if (scales.of == pps_) return scales;
+  scales.of = pps_;
   const auto& weight4 = pps_->scaling.list4x4[size_t(3 + plane)];
   const auto& weight8 = pps_->scaling.list8x8[size_t(2 * plane + 1)];
   for (int i = 0; i < 16; ++i) {
@@ -143,13 +143,22 @@ void ResidualSink::luma(int plane, int x, int y, const Levels& levels, const uin
 
 // Sum and energy of a block from those of its coefficients: the transform's basis functions are orthogonal (Parseval).
 void ResidualSink::push(int plane, int x, int y, int size, float mean, float energy) {
-  blocks_.push_back({uint16_t(column(plane, x)), uint16_t(line(plane, y)), uint8_t(plane), uint8_t(size), field_,
+  blocks_.add({uint16_t(column(plane, x)), uint16_t(line(plane, y)), uint8_t(plane), uint8_t(size), field_,
                      mean * float(size * size) / 64, energy / 4096});
 }
 
-void ResidualSink::chroma_dc(int plane, const Levels& levels) {
-  if (!chroma_coded_[plane]) std::memset(chroma_[plane], 0, sizeof chroma_[plane]);
+// Before the first coded chroma block of a plane.
+void ResidualSink::begin_chroma(int plane) {
+  if (chroma_coded_[plane]) return;
   chroma_coded_[plane] = true;
+  if (places_)
+    std::memset(chroma_[plane], 0, sizeof chroma_[plane]);
+  else
+    sums_[plane] = {};
+}
+
+void ResidualSink::chroma_dc(int plane, const Levels& levels) {
+  begin_chroma(plane);
   const bool is_422 = sps_->chroma_format_idc == 2;
   int32_t c[8] = {};
   for (int i = 0; i < levels.count; ++i) {
@@ -170,26 +179,42 @@ void ResidualSink::chroma_dc(int plane, const Levels& levels) {
   const int qp = qp_[plane] + (is_422 ? 3 : 0);
   const auto& weight = pps_->scaling.list4x4[size_t(3 + plane)];
   const int64_t scale = weight[0] * kNorm4x4[qp % 6][0];
+  const auto set = [&](int block, int64_t value) {
+    if (places_)
+      chroma_[plane][block][0] = bounded(value);
+    else
+      sums_[plane].dc[block] = float(bounded(value));
+  };
   for (int column = 0; column < 2; ++column) {
     if (!is_422) {
       const int64_t a = f[column], b = f[2 + column];
-      chroma_[plane][column][0] = bounded((((a + b) * scale) << (qp / 6)) >> 5);
-      chroma_[plane][2 + column][0] = bounded((((a - b) * scale) << (qp / 6)) >> 5);
+      set(column, (((a + b) * scale) << (qp / 6)) >> 5);
+      set(2 + column, (((a - b) * scale) << (qp / 6)) >> 5);
       continue;
     }
     const int64_t a = f[column], b = f[2 + column], d = f[4 + column], e = f[6 + column];
     const int64_t g[4] = {a + b + d + e, a + b - d - e, a - b - d + e, a - b + d - e};
     for (int row = 0; row < 4; ++row)
-      chroma_[plane][2 * row + column][0] = bounded(
+      set(2 * row + column,
           qp >= 36 ? (g[row] * scale) << (qp / 6 - 6) : (g[row] * scale + (int64_t(1) << (5 - qp / 6))) >> (6 - qp / 6));
   }
 }
 
 void ResidualSink::chroma_ac(int plane, int x, int y, const Levels& levels) {
-  if (!chroma_coded_[plane]) std::memset(chroma_[plane], 0, sizeof chroma_[plane]);
-  chroma_coded_[plane] = true;
-  int32_t* block = chroma_[plane][2 * y + x];
+  begin_chroma(plane);
   const uint8_t* scan = kScan4x4[field_];
+  if (!places_) {
+    const uint16_t* scale = scales(plane).s4;
+    float energy = 0;
+    for (int i = 0; i < levels.count; ++i) {
+      const int at = scan[levels.position[i] + 1];
+      const float value = float(scaled(levels.level[i], scale[at], qp_[plane], 4));
+      energy += value * value * kNorms4x4[size_t(at)];
+    }
+    sums_[plane].energy[2 * y + x] = energy;
+    return;
+  }
+  int32_t* block = chroma_[plane][2 * y + x];
   const Scales* scale = bypass_ ? nullptr : &scales(plane);
   for (int i = 0; i < levels.count; ++i) {
     const int at = scan[levels.position[i] + 1];
@@ -206,6 +231,11 @@ void ResidualSink::chroma_plane(int plane) {
   chroma_coded_[plane] = false;
   const int count = sps_->chroma_format_idc == 2 ? 8 : 4;
   for (int i = 0; i < count; ++i) {
+    if (!places_) {
+      const float dc = sums_[plane].dc[i], energy = sums_[plane].energy[i];
+      if (dc != 0 || energy != 0) push(plane, 4 * (i & 1), 4 * (i >> 1), 4, dc, energy + dc * dc * kNorms4x4[0]);
+      continue;
+    }
     const int32_t* block = chroma_[plane][i];
     if (std::all_of(block, block + 16, [](int32_t value) { return value == 0; })) continue;
     if (bypass_)
@@ -239,7 +269,7 @@ void ResidualSink::emit_lossless(int plane, int x, int y, int size, const int32_
   for (int py = 0; py < size; py += piece)
     for (int px = 0; px < size; px += piece) {
       const auto [sum, energy] = measure(block, size, px, py, piece);
-      blocks_.push_back({uint16_t(column(plane, x + px)), uint16_t(line(plane, y + py)), uint8_t(plane), uint8_t(piece),
+      blocks_.add({uint16_t(column(plane, x + px)), uint16_t(line(plane, y + py)), uint8_t(plane), uint8_t(piece),
                          field_, sum, energy});
     }
 }

@@ -61,8 +61,8 @@ Mv SliceDecoder::median(int list, int at, int width, int ref) const {
 // A, B and C of the whole macroblock, straight from the frame's arrays.
 SliceDecoder::Three SliceDecoder::three_neighbours(int list) const {
   const Neighbours& n = near_;
-  const Mv* mv = frame_.mv[list].get();
-  const int8_t* ref = frame_.ref[list].get();
+  const Mv* mv = frame_.mv[list];
+  const int8_t* ref = frame_.ref[list];
   Three three;
   const auto take = [&](int i, int mb, int x, int y) {
     if (mb < 0) {
@@ -112,8 +112,8 @@ SliceDecoder::Whole SliceDecoder::whole_neighbours(int list) const {
 }
 
 void SliceDecoder::set_whole(int list, Mv mv, int ref) {
-  std::fill_n(frame_.mv[list].get() + 16 * mb_, 16, mv);
-  std::fill_n(frame_.ref[list].get() + 4 * mb_, 4, int8_t(ref));
+  std::fill_n(frame_.mv[list] + 16 * mb_, 16, mv);
+  std::fill_n(frame_.ref[list] + 4 * mb_, 4, int8_t(ref));
 }
 
 // P_Skip (8.4.1.1).
