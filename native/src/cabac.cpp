@@ -1,6 +1,7 @@
 #include "cabac.hpp"
 
 #include <algorithm>
+#include <cstring>
 
 #include "cabac_tables.hpp"
 
@@ -14,13 +15,14 @@ const std::array<Transition, 128> kTransitions = [] {
     Transition& transition = table[at];
     const size_t state = at >> 1, mps = at & 1;
     for (size_t quarter = 0; quarter < 4; ++quarter) {
-      transition.least[quarter] = uint64_t(kRangeLps[state][quarter]) << 55;
-      transition.shift[quarter] = uint8_t(std::countl_zero(transition.least[quarter]));
+      const uint64_t least = uint64_t(kRangeLps[state][quarter]) << 55;
+      std::memcpy(transition.bytes + 8 * (4 + quarter), &least, sizeof least);
+      transition.bytes[4 + quarter] = uint8_t(std::countl_zero(least));
     }
     // pStateIdx 63 never adapts (9.3.1.2).
     const bool fixed = state == 63;
-    transition.after_most = uint8_t(fixed ? at : 2 * std::min<size_t>(state + 1, 62) + mps);
-    transition.after_least = uint8_t(fixed ? at : 2 * kNextStateLps[state] + (state == 0 ? 1 - mps : mps));
+    transition.bytes[0] = uint8_t(fixed ? at : 2 * std::min<size_t>(state + 1, 62) + mps);
+    transition.bytes[1] = uint8_t(fixed ? at : 2 * kNextStateLps[state] + (state == 0 ? 1 - mps : mps));
   }
   return table;
 }();

@@ -13,12 +13,23 @@ namespace himmel {
 
 namespace cabac_detail {
 
-// What a bin does to the registers, by context state (pStateIdx << 1 | valMPS). Ranges stand in the top 9 bits, where Cabac keeps
-// its own.
+// What a bin does to the registers, by context state (pStateIdx << 1 | valMPS), one line of the cache each. Ranges stand in the top 9
+// bits, where Cabac keeps its own. Their top 3 bits are 4 + qCodIRangeIdx, and what is looked up stands so that they are the index as
+// they are: each instruction between one range and the next makes every bin take longer.
 struct alignas(64) Transition {
-  uint64_t least[4];           // codIRange of the least probable symbol, by qCodIRangeIdx
-  uint8_t shift[4];            // by which its renormalisation moves it
-  uint8_t after_most, after_least;  // the next state
+  uint8_t bytes[64];
+
+  // codIRange of the least probable symbol, bytes 32 to 63.
+  uint64_t least(size_t top) const {
+    uint64_t range;
+    std::memcpy(&range, bytes + 8 * top, sizeof range);
+    return range;
+  }
+  // By how much renormalisation moves it, bytes 4 to 7.
+  uint8_t shift(size_t top) const { return bytes[top]; }
+  // The next state.
+  uint8_t after_most() const { return bytes[0]; }
+  uint8_t after_least() const { return bytes[1]; }
 };
 extern const std::array<Transition, 128> kTransitions;
 
@@ -45,13 +56,13 @@ class Cabac {
   [[gnu::always_inline]] uint32_t decision(uint8_t* context) {
     const uint32_t state = *context;
     const cabac_detail::Transition& transition = cabac_detail::kTransitions[state];
-    const size_t quarter = size_t(range_ >> 61) - 4;  // codIRange is 256 or more
-    const uint64_t least = transition.least[quarter];
+    const size_t top = size_t(range_ >> 61);  // codIRange is 256 or more
+    const uint64_t least = transition.least(top);
     range_ -= least;
     // The most probable symbol leaves 128 or more: one bit at most.
     uint32_t shift = uint32_t(~range_ >> 63);
-    uint32_t next = transition.after_most;
-    const bool other = choose(least, transition.shift[quarter], transition.after_least, shift, next);
+    uint32_t next = transition.after_most();
+    const bool other = choose(least, transition.shift(top), transition.after_least(), shift, next);
     *context = uint8_t(next);
     range_ <<= shift;
     value_ <<= shift;

@@ -10,7 +10,8 @@ namespace himmel {
 
 namespace {
 
-int min_positive(int a, int b) { return a >= 0 && b >= 0 ? std::min(a, b) : std::max(a, b); }
+// MinPositive() (8.4.1.2.2): references that are not there, negative numbers, are the largest unsigned ones.
+int min_positive(int a, int b) { return int(std::min(unsigned(a), unsigned(b))); }
 
 Structure opposite(Structure field) { return field == kTop ? kBottom : kTop; }
 

@@ -124,11 +124,11 @@ struct SliceDecoder::CabacSyntax {
   void mark_direct_neighbours() const {
     const Macroblock* above = top();
     for (int x = 0; x < 4; ++x)
-      d.direct_at_[cache_at(x, -1)] = above ? above->direct >> (2 + (x >> 1)) & 1 : 0;
+      d.direct_at_[cache_at(x, -1)] = uint8_t(above ? above->direct >> (2 + (x >> 1)) & 1 : 0);
     for (int y = 0; y < 4; ++y) {
       const int mb = d.near_.left[y];
       d.direct_at_[cache_at(-1, y)] =
-          mb < 0 ? 0 : d.frame_.mbs[size_t(mb)].direct >> ((d.near_.left_row[y] & 2) + 1) & 1;
+          uint8_t(mb < 0 ? 0 : d.frame_.mbs[size_t(mb)].direct >> ((d.near_.left_row[y] & 2) + 1) & 1);
     }
   }
 
@@ -173,7 +173,8 @@ struct SliceDecoder::CabacSyntax {
       }
       value += suffix;
     }
-    return bin.bypass() ? -value : value;
+    const int sign = -int(bin.bypass());  // a branch would be wrong half of the time
+    return (value ^ sign) - sign;
   }
 
   void mvd(int list, int x, int y, int w, int h, Mv& mv) const {

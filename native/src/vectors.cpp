@@ -1,5 +1,9 @@
 // Prediction of motion vectors (8.4.1.1, 8.4.1.3).
 #include <algorithm>
+#include <bit>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "slice_decoder.hpp"
 
@@ -7,21 +11,36 @@ namespace himmel {
 
 namespace {
 
-int16_t middle(int16_t a, int16_t b, int16_t c) { return std::max(std::min(a, b), std::min(std::max(a, b), c)); }
-
-Mv middle(Mv a, Mv b, Mv c) { return {middle(a.x, b.x, c.x), middle(a.y, b.y, c.y)}; }
+// The median of each component. Which is the middle one can't be foretold: no branches.
+#ifdef __SSE2__
+uint32_t middle(uint32_t a, uint32_t b, uint32_t c) {
+  const __m128i va = _mm_cvtsi32_si128(int(a)), vb = _mm_cvtsi32_si128(int(b)), vc = _mm_cvtsi32_si128(int(c));
+  const __m128i low = _mm_min_epi16(va, vb), high = _mm_max_epi16(va, vb);
+  return uint32_t(_mm_cvtsi128_si32(_mm_max_epi16(low, _mm_min_epi16(high, vc))));
+}
+#else
+uint32_t middle(uint32_t a, uint32_t b, uint32_t c) {
+  const auto of = [](int16_t p, int16_t q, int16_t r) { return std::max(std::min(p, q), std::min(std::max(p, q), r)); };
+  const Mv u = std::bit_cast<Mv>(a), v = std::bit_cast<Mv>(b), w = std::bit_cast<Mv>(c);
+  return std::bit_cast<uint32_t>(Mv{of(u.x, v.x, w.x), of(u.y, v.y, w.y)});
+}
+#endif
 
 }  // namespace
 
 // 8.4.1.3.1 with 8.4.1.3, 1.
 Mv SliceDecoder::choose(const Three& three, int wanted) {
   const int8_t* ref = three.ref;
-  const Mv* mv = three.mv;
-  const bool a = ref[0] == wanted, b = ref[1] == wanted, c = ref[2] == wanted;
-  if (a + b + c == 1) return a ? mv[0] : b ? mv[1] : mv[2];
   // A stands in for B and C where neither is there.
-  if (ref[1] == kUnavailable && ref[2] == kUnavailable && ref[0] != kUnavailable) return mv[0];
-  return middle(mv[0], mv[1], mv[2]);
+  const bool alone = ref[1] == kUnavailable && ref[2] == kUnavailable && ref[0] != kUnavailable;
+  const bool same[3] = {ref[0] == wanted || alone, ref[1] == wanted, ref[2] == wanted};
+  uint32_t mv[3], only = 0;
+  for (int i = 0; i < 3; ++i) {
+    mv[i] = std::bit_cast<uint32_t>(three.mv[i]);
+    only |= -uint32_t(same[i]) & mv[i];
+  }
+  const uint32_t one = -uint32_t(same[0] + same[1] + same[2] == 1);
+  return std::bit_cast<Mv>((one & only) | (~one & middle(mv[0], mv[1], mv[2])));
 }
 
 // Reference index and vector of C, or of D where C is not available (8.4.1.3.2).
