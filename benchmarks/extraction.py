@@ -26,8 +26,8 @@ from benchmarks.readers import READERS, STEPS
 
 # Read files of ten minutes, and a part of them.
 SAMPLED = ("bitstream-128-steps", "decompose")
-# Beyond what the figures are about: a peer's slower default, and the library's whole way from a path to maps.
-ALSO = ("mv-extractor-default", "decompose")
+# Beyond what the figures are about: peers' slower defaults, and the library's whole way from a path to maps.
+ALSO = ("libav-default", "mv-extractor-default", "decompose")
 _DENSE = ("rgb-pyav", "rgb-torchcodec", "rgb-opencv")
 
 
@@ -100,6 +100,7 @@ def ratios(rows: list[Row]) -> dict[str, float]:
         ours = ("bitstream", count)
         suffix = f", {count} thread{'s' if count > 1 else ''}"
         compare(f"libav / bitstream{suffix}", ("libav", count), ours)
+        compare(f"libav-default / bitstream{suffix}", ("libav-default", count), ours)
         compare(f"mv-extractor / bitstream{suffix}", ("mv-extractor", count), ours)
         compare(f"mv-extractor-default / bitstream{suffix}", ("mv-extractor-default", count), ours)
         dense = [(name, count) for name in _DENSE if (name, count) in times]

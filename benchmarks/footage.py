@@ -2,7 +2,7 @@
 
 Twenty seconds of animation, a street, a pan over a photograph and a face (himmel's sample clips and photographs, got on
 first use), x264 medium at its defaults: crf 23, a keyframe at scene cuts and at least every 250 pictures, which makes
-one in 3.3 s here (lively clips: in 1.8 s), as films have them; camera footage without cuts has one in 10 s. Packets of
+one in 3.3 s here (lively clips: in 1.8 s), as films have them; in the uncut clip, one in 10 s. Packets of
 these, closed groups of pictures, are repeated with later timestamps for longer clips, so that an hour costs no more
 encoding than a minute.
 """
@@ -38,10 +38,12 @@ class Footage:
     Attributes:
         lively: twice as fast and sharpened, which doubles the bits.
         options: x264's, besides medium and crf 23.
+        uncut: one shot of the animation there and back; without, four scenes in 20 s, as films have them.
     """
 
     lively: bool
     options: dict[str, str]
+    uncut: bool = False
 
 
 # By about what they take: Mbit/s and entropy coding.
@@ -49,6 +51,7 @@ FOOTAGE = {
     "cabac-1.4": Footage(False, {"profile": "high"}),
     "cabac-3": Footage(True, {"profile": "high"}),
     "cavlc": Footage(False, {"profile": "high", "coder": "0"}),
+    "uncut": Footage(False, {"profile": "high"}, uncut=True),
 }
 
 
@@ -95,7 +98,8 @@ def _encode(path: Path, kind: Footage) -> None:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=RATE, options={"crf": "23", "preset": "medium", **kind.options})
         stream.width, stream.height, stream.pix_fmt = _WIDTH, _HEIGHT, "yuv420p"
-        for k, picture in enumerate(islice(_scenes(lively=kind.lively), SECONDS * RATE)):
+        pictures = _one_shot() if kind.uncut else _scenes(lively=kind.lively)
+        for k, picture in enumerate(islice(pictures, SECONDS * RATE)):
             frame = av.VideoFrame.from_ndarray(_sharpened(picture) if kind.lively else picture, format="rgb24")
             frame.pts, frame.time_base = k, Fraction(1, RATE)
             container.mux(stream.encode(frame))
@@ -109,6 +113,14 @@ def _scenes(*, lively: bool) -> Iterator[Picture]:
     yield from _moving("bikes", step)
     yield from _pan("china.jpg", 126 // step)
     yield from _moving("carphone", step)
+
+
+def _one_shot() -> Iterator[Picture]:
+    """The animation, forward and backward in turns, without end."""
+    pictures = list(_frames("bigbuckbunny", SECONDS * RATE))
+    while True:
+        yield from pictures
+        yield from pictures[-2:0:-1]
 
 
 def _moving(name: SampleClip, step: int) -> Iterator[Picture]:

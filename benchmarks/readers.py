@@ -154,7 +154,7 @@ def _decompose() -> Callable[[Path, int], int]:
     return read
 
 
-def _libav() -> Callable[[Path, int], int]:
+def _libav(options: dict[str, str]) -> Callable[[], Callable[[Path, int], int]]:
     def part(path: Path, first: int | None, stop: int | None) -> int:
         """Pictures with vectors from the keyframe at `first` up to the one at `stop` (pts; None: the file's ends)."""
         count = 0
@@ -164,7 +164,7 @@ def _libav() -> Callable[[Path, int], int]:
             context = video.codec_context
             context.thread_count = 1
             context.flags2 |= Flags2.export_mvs
-            context.options = {"skip_loop_filter": "all", "skip_idct": "all"}
+            context.options = options
             for packet in container.demux(video):
                 last = stop is not None and packet.is_keyframe and packet.pts == stop
                 for frame in context.decode(None if last else packet):
@@ -189,7 +189,7 @@ def _libav() -> Callable[[Path, int], int]:
         with ThreadPoolExecutor(threads) as pool:
             return sum(pool.map(part, [path] * threads, edges, edges[1:]))
 
-    return read
+    return lambda: read
 
 
 def _mv_extractor(*, frames: bool) -> Callable[[], Callable[[Path, int], int]]:
@@ -266,8 +266,9 @@ READERS = {
     "bitstream+residual": Reader("the same with residual", _bitstream(residual=True)),
     "libav": Reader(
         "PyAV, vectors as numpy, not gridded; no loop filter, no IDCT; one-threaded decoders on halves of the file",
-        _libav,
+        _libav({"skip_loop_filter": "all", "skip_idct": "all"}),
     ),
+    "libav-default": Reader("the same with loop filter and IDCT, as FFmpeg decodes if nothing is said", _libav({})),
     "mv-extractor": Reader("vectors only, set_decode_frames(False); its own threads", _mv_extractor(frames=False)),
     "mv-extractor-default": Reader("vectors and BGR pictures", _mv_extractor(frames=True)),
     "rgb-pyav": Reader("to_ndarray(rgb24), full size; frame and slice threads", _rgb_pyav),
