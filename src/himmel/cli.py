@@ -37,6 +37,9 @@ app.add_typer(recipe_app, name="recipe")
 app.add_typer(nano_app, name="nano")
 app.add_typer(eval_app, name="eval")
 
+# Packages that only some commands take, and the extra that brings them.
+_IN_EXTRAS = {"accelerate": "train", "statsmodels": "train"}
+
 AnchorMode = Annotated[
     str,
     typer.Option(
@@ -351,10 +354,17 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except HimmelError as error:
         _fail(str(error), error.exit_code, debug=debug)
     except Exception as error:
-        sentence = f"unexpected {type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"
-        advice = "please report it with what `himmel --debug ...` prints."
-        _fail(f"{sentence}; {advice}", 1, debug=debug)
+        _fail(_unexpected(error), 1, debug=debug)
     sys.exit(0)
+
+
+def _unexpected(error: Exception) -> str:
+    package = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    if package in _IN_EXTRAS:
+        extra = _IN_EXTRAS[package]
+        return f"This needs the package {package}, which is not installed; `pip install 'himmel[{extra}]'` gets it."
+    sentence = f"unexpected {type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"
+    return f"{sentence}; please report it with what `himmel --debug ...` prints."
 
 
 def _fail(sentence: str, exit_code: int, *, debug: bool) -> NoReturn:

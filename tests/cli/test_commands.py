@@ -1,6 +1,7 @@
 """The commands that need no model, and options of those that do."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -141,3 +142,15 @@ def test_a_bug_is_one_line_and_debug_shows_where(
     assert code == 1
     assert "Traceback" in err
     assert "break_down" in err
+
+
+def test_a_package_of_an_extra_that_is_not_there_is_named_with_the_extra(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "statsmodels.stats.proportion", None)
+    monkeypatch.delitem(sys.modules, "himmel.evaluation.statistics", raising=False)
+    monkeypatch.delitem(sys.modules, "himmel.evaluation.motion", raising=False)
+    code, out, err = run("eval", "motion", "-o", tmp_path / "found.json")
+    assert (code, out) == (1, "")
+    needs = "This needs the package statsmodels, which is not installed"
+    assert err == f"himmel: {needs}; `pip install 'himmel[train]'` gets it.\n"
