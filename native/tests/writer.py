@@ -134,6 +134,7 @@ class _Writer:
             chroma_offset=rng.randint(-3, 3),
             constrained=rng.random() < 0.3,
             transform8x8=bool(rng.choice(f.transform8x8)),
+            cabac=f.cabac > 0 and rng.random() < f.cabac,
         )
 
     def _schedule(self, length: int) -> list[_Slot]:

@@ -85,13 +85,14 @@ class Pps:
     chroma_offset: int
     constrained: bool
     transform8x8: bool
+    cabac: bool
 
     def unit(self) -> bytes:
         """pic_parameter_set_rbsp() (7.3.2.2)."""
         w = BitWriter()
         w.ue(self.number)
         w.ue(0)
-        w.u(1, 0)
+        w.u(1, int(self.cabac))
         w.u(1, int(self.poc_present))
         w.ue(0)
         w.ue(self.counts[0] - 1)

@@ -53,6 +53,9 @@ def write_slices(
         width=sps.width,
         height=height,
         mbaff=mbaff,
+        cabac=pps.cabac,
+        field_picture=structure != FRAME,
+        constrained=pps.constrained,
         residual=features.residual,
         transform8x8=pps.transform8x8,
         direct8x8_inference=sps.inference,
@@ -86,10 +89,12 @@ def write_slices(
             # Few references, so that pictures between can name them all.
             s.usable = ([0, rng.choice(s.usable[0])], [])
         s.direct = kind == "B" and (features.own_column or entries[1][0][0] is not frame)
+        if pps.cabac and kind != "I":
+            s.init_idc = rng.randrange(3)
         bits = BitWriter()
         bits.ue(start)
         bits.ue("PBI".index(kind) + (5 if same and rng.random() < 0.5 else 0))
-        _header(bits, rng, sps, pps, coded, kind, lists, not temporal, s.qp)
+        _header(bits, rng, sps, pps, coded, kind, lists, not temporal, s)
         picture.slice_data(bits, s)
         result += nal(coded.ref_idc, 1 if coded.idr_id is None else 5, bits.bytes())
         used |= _used(s, entries, needs if temporal else None)
@@ -167,7 +172,7 @@ def _header(
     kind: str,
     lists: _Lists | None,
     spatial: bool,
-    qp: int,
+    s: Slice,
 ) -> None:
     """slice_header() after slice_type."""
     frame, structure = coded.current
@@ -202,7 +207,9 @@ def _header(
         if pps.weighted if kind == "P" else pps.weighted_bipred == 1:
             _weights(bits, rng, counts)
     bits.raw(coded.marking)
-    bits.se(qp - pps.qp)
+    if pps.cabac and kind != "I":
+        bits.ue(s.init_idc)
+    bits.se(s.qp - pps.qp)
     bits.ue(1)
 
 
