@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import dataclasses
 
 # Position and size in 4x4 blocks of a macroblock: x, y, width, height.
 Rect = tuple[int, int, int, int]
@@ -22,7 +22,7 @@ def block(plane: str, x: int, y: int) -> int:
     return x % 2 + 2 * (y % 2) + 4 * (x // 2) + 8 * (y // 2) if plane == "luma" else x + 2 * y
 
 
-@dataclass
+@dataclasses.dataclass
 class Macroblock:
     """What the contexts of later macroblocks ask of one.
 
@@ -43,10 +43,12 @@ class Macroblock:
     cbp: int = 0
     transform8x8: bool = False
     chroma_mode: int = 0
-    counts: dict[str, list[int]] = field(default_factory=lambda: {plane: [0] * n for plane, n in BLOCKS.items()})
-    dc: dict[str, int] = field(default_factory=lambda: dict.fromkeys(BLOCKS, 0))
-    ref_idx: tuple[list[int], list[int]] = field(default_factory=lambda: ([0] * 16, [0] * 16))
-    mvd: tuple[list[tuple[int, int]], list[tuple[int, int]]] = field(
+    counts: dict[str, list[int]] = dataclasses.field(
+        default_factory=lambda: {plane: [0] * n for plane, n in BLOCKS.items()}
+    )
+    dc: dict[str, int] = dataclasses.field(default_factory=lambda: dict.fromkeys(BLOCKS, 0))
+    ref_idx: tuple[list[int], list[int]] = dataclasses.field(default_factory=lambda: ([0] * 16, [0] * 16))
+    mvd: tuple[list[tuple[int, int]], list[tuple[int, int]]] = dataclasses.field(
         default_factory=lambda: ([(0, 0)] * 16, [(0, 0)] * 16)
     )
 
