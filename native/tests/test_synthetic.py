@@ -5,9 +5,12 @@ FFmpeg's decoded samples, which prediction plus residual must give. FFmpeg must 
 so the writer is tested as well.
 """
 
+from collections import defaultdict
+
 import pytest
 from synthetic import decode, list_differences, packets, read, sample_differences
 from writer import write_stream
+from writer_arithmetic import ArithmeticEncoder
 from writer_features import FEATURES, NOT_FOR_FFMPEG, WARM
 
 JUDGED = [name for name in FEATURES if name not in NOT_FOR_FFMPEG]
@@ -22,6 +25,28 @@ def test_prediction_plus_residual_is_the_decoded_picture(name: str, seed: int) -
     frames, log = decode(stream)
     assert log == []
     assert list(sample_differences(stream, pictures, frames, WARM.get(name, 0))) == []
+
+
+# All but 276, end_of_slice_flag, in 4:2:0 (Table 9-34); mb_type to ref_idx of P and B are not in I slices.
+INTRA_CONTEXTS = {*range(3, 11), *range(60, 276), *range(277, 460)}
+INTER_CONTEXTS = {*range(11, 276), *range(277, 460)}
+
+
+def test_cabac_streams_use_every_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So FFmpeg, which decodes these streams above, confirms the constants of every context, of fields as well."""
+    used: dict[int, set[int]] = defaultdict(set)
+    encode = ArithmeticEncoder.decision
+
+    def decision(encoder: ArithmeticEncoder, context: int, value: int) -> None:
+        used[encoder.initialisation].add(context)
+        encode(encoder, context, value)
+
+    monkeypatch.setattr(ArithmeticEncoder, "decision", decision)
+    for name in JUDGED:
+        if name.startswith("cabac"):
+            for seed in range(3):
+                write_stream(seed, FEATURES[name])
+    assert used == {0: INTRA_CONTEXTS, 1: INTER_CONTEXTS, 2: INTER_CONTEXTS, 3: INTER_CONTEXTS}
 
 
 @pytest.mark.parametrize("seed", range(100, 140))

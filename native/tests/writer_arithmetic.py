@@ -25,18 +25,25 @@ def table(name: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"-?\d+", found.group(1)))
 
 
+@functools.cache
+def _initial(qp: int, initialisation: int) -> tuple[tuple[int, int], ...]:
+    """pStateIdx and valMPS of all contexts (9.3.1.1)."""
+    numbers = table("kCabacInit")[2048 * initialisation : 2048 * (initialisation + 1)]
+    states = []
+    for m, n in zip(numbers[::2], numbers[1::2], strict=True):
+        state = max(1, min(126, (m * max(0, min(51, qp)) >> 4) + n))
+        states.append((63 - state, 0) if state <= 63 else (state - 64, 1))
+    return tuple(states)
+
+
 class ArithmeticEncoder:
     """Bins of one slice; `initialisation` is 0 for I slices, else 1 + cabac_init_idc."""
 
     def __init__(self, bits: BitWriter, *, qp: int, initialisation: int) -> None:
         self._bits = bits
         self._least, self._next = table("kRangeLps"), table("kNextStateLps")
-        numbers = table("kCabacInit")[2048 * initialisation : 2048 * (initialisation + 1)]
-        # By context: pStateIdx and valMPS.
-        self._states = []
-        for m, n in zip(numbers[::2], numbers[1::2], strict=True):
-            state = max(1, min(126, (m * max(0, min(51, qp)) >> 4) + n))
-            self._states.append((63 - state, 0) if state <= 63 else (state - 64, 1))
+        self.initialisation = initialisation
+        self._states = list(_initial(qp, initialisation))
         self.start()
 
     def start(self) -> None:
@@ -56,7 +63,8 @@ class ArithmeticEncoder:
             likely ^= state == 0
             state = self._next[state]
         self._states[context] = state, likely
-        self._renormalise()
+        if self._range < 256:
+            self._renormalise()
 
     def bypass(self, value: int) -> None:
         """A bin of even odds (9.3.4.4)."""
@@ -109,7 +117,7 @@ class ArithmeticEncoder:
         if self._first:
             self._first = False
         else:
-            self._bits.u(1, bit)
+            self._bits.raw("01"[bit])
         if self._outstanding:
             self._bits.raw(str(1 - bit) * self._outstanding)
             self._outstanding = 0

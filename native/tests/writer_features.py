@@ -34,6 +34,7 @@ class Features:
     residual: float = 0.0
     transform8x8: tuple[int, ...] = (0,)
     cabac: float = 0.0
+    intra: float = 0.05
     pps_change: float = 0.0
     size_change: float = 0.0
     recovery: float = 0.0
@@ -48,8 +49,17 @@ _PAFF: dict[str, Any] = {"structures": ("frame", "field"), **_LACED}
 _MBAFF: dict[str, Any] = {"structures": ("mbaff",), **_LACED}
 _MARKING: dict[str, Any] = {"long_term": 0.4, "mmco": 0.5, "reorder": 0.4, "max_frames": (3, 4, 5)}
 _WEIGHTS: dict[str, Any] = {"weighted": (1,), "weighted_bipred": (1, 2)}
-# The macroblock layer is what CABAC changes: much residual, many slices.
-_CABAC: dict[str, Any] = {"cabac": 1.0, "residual": 0.5, "transform8x8": (0, 1), "slices": 3, "mixed_slices": 0.3, **_B}
+# The macroblock layer is what CABAC changes: much residual, and intra macroblocks beside each other.
+_CABAC: dict[str, Any] = {
+    "cabac": 1.0,
+    "intra": 0.1,
+    "residual": 0.5,
+    "transform8x8": (1,),
+    "slices": 2,
+    "mixed_slices": 0.3,
+    **_B,
+}
+_MIXED = _CABAC | {"cabac": 0.6}  # by picture parameter set
 _EVERY: dict[str, Any] = {
     **_B,
     **_MARKING,
@@ -106,15 +116,15 @@ FEATURES: dict[str, Features] = {
     "mbaff_weighted": Features(**_WEIGHTS, **_MBAFF, **_B),
     "mbaff_residual": Features(residual=0.8, transform8x8=(0, 1), slices=3, **_MBAFF, **_B),
     "paff_mbaff": Features(structures=("field", "mbaff"), temporal=0.4, **_LACED, **_B),
-    "cabac_frames": Features(**_CABAC),
+    "cabac_frames": Features(**(_CABAC | {"intra": 0.5})),
     "cabac_frames_temporal": Features(temporal=0.8, **_CABAC),
-    "cabac_field_p": Features(**_FIELD, **(_CABAC | {"b": 0.0})),
+    "cabac_field_p": Features(**_FIELD, **(_CABAC | {"b": 0.0, "intra": 0.3})),
     "cabac_field_spatial": Features(**_FIELD, **_CABAC),
     "cabac_field_temporal": Features(temporal=0.8, **_FIELD, **_CABAC),
-    "cabac_paff": Features(temporal=0.4, **_PAFF, **_CABAC),
-    "cabac_mbaff": Features(**_MBAFF, **_CABAC),
+    "cabac_paff": Features(temporal=0.4, **_PAFF, **(_CABAC | {"intra": 0.3})),
+    "cabac_mbaff": Features(**_MBAFF, **(_CABAC | {"intra": 0.3})),
     "cabac_mbaff_temporal": Features(temporal=0.8, **_MBAFF, **_CABAC),
-    "cabac_paff_mbaff": Features(structures=("field", "mbaff"), temporal=0.4, **_LACED, **_CABAC),
+    "cabac_or_not": Features(structures=("field", "mbaff"), temporal=0.4, **_LACED, **_MARKING, **_WEIGHTS, **_MIXED),
     "every_frame": Features(**_EVERY),
     "every_laced": Features(structures=("frame", "field"), **(_EVERY | _LACED)),
     "every_mbaff": Features(structures=("field", "mbaff"), **(_EVERY | _LACED)),

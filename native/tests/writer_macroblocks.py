@@ -149,9 +149,6 @@ class Picture:
 
     def _intra_mb(self, offset: int, address: int) -> None:
         rng, coder = self._rng, self._coder
-        # Where its samples are not there, only DC may be predicted from them.
-        unit, width = self._grid.unit(address), self.width
-        surrounded = unit % width > 0 and unit - width - 1 >= self._grid.unit(self._first) and not self.constrained
         if rng.random() < 0.5:
             self._mb_type(offset, "nxn")
             eight = self.transform8x8 and rng.random() < 0.5
@@ -159,14 +156,14 @@ class Picture:
                 self._mb.transform8x8 = eight
                 coder.transform8x8(eight)
             self._intra_modes(eight)
-            self._chroma_mode(surrounded)
+            self._chroma_mode(address)
             self._coded(transform8x8=False)
             return
         chroma, luma = rng.randrange(3), rng.random() < 0.5
-        mode = rng.randrange(4) if surrounded else _DC
-        self._mb_type(offset + 1 + mode + 4 * chroma + 12 * luma, "16x16")
+        mode = rng.choice(self._whole_modes(address))
+        self._mb_type(offset + 1 + (2, 1, 0, 3)[mode] + 4 * chroma + 12 * luma, "16x16")
         self._mb.cbp = chroma << 4 | 15 * luma
-        self._chroma_mode(surrounded)
+        self._chroma_mode(address)
         self._delta_qp()
         coder.dc("luma", self._levels(16))
         for i in range(16 if luma else 0):
@@ -186,8 +183,17 @@ class Picture:
             mode = modes[x, y]
             self._coder.intra_mode(None if mode == predicted else mode - (mode > predicted))
 
-    def _chroma_mode(self, surrounded: bool) -> None:
-        self._mb.chroma_mode = self._rng.randrange(4) if surrounded else 0
+    def _whole_modes(self, address: int) -> list[int]:
+        """DC, horizontal, vertical and plane, numbered as intra_chroma_pred_mode, as far as the samples are there."""
+        if self.constrained:
+            return [0]
+        unit, first = self._grid.unit(address), self._grid.unit(self._first)
+        left, above = unit % self.width > 0 and unit > first, unit - self.width >= first
+        corner = left and unit - self.width - 1 >= first
+        return [mode for mode, there in enumerate((True, left, above, corner)) if there]
+
+    def _chroma_mode(self, address: int) -> None:
+        self._mb.chroma_mode = self._rng.choice(self._whole_modes(address))
         self._coder.chroma_mode(self._mb.chroma_mode)
 
     def _mvd(self, which: int, part: Rect) -> None:

@@ -57,6 +57,7 @@ def write_slices(
         field_picture=structure != FRAME,
         constrained=pps.constrained,
         residual=features.residual,
+        intra=features.intra,
         transform8x8=pps.transform8x8,
         direct8x8_inference=sps.inference,
         skip=rng.choice((0.1, 0.3, 0.6)),
