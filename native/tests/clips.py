@@ -32,9 +32,11 @@ class Clip:
             stream = container.add_stream("libx264", rate=25, options=options)
             stream.width, stream.height = self.size
             stream.pix_fmt = self.pix_fmt
+            top_first = "tff=1" in self.params.split(":")
+            mark = x264.FieldOrder(*self.size, self.pix_fmt) if top_first else lambda frame: frame
             for image in moving_pictures(self.num_frames, *self.size):
                 frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format=self.pix_fmt, threads=1)
-                container.mux(stream.encode(frame))
+                container.mux(stream.encode(mark(frame)))
             container.mux(stream.encode(None))
         return path
 

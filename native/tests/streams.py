@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from fractions import Fraction
 from itertools import product
 from pathlib import Path
 
 import av
-import av.filter
 import x264
 from scenes import Scene, frames
 
@@ -44,26 +42,11 @@ class Recipe:
             options = {"preset": "medium", **self.options, "x264-params": params}
             stream = container.add_stream("libx264", rate=25, options=options)
             (stream.width, stream.height), stream.pix_fmt = self.size, self.pix_fmt
-            # FFmpeg tells x264 the order of fields by the frames, whatever the parameters say.
-            mark = FieldOrder(*self.size, self.pix_fmt) if "tff" in self.params else lambda frame: frame
+            mark = x264.FieldOrder(*self.size, self.pix_fmt) if "tff" in self.params else lambda frame: frame
             for frame in frames(Scene(self.scene), self.count, *self.size, self.pix_fmt):
                 container.mux(stream.encode(mark(frame)))
             container.mux(stream.encode(None))
         return path
-
-
-class FieldOrder:
-    """Marks frames as top field first, which PyAV's frames themselves cannot be."""
-
-    def __init__(self, width: int, height: int, pix_fmt: str) -> None:
-        self._graph = av.filter.Graph()
-        source = self._graph.add_buffer(width=width, height=height, format=pix_fmt, time_base=Fraction(1, 25))
-        self._graph.link_nodes(source, self._graph.add("setfield", "tff"), self._graph.add("buffersink")).configure()
-
-    def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """The marked frame."""
-        self._graph.vpush(frame)
-        return self._graph.vpull()
 
 
 def recipes() -> dict[str, Recipe]:

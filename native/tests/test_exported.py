@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from exported import decode, differences, mismatches, parse
 from streams import RECIPES, expected_report, report
+from x264 import field_order
 
 import himmel_bitstream
 from himmel_bitstream import Picture
@@ -24,6 +25,7 @@ def test_all_vectors_are_those_that_ffmpeg_exports(name: str, tmp_path: Path) ->
     pictures = parse(path)
     assert len(pictures) == recipe.count
     assert list(mismatches(path)) == []
+    assert field_order(pictures.values()) == {next((o for o in ("tff", "bff") if o in recipe.params), "")}
     assert any(len(picture.vectors()) for picture in pictures.values()) == ("keyint=1" not in _spelt(recipe.params))
 
 

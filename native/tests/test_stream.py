@@ -7,6 +7,7 @@ import av
 import numpy as np
 import pytest
 from clips import Clip, pictures
+from x264 import field_order
 
 from himmel_bitstream import Picture, Stream
 
@@ -38,6 +39,12 @@ def test_distances_are_those_of_a_known_structure(tmp_path: Path) -> None:
         if picture.kind == "P":
             assert maps.past_distance == 3
             assert maps.future_distance == 0
+
+
+@pytest.mark.parametrize("order", ["tff", "bff"])
+def test_order_counts_tell_which_field_comes_first(order: str, tmp_path: Path) -> None:
+    path = Clip(f"{order}=1:bframes=2", size=(64, 64), num_frames=5).encode(tmp_path / "a.mp4")
+    assert field_order(pictures(path).values()) == {order}
 
 
 def test_speed_does_not_depend_on_the_distance(tmp_path: Path) -> None:
