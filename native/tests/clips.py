@@ -8,7 +8,6 @@ import av
 import numpy as np
 import numpy.typing as npt
 import x264
-from av.codec.context import Flags2
 
 from himmel_bitstream import Picture, Stream
 
@@ -75,18 +74,15 @@ def pictures(path: Path) -> dict[int, Picture]:
     return found
 
 
-def decoded(path: Path) -> tuple[dict[int, list[npt.NDArray[np.int32]]], dict[int, npt.NDArray[np.void] | None]]:
-    """FFmpeg's planes (int32, cropped size) and exported vectors of every picture, by presentation time."""
-    planes, vectors = {}, {}
+def decoded(path: Path) -> dict[int, list[npt.NDArray[np.int32]]]:
+    """FFmpeg's planes (int32, cropped size) of every picture, by presentation time."""
+    planes = {}
     with av.open(str(path)) as container:
         video = container.streams.video[0]
         video.codec_context.thread_count = 1
-        video.codec_context.flags2 |= Flags2.export_mvs
         for frame in container.decode(video):
-            data = frame.side_data.get("MOTION_VECTORS")
-            vectors[frame.pts] = None if data is None else data.to_ndarray().copy()
             planes[frame.pts] = [_samples(plane, frame.format.components[0].bits) for plane in frame.planes]
-    return planes, vectors
+    return planes
 
 
 def _samples(plane: av.video.plane.VideoPlane, bits: int) -> npt.NDArray[np.int32]:

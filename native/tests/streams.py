@@ -147,7 +147,44 @@ def recipes() -> dict[str, Recipe]:
     return found
 
 
+def crossed() -> dict[str, Recipe]:
+    """Options that decide which vectors there are, crossed with both entropy codings; small, for vectors alone."""
+    found: dict[str, Recipe] = {}
+
+    def add(
+        name: str, params: str, *, size: tuple[int, int] = (80, 64), count: int = 10, scene: str = "motion"
+    ) -> None:
+        for coder in (0, 1):
+            values = {"cabac": str(coder), **dict(p.split("=", 1) for p in params.split())}
+            suffix = CONTAINERS[len(found) % 5]
+            found[f"{name}-{('cavlc', 'cabac')[coder]}"] = Recipe(values, scene, size=size, count=count, suffix=suffix)
+
+    for ref, bframes in product((1, 2, 4, 8, 16), (0, 1, 3)):
+        add(f"ref{ref}-b{bframes}", f"ref={ref} bframes={bframes} b-adapt=0", count=12)
+    for direct, pyramid in product(("none", "spatial", "temporal", "auto"), ("none", "strict", "normal")):
+        params = f"direct={direct} b-pyramid={pyramid} bframes=4 ref=4 b-adapt=0 partitions=all scenecut=0"
+        add(f"direct-{direct}-{pyramid}", params, count=14)
+    for parts, dct in product(("none", "p8x8,b8x8", "p8x8,p4x4,b8x8,i8x8,i4x4", "all"), (0, 1)):
+        add(f"parts-{parts}-dct{dct}", f"partitions={parts} 8x8dct={dct} bframes=2 ref=3 scenecut=0", scene="bars")
+    for order, bframes in product(("tff", "bff"), (0, 3)):
+        params = f"{order}=1 bframes={bframes} b-adapt=0 ref=4 partitions=all"
+        add(f"{order}-ref4-b{bframes}", params, scene="fields", count=12)
+    for qp in (10, 20, 30):
+        add(f"qp{qp}", f"qp={qp} bframes=2", scene="noise", count=7)
+    # One macroblock wide or high: there is nothing to the left, or above.
+    for width, height in ((176, 16), (16, 96), (64, 62)):
+        add(f"size-{width}x{height}", "bframes=2", size=(width, height))
+    for width, height in ((176, 16), (176, 32), (16, 96), (130, 100)):
+        add(f"size-{width}x{height}-tff", "bframes=2 tff=1", size=(width, height), scene="fields")
+    for bframes in (8, 16):
+        add(f"b{bframes}-ref8", f"bframes={bframes} b-adapt=0 b-pyramid=normal ref=8", count=20)
+    add("slices-temporal", "slices=4 bframes=2 direct=temporal")
+    add("open-gop", "open-gop=1 keyint=5 bframes=3 b-adapt=0", count=16)
+    return found
+
+
 RECIPES = recipes()
+CROSSED = crossed()
 
 # x264's own report, a text in a user data SEI message.
 _REPORT = re.compile(rb"x264 - core \d+.*? - options: ([ -~]+)")

@@ -111,7 +111,7 @@ def test_all_vectors_of_openh264_are_those_that_ffmpeg_exports(name: str, ffmpeg
 @pytest.mark.parametrize("coder", ["cavlc", "cabac"])
 def test_openh264_is_rebuilt_sample_by_sample(coder: str, ffmpeg: Path, tmp_path: Path) -> None:
     path = encode_openh264(ffmpeg, tmp_path / "a.mp4", f"-loopfilter 0 -profile:v high -coder {coder}", "bars", 8)
-    planes, _ = decoded(path)
+    planes = decoded(path)
     rebuilt = 0
     for pts, picture in pictures(path).items():
         built, known = rebuild(picture, planes)

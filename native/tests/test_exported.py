@@ -9,22 +9,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 from exported import decode, differences, mismatches, parse
-from streams import RECIPES, expected_report, report
+from streams import CROSSED, RECIPES, expected_report, report
 from x264 import field_order
 
 import himmel_bitstream
 from himmel_bitstream import Picture
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", RECIPES | CROSSED)
 def test_all_vectors_are_those_that_ffmpeg_exports(name: str, tmp_path: Path) -> None:
-    recipe = RECIPES[name]
+    recipe = (RECIPES | CROSSED)[name]
     path = recipe.encode(tmp_path / f"stream{recipe.suffix}")
     said = report(path)
     assert {key: said.get(key) for key in expected_report(recipe.params)} == expected_report(recipe.params)
     pictures = parse(path)
     assert len(pictures) == recipe.count
     assert list(mismatches(path)) == []
+    assert not any(picture.missing_references for picture in pictures.values())
     assert field_order(pictures.values()) == {next((o for o in ("tff", "bff") if o in recipe.params), "")}
     assert any(len(picture.vectors()) for picture in pictures.values()) == ("keyint=1" not in _spelt(recipe.params))
 
@@ -35,6 +36,8 @@ def _spelt(params: dict[str, str]) -> list[str]:
 
 def test_there_are_many_streams() -> None:
     assert len(RECIPES) >= 150
+    assert len(CROSSED) >= 75
+    assert not RECIPES.keys() & CROSSED.keys()
 
 
 def _encoded(name: str, folder: Path) -> dict[int, Picture]:

@@ -40,7 +40,7 @@ FORMATS = {
 
 def check(clip: Clip, path: Path) -> None:
     clip.encode(path)
-    planes, _ = decoded(path)
+    planes = decoded(path)
     ours = pictures(path)
     seen = 0
     for pts, picture in sorted(ours.items()):
