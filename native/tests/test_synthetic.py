@@ -1,4 +1,4 @@
-"""Streams that no encoder at hand writes: field pictures, memory management, gaps, long-term references, weights.
+"""Streams that no encoder at hand writes: field pictures (in CABAC too), memory management, gaps, long-term, weights.
 
 Lists, marking and order counts are held against what was written; vectors, references and residual together against
 FFmpeg's decoded samples, which prediction plus residual must give. FFmpeg must decode every stream without complaint,
@@ -58,7 +58,7 @@ def test_lists_and_order_counts_are_those_written(name: str, seed: int) -> None:
 
 # FFmpeg's MPEG-TS writer repeats the first parameter sets before every IDR picture: these streams never change theirs.
 @pytest.mark.parametrize("container", ["pairs", "mp4", "matroska", "mpegts"])
-@pytest.mark.parametrize("name", ["slices", "field_temporal", "paff_marking", "paff_mbaff"])
+@pytest.mark.parametrize("name", ["slices", "field_temporal", "paff_marking", "paff_mbaff", "cabac_or_not"])
 def test_every_way_to_pack_gives_the_same(name: str, container: str) -> None:
     stream = write_stream(5, FEATURES[name])
     raw, other = read(stream), read(stream, container)
