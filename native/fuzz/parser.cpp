@@ -17,9 +17,11 @@ void ask(const std::shared_ptr<himmel::Picture>& picture) {
   if (!picture->has_bytes || size_t(picture->sps->width_mbs) * size_t(picture->sps->height_mbs()) > kMostMacroblocks) return;
   himmel::parse(picture, himmel::Detail::FineResidual);
   const himmel::Sps& sps = *picture->sps;
-  const himmel::Grid grid{int(sps.crop_left), int(sps.crop_top), sps.width(), sps.height(), 8};
-  std::vector<float> maps(size_t(himmel::kMapPlanes) * size_t(grid.rows()) * size_t(grid.columns()));
-  himmel::rasterise(*picture, grid, true, maps.data());
+  for (const int cell : {8, 16}) {  // cells that are macroblocks have a way of their own
+    const himmel::Grid grid{int(sps.crop_left), int(sps.crop_top), sps.width(), sps.height(), cell};
+    std::vector<float> maps(size_t(himmel::kMapPlanes) * size_t(grid.rows()) * size_t(grid.columns()));
+    himmel::rasterise(*picture, grid, true, maps.data());
+  }
   himmel::vectors(*picture);
   himmel::spatial_residual(picture);
 }

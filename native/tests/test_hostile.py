@@ -9,6 +9,8 @@ import av
 import numpy as np
 import pytest
 from clips import Clip
+from writer import write_stream
+from writer_features import FEATURES
 
 from himmel_bitstream import Picture, Stream, UnsupportedStream
 
@@ -20,6 +22,10 @@ PARAMS = (
 )
 
 
+# Of the stream writer: pictures of one field, which x264 doesn't make.
+FIELDS = ("cabac_paff", "field_temporal")
+
+
 @pytest.fixture(scope="module")
 def packets(tmp_path_factory: pytest.TempPathFactory) -> list[list[bytes]]:
     """Annex B packets of one small clip per entry of PARAMS, parameter sets included."""
@@ -29,6 +35,12 @@ def packets(tmp_path_factory: pytest.TempPathFactory) -> list[list[bytes]]:
         with av.open(str(path)) as container:
             found.append([bytes(packet) for packet in container.demux(video=0) if packet.size])
     return found
+
+
+@pytest.fixture(scope="module")
+def victims(packets: list[list[bytes]]) -> list[list[bytes]]:
+    """What is mutated: those clips, and pictures of one field."""
+    return [*packets, *(write_stream(1, FEATURES[name]).units for name in FIELDS)]
 
 
 def mutate(original: list[bytes], rng: random.Random) -> list[bytes]:
@@ -73,20 +85,37 @@ def read(stream: Stream, sequence: list[bytes]) -> list[Picture]:
 
 
 @pytest.mark.parametrize("part", range(10))
-def test_a_thousand_mutations_neither_crash_nor_hang(part: int, packets: list[list[bytes]]) -> None:
+def test_a_thousand_mutations_neither_crash_nor_hang(part: int, victims: list[list[bytes]]) -> None:
     begin = time.perf_counter()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     refused = 0
     for seed in range(100 * part, 100 * part + 100):
         rng = random.Random(seed)
         try:
-            read(Stream(), mutate(rng.choice(packets), rng))
+            read(Stream(), mutate(rng.choice(victims), rng))
         except UnsupportedStream:
             refused += 1
     assert refused < 50
     assert time.perf_counter() - begin < 60
     # Kilobytes on Linux: pictures of 96x80 justify little.
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400_000
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_damage_looks_the_same_each_time(seed: int) -> None:
+    """Whatever earlier pictures left in memory: a second field may look at a first one's damaged macroblocks."""
+    rng = random.Random(seed)
+    whole = write_stream(seed, FEATURES["field_own_column"]).units
+    cut = [
+        unit[: rng.randint(len(unit) // 2, len(unit))] if k > 1 and k % 2 == 0 else unit for k, unit in enumerate(whole)
+    ]
+    found = []
+    for before in (whole, cut, whole[::-1]):
+        read(Stream(), before)
+        pictures = read(Stream(), cut)
+        assert any(picture.damaged for picture in pictures)
+        found.append([(picture.number, picture.damaged, picture.vectors().tobytes()) for picture in pictures])
+    assert found[0] == found[1] == found[2]
 
 
 def test_a_cut_picture_is_marked_and_the_next_ones_go_on(packets: list[list[bytes]]) -> None:
