@@ -132,10 +132,15 @@ def _pooled(work: Callable[[Any], int], items: Iterator[Any], threads: int) -> I
     A B picture waits for its co-located one, which stands just before it: dealt out one by one, threads would wait for
     each other most of the time. In runs they meet at the ends alone.
     """
+
+    def work_off(run: deque[Any]) -> list[int]:
+        # A picture that has been read lets go of its memory, which the next one takes.
+        return [work(run.popleft()) for _ in range(len(run))]
+
     with ThreadPoolExecutor(threads) as pool:
         waiting: deque[Future[list[int]]] = deque()
-        while run := list(islice(items, _RUN)):
-            waiting.append(pool.submit(lambda run=run: [work(item) for item in run]))
+        while run := deque(islice(items, _RUN)):
+            waiting.append(pool.submit(work_off, run))
             if len(waiting) > threads:
                 yield from waiting.popleft().result()
         while waiting:
