@@ -38,7 +38,7 @@ app.add_typer(nano_app, name="nano")
 app.add_typer(eval_app, name="eval")
 
 # Packages that only some commands take, and the extra that brings them.
-_IN_EXTRAS = {"accelerate": "train", "statsmodels": "train"}
+_IN_EXTRAS = {"accelerate": "train", "filelock": "train", "statsmodels": "train"}
 
 AnchorMode = Annotated[
     str,

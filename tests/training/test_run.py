@@ -1,6 +1,8 @@
 """All stages on real rendered clips and a tiny host: what `himmel train` does, in little."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -85,6 +87,27 @@ def test_a_second_row_finds_the_stages_that_it_shares(nano_folder: str, tmp_path
     assert ranks == [16, 4]
     run_recipe("default", base=base, overrides=changes, tell=told.append)
     assert [line.split()[1] for line in told[3:]] == ["is"] * 3
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_two_trainings_do_not_meet_in_a_stage(nano_folder: str, tmp_path: Path) -> None:
+    """Another process holds the stage's lock; when it is gone, so is the refusal, though the file stays."""
+    base = str(tiny_base(tmp_path, of="nano", host=nano_folder))
+    folder = plan_stages(resolve_recipe("default", base=base).recipe)[0].folder
+    folder.mkdir(parents=True)
+    hold = (
+        "import sys; from filelock import FileLock\n"
+        "with FileLock(sys.argv[1]): print('held', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", hold, str(folder / ".training.lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(RecipeError, match=f"Another training is at work in '{folder}'"):
+            run_recipe("default", base=base)
+        other.communicate()
+    assert (folder / ".training.lock").exists()
+    assert (run_recipe("default", base=base) / "adapter.safetensors").is_file()
 
 
 @pytest.mark.usefixtures("unrendered")

@@ -3,12 +3,14 @@
 import json
 import os
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+from filelock import FileLock, Timeout
 from torch import nn
 from transformers import TrainingArguments, set_seed
 
@@ -67,7 +69,8 @@ def run_recipe(
         the versions of each stage that led to it.
 
     Raises:
-        RecipeError: the recipe is not usable, or needs what this version doesn't have.
+        RecipeError: the recipe is not usable, or needs what this version doesn't have, or another training is at work
+            on one of its stages.
         HimmelError: host or clips cannot be had.
     """
     resolved = resolve_recipe(recipe, base=base, overrides=overrides).recipe
@@ -78,8 +81,30 @@ def run_recipe(
             tell(f"{stage.kind} is there: {stage.folder}")
             continue
         tell(f"{stage.kind} goes to {stage.folder}")
-        run_stage(stage, resume=resume)
+        with _alone_in(stage.folder):
+            run_stage(stage, resume=resume)
     return stages[-1].folder
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keep other trainings out of a stage's folder, which several recipes may share; one process of a run does it."""
+    if os.environ.get("RANK", "0") != "0":
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".training.lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        raise RecipeError(
+            f"Another training is at work in {str(folder)!r}; run this one again when that has ended, and it takes "
+            "what it left."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def check_runnable(recipe: Recipe) -> None:
