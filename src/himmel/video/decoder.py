@@ -190,7 +190,8 @@ class Decoder:
         """
         index, last = self.index, self.index.end_of(segment.wanted[-1])
         owners = np.arange(segment.start, last + 1) - index.second[segment.start : last + 1]
-        chosen = index.key[owners] | np.isin(owners, segment.wanted)
+        # By table, here and in schedule.py: the way by sorting imports numpy.ma first, a thirtieth of a prompt's time.
+        chosen = index.key[owners] | np.isin(owners, segment.wanted, kind="table")
         if index.direct:
             yield from self._read(segment.start, chosen.tolist())
             return

@@ -65,10 +65,10 @@ def place_steps(
         return np.zeros(0, np.int64)
     middles = times[anchor] + (end_time - times[anchor]) * (np.arange(count) + 0.5) / count
     chosen = make_distinct(nearest(times[first:stop], middles) + first, first, stop)
-    is_key = np.isin(chosen, keyframes)
+    is_key = np.isin(chosen, keyframes, kind="table")
     for k in np.flatnonzero(is_key):
         after = chosen[k] + 1
         free = after < stop and (k + 1 == count or chosen[k + 1] != after)
-        if free and not np.isin(after, keyframes):
+        if free and not np.isin(after, keyframes, kind="table"):
             chosen[k] = after
     return chosen
