@@ -182,7 +182,7 @@ void finish_motion(const Grid& grid, Spreader& spread) {
     }
 }
 
-// From sums to root mean squares and means. `area`: luma samples of a row's cells in inter macroblocks.
+// From sums to root mean squares and means. `area`: luma samples in inter macroblocks of the `count` cells from `first` on.
 void finish_residual(const Picture& picture, Spreader& spread, size_t first, size_t count, const float* area) {
   const float luma = 1 / float(1 << (picture.sps->bit_depth_luma - 8));
   const float chroma = 1 / float(1 << (picture.sps->bit_depth_chroma - 8));

@@ -68,6 +68,7 @@ void ResidualSink::start(const SliceHeader& header, const Macroblock& mb, int x,
   field_ = field_of_frame || header.structure != kFrame;
   bypass_ = mb.has(kMbBypass);
   places_ = bypass_ || planes_;
+  chroma_coded_[1] = chroma_coded_[2] = false;  // the macroblock before may have broken off
   x_ = 16 * x;
   y_ = field_ ? 32 * (row / 2) + (row & 1) : 16 * row;
   const int offset = 6 * (sps_->bit_depth_chroma - 8);
@@ -144,7 +145,7 @@ void ResidualSink::luma(int plane, int x, int y, const Levels& levels, const uin
 // Sum and energy of a block from those of its coefficients: the transform's basis functions are orthogonal (Parseval).
 void ResidualSink::push(int plane, int x, int y, int size, float mean, float energy) {
   blocks_.add({uint16_t(column(plane, x)), uint16_t(line(plane, y)), uint8_t(plane), uint8_t(size), field_,
-                     mean * float(size * size) / 64, energy / 4096});
+               mean * float(size * size) / 64, energy / 4096});
 }
 
 // Before the first coded chroma block of a plane.
@@ -270,7 +271,7 @@ void ResidualSink::emit_lossless(int plane, int x, int y, int size, const int32_
     for (int px = 0; px < size; px += piece) {
       const auto [sum, energy] = measure(block, size, px, py, piece);
       blocks_.add({uint16_t(column(plane, x + px)), uint16_t(line(plane, y + py)), uint8_t(plane), uint8_t(piece),
-                         field_, sum, energy});
+                   field_, sum, energy});
     }
 }
 

@@ -23,6 +23,12 @@ struct ResidualBlock {
 // All coded blocks of a picture, in memory that later pictures use again.
 class ResidualBlocks {
  public:
+  ResidualBlocks() = default;
+  ResidualBlocks& operator=(ResidualBlocks&& other) noexcept {
+    memory_ = std::move(other.memory_);
+    std::swap(data_, other.data_), std::swap(size_, other.size_), std::swap(capacity_, other.capacity_);
+    return *this;
+  }
   void add(const ResidualBlock& block) {
     if (size_ == capacity_) [[unlikely]] grow();
     data_[size_++] = block;

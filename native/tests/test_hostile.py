@@ -118,6 +118,21 @@ def test_damage_looks_the_same_each_time(seed: int) -> None:
     assert found[0] == found[1] == found[2]
 
 
+def test_a_slice_that_breaks_off_leaves_nothing_to_the_next_one(tmp_path: Path) -> None:
+    """Wherever it is cut: blocks of its last macroblock, read but not finished, belong to no other."""
+    path = Clip("cabac=0:slices=3:bframes=0:qp=14", size=(96, 80), num_frames=2).encode(tmp_path / "a.h264")
+    with av.open(str(path)) as container:
+        first, packet = (bytes(packet) for packet in container.demux(video=0) if packet.size)
+    units = [b"\0\0\1" + unit for unit in packet.split(b"\0\0\1")[1:]]
+    assert len(units) == 3
+    right = read(Stream(), [first, packet])[1]
+    others = right.macroblocks()["slice"].reshape(5, 6) > 0
+    whole = right.maps(cell=16).planes[:, others]
+    for length in range(12, len(units[0]), 3):
+        picture = read(Stream(), [first, units[0][:length] + units[1] + units[2]])[1]
+        assert np.array_equal(picture.maps(cell=16).planes[:, others], whole)
+
+
 def test_a_cut_picture_is_marked_and_the_next_ones_go_on(packets: list[list[bytes]]) -> None:
     whole, cut = packets[0], list(packets[0])
     cut[3] = cut[3][: len(cut[3]) // 2]

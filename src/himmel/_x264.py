@@ -8,9 +8,9 @@ from pathlib import Path
 def repeatable_x264() -> dict[str, str]:
     """Parameters of x264, for `x264-params`, without which it writes other bytes now and then; empty where none are.
 
-    The AVX-512 code of x264 165 takes other decisions in some of ten to a thousand runs over the same pictures, one
-    thread or more, depending on what else the process has in memory; its AVX2 code takes the same each time. Linux
-    alone tells its processor's abilities in a file, so elsewhere nothing is set.
+    The AVX-512 code of x264 165 takes other decisions in one of ten to one of thousands of runs over the same pictures,
+    on one thread; its AVX2 code took the same in each of 2,700. Linux alone tells its processor's abilities in a file,
+    so elsewhere nothing is set.
     """
     try:
         abilities = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")

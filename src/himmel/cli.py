@@ -354,11 +354,11 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except HimmelError as error:
         _fail(str(error), error.exit_code, debug=debug)
     except Exception as error:
-        _fail(_unexpected(error), 1, debug=debug)
+        _fail(_sentence_about(error), 1, debug=debug)
     sys.exit(0)
 
 
-def _unexpected(error: Exception) -> str:
+def _sentence_about(error: Exception) -> str:
     package = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
     if package in _IN_EXTRAS:
         extra = _IN_EXTRAS[package]
