@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from himmel.errors import UsageError, VideoError
-from himmel.video.container import check_file, open_stream
-from himmel.video.decoder import check_keys, learn_order
 from himmel.video.decompose import Request, decompose
-from himmel.video.index import build_index, with_order
-from himmel.video.picture import read_format
+from himmel.video.file.container import check_file, open_stream
+from himmel.video.file.decoder import check_keys, learn_order
+from himmel.video.file.index import build_index, with_order
+from himmel.video.file.picture import read_format
 from himmel.video.results import Decomposition
 from himmel.video.rgb_difference import add_rgb_difference
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from himmel.video import Video
-from himmel.video.container import open_stream
-from himmel.video.decoder import Decoder, Segment, plan_segments
-from himmel.video.index import PictureIndex, build_index, with_references
-from himmel.video.reference import ReferenceRule
+from himmel.video.file.container import open_stream
+from himmel.video.file.decoder import Decoder, Segment, plan_segments
+from himmel.video.file.index import PictureIndex, build_index, with_references
+from himmel.video.file.reference import ReferenceRule
 
 Encode = Callable[..., Path]
 

@@ -5,7 +5,7 @@ Recorders and MPEG-TS put each field of a picture into a packet of its own; noth
 
 from dataclasses import dataclass
 
-from himmel.video.nal import NalUnits
+from himmel.video.file.nal import NalUnits
 
 _FRAME, _TOP = 0, 1
 _IDR, _SPS, _PPS = 5, 7, 8

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 
 from himmel.errors import VideoError
-from himmel.video import bitstream, coviar
-from himmel.video.decoder import Decoder, Segment
-from himmel.video.index import PictureIndex
-from himmel.video.picture import PictureFormat
-from himmel.video.reference import ZERO_B_VECTORS
+from himmel.video.backends import bitstream, coviar
+from himmel.video.file.decoder import Decoder, Segment
+from himmel.video.file.index import PictureIndex
+from himmel.video.file.picture import PictureFormat
+from himmel.video.file.reference import ZERO_B_VECTORS
 
 _PLACES = 4
 _PICTURES = 3

@@ -15,10 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backtracing import NOBODY, Pixels, cell_mean, follow_all
-from himmel.video import Interval, Video, flow
-from himmel.video.accumulate import Links, Trace
-from himmel.video.residual import copy_planes
-from himmel.video.trace_parsed import link_vectors
+from himmel.video import Interval, Video
+from himmel.video.backends.trace_parsed import link_vectors
+from himmel.video.maps import flow
+from himmel.video.maps.accumulate import Links, Trace
+from himmel.video.maps.residual import copy_planes
 from himmel_bitstream import Stream
 
 Encode = Callable[..., Path]

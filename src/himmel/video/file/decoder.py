@@ -15,11 +15,11 @@ from av.container import InputContainer
 from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
-from himmel.video.container import open_stream
-from himmel.video.index import PictureIndex
-from himmel.video.nal import NalUnits
-from himmel.video.packets import NO_TIME, IntArray
-from himmel.video.tables import HEAD
+from himmel.video.file.container import open_stream
+from himmel.video.file.index import PictureIndex
+from himmel.video.file.nal import NalUnits
+from himmel.video.file.packets import NO_TIME, IntArray
+from himmel.video.file.tables import HEAD
 
 Opened = tuple[InputContainer, VideoStream]
 

@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 
-from himmel.video.orientation import Orientation
-from himmel.video.residual import ByteArray, FloatArray, Planes, Prediction, cell_means, residual_maps
+from himmel.video.file.orientation import Orientation
+from himmel.video.maps.residual import ByteArray, FloatArray, Planes, Prediction, cell_means, residual_maps
 
 # Flow is computed with this many pixels along a cell's side, and on pictures of at least this size.
 PIXELS_PER_CELL = 4

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from himmel.errors import VideoError
-from himmel.video import StepMaps, Video, coviar
+from himmel.video import StepMaps, Video
+from himmel.video.backends import coviar
 
 Encode = Callable[..., Path]
 MAPS = tuple(StepMaps.__dataclass_fields__)

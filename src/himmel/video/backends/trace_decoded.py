@@ -9,13 +9,13 @@ import gc
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from himmel.video import flow
-from himmel.video.accumulate import NOBODY, Links, Traced
-from himmel.video.decoder import Decoder, Segment, retry_starts
-from himmel.video.extract import Extract, Plan, Step, read_blocks
-from himmel.video.raster import Blocks
-from himmel.video.residual import Planes, Prediction, copy_planes, residual_maps
-from himmel.video.trace import Job, Run, Window, block_canvas, keyframe_step, link_blocks, make_step
+from himmel.video.backends.extract import Extract, Plan, Step, read_blocks
+from himmel.video.backends.trace import Job, Run, Window, block_canvas, keyframe_step, link_blocks, make_step
+from himmel.video.file.decoder import Decoder, Segment, retry_starts
+from himmel.video.maps import flow
+from himmel.video.maps.accumulate import NOBODY, Links, Traced
+from himmel.video.maps.raster import Blocks
+from himmel.video.maps.residual import Planes, Prediction, copy_planes, residual_maps
 
 # Decoders hold back at most 16 pictures: one that is waited for longer is lost.
 _PATIENCE = 32

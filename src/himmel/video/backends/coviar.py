@@ -20,10 +20,10 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from himmel.errors import VideoError
-from himmel.video.container import open_stream
-from himmel.video.decoder import Decoder, Segment
-from himmel.video.index import PictureIndex, build_index, with_references
-from himmel.video.picture import PictureFormat, read_format
+from himmel.video.file.container import open_stream
+from himmel.video.file.decoder import Decoder, Segment
+from himmel.video.file.index import PictureIndex, build_index, with_references
+from himmel.video.file.picture import PictureFormat, read_format
 
 CODEC = "mpeg4"
 GROUP = 12

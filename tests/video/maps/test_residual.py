@@ -7,9 +7,9 @@ from av.video.reformatter import VideoReformatter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from himmel.video.orientation import Orientation
-from himmel.video.raster import Moves
-from himmel.video.residual import Planes, Prediction, cell_means, copy_planes, residual_maps
+from himmel.video.file.orientation import Orientation
+from himmel.video.maps.raster import Moves
+from himmel.video.maps.residual import Planes, Prediction, cell_means, copy_planes, residual_maps
 
 
 def random_planes(rng: np.random.Generator, width: int, height: int) -> Planes:

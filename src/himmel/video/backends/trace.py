@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from himmel.video.accumulate import NOBODY, BlockList, Links, Residual, Trace, Traced
-from himmel.video.decoder import Segment
-from himmel.video.extract import Plan, Step
-from himmel.video.index import PictureIndex
-from himmel.video.picture import PictureFormat
-from himmel.video.raster import Blocks
-from himmel.video.residual import ByteArray, FloatArray, cell_means
+from himmel.video.backends.extract import Plan, Step
+from himmel.video.file.decoder import Segment
+from himmel.video.file.index import PictureIndex
+from himmel.video.file.picture import PictureFormat
+from himmel.video.maps.accumulate import NOBODY, BlockList, Links, Residual, Trace, Traced
+from himmel.video.maps.raster import Blocks
+from himmel.video.maps.residual import ByteArray, FloatArray, cell_means
 
 IntArray = npt.NDArray[np.int64]
 

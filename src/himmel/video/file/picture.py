@@ -9,9 +9,9 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
 from himmel.errors import VideoError
-from himmel.video.decoder import Decoder, Opened, Segment
-from himmel.video.index import PictureIndex
-from himmel.video.orientation import Orientation
+from himmel.video.file.decoder import Decoder, Opened, Segment
+from himmel.video.file.index import PictureIndex
+from himmel.video.file.orientation import Orientation
 
 ByteArray = npt.NDArray[np.uint8]
 

@@ -11,12 +11,12 @@ import numpy.typing as npt
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
-from himmel.video import flow
-from himmel.video.decoder import Decoder, Segment, retry_starts
-from himmel.video.index import PictureIndex
-from himmel.video.picture import PictureFormat, anchor_image
-from himmel.video.raster import Blocks, covered_share, dense_moves, grid_shape, raster_blocks
-from himmel.video.residual import Planes, Prediction, copy_planes, residual_maps
+from himmel.video.file.decoder import Decoder, Segment, retry_starts
+from himmel.video.file.index import PictureIndex
+from himmel.video.file.picture import PictureFormat, anchor_image
+from himmel.video.maps import flow
+from himmel.video.maps.raster import Blocks, covered_share, dense_moves, grid_shape, raster_blocks
+from himmel.video.maps.residual import Planes, Prediction, copy_planes, residual_maps
 
 FloatArray = npt.NDArray[np.float32]
 

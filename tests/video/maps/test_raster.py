@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from himmel.video.orientation import Orientation
-from himmel.video.raster import Blocks, cell_areas, covered_share, dense_moves, grid_shape, raster_blocks
+from himmel.video.file.orientation import Orientation
+from himmel.video.maps.raster import Blocks, cell_areas, covered_share, dense_moves, grid_shape, raster_blocks
 
 SIZES = st.tuples(st.integers(1, 50), st.integers(1, 50))
 ORIENTATIONS = st.builds(Orientation, st.integers(0, 3), st.booleans())

@@ -10,8 +10,8 @@ from av.video.frame import VideoFrame
 from av.video.plane import VideoPlane
 from av.video.reformatter import VideoReformatter
 
-from himmel.video.orientation import Orientation
-from himmel.video.raster import Moves
+from himmel.video.file.orientation import Orientation
+from himmel.video.maps.raster import Moves
 
 # OpenCV's stubs do not tell element types: docstrings do.
 FloatArray = npt.NDArray[Any]

@@ -9,8 +9,8 @@ import numpy.typing as npt
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from himmel.video.fields import FieldRule
-from himmel.video.reference import ReferenceRule
+from himmel.video.file.fields import FieldRule
+from himmel.video.file.reference import ReferenceRule
 
 IntArray = npt.NDArray[np.int64]
 ShortArray = npt.NDArray[np.int32]

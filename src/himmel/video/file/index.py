@@ -8,9 +8,9 @@ import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from himmel.video.container import open_stream
-from himmel.video.packets import NO_TIME, BoolArray, Columns, IntArray, ShortArray, walk_packets
-from himmel.video.tables import agrees, look_up_references, read_tables
+from himmel.video.file.container import open_stream
+from himmel.video.file.packets import NO_TIME, BoolArray, Columns, IntArray, ShortArray, walk_packets
+from himmel.video.file.tables import agrees, look_up_references, read_tables
 
 
 @dataclass(frozen=True, repr=False)

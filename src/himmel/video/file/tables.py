@@ -14,9 +14,9 @@ import numpy.typing as npt
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from himmel.video.fields import FieldRule
-from himmel.video.nal import NalUnits
-from himmel.video.packets import Columns, IntArray
+from himmel.video.file.fields import FieldRule
+from himmel.video.file.nal import NalUnits
+from himmel.video.file.packets import Columns, IntArray
 
 # Unencrypted H.264 with its parameter sets in the sample entry, or in the stream as well (ISO 14496-15, 5.4.2.1).
 _SAMPLE_ENTRIES = frozenset({b"avc1", b"avc3"})

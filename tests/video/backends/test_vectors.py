@@ -9,7 +9,8 @@ import pytest
 from av.codec.context import Flags2
 
 from himmel.errors import VideoError
-from himmel.video import Decomposition, StepMaps, Video, bitstream
+from himmel.video import Decomposition, StepMaps, Video
+from himmel.video.backends import bitstream
 
 Encode = Callable[..., Path]
 

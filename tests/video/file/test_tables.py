@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from himmel.video import Video
-from himmel.video.container import open_stream
-from himmel.video.packets import Columns, walk_packets
-from himmel.video.tables import _offsets_of, agrees, look_up_references, read_tables
+from himmel.video.file.container import open_stream
+from himmel.video.file.packets import Columns, walk_packets
+from himmel.video.file.tables import _offsets_of, agrees, look_up_references, read_tables
 
 Encode = Callable[..., Path]
 

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from himmel.video.decoder import Decoder, Segment, plan_segments, retry_starts
-from himmel.video.extract import Extract, Plan, Step
-from himmel.video.picture import PictureFormat
+from himmel.video.backends.extract import Extract, Plan, Step
+from himmel.video.file.decoder import Decoder, Segment, plan_segments, retry_starts
+from himmel.video.file.picture import PictureFormat
 
 try:
     import himmel_bitstream

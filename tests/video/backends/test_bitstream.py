@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from himmel.errors import VideoError
-from himmel.video import StepMaps, Video, bitstream
+from himmel.video import StepMaps, Video
+from himmel.video.backends import bitstream
 
 Encode = Callable[..., Path]
 

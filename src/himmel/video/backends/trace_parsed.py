@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from himmel.video.accumulate import BlockList, Links
-from himmel.video.decoder import Decoder, Segment, retry_starts
-from himmel.video.extract import Extract, Plan, Step
-from himmel.video.trace import Job, Run, Window, block_canvas, keyframe_step, make_step, residual_sums
+from himmel.video.backends.extract import Extract, Plan, Step
+from himmel.video.backends.trace import Job, Run, Window, block_canvas, keyframe_step, make_step, residual_sums
+from himmel.video.file.decoder import Decoder, Segment, retry_starts
+from himmel.video.maps.accumulate import BlockList, Links
 
 if TYPE_CHECKING:
     from himmel_bitstream import Picture, Stream

@@ -10,7 +10,7 @@ from writer import WrittenStream, write_stream
 from writer_features import FEATURES
 
 from himmel.video import StepMaps, Video
-from himmel.video.fields import FieldRule
+from himmel.video.file.fields import FieldRule
 
 
 def write(stream: WrittenStream, path: Path) -> Path:

@@ -2,7 +2,7 @@
 
 import av
 
-from himmel.video.nal import NalUnits
+from himmel.video.file.nal import NalUnits
 
 # Codecs in which a picture shown before one that was decoded earlier is a B picture, and B pictures are no references.
 _CLASSIC_B = frozenset({"mpeg1video", "mpeg2video", "mpeg4"})
