@@ -1,7 +1,7 @@
 """`himmel merge`, `card` and `push`: a checkpoint on its way to those who use it."""
 
 import json
-import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,31 +30,16 @@ def merge(
     as_json: Json = False,
 ) -> None:
     """Fold CHECKPOINT's LoRA into its host and write both as a checkpoint that needs nothing else."""
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise UsageError(f"{str(output)!r} is there already; name a folder that is new or empty.")
-    import torch
-
     from himmel import _report
-    from himmel.model import HimmelForConditionalGeneration
-    from himmel.model.hub import local_folder
+    from himmel.publish import merge_checkpoint
 
-    types = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-    if dtype is not None and dtype not in types:
-        raise UsageError(f"--dtype {dtype!r} does not exist; choose one of {', '.join(types)}.")
-    chosen = None if dtype is None else types[dtype]
     _quieten()
     with _report.progress("Merging", quiet=as_json):
-        model = HimmelForConditionalGeneration.from_pretrained(checkpoint, host=host, dtype=chosen)
-        rank = model.config.lora_rank
-        model.merge_lora()
-        model.save_pretrained(output)
-        records = local_folder(checkpoint) / "training"
-        if records.is_dir():
-            shutil.copytree(records, output / "training")
-    weight = str(model.network.dtype).removeprefix("torch.")
+        merged = merge_checkpoint(checkpoint, output, host=host, dtype=dtype)
     _tell(
-        {"checkpoint": str(output), "host": str(output / "host"), "lora_rank": rank, "dtype": weight},
-        f"LoRA of rank {rank} is in the weights of {output / 'host'} ({weight}); the checkpoint is in {output}",
+        asdict(merged),
+        f"LoRA of rank {merged.lora_rank} is in the weights of {merged.host} ({merged.dtype}); "
+        f"the checkpoint is in {merged.checkpoint}",
         as_json=as_json,
     )
 
@@ -68,7 +53,7 @@ def card(
     as_json: Json = False,
 ) -> None:
     """Write CHECKPOINT's model card, README.md, from its settings, its training records and its results."""
-    from himmel.model.card import write_card
+    from himmel.publish.card import write_card
 
     path = write_card(checkpoint, results=results or [], name=name, licence=licence, overwrite=overwrite)
     _tell({"card": str(path)}, f"The model card is {path}", as_json=as_json)
@@ -83,8 +68,8 @@ def push(
     as_json: Json = False,
 ) -> None:
     """Upload CHECKPOINT to the hub in one commit, with a model card if it has none; `hf auth login` comes before."""
-    from himmel.model.card import CARD, write_card
-    from himmel.model.hub import push_folder
+    from himmel.publish.card import CARD, write_card
+    from himmel.publish.hub import push_folder
 
     _quieten()
     if not (checkpoint / CARD).exists():

@@ -10,8 +10,8 @@ from transformers import AutoConfig, PreTrainedConfig
 from himmel.adapter import AdapterConfig
 from himmel.adapter.config import MAX_TOKENS
 from himmel.errors import HostError, UsageError
-from himmel.model.hub import local_folder
 from himmel.model.placement import PLACEMENTS
+from himmel.model.repository import local_folder
 from himmel.video.video import ANCHOR_MODES
 
 POSITION_SCHEMES = ("grid", "sequential")

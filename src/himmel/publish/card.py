@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import EvalResult, ModelCardData
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from safetensors import safe_open
 
 from himmel._files import atomic_path
 from himmel._versions import versions
 from himmel.errors import HostError, UsageError
 from himmel.model.config import HimmelConfig
-from himmel.model.hub import is_repository
+from himmel.model.repository import is_repository
 
 CARD = "README.md"
 # What the nano host's language model is published as.
@@ -92,12 +92,13 @@ def write_card(
         "## Limits\n\n" + "\n".join(f"- {line}" for line in _limits(config, runs, found)),
         "## Versions\n\n" + _list_versions(runs),
     ]
+    card = ModelCard(f"---\n{metadata.to_yaml()}\n---\n\n" + "\n\n".join(sections) + "\n")
     with atomic_path(target) as file:
-        file.write_text(f"---\n{metadata}\n---\n\n" + "\n\n".join(sections) + "\n", encoding="utf-8")
+        card.save(file)
     return target
 
 
-def _metadata(config: HimmelConfig, title: str, results: Sequence[_Result], licence: str | None) -> str:
+def _metadata(config: HimmelConfig, title: str, results: Sequence[_Result], licence: str | None) -> ModelCardData:
     origin = config.base_host or config.host
     published = _PUBLISHED_AS.get(origin, origin)
     known = is_repository(published)
@@ -126,7 +127,7 @@ def _metadata(config: HimmelConfig, title: str, results: Sequence[_Result], lice
     )
     if known:
         data["base_model_relation"] = "finetune" if config.own_language_model else "adapter"
-    return str(data.to_yaml()).strip()
+    return data
 
 
 def _introduce(config: HimmelConfig) -> str:

@@ -16,14 +16,15 @@ from himmel.errors import HostError, UsageError
 from himmel.hosts.base import BaseHost
 from himmel.hosts.chat import ChatTokens, take_apart
 from himmel.hosts.loading import Quantization
-from himmel.hosts.nano import NanoConfig, NanoForConditionalGeneration
+from himmel.hosts.nano.configuration import NanoConfig
+from himmel.hosts.nano.modeling import NanoForConditionalGeneration
 from himmel.hosts.protocol import Picture, Run
 
 _SYSTEM = "You answer questions about a video."
 
 
 class NanoHost(BaseHost):
-    """EfficientNet-Lite0, projector and small Llama (see `hosts.nano`); implements `Host`.
+    """EfficientNet-Lite0, projector and small Llama (see `hosts.nano.modeling`); implements `Host`.
 
     A sample keeps its pictures as `pictures`, uint8 [I, 3, 224, 224], or, once seen by the tower, as `tower_features`,
     float16 [I, 1280, 7, 7].

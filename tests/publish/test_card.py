@@ -12,8 +12,9 @@ from huggingface_hub import CommitInfo, HfApi, ModelCard, RepoUrl
 from himmel.errors import HostError, UsageError
 from himmel.evaluation.summary import Judged, summarise
 from himmel.model import HimmelConfig, HimmelForConditionalGeneration, HimmelProcessor
-from himmel.model.card import write_card
-from himmel.model.hub import local_folder, push_folder
+from himmel.model.repository import local_folder
+from himmel.publish.card import write_card
+from himmel.publish.hub import push_folder, push_model
 from tiny_hosts import Setup
 
 ASK = [("What moves?", None)]
@@ -193,9 +194,8 @@ def test_what_is_pushed_is_loaded_by_its_name(
     model = HimmelForConditionalGeneration.from_pretrained(tmp_path / "own")
     if merged:
         model.merge_lora()
-    assert (
-        model.push_to_hub(REPOSITORY, private=True, token="secret") == f"https://huggingface.co/{REPOSITORY}/commit/1"
-    )
+    address = push_model(model, REPOSITORY, private=True, token="secret")
+    assert address == f"https://huggingface.co/{REPOSITORY}/commit/1"
     made, sent = uploads
     assert (made["made"], made["private"], made["token"]) == (REPOSITORY, True, "secret")
     assert {"README.md", "config.json", "adapter.safetensors"} <= sent["files"].keys()
