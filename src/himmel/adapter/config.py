@@ -1,13 +1,14 @@
 """Sizes and choices of the motion adapter."""
 
-from typing import Any, Self
+from typing import Any, Final, Self, get_args
 
 from transformers import PreTrainedConfig
 
+from himmel.choices import Encoder
 from himmel.errors import UsageError
 
 STREAMS = ("context", "motion", "residual", "rgb_diff")
-ENCODERS = ("ssm", "resnet18", "siglip", "shared_vit", "none")
+ENCODERS: Final = get_args(Encoder)
 FUSIONS = ("gated", "weighted_sum", "concat_mlp", "concat")
 BRANCHES = ("resnet18", "conv")
 MAX_TOKENS = 256

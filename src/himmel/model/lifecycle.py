@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from himmel.adapter import MotionAdapter
+from himmel.choices import Quantization
 from himmel.errors import UsageError
-from himmel.hosts import Host, Quantization, load_host
+from himmel.hosts import Host, load_host
 from himmel.model import checkpoint
 from himmel.model.attachment import Attachment
 from himmel.model.config import HimmelConfig

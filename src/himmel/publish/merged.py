@@ -7,11 +7,16 @@ from pathlib import Path
 
 import torch
 
+from himmel.choices import Precision
 from himmel.errors import UsageError
 from himmel.model import HimmelForConditionalGeneration
 from himmel.model.repository import local_folder
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_DTYPES: dict[Precision, torch.dtype] = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,7 @@ class Merged:
 
 
 def merge_checkpoint(
-    source: str | os.PathLike[str], output: Path, *, host: str | None = None, dtype: str | None = None
+    source: str | os.PathLike[str], output: Path, *, host: str | None = None, dtype: Precision | None = None
 ) -> Merged:
     """Fold a checkpoint's LoRA into its host and write both as a checkpoint that needs nothing else.
 
@@ -40,7 +45,7 @@ def merge_checkpoint(
         source: checkpoint folder or repository name.
         output: folder to write, new or empty.
         host: name or folder of a host in place of the checkpoint's own.
-        dtype: one of `DTYPES`; None: as the host is stored, nano in float32.
+        dtype: of the host's weights; None: as the host is stored, nano in float32.
 
     Raises:
         UsageError: `output` holds files already, or there is no such type.
@@ -48,9 +53,9 @@ def merge_checkpoint(
     """
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UsageError(f"{str(output)!r} is there already; name a folder that is new or empty.")
-    if dtype is not None and dtype not in DTYPES:
-        raise UsageError(f"dtype={dtype!r} does not exist; choose one of {', '.join(DTYPES)}.")
-    chosen = None if dtype is None else DTYPES[dtype]
+    if dtype is not None and dtype not in _DTYPES:
+        raise UsageError(f"dtype={dtype!r} does not exist; choose one of {', '.join(_DTYPES)}.")
+    chosen = None if dtype is None else _DTYPES[dtype]
     model = HimmelForConditionalGeneration.from_pretrained(source, host=host, dtype=chosen)
     rank = model.config.lora_rank
     model.merge_lora()

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+from himmel.choices import Quantization
 from himmel.errors import HostError, UsageError
 from himmel.hosts.base import BaseHost
 from himmel.hosts.chat import ChatTokens, take_apart
-from himmel.hosts.loading import Quantization
 from himmel.hosts.nano.configuration import NanoConfig
 from himmel.hosts.nano.modeling import NanoForConditionalGeneration
 from himmel.hosts.protocol import Picture, Run

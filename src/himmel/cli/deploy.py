@@ -1,40 +1,43 @@
-"""`himmel merge`, `card` and `push`: a checkpoint on its way to those who use it."""
+"""`himmel merge`, `card` and `push`: making a checkpoint ready for others and publishing it."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from himmel.choices import Precision
+from himmel.cli.console import print_json, progress, quieten
+from himmel.cli.options import Json
 from himmel.errors import UsageError
 
 Checkpoint = Annotated[
     str, typer.Argument(metavar="CHECKPOINT", help="A checkpoint folder or repository name.", show_default=False)
 ]
 Folder = Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A checkpoint folder.", show_default=False)]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
-Licence = Annotated[str | None, typer.Option("--license", help="The hub's name of one, such as apache-2.0.")]
+Licence = Annotated[
+    str | None, typer.Option("--license", help="Licence, by the hub's name for it, such as apache-2.0.")
+]
 Results = Annotated[
-    list[Path] | None, typer.Option("--results", help="A JSON file that `himmel eval` wrote about it; repeatable.")
+    list[Path] | None,
+    typer.Option("--results", help="A JSON file that `himmel eval` wrote about it. Repeat for several."),
 ]
 
 
 def merge(
     checkpoint: Checkpoint,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write.", show_default=False)],
-    host: Annotated[str | None, typer.Option(help="Folder of another host than the checkpoint's own.")] = None,
+    host: Annotated[str | None, typer.Option(help="Folder of a host to use instead of the checkpoint's own.")] = None,
     dtype: Annotated[
-        str | None, typer.Option(help="float32, bfloat16 or float16; default: as the host is stored, nano in float32.")
+        Precision | None, typer.Option(help="Type of the weights. Default: as the host is stored; nano: float32.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Fold CHECKPOINT's LoRA into its host and write both as a checkpoint that needs nothing else."""
-    from himmel import _report
-    from himmel.publish import merge_checkpoint
+    """Merge CHECKPOINT's LoRA into its host, and write both as one checkpoint that needs nothing else."""
+    from himmel.publish.merged import merge_checkpoint
 
-    _quieten()
-    with _report.progress("Merging", quiet=as_json):
+    quieten()
+    with progress("Merging", quiet=as_json):
         merged = merge_checkpoint(checkpoint, output, host=host, dtype=dtype)
     _tell(
         asdict(merged),
@@ -47,12 +50,12 @@ def merge(
 def card(
     checkpoint: Folder,
     results: Results = None,
-    name: Annotated[str | None, typer.Option(help="What the card calls it; default: the folder's name.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the model on the card. Default: the folder's name.")] = None,
     licence: Licence = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a README.md that is there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing README.md.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Write CHECKPOINT's model card, README.md, from its settings, its training records and its results."""
+    """Write CHECKPOINT's model card (README.md) from its settings, training records and results."""
     from himmel.publish.card import write_card
 
     path = write_card(checkpoint, results=results or [], name=name, licence=licence, overwrite=overwrite)
@@ -64,14 +67,16 @@ def push(
     repository: Annotated[str, typer.Argument(metavar="REPOSITORY", help="OWNER/NAME.", show_default=False)],
     results: Results = None,
     licence: Licence = None,
-    private: Annotated[bool | None, typer.Option("--private/--public", help="Of a repository that is made.")] = None,
+    private: Annotated[
+        bool | None, typer.Option("--private/--public", help="Who can see a repository that is made.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Upload CHECKPOINT to the hub in one commit, with a model card if it has none; `hf auth login` comes before."""
+    """Upload CHECKPOINT to the Hugging Face hub in one commit. Log in first with `hf auth login`."""
     from himmel.publish.card import CARD, write_card
     from himmel.publish.hub import push_folder
 
-    _quieten()
+    quieten()
     if not (checkpoint / CARD).exists():
         write_card(checkpoint, results=results or [], name=repository, licence=licence)
     elif results or licence:
@@ -81,13 +86,7 @@ def push(
 
 
 def _tell(content: dict[str, Any], sentence: str, *, as_json: bool) -> None:
-    typer.echo(json.dumps(content, indent=2) if as_json else sentence)
-
-
-def _quieten() -> None:
-    from huggingface_hub.utils.tqdm import disable_progress_bars
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    disable_progress_bars()
+    if as_json:
+        print_json(content)
+    else:
+        typer.echo(sentence)
