@@ -7,12 +7,12 @@ ENGINE = "himmel-bitstream"
 _PACKAGES = ("himmel", "torch", "transformers", "peft", "safetensors", "av", "opencv-python-headless", "numpy")
 
 
-def versions() -> dict[str, str]:
-    """Versions by name: Python, himmel, the packages that compute, and the FFmpeg inside PyAV."""
+def versions(*more: str) -> dict[str, str]:
+    """Versions by name: Python, himmel, the packages that compute, `more` packages, and the FFmpeg inside PyAV."""
     # Imported here, so that the command line can name the engine without loading FFmpeg.
     import av
 
-    packages = {name: version(name) for name in _PACKAGES}
+    packages = {name: version(name) for name in (*_PACKAGES, *more)}
     engine = engine_version()
     if engine is not None:
         packages[ENGINE] = engine

@@ -4,6 +4,7 @@ from typing import Any, Final, Self, get_args
 
 from transformers import PreTrainedConfig
 
+from himmel._checks import check_choice, check_whole
 from himmel.choices import Encoder
 from himmel.errors import UsageError
 
@@ -111,16 +112,11 @@ class AdapterConfig(PreTrainedConfig):
             ("branch", self.branch, BRANCHES),
         )
         for name, value, allowed in choices:
-            if value not in allowed:
-                raise UsageError(f"{name}={value!r} does not exist; choose one of {', '.join(allowed)}.")
+            check_choice(name, value, allowed)
         unknown = sorted(set(self.siglip or {}) - set(_SIGLIP_SIZES))
         if unknown:
             raise UsageError(f"siglip has no size {unknown[0]!r}; name some of {', '.join(_SIGLIP_SIZES)}.")
-        if not 1 <= self.tokens_per_interval <= MAX_TOKENS:
-            raise UsageError(
-                f"tokens_per_interval={self.tokens_per_interval} is out of range; "
-                f"give a whole number from 1 to {MAX_TOKENS}."
-            )
+        check_whole("tokens_per_interval", self.tokens_per_interval, 1, MAX_TOKENS)
         if len(self.conv_channels) != 3:
             raise UsageError(f"conv_channels={list(self.conv_channels)} is not possible; name three numbers.")
         inner = self.hidden_size * self.ssm_expand

@@ -12,7 +12,7 @@ from himmel.cli.console import console, list_seconds, plain_table, print_json, p
 from himmel.cli.options import Accumulate, Adapter, Json, Picture, Threads, VideoFile
 
 if TYPE_CHECKING:
-    from himmel.model.asking import AnchorRead, Answer
+    from himmel.model.answer import AnchorRead, Answer
 
 
 def ask(
@@ -70,7 +70,7 @@ def ask(
     # Before the model's libraries, which take seconds to load: a file that is no video is refused at once.
     opened = Video(video)
     quieten()
-    from himmel.model.asking import ask as ask_model
+    from himmel.model.session import ask as ask_model
 
     with progress("Reading the video and asking the model", quiet=as_json):
         answer = ask_model(

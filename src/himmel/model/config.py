@@ -2,17 +2,18 @@
 
 import json
 import os
-from typing import Any, ClassVar, Self, cast
+from copy import deepcopy
+from typing import Any, ClassVar, Self, cast, get_args
 
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 
+from himmel._checks import check_choice, check_whole
 from himmel.adapter import AdapterConfig
 from himmel.adapter.config import MAX_TOKENS
+from himmel.choices import AnchorMode, PlacementName
 from himmel.errors import HostError, UsageError
-from himmel.model.placement import PLACEMENTS
 from himmel.model.repository import local_folder
-from himmel.video.video import ANCHOR_MODES
 
 POSITION_SCHEMES = ("grid", "sequential")
 CONTEXT_SOURCES = ("tower", "rgb")
@@ -74,9 +75,12 @@ class HimmelConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)
-        check_choice("placement", self.placement, PLACEMENTS)
+        self._check()
+
+    def _check(self) -> None:
+        check_choice("placement", self.placement, get_args(PlacementName))
         check_choice("context_source", self.context_source, CONTEXT_SOURCES)
-        check_choice("anchor_mode", self.anchor_mode, ANCHOR_MODES)
+        check_choice("anchor_mode", self.anchor_mode, get_args(AnchorMode))
         if self.position_scheme is not None:
             check_choice("position_scheme", self.position_scheme, POSITION_SCHEMES)
         check_count("num_anchors", self.num_anchors)
@@ -108,14 +112,26 @@ class HimmelConfig(PreTrainedConfig):
         """K, motion tokens that one interval adds to the prompt."""
         return self.adapter.tokens_per_interval if self.tokens_per_interval is None else self.tokens_per_interval
 
+    def changed(self, **changes: Any) -> Self:
+        """A copy with some settings changed; this one, which others may be reading, stays as it is.
+
+        Raises:
+            UsageError: as the class.
+        """
+        copied = deepcopy(self)
+        for name, value in changes.items():
+            setattr(copied, name, value)
+        copied._check()
+        return copied
+
     @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> Self:
-        """The configuration of a checkpoint, by folder or repository name.
+    def load(cls, folder: str | os.PathLike[str], *, revision: str | None = None) -> Self:
+        """The configuration of a checkpoint, by folder or repository name; see `local_folder` for `revision`.
 
         Raises:
             HostError: `folder` is no checkpoint of this project.
         """
-        place = local_folder(folder)
+        place = local_folder(folder, revision=revision)
         try:
             content = json.loads((place / "config.json").read_text(encoding="utf-8"))
             if content["model_type"] == cls.model_type:
@@ -148,25 +164,13 @@ class HimmelConfig(PreTrainedConfig):
         return cls(host=host, adapter_config=AdapterConfig.paper(host_hidden_size), **changes)
 
 
-def check_count(name: str, value: int) -> int:
+def check_count(name: str, value: object) -> int:
     """`value` again, if it is a number of anchors, tokens or steps that a prompt can have.
 
     Raises:
-        UsageError: it is out of its range, see `MOST`.
+        UsageError: it is no whole number, or out of its range, see `MOST`.
     """
-    if not 1 <= value <= MOST[name]:
-        raise UsageError(f"{name}={value} is out of range; give a whole number from 1 to {MOST[name]}.")
-    return value
-
-
-def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    """See that `value` is one of `allowed`.
-
-    Raises:
-        UsageError: it is none.
-    """
-    if value not in allowed:
-        raise UsageError(f"{name}={value!r} does not exist; choose one of {', '.join(allowed)}.")
+    return check_whole(name, value, 1, MOST[name])
 
 
 AutoConfig.register(HimmelConfig.model_type, HimmelConfig)
