@@ -16,19 +16,19 @@ Parameters are bfloat16; buffers (running statistics) keep their type, as roundi
 import json
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import PreTrainedConfig
 
 from himmel._files import atomic_folder, atomic_path
 from himmel.errors import HostError
 from himmel.model.config import INNER_HOST, HimmelConfig
 from himmel.model.hub import local_folder
 from himmel.model.lora import load_lora, save_lora
+from himmel.settings import own_settings
 
 if TYPE_CHECKING:
     from himmel.model.lifecycle import HostedModel
@@ -87,16 +87,6 @@ def carry_over(model: "HostedModel", folder: Path) -> None:
     same_lora = (earlier.lora_rank, earlier.lora_alpha) == (model.config.lora_rank, model.config.lora_alpha)
     if model.lora_config is not None and same_lora:
         load_lora(model.network, folder / _LORA)
-
-
-def own_settings(config: PreTrainedConfig) -> dict[str, Any]:
-    """All settings that this project declares, defaults too; none of those that every transformers config carries."""
-    common = PreTrainedConfig().to_dict()
-    own = {name: value for name, value in config.to_dict().items() if name not in common}
-    own["model_type"] = config.model_type
-    if isinstance(config, HimmelConfig):
-        own["adapter_config"] = own_settings(config.adapter)
-    return own
 
 
 def _modules(model: "HostedModel") -> dict[str, nn.Module]:
