@@ -27,8 +27,8 @@ from PIL import Image
 from himmel._files import atomic_path, cache_root
 from himmel.nano.assets import SampleClip, get_photographs, get_sample_clip
 from himmel.video import Video
-from himmel.video.decoder import plan_segments
-from himmel.video.index import with_references
+from himmel.video.file.decoder import plan_segments
+from himmel.video.file.index import with_references
 
 Picture = NDArray[np.uint8]
 

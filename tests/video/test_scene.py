@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from himmel.video import Video
-from himmel.video.bitstream import intra_shares
-from himmel.video.decoder import Decoder
+from himmel.video.backends.bitstream import intra_shares
+from himmel.video.file.decoder import Decoder
 from himmel.video.scene import place_scene_anchors, read_changes
 
 Encode = Callable[..., Path]

@@ -1,6 +1,6 @@
 """`himmel merge`, `card` and `push`: making a checkpoint ready for others and publishing it."""
 
-import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,28 +34,15 @@ def merge(
     as_json: Json = False,
 ) -> None:
     """Merge CHECKPOINT's LoRA into its host, and write both as one checkpoint that needs nothing else."""
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise UsageError(f"{str(output)!r} is there already; name a folder that is new or empty.")
-    import torch
+    from himmel.publish.merged import merge_checkpoint
 
-    from himmel.model import HimmelForConditionalGeneration
-    from himmel.model.hub import local_folder
-
-    types = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-    chosen = None if dtype is None else types[dtype]
     quieten()
     with progress("Merging", quiet=as_json):
-        model = HimmelForConditionalGeneration.from_pretrained(checkpoint, host=host, dtype=chosen)
-        rank = model.config.lora_rank
-        model.merge_lora()
-        model.save_pretrained(output)
-        records = local_folder(checkpoint) / "training"
-        if records.is_dir():
-            shutil.copytree(records, output / "training")
-    weight = str(model.network.dtype).removeprefix("torch.")
+        merged = merge_checkpoint(checkpoint, output, host=host, dtype=dtype)
     _tell(
-        {"checkpoint": str(output), "host": str(output / "host"), "lora_rank": rank, "dtype": weight},
-        f"LoRA of rank {rank} is in the weights of {output / 'host'} ({weight}); the checkpoint is in {output}",
+        asdict(merged),
+        f"LoRA of rank {merged.lora_rank} is in the weights of {merged.host} ({merged.dtype}); "
+        f"the checkpoint is in {merged.checkpoint}",
         as_json=as_json,
     )
 
@@ -69,7 +56,7 @@ def card(
     as_json: Json = False,
 ) -> None:
     """Write CHECKPOINT's model card (README.md) from its settings, training records and results."""
-    from himmel.model.card import write_card
+    from himmel.publish.card import write_card
 
     path = write_card(checkpoint, results=results or [], name=name, licence=licence, overwrite=overwrite)
     _tell({"card": str(path)}, f"The model card is {path}", as_json=as_json)
@@ -86,8 +73,8 @@ def push(
     as_json: Json = False,
 ) -> None:
     """Upload CHECKPOINT to the Hugging Face hub in one commit. Log in first with `hf auth login`."""
-    from himmel.model.card import CARD, write_card
-    from himmel.model.hub import push_folder
+    from himmel.publish.card import CARD, write_card
+    from himmel.publish.hub import push_folder
 
     quieten()
     if not (checkpoint / CARD).exists():

@@ -24,7 +24,7 @@ from himmel.errors import UsageError
 from himmel.evaluation.gates import MeanShares, shares_by_kind
 from himmel.evaluation.summary import Judged, Summary, summarise
 from himmel.model import HimmelForConditionalGeneration, HimmelProcessor
-from himmel.model.hub import local_folder
+from himmel.model.repository import local_folder
 from himmel.nano.clips import FIRST_EVAL_SEED, MOTION_KINDS
 from himmel.nano.questions import Question
 from himmel.training.store import ClipStore, StoredClip

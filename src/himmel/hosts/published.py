@@ -17,8 +17,8 @@ from himmel.errors import HostError
 from himmel.hosts.base import BaseHost
 from himmel.hosts.chat import ChatTokens, take_apart
 from himmel.hosts.loading import load_weights
-from himmel.hosts.nano import MOTION_TOKEN, token_id
 from himmel.hosts.protocol import Picture
+from himmel.hosts.tokens import MOTION_TOKEN, token_id
 
 
 class PublishedHost(BaseHost, ABC):

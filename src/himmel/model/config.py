@@ -9,7 +9,7 @@ from transformers import AutoConfig, PreTrainedConfig
 
 from himmel.adapter import AdapterConfig
 from himmel.errors import HostError
-from himmel.model.hub import local_folder
+from himmel.model.repository import local_folder
 from himmel.settings import AdapterSettings, ModelSettings, own_settings
 
 INNER_HOST = "./host"

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -273,5 +273,5 @@ def _known_keys(place: tuple[int | str, ...]) -> list[str]:
 
 def _sections_of(section: type[BaseModel], part: str) -> list[type[BaseModel]]:
     annotation = section.model_fields[part].annotation
-    candidates = (annotation, *getattr(annotation, "__args__", ()))
+    candidates = (annotation, *get_args(annotation))
     return [one for one in candidates if isinstance(one, type) and issubclass(one, Section)]

@@ -18,7 +18,6 @@ from himmel._files import atomic_path
 from himmel.errors import RecipeError
 from himmel.hosts import load_host
 from himmel.model import HimmelConfig, HimmelForConditionalGeneration, HimmelProcessor
-from himmel.model.checkpoint import carry_over
 from himmel.nano.clips import VALUE_COLUMNS
 from himmel.training.alignment import AlignmentModel
 from himmel.training.batches import AlignmentCollator, DrawnClips, InstructCollator
@@ -150,7 +149,7 @@ def _initial_model(stage: Stage) -> HimmelForConditionalGeneration:
     config = HimmelConfig.of(make_settings(stage.model, host=stage.host, host_hidden_size=width))
     model = HimmelForConditionalGeneration.from_config(config, dtype=_host_dtype(stage))
     if stage.after is not None:
-        carry_over(model, stage.after.folder)
+        model.carry_over(stage.after.folder)
     return model
 
 

@@ -14,20 +14,20 @@ import numpy as np
 import numpy.typing as npt
 
 from himmel.errors import VideoError
-from himmel.video.bitstream import CODEC, extract_steps, is_available
-from himmel.video.coviar import must_be_recoded, recode
-from himmel.video.decoder import Decoder, Segment, plan_segments
-from himmel.video.extract import Extract, Plan, Step, extract_segment, merge
-from himmel.video.index import PictureIndex, with_references
-from himmel.video.picture import PictureFormat
-from himmel.video.probe import choose_backend
-from himmel.video.reference import ZERO_B_VECTORS
+from himmel.video.backends.bitstream import CODEC, extract_steps, is_available
+from himmel.video.backends.coviar import must_be_recoded, recode
+from himmel.video.backends.extract import Extract, Plan, Step, extract_segment, merge
+from himmel.video.backends.probe import choose_backend
+from himmel.video.backends.trace import make_runs, plan_runs
+from himmel.video.backends.trace_decoded import trace_decoded
+from himmel.video.backends.trace_parsed import trace_parsed
+from himmel.video.file.decoder import Decoder, Segment, plan_segments
+from himmel.video.file.index import PictureIndex, with_references
+from himmel.video.file.picture import PictureFormat
+from himmel.video.file.reference import ZERO_B_VECTORS
 from himmel.video.results import Anchor, Decomposition, Interval, StepMaps
 from himmel.video.scene import place_scene_anchors, read_changes
 from himmel.video.schedule import place_anchors, place_steps
-from himmel.video.trace import make_runs, plan_runs
-from himmel.video.trace_decoded import trace_decoded
-from himmel.video.trace_parsed import trace_parsed
 
 IntArray = npt.NDArray[np.int64]
 _PARSED_PER_ANCHOR = 4

@@ -16,10 +16,10 @@ import numpy.typing as npt
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
-from himmel.video.decoder import Decoder, Segment, plan_segments
-from himmel.video.index import PictureIndex
-from himmel.video.picture import PictureFormat
-from himmel.video.residual import cell_means
+from himmel.video.file.decoder import Decoder, Segment, plan_segments
+from himmel.video.file.index import PictureIndex
+from himmel.video.file.picture import PictureFormat
+from himmel.video.maps.residual import cell_means
 from himmel.video.results import Decomposition, Interval
 
 FloatArray = npt.NDArray[np.float32]

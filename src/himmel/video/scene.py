@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from himmel.video.bitstream import intra_shares
-from himmel.video.decoder import Decoder
-from himmel.video.index import PictureIndex, with_references
+from himmel.video.backends.bitstream import intra_shares
+from himmel.video.file.decoder import Decoder
+from himmel.video.file.index import PictureIndex, with_references
 from himmel.video.schedule import make_distinct, nearest
 
 IntArray = npt.NDArray[np.int64]

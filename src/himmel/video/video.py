@@ -12,11 +12,12 @@ import numpy.typing as npt
 
 from himmel.choices import AnchorMode, Backend, Cell
 from himmel.errors import UsageError, VideoError
-from himmel.video.container import check_file, open_stream
-from himmel.video.decoder import check_keys, learn_order
 from himmel.video.decompose import Request, decompose
-from himmel.video.index import build_index, with_order
-from himmel.video.picture import read_format
+from himmel.video.file.container import check_file, open_stream
+from himmel.video.file.decoder import check_keys
+from himmel.video.file.index import build_index
+from himmel.video.file.order import in_order
+from himmel.video.file.picture import read_format
 from himmel.video.results import Decomposition
 from himmel.video.rgb_difference import add_rgb_difference
 
@@ -63,7 +64,7 @@ class Video:
             index = build_index(self.path, *opened)
             if len(index.order):
                 index = check_keys(self.path, index)
-                index = index if index.has_order else with_order(index, learn_order(self.path, index))
+                index = in_order(self.path, index, self.codec)
             if not len(index.order):
                 raise VideoError(
                     f"{str(self.path)!r} holds no pictures that can be shown; it is damaged or incomplete."
