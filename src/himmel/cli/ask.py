@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
+from himmel._progress import working
 from himmel.choices import AnchorMode, Backend, DeviceMap, PlacementName, Quantization
 from himmel.cli.checks import check_question, check_writable
-from himmel.cli.console import console, list_seconds, plain_table, print_json, print_rows, progress, quieten
+from himmel.cli.console import console, list_seconds, plain_table, print_json, print_rows, quieten
 from himmel.cli.options import Accumulate, Adapter, Json, Picture, Threads, VideoFile
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def ask(
     quieten()
     from himmel.model.asking import ask as ask_model
 
-    with progress("Reading the video and asking the model", quiet=as_json):
+    with working("Reading the video and asking the model"):
         answer = ask_model(
             opened,
             question,

@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import typer
@@ -12,12 +11,6 @@ from rich.markup import escape
 from rich.table import Table
 
 console = Console(highlight=False)
-errors = Console(stderr=True)
-
-
-def progress(what: str, *, quiet: bool) -> AbstractContextManager[Any]:
-    """A spinner on stderr while something takes its time; nothing where stderr is no terminal."""
-    return nullcontext() if quiet or not errors.is_terminal else errors.status(f"{what} ...")
 
 
 def print_json(content: Any) -> None:

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
+from himmel._progress import working
 from himmel._versions import ENGINE
-from himmel.cli.console import console, plain_table, print_json, print_rows, progress
+from himmel.cli.console import console, plain_table, print_json, print_rows
 from himmel.cli.options import Json
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ def doctor(as_json: Json = False) -> None:
     """Find out what works on this machine: versions, codecs, backends, devices, cache."""
     from himmel._doctor import diagnose
 
-    with progress("Trying each codec", quiet=as_json):
+    with working("Trying each codec"):
         diagnosis = diagnose()
     if as_json:
         print_json(asdict(diagnosis))

@@ -1,7 +1,5 @@
 """`himmel eval`: benchmarks."""
 
-import contextlib
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast, get_args
@@ -53,16 +51,14 @@ def eval_motion(
     from himmel.nano.clips import FIRST_EVAL_SEED
 
     quieten()
-    # Progress goes to stderr, so that stdout holds the result alone.
-    with contextlib.redirect_stdout(sys.stderr):
-        result = run_motion_benchmark(
-            adapter or default_checkpoint(),
-            num_clips=clips,
-            seed=FIRST_EVAL_SEED if seed is None else seed,
-            questions_per_clip=questions,
-            conditions=cast("list[Condition]", condition) if condition else get_args(Condition),
-            output=output,
-        )
+    result = run_motion_benchmark(
+        adapter or default_checkpoint(),
+        num_clips=clips,
+        seed=FIRST_EVAL_SEED if seed is None else seed,
+        questions_per_clip=questions,
+        conditions=cast("list[Condition]", condition) if condition else get_args(Condition),
+        output=output,
+    )
     if as_json:
         print_json({**asdict(result), "summary": result.summary.to_json()})
     else:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from himmel.cli.console import console, plain_table, print_json, print_rows
+from himmel.cli.console import console, plain_table, print_json, print_rows, quieten
 from himmel.cli.options import Json
 from himmel.errors import UsageError
 
@@ -67,6 +67,7 @@ def train(
 ) -> None:
     """Train RECIPE, stage by stage. A run that broke off goes on where it was."""
     overrides = split_changes(change)
+    quieten()
     from himmel.training.run import run_recipe
 
     checkpoint = run_recipe(recipe, base=base, overrides=overrides, resume=resume, tell=typer.echo)
