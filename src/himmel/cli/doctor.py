@@ -3,11 +3,9 @@
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
-
 from himmel._progress import working
 from himmel._versions import ENGINE
-from himmel.cli.console import console, plain_table, print_json, print_rows
+from himmel.cli.console import Column, print_json, print_rows, print_table
 from himmel.cli.options import Json
 
 if TYPE_CHECKING:
@@ -38,10 +36,11 @@ def print_diagnosis(diagnosis: "Diagnosis") -> None:
             "nano host": f"{diagnosis.host_folder} {ready}",
         }
     )
-    table = plain_table("codec", "backend", "vectors", "why", left=("backend", "why"))
-    for trial in diagnosis.codecs:
-        table.add_row(trial.codec, trial.backend or "none", f"{trial.num_vectors:,}", escape(trial.note))
-    console.print(table)
+    columns = [Column("codec", whole=True, text=True), Column("backend", whole=True, text=True), Column("vectors")]
+    print_table(
+        [*columns, Column("why", text=True)],
+        [(one.codec, one.backend or "none", f"{one.num_vectors:,}", one.note) for one in diagnosis.codecs],
+    )
 
 
 def _engine_row(diagnosis: "Diagnosis") -> str:
