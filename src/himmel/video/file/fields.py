@@ -5,6 +5,7 @@ Recorders and MPEG-TS put each field of a picture into a packet of its own; noth
 
 from dataclasses import dataclass
 
+from himmel.video.file.bits import Bits
 from himmel.video.file.nal import NalUnits
 
 _FRAME, _TOP = 0, 1
@@ -73,7 +74,7 @@ class FieldRule:
         if at is None:
             return None
         nal = data[at]
-        bits = _Bits(bytes(data[at + 1 : at + 1 + _HEADER_BYTES]))
+        bits = Bits.of_nal(bytes(data[at + 1 : at + 1 + _HEADER_BYTES]))
         try:
             bits.ue(), bits.ue()  # first_mb_in_slice, slice_type
             sequence = self._sequences[self._pictures[bits.ue()]]
@@ -85,7 +86,7 @@ class FieldRule:
         return _Header(frame_num, parity, bool(nal & 0x60), nal & 0x1F == _IDR)
 
     def _take_set(self, unit: bytes) -> None:
-        bits = _Bits(unit[1 : 1 + _SET_BYTES])
+        bits = Bits.of_nal(unit[1 : 1 + _SET_BYTES])
         try:
             if unit[0] & 0x1F == _SPS:
                 number, sequence = _read_sequence(bits)
@@ -111,7 +112,7 @@ def _joins(header: _Header, first: _Header) -> bool:
     )
 
 
-def _read_sequence(bits: "_Bits") -> tuple[int, _Sequence]:
+def _read_sequence(bits: Bits) -> tuple[int, _Sequence]:
     """seq_parameter_set_id and what matters here (7.3.2.1.1)."""
     profile = bits.u(8)
     bits.u(16)
@@ -137,7 +138,7 @@ def _read_sequence(bits: "_Bits") -> tuple[int, _Sequence]:
     return number, _Sequence(log2_max_frame_num, separate, bool(bits.u(1)))
 
 
-def _skip_scaling_list(bits: "_Bits", size: int) -> None:
+def _skip_scaling_list(bits: Bits, size: int) -> None:
     """7.3.2.1.1.1; values count from 8, and a next one of 0 ends the list."""
     latest = 8
     for _ in range(size):
@@ -145,25 +146,3 @@ def _skip_scaling_list(bits: "_Bits", size: int) -> None:
         latest = (latest + ((code + 1) // 2 if code % 2 else -(code // 2))) % 256
         if latest == 0:
             return
-
-
-class _Bits:
-    """Reads a NAL unit's payload bit by bit, without emulation prevention (7.4.1); EOFError at its end."""
-
-    def __init__(self, data: bytes) -> None:
-        payload = data.replace(b"\0\0\3", b"\0\0")
-        self._value, self._left = int.from_bytes(payload, "big"), 8 * len(payload)
-
-    def u(self, count: int) -> int:
-        """The next `count` bits as a number."""
-        if count > self._left:
-            raise EOFError
-        self._left -= count
-        return self._value >> self._left & ((1 << count) - 1)
-
-    def ue(self) -> int:
-        """An Exp-Golomb code (9.1); signed ones are left as they are coded."""
-        zeros = 0
-        while not self.u(1):
-            zeros += 1
-        return (1 << zeros) - 1 + self.u(zeros)
