@@ -26,12 +26,14 @@ class PictureIndex:
         reference: bool [P], other pictures may be predicted from it; with `direct` all are, until `with_references`.
         shown: bool [P], false for pictures that edit lists, hidden frames or a missing keyframe keep from the viewer.
         second: bool [P], the packet holds the second field of the picture before.
+        coded: bool [P], false for packets without a picture of their own: the picture before is shown on.
         order: int32 [T], decode-order number of each shown picture in presentation order.
         rank: int32 [P], place in presentation order among all pictures.
         last_duration: duration of the picture shown last, in seconds.
         has_times: times come from the file, so that it can be sought by them.
         has_order: times tell the order of presentation; otherwise `with_order` has to.
         extradata: the stream's global header as the container stores it.
+        packed: B pictures share packets with others: packet k stands for the picture that `VopReader.unpack` gives.
         direct: the file holds each packet's bytes as they are, from its `pos` on.
         notes: what was unusual.
     """
@@ -44,6 +46,7 @@ class PictureIndex:
     reference: BoolArray
     shown: BoolArray
     second: BoolArray
+    coded: BoolArray
     order: ShortArray
     rank: ShortArray
     time_base: Fraction
@@ -51,6 +54,7 @@ class PictureIndex:
     has_times: bool
     has_order: bool
     extradata: bytes | None
+    packed: bool
     direct: bool
     notes: tuple[str, ...]
 
@@ -81,8 +85,8 @@ class PictureIndex:
         At most 16 pictures can be held as references (H.264, A.3.1); right in 98 % of B and P pictures (not certain:
         the stream may name another one).
         """
-        before = np.flatnonzero(self.reference[max(0, number - 8 * window) : number])[-window:]
-        before = before + max(0, number - 8 * window)
+        nearby = slice(max(0, number - 8 * window), number)
+        before = nearby.start + np.flatnonzero(self.reference[nearby] & self.coded[nearby])[-window:]
         rank, own = self.rank[before], self.rank[number]
         past, future = before[rank < own], before[rank > own]
         return (
@@ -100,7 +104,7 @@ def build_index(path: Path, container: InputContainer, stream: VideoStream) -> P
     elif not agrees(path, container, stream, columns):
         with open_stream(path) as fresh:
             columns = walk_packets(*fresh, notes)
-    key, shown, second = columns.key, columns.shown, columns.second
+    key, shown, second, coded = columns.key, columns.shown, columns.second, columns.coded
     rate = Fraction(stream.guessed_rate or stream.average_rate or stream.base_rate or 25)
     pts, time_base, has_times = _timestamps(columns, Fraction(stream.time_base or 1), rate, notes)
     if len(key) and not key.any():
@@ -109,7 +113,7 @@ def build_index(path: Path, container: InputContainer, stream: VideoStream) -> P
         lead = int(np.argmax(key))
         notes.append(f"{np.sum(~second[:lead])} pictures before the first keyframe cannot be decoded and are left out.")
         shown[:lead] = False
-    rank, order = _arrange(pts, shown, second)
+    rank, order = _arrange(pts, shown, second | ~coded)
     # AVI has one clock, for decoding; if pictures are reordered, only the decoder knows when they are shown.
     is_reordered = bool(stream.codec_context.has_b_frames) and bool((np.diff(pts[~second]) > 0).all())
     extradata = stream.codec_context.extradata
@@ -122,6 +126,7 @@ def build_index(path: Path, container: InputContainer, stream: VideoStream) -> P
         reference=columns.reference,
         shown=shown,
         second=second,
+        coded=coded,
         order=order,
         rank=rank,
         time_base=time_base,
@@ -129,6 +134,7 @@ def build_index(path: Path, container: InputContainer, stream: VideoStream) -> P
         has_times=has_times,
         has_order=not (is_reordered and (not has_times or container.format.name == "avi")),
         extradata=None if extradata is None else bytes(extradata),
+        packed=columns.packed,
         direct=columns.direct,
         notes=tuple(notes),
     )
@@ -149,12 +155,13 @@ def with_order(index: PictureIndex, numbers: IntArray) -> PictureIndex:
     """
     shown = np.zeros(len(index.pts), np.bool_)
     shown[numbers] = True
-    lost = np.flatnonzero(~shown & ~index.second)
-    dealt = np.empty_like(index.pts)
-    dealt[np.concatenate((numbers, lost))] = np.sort(index.pts[~index.second])
+    pictures = ~index.second & index.coded
+    lost = np.flatnonzero(~shown & pictures)
+    dealt = index.pts.copy()
+    dealt[np.concatenate((numbers, lost))] = np.sort(index.pts[pictures])
     seconds = np.flatnonzero(index.second)
     dealt[seconds] = dealt[seconds - 1]
-    rank, order = _arrange(dealt, shown & index.shown, index.second)
+    rank, order = _arrange(dealt, shown & index.shown, ~pictures)
     return replace(
         index,
         pts=dealt,
@@ -185,11 +192,11 @@ def _timestamps(
     return np.cumsum(~columns.second, dtype=np.int64) - 1, 1 / rate, False
 
 
-def _arrange(pts: IntArray, shown: BoolArray, second: BoolArray) -> tuple[ShortArray, ShortArray]:
-    """(rank, order) of `PictureIndex`."""
+def _arrange(pts: IntArray, shown: BoolArray, not_counted: BoolArray) -> tuple[ShortArray, ShortArray]:
+    """(rank, order) of `PictureIndex`; packets that hold no picture of their own are not counted."""
     by_time = np.argsort(pts, kind="stable").astype(np.int32)
     rank = np.empty_like(by_time)
-    rank[by_time] = np.cumsum(~second[by_time], dtype=np.int32) - 1
+    rank[by_time] = np.cumsum(~not_counted[by_time], dtype=np.int32) - 1
     return rank, by_time[shown[by_time]]
 
 
