@@ -16,6 +16,7 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
 from himmel.video.file.container import open_stream
+from himmel.video.file.headers import HeaderChanges
 from himmel.video.file.index import PictureIndex
 from himmel.video.file.nal import NalUnits
 from himmel.video.file.packets import NO_TIME, IntArray
@@ -198,13 +199,17 @@ class Decoder:
             return
         ahead = self._go_to(segment.start)
         vops = VopReader(index.extradata) if index.packed else None
+        headers = HeaderChanges(self._stream.codec_context.name, index.extradata, index.headers)
         for owner, needed in zip(owners.tolist(), (chosen | index.reference[owners]).tolist(), strict=True):
             packet = ahead.pop(0) if ahead else self._take()
             if packet is None:
                 return
-            own = packet if vops is None else vops.unpack(bytes(packet))
-            if needed:
-                yield owner, own
+            if vops is not None:
+                own = vops.unpack(bytes(packet))
+                if needed:
+                    yield owner, own
+            elif needed:
+                yield owner, headers.prepare(owner, packet) if index.headers else packet
 
     def _read(self, start: int, chosen: list[bool]) -> Iterator[tuple[int, bytes]]:
         """Packets from `start` on by their places in the file: those chosen, and references.

@@ -34,6 +34,7 @@ class PictureIndex:
         has_order: times tell the order of presentation; otherwise `with_order` has to.
         extradata: the stream's global header as the container stores it.
         packed: B pictures share packets with others: packet k stands for the picture that `VopReader.unpack` gives.
+        headers: (number of the packet from which on it holds, global header) for those that replace `extradata`.
         direct: the file holds each packet's bytes as they are, from its `pos` on.
         notes: what was unusual.
     """
@@ -55,6 +56,7 @@ class PictureIndex:
     has_order: bool
     extradata: bytes | None
     packed: bool
+    headers: tuple[tuple[int, bytes], ...]
     direct: bool
     notes: tuple[str, ...]
 
@@ -135,6 +137,7 @@ def build_index(path: Path, container: InputContainer, stream: VideoStream) -> P
         has_order=not (is_reordered and (not has_times or container.format.name == "avi")),
         extradata=None if extradata is None else bytes(extradata),
         packed=columns.packed,
+        headers=columns.headers,
         direct=columns.direct,
         notes=tuple(notes),
     )

@@ -10,6 +10,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from himmel.video.file.fields import FieldRule
+from himmel.video.file.headers import new_header
 from himmel.video.file.reference import ReferenceRule
 from himmel.video.file.vops import CODEC as MPEG4
 from himmel.video.file.vops import VopRule
@@ -30,6 +31,7 @@ class Columns:
         duration: int64 [P], in units of the stream's time base; 0 where the file doesn't tell.
         coded: bool [P], false for packets without a picture of their own: the one before is shown on.
         packed: MPEG-4 Part 2 with B pictures that share packets with others, see `vops`.
+        headers: (number of the packet from which on it holds, global header) for those that replace the first.
         direct: the file holds each packet's bytes as they are, from its `pos` on.
     """
 
@@ -44,6 +46,7 @@ class Columns:
     duration: IntArray
     coded: BoolArray
     packed: bool = False
+    headers: tuple[tuple[int, bytes], ...] = ()
     direct: bool = False
 
 
@@ -56,11 +59,18 @@ def walk_packets(container: InputContainer, stream: VideoStream, notes: list[str
     rule = ReferenceRule(context.name, context.extradata)
     vops = VopRule(context.extradata) if context.name == MPEG4 else None
     fields = FieldRule(context.extradata if context.name == "h264" else None)
+    header, headers = context.extradata, list[tuple[int, bytes]]()
     latest = NO_TIME
     try:
         for packet in container.demux(stream):
             if not packet.size:
                 continue
+            changed = new_header(packet)
+            if changed is not None and changed != header:
+                header = changed
+                headers.append((len(pts), header))
+                rule = ReferenceRule(context.name, header)
+                fields = FieldRule(header if context.name == "h264" else None)
             time = NO_TIME if packet.pts is None else packet.pts
             pts.append(time)
             dts.append(NO_TIME if packet.dts is None else packet.dts)
@@ -96,6 +106,7 @@ def walk_packets(container: InputContainer, stream: VideoStream, notes: list[str
         second=np.frombuffer(second, np.bool_),
         duration=np.frombuffer(duration, np.int64),
         coded=np.ones(len(pts), np.bool_),
+        headers=tuple(headers),
     )
     _join_fields(columns)
     if vops is not None:
