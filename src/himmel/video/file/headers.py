@@ -1,7 +1,7 @@
 """Global headers that change in the middle of a file: decoders get each part's parameter sets with its packets.
 
-An MP4 may have several sample descriptions (ISO 14496-12, 8.5.2), an FLV sends a new sequence header: FFmpeg hands it on
-once, with the first packet after it. Whoever begins to read somewhere else would decode with another part's.
+An MP4 may have several sample descriptions (ISO 14496-12, 8.5.2), an FLV sends a new sequence header: FFmpeg hands
+it on once, with the first packet after it. Whoever begins to read somewhere else would decode with another part's.
 """
 
 from collections.abc import Iterator, Sequence

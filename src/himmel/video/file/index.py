@@ -9,8 +9,9 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from himmel.video.file.container import open_stream
-from himmel.video.file.packets import NO_TIME, BoolArray, Columns, IntArray, ShortArray, walk_packets
+from himmel.video.file.packets import BoolArray, IntArray, ShortArray, walk_packets
 from himmel.video.file.tables import agrees, look_up_references, read_tables
+from himmel.video.file.times import arrange, last_duration, read_times
 
 
 @dataclass(frozen=True, repr=False)
@@ -21,6 +22,8 @@ class PictureIndex:
 
     Attributes:
         pts, dts, pos: int64 [P]; pts and dts in units of `time_base`, dts and pos may be NO_TIME.
+        stored_pts: int64 [P], what the packets say, which may be NO_TIME; `pts` is what is made of it (see times.py).
+        part: int32 [P], which of the stretches of the file, in each of which times rise, the packet belongs to.
         size: int32 [P], bytes of the packet.
         key: bool [P], decoding may start here.
         reference: bool [P], other pictures may be predicted from it; with `direct` all are, until `with_references`.
@@ -31,6 +34,7 @@ class PictureIndex:
         rank: int32 [P], place in presentation order among all pictures.
         last_duration: duration of the picture shown last, in seconds.
         has_times: times come from the file, so that it can be sought by them.
+        restarts: the file's own clock starts again somewhere, so that it cannot be sought by times.
         has_order: times tell the order of presentation; otherwise `with_order` has to.
         extradata: the stream's global header as the container stores it.
         packed: B pictures share packets with others: packet k stands for the picture that `VopReader.unpack` gives.
@@ -50,10 +54,13 @@ class PictureIndex:
     coded: BoolArray
     order: ShortArray
     rank: ShortArray
+    stored_pts: IntArray
+    part: ShortArray
     time_base: Fraction
     last_duration: float
     has_times: bool
     has_order: bool
+    restarts: bool
     extradata: bytes | None
     packed: bool
     headers: tuple[tuple[int, bytes], ...]
@@ -108,14 +115,9 @@ def build_index(path: Path, container: InputContainer, stream: VideoStream) -> P
             columns = walk_packets(*fresh, notes)
     key, shown, second, coded = columns.key, columns.shown, columns.second, columns.coded
     rate = Fraction(stream.guessed_rate or stream.average_rate or stream.base_rate or 25)
-    pts, time_base, has_times = _timestamps(columns, Fraction(stream.time_base or 1), rate, notes)
-    if len(key) and not key.any():
-        notes.append("The file marks no keyframe: every read starts at its beginning.")
-    elif len(key) and not key[0]:
-        lead = int(np.argmax(key))
-        notes.append(f"{np.sum(~second[:lead])} pictures before the first keyframe cannot be decoded and are left out.")
-        shown[:lead] = False
-    rank, order = _arrange(pts, shown, second | ~coded)
+    times = read_times(columns, container.format.name, Fraction(stream.time_base or 1), rate, notes)
+    pts, part = times.pts, times.part
+    rank, order = arrange(pts, shown, second | ~coded, part)
     # AVI has one clock, for decoding; if pictures are reordered, only the decoder knows when they are shown.
     is_reordered = bool(stream.codec_context.has_b_frames) and bool((np.diff(pts[~second]) > 0).all())
     extradata = stream.codec_context.extradata
@@ -131,10 +133,13 @@ def build_index(path: Path, container: InputContainer, stream: VideoStream) -> P
         coded=coded,
         order=order,
         rank=rank,
-        time_base=time_base,
-        last_duration=_last_duration(pts, order, columns.duration if has_times else None, time_base, rate),
-        has_times=has_times,
-        has_order=not (is_reordered and (not has_times or container.format.name == "avi")),
+        stored_pts=columns.pts,
+        part=part,
+        time_base=times.unit,
+        last_duration=last_duration(pts, order, columns.duration if times.from_file else None, times.unit, rate),
+        has_times=times.from_file,
+        has_order=not (is_reordered and (not times.from_file or container.format.name == "avi")),
+        restarts=times.restarts,
         extradata=None if extradata is None else bytes(extradata),
         packed=columns.packed,
         headers=columns.headers,
@@ -164,7 +169,7 @@ def with_order(index: PictureIndex, numbers: IntArray) -> PictureIndex:
     dealt[np.concatenate((numbers, lost))] = np.sort(index.pts[pictures])
     seconds = np.flatnonzero(index.second)
     dealt[seconds] = dealt[seconds - 1]
-    rank, order = _arrange(dealt, shown & index.shown, ~pictures)
+    rank, order = arrange(dealt, shown & index.shown, ~pictures, index.part)
     return replace(
         index,
         pts=dealt,
@@ -174,41 +179,3 @@ def with_order(index: PictureIndex, numbers: IntArray) -> PictureIndex:
         has_order=True,
         notes=(*index.notes, "The file does not store the order of its pictures: they were decoded once to learn it."),
     )
-
-
-def _timestamps(
-    columns: Columns, time_base: Fraction, rate: Fraction, notes: list[str]
-) -> tuple[IntArray, Fraction, bool]:
-    """Usable presentation times, their unit, and whether they come from the file."""
-    missing = columns.pts == NO_TIME
-    if not missing.any():
-        return columns.pts, time_base, True
-    filled = np.where(missing, columns.dts, columns.pts)
-    if (filled != NO_TIME).all():
-        count = np.sum(missing & ~columns.second)
-        notes.append(f"{count} pictures have no presentation time: their decoding time is used.")
-        return filled, time_base, True
-    notes.append(
-        f"The file stores no timestamps: times are the order of pictures at its nominal {float(rate):.6g} pictures"
-        " per second."
-    )
-    return np.cumsum(~columns.second, dtype=np.int64) - 1, 1 / rate, False
-
-
-def _arrange(pts: IntArray, shown: BoolArray, not_counted: BoolArray) -> tuple[ShortArray, ShortArray]:
-    """(rank, order) of `PictureIndex`; packets that hold no picture of their own are not counted."""
-    by_time = np.argsort(pts, kind="stable").astype(np.int32)
-    rank = np.empty_like(by_time)
-    rank[by_time] = np.cumsum(~not_counted[by_time], dtype=np.int32) - 1
-    return rank, by_time[shown[by_time]]
-
-
-def _last_duration(
-    pts: IntArray, order: ShortArray, durations: IntArray | None, time_base: Fraction, rate: Fraction
-) -> float:
-    """Seconds for which the last picture is shown: as stored, else as long as pictures last in the median."""
-    if len(order) and durations is not None and durations[order[-1]] > 0:
-        return float(durations[order[-1]] * time_base)
-    gaps = np.diff(pts[order])
-    gaps = gaps[gaps > 0]
-    return float(np.median(gaps) * time_base) if len(gaps) else float(1 / rate)
