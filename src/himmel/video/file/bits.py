@@ -1,16 +1,16 @@
-"""Bits of a header, one by one."""
+"""Bits of a header, as H.264, HEVC and MPEG-4 Part 2 write them."""
 
 
 class Bits:
-    """Reads a header bit by bit, the first bit of each byte first; EOFError at its end."""
+    """Reads a payload bit by bit, without emulation prevention (ITU-T H.264, 7.4.1); EOFError at its end.
 
-    def __init__(self, data: bytes) -> None:
-        self._value, self._left = int.from_bytes(data, "big"), 8 * len(data)
+    Args:
+        escaped: False for a codec that has no emulation prevention.
+    """
 
-    @classmethod
-    def of_nal(cls, data: bytes) -> "Bits":
-        """Those of a NAL unit's payload of H.264, without emulation prevention (7.4.1)."""
-        return cls(data.replace(b"\0\0\3", b"\0\0"))
+    def __init__(self, data: bytes, *, escaped: bool = True) -> None:
+        payload = data.replace(b"\0\0\3", b"\0\0") if escaped else data
+        self._value, self._left = int.from_bytes(payload, "big"), 8 * len(payload)
 
     def u(self, count: int) -> int:
         """The next `count` bits as a number."""
@@ -20,8 +20,13 @@ class Bits:
         return self._value >> self._left & ((1 << count) - 1)
 
     def ue(self) -> int:
-        """An Exp-Golomb code (9.1); signed ones are left as they are coded."""
+        """An Exp-Golomb code (9.1)."""
         zeros = 0
         while not self.u(1):
             zeros += 1
         return (1 << zeros) - 1 + self.u(zeros)
+
+    def se(self) -> int:
+        """A signed one (9.1.1)."""
+        code = self.ue()
+        return (code + 1) // 2 if code % 2 else -(code // 2)

@@ -11,7 +11,13 @@ from av.video.stream import VideoStream
 from himmel.video.file.container import open_stream
 from himmel.video.file.packets import BoolArray, IntArray, ShortArray, walk_packets
 from himmel.video.file.tables import agrees, look_up_references, read_tables
-from himmel.video.file.times import arrange, last_duration, read_times
+from himmel.video.file.times import Times, arrange, last_duration, read_times
+
+# Codecs whose packets tell the order of pictures, and those in which each picture has its number.
+_TELL_ORDER = frozenset({"h264", "hevc", "mpeg4", "mpeg1video", "mpeg2video"})
+_COUNTED = frozenset({"h264", "hevc"})
+# Pictures by which decoding may be ahead of presentation (H.264, A.3.1; H.265, A.4.2).
+_MOST_AHEAD = 16
 
 
 @dataclass(frozen=True, repr=False)
@@ -68,6 +74,11 @@ class PictureIndex:
     notes: tuple[str, ...]
 
     @property
+    def has_picture(self) -> BoolArray:
+        """bool [P], the packet holds a picture, or its first field."""
+        return self.coded & ~self.second
+
+    @property
     def key_numbers(self) -> IntArray:
         """Decode-order numbers at which decoding may start; the first packet if the file marks no keyframe."""
         numbers = np.flatnonzero(self.key)
@@ -118,8 +129,6 @@ def build_index(path: Path, container: InputContainer, stream: VideoStream) -> P
     times = read_times(columns, container.format.name, Fraction(stream.time_base or 1), rate, notes)
     pts, part = times.pts, times.part
     rank, order = arrange(pts, shown, second | ~coded, part)
-    # AVI has one clock, for decoding; if pictures are reordered, only the decoder knows when they are shown.
-    is_reordered = bool(stream.codec_context.has_b_frames) and bool((np.diff(pts[~second]) > 0).all())
     extradata = stream.codec_context.extradata
     return PictureIndex(
         pts=pts,
@@ -138,7 +147,7 @@ def build_index(path: Path, container: InputContainer, stream: VideoStream) -> P
         time_base=times.unit,
         last_duration=last_duration(pts, order, columns.duration if times.from_file else None, times.unit, rate),
         has_times=times.from_file,
-        has_order=not (is_reordered and (not times.from_file or container.format.name == "avi")),
+        has_order=not (stream.codec_context.has_b_frames and _leaves_open(times, second | ~coded, stream, container)),
         restarts=times.restarts,
         extradata=None if extradata is None else bytes(extradata),
         packed=columns.packed,
@@ -148,6 +157,19 @@ def build_index(path: Path, container: InputContainer, stream: VideoStream) -> P
     )
 
 
+def _leaves_open(times: Times, not_counted: BoolArray, stream: VideoStream, container: InputContainer) -> bool:
+    """Whether times may not tell the order of pictures that the encoder reordered.
+
+    That is so if they all rise: some containers have one clock, for decoding (AVI, and its streams in Matroska), others
+    were given no times of presentation. And if some are equal, which happens at over 1,000 pictures a second.
+    """
+    codec = stream.codec_context.name
+    if _rises(times.pts, not_counted, times.part):
+        return codec in _TELL_ORDER or not times.from_file or container.format.name == "avi"
+    own = np.sort(times.pts[~not_counted])
+    return codec in _COUNTED and bool((own[1:] == own[:-1]).any())
+
+
 def with_references(path: Path, index: PictureIndex) -> PictureIndex:
     """The index with `reference` as the packets tell it, where that had not been looked up."""
     if not index.direct:
@@ -155,27 +177,61 @@ def with_references(path: Path, index: PictureIndex) -> PictureIndex:
     return replace(index, reference=look_up_references(path, index.pos, index.extradata))
 
 
-def with_order(index: PictureIndex, numbers: IntArray) -> PictureIndex:
-    """The index with the order in which the decoder gave its pictures; the file's times are dealt out in that order.
+def with_order(index: PictureIndex, numbers: IntArray, how: str) -> PictureIndex:
+    """The index in an order that the stream told.
+
+    Where all times rise in the order of decoding, they are the times of decoding, and are dealt out anew. An edit list
+    was made for them as well: if all it hides is what decoding is ahead by, it hides nothing. Where times do not rise,
+    only pictures with equal times change places.
 
     Args:
-        numbers: decode-order numbers in presentation order; pictures that didn't come count as not shown.
+        numbers: decode-order numbers in presentation order; pictures that aren't among them count as not shown.
+        how: the order was learned, the end of a sentence.
     """
-    shown = np.zeros(len(index.pts), np.bool_)
+    own = np.flatnonzero(index.has_picture)
+    if np.array_equal(numbers, own):
+        return replace(index, has_order=True)
+    pts, shown, place = index.pts, np.zeros(len(index.pts), np.bool_), np.full(len(index.pts), len(index.pts))
     shown[numbers] = True
-    pictures = ~index.second & index.coded
-    lost = np.flatnonzero(~shown & pictures)
-    dealt = index.pts.copy()
-    dealt[np.concatenate((numbers, lost))] = np.sort(index.pts[pictures])
+    place[numbers] = np.arange(len(numbers))
     seconds = np.flatnonzero(index.second)
-    dealt[seconds] = dealt[seconds - 1]
-    rank, order = arrange(dealt, shown & index.shown, ~pictures, index.part)
+    place[seconds] = place[seconds - 1]
+    what = "The file does not store the order of its pictures"
+    if _rises(index.pts, ~index.has_picture, index.part):
+        slots = np.sort(index.pts[own])
+        everyone = own[np.argsort(place[own], kind="stable")]
+        pts = index.pts.copy()
+        pts[everyone] = slots
+        pts[seconds] = pts[seconds - 1]
+        shown &= _shown_anew(index, own, everyone)
+    else:
+        what = "Pictures have equal times, which leaves their order open"
+        shown &= index.shown
+    rank, order = arrange(pts, shown, ~index.has_picture, index.part, place)
     return replace(
-        index,
-        pts=dealt,
-        shown=shown & index.shown,
-        order=order,
-        rank=rank,
-        has_order=True,
-        notes=(*index.notes, "The file does not store the order of its pictures: they were decoded once to learn it."),
+        index, pts=pts, shown=shown, order=order, rank=rank, has_order=True, notes=(*index.notes, f"{what}: {how}.")
     )
+
+
+def _shown_anew(index: PictureIndex, own: IntArray, everyone: IntArray) -> BoolArray:
+    """What is shown once times are dealt out anew: hidden are the times that were hidden, not the pictures.
+
+    How far decoding is ahead is what the stream says it may be, not what it comes to.
+    """
+    shown = index.shown.copy()
+    if not index.key.any():
+        return shown
+    # Pictures before the first keyframe are hidden whenever they are.
+    first = int(np.argmax(index.key))
+    hidden = ~index.shown[own[own >= first]]
+    if not hidden[_MOST_AHEAD:].any():
+        hidden[:] = False
+    late = everyone[everyone >= first]
+    shown[late] = ~hidden
+    return shown
+
+
+def _rises(pts: IntArray, not_counted: BoolArray, part: ShortArray) -> bool:
+    """Whether no picture is earlier than one decoded before it, within each part."""
+    steps = np.diff(pts[~not_counted])
+    return bool((steps[np.diff(part[~not_counted]) == 0] >= 0).all())

@@ -67,9 +67,15 @@ def read_times(columns: Columns, format_name: str, time_base: Fraction, rate: Fr
     return Times(joined, time_base, part, True, recordings > 1)
 
 
-def arrange(pts: IntArray, shown: BoolArray, not_counted: BoolArray, part: ShortArray) -> tuple[ShortArray, ShortArray]:
-    """(rank, order) of `PictureIndex`; packets that hold no picture of their own are not counted."""
-    by_time = np.lexsort((pts, part)).astype(np.int32)
+def arrange(
+    pts: IntArray, shown: BoolArray, not_counted: BoolArray, part: ShortArray, place: IntArray | None = None
+) -> tuple[ShortArray, ShortArray]:
+    """(rank, order) of `PictureIndex`; of equal times, the lower `place` comes first, otherwise the one decoded first.
+
+    Args:
+        not_counted: packets that hold no picture of their own.
+    """
+    by_time = np.lexsort((pts, part) if place is None else (place, pts, part)).astype(np.int32)
     rank = np.empty_like(by_time)
     rank[by_time] = np.cumsum(~not_counted[by_time], dtype=np.int32) - 1
     return rank, by_time[shown[by_time]]
