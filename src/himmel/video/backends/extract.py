@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from av.sidedata.motionvectors import MotionVectors
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
 from himmel.video.file.decoder import Decoder, Segment, retry_starts
 from himmel.video.file.index import PictureIndex
 from himmel.video.file.picture import PictureFormat, anchor_image
+from himmel.video.file.side_data import side_data
 from himmel.video.maps import flow
 from himmel.video.maps.raster import Blocks, covered_share, dense_moves, grid_shape, raster_blocks
 from himmel.video.maps.residual import Planes, Prediction, copy_planes, residual_maps
@@ -146,8 +148,8 @@ def _pixels_of(plan: Plan, step: int) -> set[int]:
 
 def read_blocks(frame: VideoFrame, fmt: PictureFormat) -> Blocks:
     """Copy the exported vectors of a picture; no blocks if there are none."""
-    data = frame.side_data.get("MOTION_VECTORS")
-    if data is None:
+    data = side_data(frame, "MOTION_VECTORS")
+    if not isinstance(data, MotionVectors):
         return Blocks.empty()
     # Two directions of 4x4 blocks is more than any codec has.
     limit = 2 * (fmt.coded_width // 4 + 4) * (fmt.coded_height // 4 + 4)

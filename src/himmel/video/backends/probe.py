@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from av.sidedata.motionvectors import MotionVectors
 
 from himmel.errors import VideoError
 from himmel.video.backends import bitstream, coviar
@@ -10,6 +11,7 @@ from himmel.video.file.decoder import Decoder, Segment
 from himmel.video.file.index import PictureIndex
 from himmel.video.file.picture import PictureFormat
 from himmel.video.file.reference import ZERO_B_VECTORS
+from himmel.video.file.side_data import side_data
 
 _PLACES = 4
 _PICTURES = 3
@@ -93,8 +95,8 @@ def _count_vectors(path: Path, index: PictureIndex) -> tuple[int, int]:
         for start in starts:
             last = min(start + _PICTURES, len(index.size) - 1)
             for number, frame in decoder.pictures(Segment(start, tuple(range(start, last + 1)))):
-                data = frame.side_data.get("MOTION_VECTORS")
-                found += 0 if data is None else len(data.to_ndarray())
+                data = side_data(frame, "MOTION_VECTORS")
+                found += len(data.to_ndarray()) if isinstance(data, MotionVectors) else 0
                 seen += not index.key[number]
             if found:
                 break

@@ -16,10 +16,12 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
 from himmel.video.file.container import open_stream
+from himmel.video.file.headers import HeaderChanges
 from himmel.video.file.index import PictureIndex
 from himmel.video.file.nal import NalUnits
 from himmel.video.file.packets import NO_TIME, IntArray
 from himmel.video.file.tables import HEAD
+from himmel.video.file.vops import VopReader
 
 Opened = tuple[InputContainer, VideoStream]
 
@@ -133,14 +135,14 @@ class Decoder:
             if self._flags & Flags2.export_mvs and index.reference[number] and context.name != "h264":
                 held_back = bytes(packet)
             # An edit list may hide this picture: decoders would keep it back, though others refer to it.
-            packet = packet if isinstance(packet, av.Packet) and not packet.is_discard else av.Packet(bytes(packet))
+            packet = packet if isinstance(packet, av.Packet) and not packet.is_discard else _new_packet(bytes(packet))
             # The number travels through the decoder in place of the time, whatever the file's times are like.
             packet.pts = packet.dts = number
             yield from self._decode(packet)
         if held_back is not None:
             # MPEG decoders give their newest reference without its vectors when drained, but with them when the next
             # reference arrives: the same one again will do.
-            again = av.Packet(held_back)
+            again = _new_packet(held_back)
             again.pts = again.dts = _NOBODY
             yield from self._decode(again)
         yield from self._decode(None)
@@ -196,12 +198,18 @@ class Decoder:
             yield from self._read(segment.start, chosen.tolist())
             return
         ahead = self._go_to(segment.start)
+        vops = VopReader(index.extradata) if index.packed else None
+        headers = HeaderChanges(self._stream.codec_context.name, index.extradata, index.headers)
         for owner, needed in zip(owners.tolist(), (chosen | index.reference[owners]).tolist(), strict=True):
             packet = ahead.pop(0) if ahead else self._take()
             if packet is None:
                 return
-            if needed:
-                yield owner, packet
+            if vops is not None:
+                own = vops.unpack(bytes(packet))
+                if needed:
+                    yield owner, own
+            elif needed:
+                yield owner, headers.prepare(owner, packet) if index.headers else packet
 
     def _read(self, start: int, chosen: list[bool]) -> Iterator[tuple[int, bytes]]:
         """Packets from `start` on by their places in the file: those chosen, and references.
@@ -298,6 +306,13 @@ class Decoder:
         if packet.size != index.size[number] or packet.is_keyframe != bool(index.key[number]):
             return False
         return packet.pos == index.pos[number] or packet.pts == index.stored_pts[number]
+
+
+def _new_packet(data: bytes) -> "av.Packet[Any]":
+    """A packet with the zeros behind its data that decoders may read, which `av.Packet(data)` lacks."""
+    packet = av.Packet(len(data))
+    packet.update(data)
+    return packet
 
 
 def check_keys(path: Path, index: PictureIndex) -> PictureIndex:

@@ -53,7 +53,7 @@ def read_tables(path: Path, container: InputContainer, stream: VideoStream) -> C
     if offsets is None:
         return None
     pts, duration, every = dts + offsets, np.diff(dts, append=dts[-1]), np.ones_like(key)
-    return Columns(pts, dts, pos, size, key, every, every.copy(), ~every, duration, direct=True)
+    return Columns(pts, dts, pos, size, key, every, every.copy(), ~every, duration, every.copy(), direct=True)
 
 
 def agrees(path: Path, container: InputContainer, stream: VideoStream, columns: Columns) -> bool:
