@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from odd_files import take_apart, write_mp4
 
 from himmel.video import Video
+from odd_files import take_apart, write_mp4
 
 Encode = Callable[..., Path]
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from odd_files import take_apart, write_mp4
 from writer import write_stream
 from writer_features import FEATURES
 
@@ -16,6 +15,7 @@ from himmel.video.file.container import open_stream
 from himmel.video.file.decoder import learn_order
 from himmel.video.file.index import build_index
 from himmel.video.file.order import read_order
+from odd_files import take_apart, write_mp4
 
 Encode = Callable[..., Path]
 

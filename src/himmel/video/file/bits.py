@@ -1,16 +1,16 @@
-"""Bits of a header, as H.264, HEVC and MPEG-4 Part 2 write them."""
+"""Bits of a header, one by one."""
 
 
 class Bits:
-    """Reads a payload bit by bit, without emulation prevention (ITU-T H.264, 7.4.1); EOFError at its end.
+    """Reads a header bit by bit, the first bit of each byte first; EOFError at its end."""
 
-    Args:
-        escaped: False for a codec that has no emulation prevention.
-    """
+    def __init__(self, data: bytes) -> None:
+        self._value, self._left = int.from_bytes(data, "big"), 8 * len(data)
 
-    def __init__(self, data: bytes, *, escaped: bool = True) -> None:
-        payload = data.replace(b"\0\0\3", b"\0\0") if escaped else data
-        self._value, self._left = int.from_bytes(payload, "big"), 8 * len(payload)
+    @classmethod
+    def of_nal(cls, data: bytes) -> "Bits":
+        """Those of a NAL unit's payload of H.264 or HEVC, without emulation prevention (7.4.1)."""
+        return cls(data.replace(b"\0\0\3", b"\0\0"))
 
     def u(self, count: int) -> int:
         """The next `count` bits as a number."""

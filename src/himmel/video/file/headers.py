@@ -4,7 +4,7 @@ An MP4 may have several sample descriptions (ISO 14496-12, 8.5.2), an FLV sends 
 it on once, with the first packet after it. Whoever begins to read somewhere else would decode with another part's.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import av
@@ -66,7 +66,7 @@ class _Header:
             self.sets = list(NalUnits(extradata).parameter_sets())
         elif codec == "hevc" and extradata[:1] == b"\x01" and len(extradata) > _HEVC_BYTES:
             self.length_bytes = (extradata[_HEVC_BYTES - 1] & 3) + 1
-            self.sets = list(_hevc_sets(extradata))
+            self.sets = list(NalUnits(extradata, hevc=True).parameter_sets())
         else:
             self.sets = [extradata]
         self.in_band = bool(self.length_bytes) or extradata.startswith(_START_CODES)
@@ -88,15 +88,3 @@ class _Header:
             at = begin + int.from_bytes(data[at:begin])
             units.append(data[begin:at])
         return units
-
-
-def _hevc_sets(data: bytes) -> Iterator[bytes]:
-    at = _HEVC_BYTES + 1
-    for _ in range(data[_HEVC_BYTES]):
-        count, at = int.from_bytes(data[at + 1 : at + 3]), at + 3
-        for _ in range(count):
-            length = int.from_bytes(data[at : at + 2])
-            if not 0 < length <= len(data) - at - 2:
-                return
-            yield data[at + 2 : at + 2 + length]
-            at += 2 + length

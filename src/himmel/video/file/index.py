@@ -74,11 +74,6 @@ class PictureIndex:
     notes: tuple[str, ...]
 
     @property
-    def has_picture(self) -> BoolArray:
-        """bool [P], the packet holds a picture, or its first field."""
-        return self.coded & ~self.second
-
-    @property
     def key_numbers(self) -> IntArray:
         """Decode-order numbers at which decoding may start; the first packet if the file marks no keyframe."""
         numbers = np.flatnonzero(self.key)
@@ -147,7 +142,7 @@ def build_index(path: Path, container: InputContainer, stream: VideoStream) -> P
         time_base=times.unit,
         last_duration=last_duration(pts, order, columns.duration if times.from_file else None, times.unit, rate),
         has_times=times.from_file,
-        has_order=not (stream.codec_context.has_b_frames and _leaves_open(times, second | ~coded, stream, container)),
+        has_order=not (stream.codec_context.has_b_frames and _leaves_open(times, ~second & coded, stream, container)),
         restarts=times.restarts,
         extradata=None if extradata is None else bytes(extradata),
         packed=columns.packed,
@@ -157,16 +152,16 @@ def build_index(path: Path, container: InputContainer, stream: VideoStream) -> P
     )
 
 
-def _leaves_open(times: Times, not_counted: BoolArray, stream: VideoStream, container: InputContainer) -> bool:
+def _leaves_open(times: Times, pictures: BoolArray, stream: VideoStream, container: InputContainer) -> bool:
     """Whether times may not tell the order of pictures that the encoder reordered.
 
     That is so if they all rise: some containers have one clock, for decoding (AVI, and its streams in Matroska), others
     were given no times of presentation. And if some are equal, which happens at over 1,000 pictures a second.
     """
     codec = stream.codec_context.name
-    if _rises(times.pts, not_counted, times.part):
+    if _rises(times.pts, pictures, times.part):
         return codec in _TELL_ORDER or not times.from_file or container.format.name == "avi"
-    own = np.sort(times.pts[~not_counted])
+    own = np.sort(times.pts[pictures])
     return codec in _COUNTED and bool((own[1:] == own[:-1]).any())
 
 
@@ -175,6 +170,12 @@ def with_references(path: Path, index: PictureIndex) -> PictureIndex:
     if not index.direct:
         return index
     return replace(index, reference=look_up_references(path, index.pos, index.extradata))
+
+
+def with_classic_references(index: PictureIndex) -> PictureIndex:
+    """The index of an MPEG-1 or MPEG-2 stream: a picture shown before one decoded earlier is a B picture."""
+    latest = np.maximum.accumulate(index.rank)
+    return replace(index, reference=index.rank == latest)
 
 
 def with_order(index: PictureIndex, numbers: IntArray, how: str) -> PictureIndex:
@@ -188,26 +189,26 @@ def with_order(index: PictureIndex, numbers: IntArray, how: str) -> PictureIndex
         numbers: decode-order numbers in presentation order; pictures that aren't among them count as not shown.
         how: the order was learned, the end of a sentence.
     """
-    own = np.flatnonzero(index.has_picture)
+    pictures = ~index.second & index.coded
+    own = np.flatnonzero(pictures)
     if np.array_equal(numbers, own):
         return replace(index, has_order=True)
-    pts, shown, place = index.pts, np.zeros(len(index.pts), np.bool_), np.full(len(index.pts), len(index.pts))
+    pts, shown, place = index.pts, np.zeros_like(index.shown), np.full(len(index.pts), len(index.pts))
     shown[numbers] = True
     place[numbers] = np.arange(len(numbers))
     seconds = np.flatnonzero(index.second)
     place[seconds] = place[seconds - 1]
     what = "The file does not store the order of its pictures"
-    if _rises(index.pts, ~index.has_picture, index.part):
-        slots = np.sort(index.pts[own])
+    if _rises(index.pts, pictures, index.part):
         everyone = own[np.argsort(place[own], kind="stable")]
         pts = index.pts.copy()
-        pts[everyone] = slots
+        pts[everyone] = np.sort(index.pts[own])
         pts[seconds] = pts[seconds - 1]
         shown &= _shown_anew(index, own, everyone)
     else:
         what = "Pictures have equal times, which leaves their order open"
         shown &= index.shown
-    rank, order = arrange(pts, shown, ~index.has_picture, index.part, place)
+    rank, order = arrange(pts, shown, ~pictures, index.part, place)
     return replace(
         index, pts=pts, shown=shown, order=order, rank=rank, has_order=True, notes=(*index.notes, f"{what}: {how}.")
     )
@@ -231,7 +232,7 @@ def _shown_anew(index: PictureIndex, own: IntArray, everyone: IntArray) -> BoolA
     return shown
 
 
-def _rises(pts: IntArray, not_counted: BoolArray, part: ShortArray) -> bool:
+def _rises(pts: IntArray, pictures: BoolArray, part: ShortArray) -> bool:
     """Whether no picture is earlier than one decoded before it, within each part."""
-    steps = np.diff(pts[~not_counted])
-    return bool((steps[np.diff(part[~not_counted]) == 0] >= 0).all())
+    steps = np.diff(pts[pictures])
+    return bool((steps[np.diff(part[pictures]) == 0] >= 0).all())

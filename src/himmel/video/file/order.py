@@ -12,17 +12,15 @@ import numpy as np
 
 from himmel.video.file.counters import H264Counter, HevcCounter
 from himmel.video.file.decoder import Decoder, Segment, learn_order
-from himmel.video.file.index import PictureIndex, with_order
+from himmel.video.file.index import PictureIndex, with_classic_references, with_order
 from himmel.video.file.packets import IntArray
+from himmel.video.file.vops import CODEC as MPEG4
 
 # A packet's first slice header, and the parameter sets before it, mostly lie within so many bytes.
 _HEAD = 8192
-# Start codes of pictures, and the bits behind them that tell a B picture (ISO 14496-2, 6.2.5; ISO 13818-2, 6.2.3).
-_B_PICTURES = {
-    "mpeg4": (b"\0\0\1\xb6", 0xC000, 0x8000),
-    "mpeg1video": (b"\0\0\1\0", 0x0038, 0x0018),
-    "mpeg2video": (b"\0\0\1\0", 0x0038, 0x0018),
-}
+# MPEG-1 and MPEG-2: the start code of pictures, and picture_coding_type behind ten bits (ISO 13818-2, 6.2.3).
+_MPEG12 = frozenset({"mpeg1video", "mpeg2video"})
+_PICTURE, _KIND, _B = b"\0\0\1\0", 0x0038, 0x0018
 
 
 def in_order(path: Path, index: PictureIndex, codec: str) -> PictureIndex:
@@ -36,13 +34,15 @@ def in_order(path: Path, index: PictureIndex, codec: str) -> PictureIndex:
     numbers = read_order(path, index, codec)
     if numbers is not None:
         return with_order(index, numbers, "it was read from the stream")
-    return with_order(index, learn_order(path, index), "they were decoded once to learn it")
+    index = with_order(index, learn_order(path, index), "they were decoded once to learn it")
+    return with_classic_references(index) if codec in _MPEG12 else index
 
 
 def read_order(path: Path, index: PictureIndex, codec: str) -> IntArray | None:
     """Decode-order numbers in presentation order, nothing decoded; None if that does not tell."""
-    if codec in _B_PICTURES:
-        return None if _has_b_pictures(path, index, codec) else np.flatnonzero(index.has_picture)
+    if codec in _MPEG12 or codec == MPEG4:
+        has_b = _has_b_pictures(path, index) if codec in _MPEG12 else not index.reference[index.coded].all()
+        return None if has_b else np.flatnonzero(index.coded)
     if codec not in ("h264", "hevc"):
         return None
     counter = H264Counter(index.extradata) if codec == "h264" else HevcCounter(index.extradata)
@@ -57,11 +57,10 @@ def read_order(path: Path, index: PictureIndex, codec: str) -> IntArray | None:
     return np.array(sorted(places, key=places.__getitem__), np.int64)
 
 
-def _has_b_pictures(path: Path, index: PictureIndex, codec: str) -> bool:
-    code, mask, kind = _B_PICTURES[codec]
+def _has_b_pictures(path: Path, index: PictureIndex) -> bool:
     for _, packet in _heads(path, index):
-        at = packet.find(code) + len(code)
-        if at >= len(code) and int.from_bytes(packet[at : at + 2], "big") & mask == kind:
+        at = packet.find(_PICTURE) + len(_PICTURE)
+        if at >= len(_PICTURE) and int.from_bytes(packet[at : at + 2], "big") & _KIND == _B:
             return True
     return False
 

@@ -83,7 +83,7 @@ class VopReader:
 
     def _at(self, data: bytes, start: int) -> Vop:
         """vop_coding_type and vop_coded (6.2.5)."""
-        bits = Bits(data[start + 4 : start + 4 + _EMPTY_BYTES], escaped=False)
+        bits = Bits(data[start + 4 : start + 4 + _EMPTY_BYTES])
         try:
             kind = bits.u(2)
             if self._time_bits is None or len(data) - start > _EMPTY_BYTES:
@@ -108,9 +108,7 @@ class VopReader:
         layer = _LAYER.search(header)
         if layer is not None:
             try:
-                self._time_bits = _read_time_bits(
-                    Bits(header[layer.end() : layer.end() + _HEADER_BYTES], escaped=False)
-                )
+                self._time_bits = _read_time_bits(Bits(header[layer.end() : layer.end() + _HEADER_BYTES]))
             except EOFError:
                 return
         self.packed = self.packed or _PACKED.search(header) is not None
