@@ -2,17 +2,17 @@
 
 import json
 import os
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Self, cast, get_args
 
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 
 from himmel.adapter import AdapterConfig
 from himmel.adapter.config import MAX_TOKENS
+from himmel.choices import AnchorMode
 from himmel.errors import HostError, UsageError
 from himmel.model.hub import local_folder
 from himmel.model.placement import PLACEMENTS
-from himmel.video.video import ANCHOR_MODES
 
 POSITION_SCHEMES = ("grid", "sequential")
 CONTEXT_SOURCES = ("tower", "rgb")
@@ -76,7 +76,7 @@ class HimmelConfig(PreTrainedConfig):
         super().__post_init__(**kwargs)
         check_choice("placement", self.placement, PLACEMENTS)
         check_choice("context_source", self.context_source, CONTEXT_SOURCES)
-        check_choice("anchor_mode", self.anchor_mode, ANCHOR_MODES)
+        check_choice("anchor_mode", self.anchor_mode, get_args(AnchorMode))
         if self.position_scheme is not None:
             check_choice("position_scheme", self.position_scheme, POSITION_SCHEMES)
         check_count("num_anchors", self.num_anchors)
