@@ -8,8 +8,9 @@ import numpy.typing as npt
 
 from himmel.errors import VideoError
 from himmel.video.file.container import check_file, open_stream
-from himmel.video.file.decoder import check_keys, learn_order
-from himmel.video.file.index import PictureIndex, build_index, with_order, with_references
+from himmel.video.file.decoder import check_keys
+from himmel.video.file.index import PictureIndex, build_index, with_references
+from himmel.video.file.order import in_order
 from himmel.video.file.picture import PictureFormat, read_format
 
 
@@ -80,11 +81,11 @@ def open_video(path: Path) -> VideoFile:
     """
     check_file(path)
     with open_stream(path) as opened:
+        codec = opened[1].codec_context.codec.canonical_name
         index = build_index(path, *opened)
         if len(index.order):
             index = check_keys(path, index)
-            index = index if index.has_order else with_order(index, learn_order(path, index))
+            index = in_order(path, index, codec)
         if not len(index.order):
             raise VideoError(f"{str(path)!r} holds no pictures that can be shown; it is damaged or incomplete.")
-        codec = opened[1].codec_context.codec.canonical_name
         return VideoFile.of(path, codec, index, read_format(path, index, opened))
