@@ -9,7 +9,6 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -17,25 +16,23 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
 from himmel.video.file.decoder import Decoder, Segment, plan_segments
-from himmel.video.file.index import PictureIndex
-from himmel.video.file.picture import PictureFormat
+from himmel.video.file.opened import VideoFile
 from himmel.video.maps.residual import cell_means
 from himmel.video.results import Decomposition, Interval
 
 FloatArray = npt.NDArray[np.float32]
 
 
-def add_rgb_difference(
-    decomposition: Decomposition, index: PictureIndex, fmt: PictureFormat, *, threads: int
-) -> Decomposition:
+def add_rgb_difference(decomposition: Decomposition, file: VideoFile, *, threads: int) -> Decomposition:
     """The same decomposition with `Interval.rgb_difference` filled in; it takes `seconds["rgb_difference"]`."""
     begin = time.perf_counter()
+    index = file.index
     frames = np.concatenate([interval.frames for interval in decomposition.intervals]).tolist()
     # A step follows its anchor, so there always is a picture before it.
     pairs = {frame: (int(index.order[frame]), int(index.order[frame - 1])) for frame in frames}
     segments = plan_segments(index, [set(pair) for pair in pairs.values()])
     shares = [segments[place::threads] for place in range(min(threads, len(segments)))]
-    reader = _Reader(Path(decomposition.path), index, fmt, decomposition.cell)
+    reader = _Reader(file, decomposition.cell)
     means: dict[int, FloatArray] = {}
     with ThreadPoolExecutor(max_workers=max(1, len(shares))) as pool:
         for found in pool.map(reader.read, shares):
@@ -62,17 +59,15 @@ def _fill(interval: Interval, differences: dict[int, FloatArray], grid: tuple[in
 class _Reader:
     """Decodes pictures and keeps their cells' means alone, so that memory does not grow with the picture's size."""
 
-    def __init__(self, path: Path, index: PictureIndex, fmt: PictureFormat, cell: int) -> None:
-        self._path = path
-        self._index = index
-        self._format = fmt
+    def __init__(self, file: VideoFile, cell: int) -> None:
+        self._file = file
         self._cell = cell
 
     def read(self, segments: Sequence[Segment]) -> dict[int, FloatArray]:
         """Mean colour of each cell, float32 [3, R, C] in code values, by decode-order number."""
         found: dict[int, FloatArray] = {}
         reformatter = VideoReformatter()
-        with Decoder(self._path, self._index, vectors=False) as decoder:
+        with Decoder(self._file.path, self._file.index, vectors=False) as decoder:
             for segment in segments:
                 wanted = set(segment.wanted)
                 for number, frame in decoder.pictures(segment):
@@ -81,7 +76,7 @@ class _Reader:
         return found
 
     def _means(self, frame: VideoFrame, reformatter: VideoReformatter) -> FloatArray:
-        fmt = self._format
+        fmt = self._file.format
         picture = reformatter.reformat(
             frame, width=fmt.width, height=fmt.height, format="rgb24", threads=1
         ).to_ndarray()

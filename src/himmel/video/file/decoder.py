@@ -2,12 +2,12 @@
 
 import io
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import av
 import numpy as np
@@ -25,6 +25,7 @@ from himmel.video.file.tables import HEAD
 from himmel.video.file.vops import VopReader
 
 Opened = tuple[InputContainer, VideoStream]
+Missing = TypeVar("Missing", bound=Sized)
 
 _NOBODY = -1
 _ELSEWHERE = 2**62
@@ -50,14 +51,22 @@ class Segment:
     wanted: tuple[int, ...]
 
 
-def retry_starts(index: PictureIndex, start: int) -> Iterator[int]:
-    """Where to begin reading: `start`, then up to two keyframes before it, by decode-order numbers.
+def read_with_retries(
+    index: PictureIndex, start: int, wanted: Missing, read: Callable[[int, Missing], Missing]
+) -> None:
+    """Read from `start`, then what did not come from up to two keyframes before it.
 
     With periodic intra refresh, what counts as a keyframe gives a whole picture only a second later.
+
+    Args:
+        start: decode-order number of a keyframe.
+        read: takes where to begin and what is wanted, and returns what did not come, or not whole.
     """
-    yield start
     earlier = index.key_numbers[index.key_numbers < start]
-    yield from map(int, earlier[: -_RETRIES - 1 : -1])
+    for begin in (start, *earlier[: -_RETRIES - 1 : -1].tolist()):
+        wanted = read(begin, wanted)
+        if not wanted:
+            return
 
 
 def plan_segments(index: PictureIndex, wanted: Iterable[set[int]]) -> list[Segment]:
