@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from himmel.video import Video
 from himmel.video.file.container import open_stream
 from himmel.video.file.decoder import Segment
 from himmel.video.file.index import PictureIndex, build_index
@@ -105,3 +106,16 @@ def test_a_worker_opens_a_file_once(clip: Clip) -> None:
         one = decoders.get(*clip, vectors=False)
         assert decoders.get(*clip, vectors=False) is one
         assert decoders.get(*clip, vectors=True) is not one
+
+
+def test_repeated_decompositions_start_no_threads(monkeypatch: pytest.MonkeyPatch, encode_clip: Encode) -> None:
+    """Thousands of short files, one after the other: the memory of ever new threads is never given back."""
+    path = encode_clip("short.ts", options={"g": "5"}, num_frames=20)
+    started: list[threading.Thread] = []
+    start = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", lambda thread: (started.append(thread), start(thread)))
+    Video(path).decompose(threads=1, rgb_difference=True)
+    assert not started
+    for _ in range(10):
+        Video(path).decompose(threads=3, rgb_difference=True)
+    assert len(started) <= 2
