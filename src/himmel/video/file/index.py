@@ -13,9 +13,8 @@ from himmel.video.file.packets import BoolArray, IntArray, ShortArray, walk_pack
 from himmel.video.file.tables import agrees, look_up_references, read_tables
 from himmel.video.file.times import Times, arrange, last_duration, read_times
 
-# Codecs whose packets tell the order of pictures, and those in which each picture has its number.
+# Codecs whose packets tell the order of pictures.
 _TELL_ORDER = frozenset({"h264", "hevc", "mpeg4", "mpeg1video", "mpeg2video"})
-_COUNTED = frozenset({"h264", "hevc"})
 # Pictures by which decoding may be ahead of presentation (H.264, A.3.1; H.265, A.4.2).
 _MOST_AHEAD = 16
 
@@ -162,7 +161,7 @@ def _leaves_open(times: Times, pictures: BoolArray, stream: VideoStream, contain
     if _rises(times.pts, pictures, times.part):
         return codec in _TELL_ORDER or not times.from_file or container.format.name == "avi"
     own = np.sort(times.pts[pictures])
-    return codec in _COUNTED and bool((own[1:] == own[:-1]).any())
+    return codec in _TELL_ORDER and bool((own[1:] == own[:-1]).any())
 
 
 def with_references(path: Path, index: PictureIndex) -> PictureIndex:
@@ -170,12 +169,6 @@ def with_references(path: Path, index: PictureIndex) -> PictureIndex:
     if not index.direct:
         return index
     return replace(index, reference=look_up_references(path, index.pos, index.extradata))
-
-
-def with_classic_references(index: PictureIndex) -> PictureIndex:
-    """The index of an MPEG-1 or MPEG-2 stream: a picture shown before one decoded earlier is a B picture."""
-    latest = np.maximum.accumulate(index.rank)
-    return replace(index, reference=index.rank == latest)
 
 
 def with_order(index: PictureIndex, numbers: IntArray, how: str) -> PictureIndex:
