@@ -5,10 +5,12 @@ import os
 import time
 from functools import cached_property
 from pathlib import Path
+from typing import Final, get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from himmel.choices import AnchorMode, Backend, Cell
 from himmel.errors import UsageError, VideoError
 from himmel.video.decompose import Request, decompose
 from himmel.video.file.container import check_file, open_stream
@@ -19,10 +21,10 @@ from himmel.video.file.picture import read_format
 from himmel.video.results import Decomposition
 from himmel.video.rgb_difference import add_rgb_difference
 
-CELLS = (4, 8, 16, 32, 64)
+CELLS: Final = get_args(Cell)
 MAX_CELLS_ACROSS = 120
-ANCHOR_MODES = ("keyframe", "exact", "scene")
-BACKENDS = ("auto", "bitstream", "libav", "coviar", "proxy")
+ANCHOR_MODES: Final = get_args(AnchorMode)
+BACKENDS: Final = get_args(Backend)
 MAX_COUNT = 4096
 
 
