@@ -8,10 +8,12 @@ import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from himmel.video.file.boxes import check_encryption
 from himmel.video.file.container import open_stream
-from himmel.video.file.packets import BoolArray, IntArray, ShortArray, walk_packets
+from himmel.video.file.packets import BoolArray, IntArray, ShortArray, is_mp4, walk_packets
 from himmel.video.file.tables import agrees, look_up_references, read_tables
 from himmel.video.file.times import Times, arrange, last_duration, read_times
+from himmel.video.file.whole import note_missing
 
 # Codecs whose packets tell the order of pictures.
 _TELL_ORDER = frozenset({"h264", "hevc", "mpeg4", "mpeg1video", "mpeg2video"})
@@ -112,12 +114,16 @@ class PictureIndex:
 def build_index(path: Path, container: InputContainer, stream: VideoStream) -> PictureIndex:
     """Index a freshly opened container: from its own tables if they say all, else by walking its packets."""
     notes: list[str] = []
+    if is_mp4(container):
+        notes.extend(filter(None, [check_encryption(path, stream.id)]))
     columns = read_tables(path, container, stream)
     if columns is None:
         columns = walk_packets(container, stream, notes)
     elif not agrees(path, container, stream, columns):
         with open_stream(path) as fresh:
             columns = walk_packets(*fresh, notes)
+    if is_mp4(container) and not columns.direct:
+        notes.extend(filter(None, [note_missing(path, stream)]))
     key, shown, second, coded = columns.key, columns.shown, columns.second, columns.coded
     rate = Fraction(stream.guessed_rate or stream.average_rate or stream.base_rate or 25)
     times = read_times(columns, container.format.name, Fraction(stream.time_base or 1), rate, notes)
