@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from himmel.choices import BackendName, DistanceKind, ResidualKind
+
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
@@ -14,7 +16,7 @@ class _ShapeRepr:
     """A repr that prints the shapes and types of arrays in place of their contents."""
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{item.name}={_brief(self.__dict__[item.name])}" for item in fields(self))  # type: ignore[arg-type]
+        shown = ", ".join(f"{item.name}={_brief(getattr(self, item.name))}" for item in fields(self))  # type: ignore[arg-type]
         return f"{type(self).__name__}({shown})"
 
 
@@ -128,10 +130,10 @@ class Decomposition(_ShapeRepr):
     duration: float
     num_frames: int
     average_rate: float
-    backend: str
+    backend: BackendName
     backend_reason: str
-    residual_kind: str
-    distance_kind: str
+    residual_kind: ResidualKind
+    distance_kind: DistanceKind
     accumulated: bool
     cell: int
     grid: tuple[int, int]

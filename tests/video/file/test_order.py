@@ -108,7 +108,7 @@ def test_an_mp4_without_composition_offsets(tmp_path: Path, encode_clip: Encode)
     track = take_apart(whole)
     plain = write_mp4(tmp_path / "plain.mp4", track.samples, [track.entry], track.size, with_offsets=False)
     video = Video(plain)
-    assert video._index.direct
+    assert video._file.index.direct
     anchors = video.decompose(num_anchors=60, anchor_mode="exact").anchors
     assert [read_stamp(anchor.image) for anchor in anchors] == list(range(60))
     # More is hidden than decoding can be ahead by: it is meant.
@@ -124,7 +124,7 @@ def test_no_b_pictures_no_note(tmp_path: Path, encode_clip: Encode) -> None:
     still = [stamp(3)] * 2 + [np.random.default_rng(k).integers(0, 255, (128, 160, 3), np.uint8) for k in range(20)]
     whole = encode_clip("whole.mp4", still, options={"bf": "2", "x264-params": "b-adapt=1"})
     video = Video(without_times(whole, tmp_path / "a.mp4"))
-    if (np.diff(Video(whole)._index.pts) > 0).all():
+    if (np.diff(Video(whole)._file.index.pts) > 0).all():
         assert video.notes == ()
 
 

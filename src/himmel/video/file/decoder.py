@@ -1,12 +1,13 @@
 """Decoding of chosen stretches: seek to a keyframe, send the packets that are needed, drain."""
 
 import io
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import av
 import numpy as np
@@ -24,12 +25,17 @@ from himmel.video.file.tables import HEAD
 from himmel.video.file.vops import VopReader
 
 Opened = tuple[InputContainer, VideoStream]
+Missing = TypeVar("Missing", bound=Sized)
 
 _NOBODY = -1
 _ELSEWHERE = 2**62
 _LOOK_AT = 8
 _RETRIES = 2
 _PREDICTED = (PictureType.P, PictureType.B, PictureType.S)
+
+
+class Stopped(Exception):
+    """Somebody else has failed or been interrupted: nobody wants the rest."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +51,22 @@ class Segment:
     wanted: tuple[int, ...]
 
 
-def retry_starts(index: PictureIndex, start: int) -> Iterator[int]:
-    """Where to begin reading: `start`, then up to two keyframes before it, by decode-order numbers.
+def read_with_retries(
+    index: PictureIndex, start: int, wanted: Missing, read: Callable[[int, Missing], Missing]
+) -> None:
+    """Read from `start`, then what did not come from up to two keyframes before it.
 
     With periodic intra refresh, what counts as a keyframe gives a whole picture only a second later.
+
+    Args:
+        start: decode-order number of a keyframe.
+        read: takes where to begin and what is wanted, and returns what did not come, or not whole.
     """
-    yield start
     earlier = index.key_numbers[index.key_numbers < start]
-    yield from map(int, earlier[: -_RETRIES - 1 : -1])
+    for begin in (start, *earlier[: -_RETRIES - 1 : -1].tolist()):
+        wanted = read(begin, wanted)
+        if not wanted:
+            return
 
 
 def plan_segments(index: PictureIndex, wanted: Iterable[set[int]]) -> list[Segment]:
@@ -85,6 +99,7 @@ class Decoder:
         crop: cut pictures to the window that the stream names.
         pixels: False leaves out the last steps of reconstruction, for speed.
         opened: a container and its stream that nobody has decoded from, to be used and closed by the caller.
+        stop: when it is set, reading ends at the next packet, with `Stopped`.
     """
 
     def __init__(
@@ -96,11 +111,13 @@ class Decoder:
         crop: bool = True,
         pixels: bool = True,
         opened: Opened | None = None,
+        stop: threading.Event | None = None,
     ) -> None:
         self._path = path
         self.index = index
         self._flags = (Flags2.export_mvs if vectors else 0) | (0 if crop else Flags2.ignore_crop)
         self._options = {} if pixels else {"skip_loop_filter": "all", "skip_idct": "all"}
+        self._stop = stop
         self._closing = ExitStack()
         self._file: io.FileIO | None = None
         self._opened: Opened | None = None
@@ -189,7 +206,16 @@ class Decoder:
         """Undecoded packets from a segment's start to the last wanted picture, each with its picture's number.
 
         Pictures that are neither wanted nor referred to by others are left out.
+
+        Raises:
+            Stopped: see `Decoder`.
         """
+        for number, packet in self._packets(segment):
+            if self._stop is not None and self._stop.is_set():
+                raise Stopped
+            yield number, packet
+
+    def _packets(self, segment: Segment) -> Iterator[tuple[int, "av.Packet[Any] | bytes"]]:
         index, last = self.index, self.index.end_of(segment.wanted[-1])
         owners = np.arange(segment.start, last + 1) - index.second[segment.start : last + 1]
         # By table, here and in schedule.py: the way by sorting imports numpy.ma first, a thirtieth of a prompt's time.
@@ -199,7 +225,9 @@ class Decoder:
             return
         ahead = self._go_to(segment.start)
         vops = VopReader(index.extradata) if index.packed else None
-        headers = HeaderChanges(self._stream.codec_context.name, index.extradata, index.headers)
+        headers = None
+        if index.headers:
+            headers = HeaderChanges(self._stream.codec_context.name, index.extradata, index.headers)
         for owner, needed in zip(owners.tolist(), (chosen | index.reference[owners]).tolist(), strict=True):
             packet = ahead.pop(0) if ahead else self._take()
             if packet is None:
@@ -209,7 +237,7 @@ class Decoder:
                 if needed:
                     yield owner, own
             elif needed:
-                yield owner, headers.prepare(owner, packet) if index.headers else packet
+                yield owner, packet if headers is None else headers.prepare(owner, packet)
 
     def _read(self, start: int, chosen: list[bool]) -> Iterator[tuple[int, bytes]]:
         """Packets from `start` on by their places in the file: those chosen, and references.
