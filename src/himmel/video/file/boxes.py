@@ -2,17 +2,10 @@
 
 import io
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
-
-from himmel.errors import VideoError
 
 _MOVIE_BYTES = 2**28
 _MOST_BOXES = 2**22
-# Kinds of sample entries that hold what is encrypted: Common Encryption (8.12), and Apple's own.
-_ENCRYPTED = frozenset({b"encv", b"drmi", b"drms"})
-# Bytes of a visual sample entry before its boxes (12.1.3).
-_VISUAL_ENTRY = 78
 
 
 class TopBox(NamedTuple):
@@ -79,26 +72,6 @@ def sample_table(movie: memoryview, track: int) -> memoryview:
         if kind == b"trak" and _track_id(dict(boxes(body)).get(b"tkhd", b"")) == track:
             return inside(body, b"mdia", b"minf", b"stbl")
     return memoryview(b"")
-
-
-def check_encryption(path: Path, track: int) -> str | None:
-    """A note if a part of a track is encrypted.
-
-    Raises:
-        VideoError: all of it is.
-    """
-    with path.open("rb", buffering=0) as file:
-        movie = read_movie(file)
-    entries = list(boxes(inside(sample_table(movie or memoryview(b""), track), b"stsd")[8:]))
-    encrypted = [(kind, body) for kind, body in entries if kind in _ENCRYPTED]
-    if not encrypted:
-        return None
-    kind, body = encrypted[0]
-    scheme = bytes(inside(body[_VISUAL_ENTRY:], b"sinf", b"schm")[4:8]) or kind
-    name = scheme.decode("latin-1")
-    if len(encrypted) == len(entries):
-        raise VideoError(f"{str(path)!r} is encrypted (scheme {name!r}); decrypt it with its key first.")
-    return f"A part of the file is encrypted (scheme {name!r}): its pictures cannot be read as they are meant."
 
 
 def _track_id(header: memoryview | bytes) -> int:

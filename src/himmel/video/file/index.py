@@ -8,9 +8,9 @@ import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from himmel.video.file.boxes import check_encryption
 from himmel.video.file.container import open_stream
 from himmel.video.file.packets import BoolArray, IntArray, ShortArray, is_mp4, walk_packets
+from himmel.video.file.protection import check_samples
 from himmel.video.file.tables import agrees, look_up_references, read_tables
 from himmel.video.file.times import Times, arrange, last_duration, read_times
 from himmel.video.file.whole import note_missing
@@ -115,7 +115,7 @@ def build_index(path: Path, container: InputContainer, stream: VideoStream) -> P
     """Index a freshly opened container: from its own tables if they say all, else by walking its packets."""
     notes: list[str] = []
     if is_mp4(container):
-        notes.extend(filter(None, [check_encryption(path, stream.id)]))
+        notes.extend(filter(None, [check_samples(path, stream.id)]))
     columns = read_tables(path, container, stream)
     if columns is None:
         columns = walk_packets(container, stream, notes)
@@ -166,8 +166,10 @@ def _leaves_open(times: Times, pictures: BoolArray, stream: VideoStream, contain
     codec = stream.codec_context.name
     if _rises(times.pts, pictures, times.part):
         return codec in _TELL_ORDER or not times.from_file or container.format.name == "avi"
-    own = np.sort(times.pts[pictures])
-    return codec in _TELL_ORDER and bool((own[1:] == own[:-1]).any())
+    pts, part = times.pts[pictures], times.part[pictures]
+    by_time = np.lexsort((pts, part))
+    equal = (np.diff(pts[by_time]) == 0) & (np.diff(part[by_time]) == 0)
+    return codec in _TELL_ORDER and bool(equal.any())
 
 
 def with_references(path: Path, index: PictureIndex) -> PictureIndex:

@@ -18,7 +18,7 @@ from himmel.errors import UsageError, VideoError
 _COPIED = 2**20
 _SHOWN = 120
 # More than one letter before the colon: with one it is a drive. `Path` leaves one of two slashes.
-_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/+(.*)", re.IGNORECASE | re.DOTALL)
+_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/{1,2}(.*)", re.IGNORECASE | re.DOTALL)
 
 
 class Readable(Protocol):
@@ -43,7 +43,7 @@ def check_file(path: Path) -> None:
     shown = show(path)
     try:
         status = path.stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         address = _ADDRESS.fullmatch(str(path))
         if address is None:
             raise VideoError(f"There is no file {shown}; check the path.") from None
@@ -99,9 +99,9 @@ class Spooled:
         if isinstance(source, bytes | bytearray | memoryview):
             file.write(source)
             return
-        with suppress(AttributeError, OSError):
-            cast(IO[bytes], source).seek(0)
         try:
+            with suppress(AttributeError, OSError):
+                cast(IO[bytes], source).seek(0)
             while piece := source.read(_COPIED):
                 file.write(piece)
         except AttributeError as error:
