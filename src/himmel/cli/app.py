@@ -1,5 +1,6 @@
 """The command `himmel`: its verbs, and what it says when one fails."""
 
+import os
 import sys
 import traceback
 from typing import Annotated, NoReturn
@@ -7,6 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import himmel
+from himmel._trouble import explain
 from himmel.cli.ask import ask
 from himmel.cli.budget import budget
 from himmel.cli.deploy import card, merge, push
@@ -66,6 +68,12 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     debug = arguments[:1] == ["--debug"]
     try:
         code = app(arguments, prog_name="himmel", standalone_mode=False)
+        # What is still in Python's own buffer may not fit where stdout goes.
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of a pipe has gone, as `head` does: nobody is left to tell.
+        _drop_stdout()
+        sys.exit(1)
     except HimmelError as error:
         _fail(str(error), error.exit_code, debug=debug)
     except typer.TyperException as error:
@@ -88,6 +96,9 @@ def _sentence_about_usage(error: typer.TyperException, arguments: list[str]) -> 
 
 
 def _sentence_about(error: Exception) -> str:
+    outside = explain(error)
+    if outside is not None:
+        return outside
     package = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
     if package in _IN_EXTRAS:
         extra = _IN_EXTRAS[package]
@@ -101,4 +112,13 @@ def _fail(sentence: str, exit_code: int, *, debug: bool) -> NoReturn:
         traceback.print_exc()
     if sentence:
         typer.echo(f"himmel: {sentence}", err=True)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _drop_stdout()
     sys.exit(exit_code)
+
+
+def _drop_stdout() -> None:
+    """Let go of what stdout still holds, or Python would try to write it once more when it ends, and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
