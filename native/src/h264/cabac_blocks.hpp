@@ -6,7 +6,7 @@
 
 #include "h264/cabac_tables.hpp"
 #include "h264/residual.hpp"
-#include "h264/slice_decoder.hpp"
+#include "h264/slice_state.hpp"
 
 namespace himmel::h264 {
 
@@ -39,14 +39,14 @@ constexpr LevelState kLevelStates[8] = {{1, 5, 1, 4}, {2, 5, 2, 4}, {3, 5, 3, 4}
 
 // Reads the blocks of one macroblock. Where levels are not kept (`kKeep` false), only their number is found out.
 template <bool kKeep>
-struct SliceDecoder::CabacBlocks {
-  SliceDecoder& d;
+struct CabacBlocks {
+  SliceState& s;
   const bool field;
 
-  explicit CabacBlocks(SliceDecoder& decoder) : d(decoder), field(decoder.field_ || decoder.field_picture_) {}
+  explicit CabacBlocks(SliceState& state) : s(state), field(state.field || state.field_picture) {}
 
   // One for each block: as a member it would stay in memory, and each bin wait for what the one before has stored.
-  Bins open() const { return Bins(d.cabac_, d.contexts_); }
+  Bins open() const { return Bins(s.cabac, s.contexts); }
 
   // What is kept of the number of levels of a block: two flags make a context.
   static uint8_t kept(int count) { return count > 0; }
@@ -56,7 +56,7 @@ struct SliceDecoder::CabacBlocks {
   [[gnu::always_inline]] int levels(Bins& bins, int category, int max, Inc inc, LastInc last_inc) {
     using namespace cabac_blocks;
     const int significant = kSignificant[field][category], last = kLast[field][category], base = kLevel[category];
-    Levels& levels = d.levels_;
+    Levels& levels = s.levels;
     int count = 0, i = 0;
     const int end = max - 1;
     for (; i < end; ++i) {
@@ -101,9 +101,9 @@ struct SliceDecoder::CabacBlocks {
   // DC blocks: coded flags are bits of MbContext.
   [[gnu::always_inline]] bool dc_coded(Bins& bins, int plane, int category) {
     const auto flag = [&](int mb) -> int {
-      return mb < 0 ? d.cur_->has(kMbIntra) : d.scratch_.contexts[size_t(mb)].dc_coded >> plane & 1;
+      return mb < 0 ? s.cur->has(kMbIntra) : s.scratch.contexts[size_t(mb)].dc_coded >> plane & 1;
     };
-    return bins(cabac_blocks::kCodedFlag[category] + flag(d.near_.left[0]) + 2 * flag(d.near_.top));
+    return bins(cabac_blocks::kCodedFlag[category] + flag(s.near.left[0]) + 2 * flag(s.near.top));
   }
   int luma_dc(int plane) {
     const int category = cabac_blocks::kCategory[plane][cabac_blocks::kDc];
@@ -114,13 +114,13 @@ struct SliceDecoder::CabacBlocks {
     constexpr int category = cabac_blocks::kChromaDcCategory;
     Bins bins = open();
     if (!dc_coded(bins, plane, category)) return 0;
-    const uint8_t* incs = cabac_blocks::kChromaDcInc[d.chroma_rows_ == 4];
+    const uint8_t* incs = cabac_blocks::kChromaDcInc[s.chroma_rows == 4];
     const auto inc = [&](int i) { return incs[i]; };
-    return levels(bins, category, 2 * d.chroma_rows_, inc, inc);
+    return levels(bins, category, 2 * s.chroma_rows, inc, inc);
   }
 
   int block(int plane, int x, int y, int category, int max) {
-    const uint8_t* counts = d.counts_[plane] + cache_at(x, y);
+    const uint8_t* counts = s.counts[plane] + cache_at(x, y);
     Bins bins = open();
     if (!bins(cabac_blocks::kCodedFlag[category] + counts[-1] + 2 * counts[-8])) return 0;
     return levels(bins, category, max);
@@ -136,29 +136,29 @@ struct SliceDecoder::CabacBlocks {
     const int category = kCategory[plane][k8x8Block];
     const int count = levels_8x8(plane, x, y, category);
     if (count < 0) return false;
-    uint8_t* counts = d.counts_[plane] + cache_at(x, y);
+    uint8_t* counts = s.counts[plane] + cache_at(x, y);
     counts[0] = counts[1] = counts[8] = counts[9] = count > 0;
-    if (kKeep && count > 0) d.sink_->luma_8x8(plane, x, y, d.levels_);
+    if (kKeep && count > 0) s.sink->luma_8x8(plane, x, y, s.levels);
     return true;
   }
 
   int levels_8x8(int plane, int x, int y, int category) {
     Bins bins = open();
-    if (d.planes_ > 1 && !coded_8x8(bins, plane, x, y, category)) return 0;
+    if (s.planes > 1 && !coded_8x8(bins, plane, x, y, category)) return 0;
     const uint8_t* incs = kSignificant8x8[field];
     return levels(bins, category, 64, [&](int i) { return incs[i]; }, [](int i) { return kLast8x8[i]; });
   }
 
   // In 4:4:4 alone. Neighbours with 4x4 transforms don't count (9.3.3.1.1.9, ctxBlockCat 5, 9, 13).
   [[gnu::always_inline]] bool coded_8x8(Bins& bins, int plane, int x, int y, int category) {
-    const uint8_t* counts = d.counts_[plane];
+    const uint8_t* counts = s.counts[plane];
     const auto flag = [&](int at, bool outside, int mb) -> int {
-      if (outside && mb >= 0 && !d.frame_.mbs[size_t(mb)].has(kMbTransform8x8 | kMbPcm)) return 0;
+      if (outside && mb >= 0 && !s.frame.mbs[size_t(mb)].has(kMbTransform8x8 | kMbPcm)) return 0;
       return counts[at];
     };
     const int at = cache_at(x, y);
-    return bins(cabac_blocks::kCodedFlag[category] + flag(at - 1, x == 0, d.near_.left[y]) +
-                2 * flag(at - 8, y == 0, d.near_.top));
+    return bins(cabac_blocks::kCodedFlag[category] + flag(at - 1, x == 0, s.near.left[y]) +
+                2 * flag(at - 8, y == 0, s.near.top));
   }
 };
 
