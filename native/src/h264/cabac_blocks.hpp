@@ -14,9 +14,8 @@ namespace cabac_blocks {
 
 // Table 9-34 with Table 9-40: first context of each syntax element of a block, by ctxBlockCat.
 constexpr uint16_t kCodedFlag[14] = {85, 89, 93, 97, 101, 1012, 460, 464, 468, 1016, 472, 476, 480, 1020};
-constexpr uint16_t kSignificant[2][14] = {
-    {105, 120, 134, 149, 152, 402, 484, 499, 513, 660, 528, 543, 557, 718},
-    {277, 292, 306, 321, 324, 436, 776, 791, 805, 675, 820, 835, 849, 733}};
+constexpr uint16_t kSignificant[2][14] = {{105, 120, 134, 149, 152, 402, 484, 499, 513, 660, 528, 543, 557, 718},
+                                          {277, 292, 306, 321, 324, 436, 776, 791, 805, 675, 820, 835, 849, 733}};
 constexpr uint16_t kLast[2][14] = {{166, 181, 195, 210, 213, 417, 572, 587, 601, 690, 616, 631, 645, 748},
                                    {338, 353, 367, 382, 385, 451, 864, 879, 893, 699, 908, 923, 937, 757}};
 constexpr uint16_t kLevel[14] = {227, 237, 247, 257, 266, 426, 952, 962, 972, 708, 982, 992, 1002, 766};
@@ -29,9 +28,12 @@ constexpr int kChromaDcCategory = 3, kChromaAcCategory = 4;
 // ctxIdxInc of significant_coeff_flag and last_significant_coeff_flag in chroma DC blocks: Min(numDecod / NumC8x8, 2).
 constexpr uint8_t kChromaDcInc[2][8] = {{0, 1, 2, 2, 2, 2, 2, 2}, {0, 0, 1, 1, 2, 2, 2, 2}};
 
-// coeff_abs_level_minus1 (9.3.3.1.3) by what went before in the block: 0 to 3 levels of one and none above, then 1 to 4 or more above.
-// ctxIdxInc of the first bin and of the others, and the next of these states after a one and after a larger level.
-struct LevelState { uint8_t first, others, after_one, after_more; };
+// coeff_abs_level_minus1 (9.3.3.1.3) by what went before in the block: 0 to 3 levels of one and none above, then 1 to
+// 4 or more above. ctxIdxInc of the first bin and of the others, and the next of these states after a one and after a
+// larger level.
+struct LevelState {
+  uint8_t first, others, after_one, after_more;
+};
 constexpr LevelState kLevelStates[8] = {{1, 5, 1, 4}, {2, 5, 2, 4}, {3, 5, 3, 4}, {4, 5, 3, 4},
                                         {0, 6, 4, 5}, {0, 7, 5, 6}, {0, 8, 6, 7}, {0, 9, 7, 7}};
 

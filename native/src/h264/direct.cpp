@@ -13,10 +13,21 @@ namespace himmel::h264 {
 namespace {
 
 // The co-located block: its vector, what it refers to, and as a whole frame.
-struct ColBlock { bool intra; Mv mv; int ref; int64_t key; Structure structure; int64_t frame_key; };
+struct ColBlock {
+  bool intra;
+  Mv mv;
+  int ref;
+  int64_t key;
+  Structure structure;
+  int64_t frame_key;
+};
 
 // `still`: 4x4 blocks (bits) with colZeroFlag where that matters.
-struct Spatial { int ref[2]; Mv mv[2]; unsigned still; };
+struct Spatial {
+  int ref[2];
+  Mv mv[2];
+  unsigned still;
+};
 
 // MinPositive() (8.4.1.2.2): references that are not there, negative numbers, are the largest unsigned ones.
 int min_positive(int a, int b) { return int(std::min(unsigned(a), unsigned(b))); }
@@ -28,8 +39,8 @@ bool colocated_is_field(const SliceState& s) {
   return s.colocated.motion && s.colocated.motion->mbs[size_t(s.mb)].has(kMbField);
 }
 
-// The co-located 4x4 block (8.4.1.2.1) of block (x, y) of the current macroblock: Table 8-8 reduces to four cases when fields and frames
-// share one raster. With direct_8x8_inference_flag, x and y are corners.
+// The co-located 4x4 block (8.4.1.2.1) of block (x, y) of the current macroblock: Table 8-8 reduces to four cases when
+// fields and frames share one raster. With direct_8x8_inference_flag, x and y are corners.
 ColBlock colocated_block(const SliceState& s, int x, int y) {
   ColBlock none{true, {}, -1, -1, kNone, -1};
   if (!s.colocated.motion) return none;
@@ -41,7 +52,8 @@ ColBlock colocated_block(const SliceState& s, int x, int y) {
     // A field picture's co-located field has a parity of its own.
     if (s.field_picture) {
       const Structure structure = s.slice->refs.list[1][0].structure;
-      const bool coded_as_field = col.mbs[size_t(pair)].slice != kNoSlice && !(*s.colocated.slices)[col.mbs[size_t(pair)].slice].header.mbaff;
+      const bool coded_as_field =
+          col.mbs[size_t(pair)].slice != kNoSlice && !(*s.colocated.slices)[col.mbs[size_t(pair)].slice].header.mbaff;
       const bool bottom = coded_as_field ? structure == kBottom : s.header->structure == kBottom;
       mb = pair + bottom * w;
     }
@@ -100,7 +112,8 @@ int map_to_list0(const SliceState& s, const ColBlock& col) {
   return 0;
 }
 
-// The 4x4 blocks (bits, raster order) of the given quarters with colZeroFlag, but for the test of RefPicList1[0] (8.4.1.2.2).
+// The 4x4 blocks (bits, raster order) of the given quarters with colZeroFlag, but for the test of RefPicList1[0]
+// (8.4.1.2.2).
 unsigned still_blocks(const SliceState& s, unsigned quarters) {
   const auto stands = [](Mv mv) { return unsigned(mv.x + 1) <= 2 && unsigned(mv.y + 1) <= 2; };
   constexpr unsigned kQuarter[4] = {0x0033, 0x00CC, 0x3300, 0xCC00};
@@ -142,7 +155,8 @@ Spatial spatial_prediction(const SliceState& s, unsigned quarters) {
     return spatial;
   }
   // Where no reference index is 0 or the vectors are 0 anyway, the co-located picture doesn't matter.
-  const bool matters = (spatial.ref[0] == 0 && spatial.mv[0] != Mv{}) || (spatial.ref[1] == 0 && spatial.mv[1] != Mv{});
+  const bool matters =
+      (spatial.ref[0] == 0 && spatial.mv[0] != Mv{}) || (spatial.ref[1] == 0 && spatial.mv[1] != Mv{});
   if (matters && !s.slice->refs.list[1][0].long_term) spatial.still = still_blocks(s, quarters);
   return spatial;
 }

@@ -1,5 +1,6 @@
 // The macroblock layer (7.3.5), written once for both entropy coders: `Syntax` reads one syntax element each.
-// Included by syntax_cabac.cpp and syntax_cavlc.cpp alone. Every parse_ function returns false where the syntax is broken.
+// Included by syntax_cabac.cpp and syntax_cavlc.cpp alone. Every parse_ function returns false where the syntax is
+// broken.
 #pragma once
 
 #include <algorithm>

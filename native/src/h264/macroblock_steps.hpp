@@ -7,8 +7,8 @@
 
 namespace himmel::h264 {
 
-// Once the macroblock's place and, in MBAFF frames, its kind are known. False where it lies outside the picture or belongs to another
-// slice already.
+// Once the macroblock's place and, in MBAFF frames, its kind are known. False where it lies outside the picture or
+// belongs to another slice already.
 bool start_macroblock(SliceState& s);
 // P_Skip or B_Skip: everything is inferred (7.4.5).
 void skip_macroblock(SliceState& s);

@@ -15,8 +15,8 @@ void find_mbaff_neighbours(SliceState& s) {
   // Table 6-4. Pairs first: index of a pair's upper macroblock.
   const int w = s.frame.width_mbs, pair = s.mb - (s.y & 1) * w;
   const bool bottom = s.y & 1, above = s.y > 1;
-  const int a = or_none(left, pair - 1), b = or_none(above, pair - 2 * w), c = or_none(above && right, pair - 2 * w + 1),
-            d = or_none(above && left, pair - 2 * w - 1);
+  const int a = or_none(left, pair - 1), b = or_none(above, pair - 2 * w),
+            c = or_none(above && right, pair - 2 * w + 1), d = or_none(above && left, pair - 2 * w - 1);
   const auto is_field = [&](int mb) { return mb >= 0 && s.frame.mbs[size_t(mb)].has(kMbField); };
   // The macroblock of the pair above that touches this one.
   const auto from_above = [&](int p) { return p < 0 ? -1 : (s.field && !bottom && is_field(p)) ? p : p + w; };
@@ -118,7 +118,7 @@ void fill_motion(SliceState& s, int list) {
     s.mv[list][at] = mv[16 * mb + 4 * y + x];
   };
   const int top = s.near.top;
-  uint8_t(*difference)[2] = s.mvd[list];
+  uint8_t (*difference)[2] = s.mvd[list];
   if (top >= 0) {
     std::memcpy(&s.mv[list][cache_at(0, -1)], mv + 16 * top + 12, 4 * sizeof(Mv));
     const int8_t left = ref[4 * top + 2], right = ref[4 * top + 3];

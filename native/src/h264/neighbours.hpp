@@ -6,14 +6,18 @@
 namespace himmel::h264 {
 
 // A line of a macroblock, -1 where there is none.
-struct Place { int mb; int y; };
+struct Place {
+  int mb;
+  int y;
+};
 
 // Whether a macroblock has been parsed and belongs to the current slice.
 inline bool available(const SliceState& s, int mb) { return mb >= 0 && s.frame.mbs[size_t(mb)].slice == s.index; }
 
 // Fills `near` for the current macroblock.
 void find_neighbours(SliceState& s);
-// Where the luma (height 16) or chroma line y left of the current macroblock of an MBAFF frame lies (Table 6-4, xN < 0).
+// Where the luma (height 16) or chroma line y left of the current macroblock of an MBAFF frame lies (Table 6-4, xN <
+// 0).
 Place left_of(const SliceState& s, int y, int height);
 
 // Counts of the blocks above and left of the macroblock.

@@ -6,7 +6,7 @@
 namespace himmel::h264 {
 
 void decode_slice(SliceState& s, const Slice& slice, uint16_t index, const Colocated& colocated, const int32_t poc[2],
-                          int32_t frame_poc, const uint8_t* rbsp, size_t bytes) {
+                  int32_t frame_poc, const uint8_t* rbsp, size_t bytes) {
   s.slice = &slice;
   s.header = &slice.header;
   s.sps = s.header->sps.get();

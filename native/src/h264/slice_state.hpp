@@ -1,5 +1,5 @@
-// Where the parser of a slice is: what it knows of the slice, of the current macroblock and of its neighbours. Plain data, which the
-// stages of the macroblock layer (neighbours, vectors, direct, syntax) read and write in turn.
+// Where the parser of a slice is: what it knows of the slice, of the current macroblock and of its neighbours. Plain
+// data, which the stages of the macroblock layer (neighbours, vectors, direct, syntax) read and write in turn.
 #pragma once
 
 #include <array>
@@ -15,15 +15,16 @@ namespace himmel::h264 {
 
 class ResidualSink;
 
-// Vectors, references and counts of the current macroblock and of the row above and the column left of it, 8 entries a row:
-// block (x, y) in 4x4 units, x and y from -1, stands at 12 + x + 8 * y.
+// Vectors, references and counts of the current macroblock and of the row above and the column left of it, 8 entries a
+// row: block (x, y) in 4x4 units, x and y from -1, stands at 12 + x + 8 * y.
 inline constexpr int kCacheSize = 48;
 constexpr int cache_at(int x, int y) { return 12 + x + 8 * y; }
 inline constexpr int8_t kUnavailable = -2;  // in a reference cache: outside the slice, or decoded later
 
 // What later macroblocks of the picture want to know and nobody afterwards.
 struct MbContext {
-  uint8_t counts[48];    // non-zero levels of 4x4 blocks (in CABAC whether there are any), 16 a plane in raster order, rows of 4
+  uint8_t counts[48];    // non-zero levels of 4x4 blocks (in CABAC whether there are any), 16 a plane in raster order,
+                         // rows of 4
   uint8_t mvd[2][7][2];  // |mvd| saturated, of the bottom row (0..3) and of the right column's rows 0..2 (4..6)
   uint8_t dc_coded;      // bit p: the DC block of plane p has levels
   uint8_t chroma_mode;   // intra_chroma_pred_mode
@@ -48,7 +49,8 @@ struct Neighbours {
 
 struct SliceState {
   // `sink` may be null: levels are then parsed and dropped.
-  SliceState(FrameMotion& frame_, Scratch& scratch_, ResidualSink* sink_) : frame(frame_), scratch(scratch_), sink(sink_) {
+  SliceState(FrameMotion& frame_, Scratch& scratch_, ResidualSink* sink_)
+      : frame(frame_), scratch(scratch_), sink(sink_) {
     scratch.contexts.resize(frame.size());
   }
   SliceState(const SliceState&) = delete;
@@ -64,7 +66,7 @@ struct SliceState {
   const Sps* sps = nullptr;
   const Pps* pps = nullptr;
   Colocated colocated;
-  uint16_t index = 0;   // among the picture's slices
+  uint16_t index = 0;  // among the picture's slices
   int32_t poc[2] = {0, 0}, frame_poc = 0;
   int lists = 1;
   bool mbaff = false, field_picture = false, is_b = false, is_intra = false, direct8 = false;
@@ -77,11 +79,11 @@ struct SliceState {
   uint8_t* contexts = nullptr;
 
   // of the macroblock
-  int x = 0, y = 0;     // in macroblocks; MBAFF: y is the row of the frame
-  int mb = 0;           // its index in the frame's arrays
+  int x = 0, y = 0;  // in macroblocks; MBAFF: y is the row of the frame
+  int mb = 0;        // its index in the frame's arrays
   Macroblock* cur = nullptr;
   MbContext* ctx = nullptr;
-  bool field = false;   // field macroblock of an MBAFF frame
+  bool field = false;  // field macroblock of an MBAFF frame
   int qp = 0;
   int last_qp_delta = 0;
   bool broken = false;

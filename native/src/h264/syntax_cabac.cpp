@@ -142,8 +142,8 @@ struct CabacSyntax {
     }
   }
 
-  // ref_idx of list `list` (9.3.3.1.1.6): `above_zero`, bit 0 left and bit 1 above, where the neighbour's index is larger than 0 and not
-  // derived by direct prediction.
+  // ref_idx of list `list` (9.3.3.1.1.6): `above_zero`, bit 0 left and bit 1 above, where the neighbour's index is
+  // larger than 0 and not derived by direct prediction.
   int ref_idx(int list, int above_zero) const {
     const int most = s.header->num_ref_idx[list] << s.field;
     if (most <= 1) return most - 1;
@@ -163,7 +163,9 @@ struct CabacSyntax {
   }
 
   // mvd_lX of both components (9.3.3.1.1.7), by the sums of the neighbours' magnitudes.
-  struct Difference { int x, y; };
+  struct Difference {
+    int x, y;
+  };
   Difference difference(int sum_x, int sum_y) const {
     Bins bin = bins();
     const int dx = component(bin, 40, sum_x);
@@ -189,7 +191,7 @@ struct CabacSyntax {
   }
 
   void mvd(int list, int x, int y, int w, int h, Mv& mv) const {
-    uint8_t(*near)[2] = s.mvd[list];
+    uint8_t (*near)[2] = s.mvd[list];
     const int at = cache_at(x, y);
     const Difference delta = difference(near[at - 1][0] + near[at - 8][0], near[at - 1][1] + near[at - 8][1]);
     mv = {int16_t(mv.x + delta.x), int16_t(mv.y + delta.y)};
@@ -206,7 +208,7 @@ struct CabacSyntax {
   void mvd_whole(int list, const Whole& near, Mv& mv) const {
     const Difference delta = difference(near.mvd[0], near.mvd[1]);
     mv = {int16_t(mv.x + delta.x), int16_t(mv.y + delta.y)};
-    uint8_t(*own)[2] = s.ctx->mvd[list];
+    uint8_t (*own)[2] = s.ctx->mvd[list];
     for (int i = 0; i < 7; ++i) own[i][0] = magnitude(delta.x), own[i][1] = magnitude(delta.y);
   }
 
@@ -215,13 +217,17 @@ struct CabacSyntax {
   }
 
   template <bool kKeep>
-  bool residual() const { return read_blocks<CabacBlocks<kKeep>>(s, kKeep); }
+  bool residual() const {
+    return read_blocks<CabacBlocks<kKeep>>(s, kKeep);
+  }
 };
 
 // mb_field_decoding_flag (9.3.3.1.1.1: by the pairs left and above).
 bool read_field_flag(SliceState& s) {
   const int w = s.frame.width_mbs, pair = s.mb - (s.y & 1) * w;
-  const auto field = [&](bool inside, int mb) { return inside && available(s, mb) && s.frame.mbs[size_t(mb)].has(kMbField); };
+  const auto field = [&](bool inside, int mb) {
+    return inside && available(s, mb) && s.frame.mbs[size_t(mb)].has(kMbField);
+  };
   return s.cabac.decision(s.contexts + 70 + field(s.x > 0, pair - 1) + field(s.y > 1, pair - 2 * w));
 }
 

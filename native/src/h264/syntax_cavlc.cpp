@@ -96,7 +96,9 @@ struct CavlcSyntax {
   void no_mvd(int, int, int, int, int) const {}
 
   template <bool kKeep>
-  bool residual() const { return read_blocks<CavlcBlocks<kKeep>>(s, kKeep); }
+  bool residual() const {
+    return read_blocks<CavlcBlocks<kKeep>>(s, kKeep);
+  }
 };
 
 }  // namespace

@@ -21,7 +21,9 @@ uint32_t middle(uint32_t a, uint32_t b, uint32_t c) {
 }
 #else
 uint32_t middle(uint32_t a, uint32_t b, uint32_t c) {
-  const auto of = [](int16_t p, int16_t q, int16_t r) { return std::max(std::min(p, q), std::min(std::max(p, q), r)); };
+  const auto of = [](int16_t p, int16_t q, int16_t r) {
+    return std::max(std::min(p, q), std::min(std::max(p, q), r));
+  };
   const Mv u = std::bit_cast<Mv>(a), v = std::bit_cast<Mv>(b), w = std::bit_cast<Mv>(c);
   return std::bit_cast<uint32_t>(Mv{of(u.x, v.x, w.x), of(u.y, v.y, w.y)});
 }

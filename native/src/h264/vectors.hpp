@@ -6,12 +6,16 @@
 namespace himmel::h264 {
 
 // References and vectors of A, B, C (8.4.1.3.2).
-struct Three { int8_t ref[3]; Mv mv[3]; };
+struct Three {
+  int8_t ref[3];
+  Mv mv[3];
+};
 
 // What a 16x16 partition is predicted from.
 struct Whole {
   Three three;
-  int above_zero;  // bit 0 left, bit 1 above: the reference index is larger than 0 and not derived by direct prediction
+  int above_zero;  // bit 0 left, bit 1 above: the reference index is larger than 0 and not derived by direct
+                   // prediction
   int mvd[2];      // sums of |mvd| left and above, by component
 };
 
