@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from himmel._install import GET_ENGINE, NO_ENGINE
 from himmel._versions import ENGINE
 
 if TYPE_CHECKING:
@@ -267,8 +268,8 @@ def print_diagnosis(diagnosis: "Diagnosis") -> None:
 def _engine_row(diagnosis: "Diagnosis") -> str:
     version = diagnosis.versions.get(ENGINE)
     if version is None:
-        return f"{ENGINE} is not installed: vectors of H.264 come from FFmpeg, slower and without exact distances"
-    return f"{ENGINE} {version} parses H.264 without decoding it"
+        return f"{NO_ENGINE}: vectors of H.264 come from FFmpeg, slower and without exact distances; {GET_ENGINE}"
+    return f"himmel's engine, {version}, parses H.264 without decoding it"
 
 
 def _plain_table(first: str, *others: str) -> Table:

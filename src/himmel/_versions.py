@@ -1,7 +1,7 @@
 """Versions of whatever decides a result; they stand in every result file."""
 
 import platform
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 
 import av
 
@@ -19,8 +19,9 @@ def versions() -> dict[str, str]:
 
 
 def engine_version() -> str | None:
-    """Version of the bitstream engine, None where it is not installed: it is compiled, and optional."""
+    """Version of the bitstream engine, which is himmel's own; None where himmel was installed without it."""
     try:
-        return version(ENGINE)
-    except PackageNotFoundError:
+        import himmel_bitstream  # noqa: F401
+    except ImportError:  # its compiled part is not there
         return None
+    return version("himmel")

@@ -23,7 +23,7 @@ _PROBED = 64
 
 
 def is_available() -> bool:
-    """Whether the engine (package himmel-bitstream) can be imported."""
+    """Whether the engine can be imported; himmel may be installed without it, where nothing compiles it."""
     return himmel_bitstream is not None
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from himmel._install import GET_ENGINE, NO_ENGINE
 from himmel.errors import VideoError
 from himmel.video.backends import bitstream, coviar
 from himmel.video.file.decoder import Decoder, Segment
@@ -53,7 +54,7 @@ def _why_no_bitstream(path: Path, codec: str, index: PictureIndex) -> str | None
     if codec != bitstream.CODEC:
         return f"it reads H.264 alone, not {codec}"
     if not bitstream.is_available():
-        return "the package himmel-bitstream is not installed"
+        return f"{NO_ENGINE} ({GET_ENGINE})"
     others = np.flatnonzero(~index.key & index.shown)
     if not len(others):
         return "every picture is a keyframe"
