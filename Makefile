@@ -83,7 +83,7 @@ $(BIN)/python:
 # A stamp is younger than the files that say what is installed, or pip runs again.
 $(VENV)/.installed-demo: pyproject.toml constraints.txt $(NATIVE) | $(BIN)/python
 	$(PIP) $(BUILD_TOOLS)
-	$(INSTALL) -e .
+	$(INSTALL) -e ".[models]"
 	@touch $@
 
 # What is tested has the engine: without one, the build fails here instead of going on.

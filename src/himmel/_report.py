@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from himmel._install import GET_ENGINE, NO_ENGINE
+from himmel._install import GET_ENGINE, NO_ENGINE, get_extra
 from himmel._versions import ENGINE
 
 if TYPE_CHECKING:
@@ -249,12 +249,15 @@ def _row_of_report(report: "ReportSection") -> str:
 
 def print_diagnosis(diagnosis: "Diagnosis") -> None:
     """Print what works here."""
-    devices = (f"{device.name} ({device.description})" for device in diagnosis.devices)
+    found = ", ".join(f"{device.name} ({device.description})" for device in diagnosis.devices)
     ready = "is there" if diagnosis.host_ready else "is not there yet; `himmel nano get` fetches it"
+    missing = (name for name, there in diagnosis.extras.items() if not there)
     _print_rows(
         {
             "versions": ", ".join(f"{name} {version}" for name, version in diagnosis.versions.items()),
-            "devices": f"{', '.join(devices)}; {diagnosis.threads} threads",
+            "devices": f"{found}; {diagnosis.threads} threads" if found else "unknown without torch",
+            "extras": "\n".join(f"{name} is not installed; {get_extra(name)} gets it" for name in missing)
+            or "all are installed",
             "bitstream": _engine_row(diagnosis),
             "nano host": f"{diagnosis.host_folder} {ready}",
         }

@@ -1,7 +1,7 @@
 """Versions of whatever decides a result; they stand in every result file."""
 
 import platform
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 import av
 
@@ -10,8 +10,8 @@ _PACKAGES = ("himmel", "torch", "transformers", "peft", "safetensors", "av", "op
 
 
 def versions() -> dict[str, str]:
-    """Versions by name: Python, himmel, the packages that compute, and the FFmpeg inside PyAV."""
-    packages = {name: version(name) for name in _PACKAGES}
+    """Versions by name: Python, himmel, the packages that compute and are here, and the FFmpeg inside PyAV."""
+    packages = {name: found for name in _PACKAGES if (found := _version(name)) is not None}
     engine = engine_version()
     if engine is not None:
         packages[ENGINE] = engine
@@ -25,3 +25,10 @@ def engine_version() -> str | None:
     except ImportError:  # its compiled part is not there
         return None
     return version("himmel")
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:  # a package of an extra
+        return None

@@ -12,6 +12,7 @@ from typing import Annotated, Any, NoReturn, cast
 import typer
 
 import himmel
+from himmel._install import missing_package
 from himmel.cli_budget import budget
 from himmel.cli_deploy import card, merge, push
 from himmel.cli_params import params
@@ -36,9 +37,6 @@ app.command()(push)
 app.add_typer(recipe_app, name="recipe")
 app.add_typer(nano_app, name="nano")
 app.add_typer(eval_app, name="eval")
-
-# Packages that only some commands take, and the extra that brings them.
-_IN_EXTRAS = {"accelerate": "train", "filelock": "train", "statsmodels": "train"}
 
 AnchorMode = Annotated[
     str,
@@ -359,10 +357,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 
 def _sentence_about(error: Exception) -> str:
-    package = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
-    if package in _IN_EXTRAS:
-        extra = _IN_EXTRAS[package]
-        return f"This needs the package {package}, which is not installed; `pip install 'himmel[{extra}]'` gets it."
+    missing = missing_package(error) if isinstance(error, ModuleNotFoundError) else None
+    if missing is not None:
+        return str(missing)
     sentence = f"unexpected {type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"
     return f"{sentence}; please report it with what `himmel --debug ...` prints."
 
