@@ -13,12 +13,14 @@
 #include <limits>
 #include <optional>
 
-#include "raster.hpp"
-#include "stream.hpp"
+#include "h264/raster.hpp"
+#include "h264/stream.hpp"
+#include "h264/vector_records.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
 using namespace himmel;
+using namespace himmel::h264;
 
 namespace {
 

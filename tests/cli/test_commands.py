@@ -1,21 +1,51 @@
 """The commands that need no model, and options of those that do."""
 
 import json
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 
 import himmel
+from himmel.choices import AnchorMode, Backend, Condition, PlacementName
 
 Run = Callable[..., tuple[int, str, str]]
 
 
 def test_version(run: Run) -> None:
     assert run("--version") == (0, f"himmel {himmel.__version__}\n", "")
+
+
+def test_help_begins_with_what_most_people_want(run: Run) -> None:
+    text = run("--help")[1]
+    verbs = re.findall(r"^│ (\w+) ", text, flags=re.MULTILINE)
+    assert verbs[:3] == ["ask", "streams", "doctor"]
+    assert sorted(verbs[3:]) == sorted(["nano", "budget", "params", "train", "recipe", "eval", "merge", "card", "push"])
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("himmel streams --backend ", get_args(Backend)),
+        ("himmel ask --anchor-mode ", get_args(AnchorMode)),
+        ("himmel ask --placement ", get_args(PlacementName)),
+        ("himmel eval motion --condition ", get_args(Condition)),
+        ("himmel params --encoder s", ("ssm", "siglip", "shared_vit")),
+        ("himmel recipe show def", ("default",)),
+        ("himmel train default --base q", ("qwen2_5_vl", "qwen3_vl")),
+    ],
+)
+def test_completion_lists_the_choices(words: str, offered: tuple[str, ...]) -> None:
+    places = {"COMP_WORDS": words, "COMP_CWORD": str(words.count(" ")), "_HIMMEL_COMPLETE": "complete_bash"}
+    command = [sys.executable, "-c", "from himmel.cli import main; main()"]
+    done = subprocess.run(command, env=os.environ | places, capture_output=True, text=True)
+    assert (done.stdout.split(), done.stderr) == (list(offered), "")
 
 
 @pytest.mark.parametrize("verb", ["ask", "streams", "params", "doctor", "train", "recipe", "nano", "eval"])

@@ -7,10 +7,11 @@
 #include <string>
 #include <vector>
 
-#include "../../src/cavlc.hpp"
-#include "../../src/cavlc_tables.hpp"
+#include "h264/cavlc.hpp"
+#include "h264/cavlc_tables.hpp"
 
 using namespace himmel;
+using namespace himmel::h264;
 
 namespace {
 

@@ -4,9 +4,10 @@
 #include <memory>
 #include <string>
 
-#include "../../src/references.hpp"
+#include "h264/references.hpp"
 
 using namespace himmel;
+using namespace himmel::h264;
 
 namespace {
 

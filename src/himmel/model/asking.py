@@ -15,13 +15,14 @@ from torch import Tensor
 
 from himmel._memory import peak_memory
 from himmel._versions import versions
+from himmel.choices import Quantization
 from himmel.errors import UsageError
-from himmel.hosts import Quantization
 from himmel.hosts.loading import check_placing
-from himmel.model.config import HimmelConfig, check_choice, check_count
+from himmel.model.config import HimmelConfig
 from himmel.model.modeling import HimmelForConditionalGeneration
 from himmel.model.placement import PLACEMENTS
 from himmel.model.processor import HimmelProcessor
+from himmel.settings import check_choice, check_count
 from himmel.video import Decomposition, Video, draw_streams
 
 

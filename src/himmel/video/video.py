@@ -5,23 +5,26 @@ import os
 import time
 from functools import cached_property
 from pathlib import Path
+from typing import Final, get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from himmel.choices import AnchorMode, Backend, Cell
 from himmel.errors import UsageError, VideoError
 from himmel.video.decompose import Request, decompose
 from himmel.video.file.container import check_file, open_stream
-from himmel.video.file.decoder import check_keys, learn_order
-from himmel.video.file.index import build_index, with_order
+from himmel.video.file.decoder import check_keys
+from himmel.video.file.index import build_index
+from himmel.video.file.order import in_order
 from himmel.video.file.picture import read_format
 from himmel.video.results import Decomposition
 from himmel.video.rgb_difference import add_rgb_difference
 
-CELLS = (4, 8, 16, 32, 64)
+CELLS: Final = get_args(Cell)
 MAX_CELLS_ACROSS = 120
-ANCHOR_MODES = ("keyframe", "exact", "scene")
-BACKENDS = ("auto", "bitstream", "libav", "coviar", "proxy")
+ANCHOR_MODES: Final = get_args(AnchorMode)
+BACKENDS: Final = get_args(Backend)
 MAX_COUNT = 4096
 
 
@@ -61,7 +64,7 @@ class Video:
             index = build_index(self.path, *opened)
             if len(index.order):
                 index = check_keys(self.path, index)
-                index = index if index.has_order else with_order(index, learn_order(self.path, index))
+                index = in_order(self.path, index, self.codec)
             if not len(index.order):
                 raise VideoError(
                     f"{str(self.path)!r} holds no pictures that can be shown; it is damaged or incomplete."

@@ -236,7 +236,7 @@ class Decoder:
             self._open()
         if not 0 <= start - self._next <= 8:
             for target in self._seek_targets(start):
-                found = self._try_seek(start, target)
+                found = self._try_seek(start, target, by_bytes=self.index.restarts)
                 if found:
                     return found
             self._open()
@@ -246,11 +246,19 @@ class Decoder:
         return []
 
     def _seek_targets(self, start: int) -> Iterator[int]:
-        """Timestamps to seek to, nearest first; none if the way is short or the file has no times."""
+        """Timestamps to seek to, nearest first; none if the way is short or the file has no times.
+
+        Where one time means several places, it is the packet's place in the file.
+        """
         index = self.index
         if not index.has_times or start < 8:
             return
-        pts, dts = int(index.pts[start]), int(index.dts[start])
+        if index.restarts:
+            known = np.flatnonzero(index.pos[: start + 1] >= 0)
+            yield from map(int, index.pos[known[-1:]])
+            return
+        pts, dts = int(index.stored_pts[start]), int(index.dts[start])
+        pts = int(index.pts[start]) if pts == NO_TIME else pts
         second = round(1 / index.time_base)
         base = pts if dts == NO_TIME else dts
         yield pts
@@ -258,12 +266,15 @@ class Decoder:
             if base - margin * second > index.pts[0]:
                 yield base - margin * second
 
-    def _try_seek(self, start: int, target: int) -> list["av.Packet[Any]"]:
-        """Seek, then read on until packet `start` and its successors are met; [] if they aren't."""
+    def _try_seek(self, start: int, target: int, *, by_bytes: bool) -> list["av.Packet[Any]"]:
+        """Seek to a time or a place and read on until packet `start` and its successors are met; [] if they aren't."""
         index = self.index
         try:
             container, stream = self._opened or self._open()
-            container.seek(target, stream=stream)
+            if by_bytes:
+                container.seek(target, unsupported_byte_offset=True)
+            else:
+                container.seek(target, stream=stream)
         except av.FFmpegError:
             return []
         self._restart_demux(-1)
@@ -286,7 +297,7 @@ class Decoder:
         index = self.index
         if packet.size != index.size[number] or packet.is_keyframe != bool(index.key[number]):
             return False
-        return packet.pos == index.pos[number] or packet.pts == index.pts[number]
+        return packet.pos == index.pos[number] or packet.pts == index.stored_pts[number]
 
 
 def check_keys(path: Path, index: PictureIndex) -> PictureIndex:

@@ -55,6 +55,9 @@ def walk_packets(container: InputContainer, stream: VideoStream, notes: list[str
             if not packet.size:
                 continue
             time = NO_TIME if packet.pts is None else packet.pts
+            if packet.is_keyframe and time != NO_TIME:
+                # Nothing decoded before it is shown after it; if its time is earlier, another recording begins.
+                latest = time
             pts.append(time)
             dts.append(NO_TIME if packet.dts is None else packet.dts)
             pos.append(NO_TIME if packet.pos is None else packet.pos)
