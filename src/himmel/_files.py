@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from platformdirs import user_cache_path
+
 from himmel._trouble import explain
 from himmel.errors import HimmelError
 
@@ -106,9 +108,12 @@ def _replace_folder(new: Path, target: Path) -> None:
 
 
 def cache_root() -> Path:
-    """The folder for everything that himmel fetches or makes once: $HIMMEL_CACHE, or ~/.cache/himmel."""
+    """The folder for everything that himmel fetches or makes once: $HIMMEL_CACHE, or where this system keeps caches.
+
+    That is ~/.cache/himmel on Linux (or himmel in $XDG_CACHE_HOME), ~/Library/Caches/himmel on macOS.
+    """
     chosen = os.environ.get("HIMMEL_CACHE")
-    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "himmel"
+    return Path(chosen).expanduser() if chosen else user_cache_path("himmel", appauthor=False)
 
 
 def nano_host_folder() -> Path:

@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import himmel
+from himmel._install import missing_package
 from himmel._trouble import explain
 from himmel.cli.ask import ask
 from himmel.cli.budget import budget
@@ -40,9 +41,6 @@ app.command(rich_help_panel="Publishing")(push)
 app.add_typer(nano_app, name="nano", rich_help_panel="This machine")
 app.add_typer(recipe_app, name="recipe", rich_help_panel="Training")
 app.add_typer(eval_app, name="eval", rich_help_panel="Training")
-
-# Packages that only some commands take, and the extra that brings them.
-_IN_EXTRAS = {"accelerate": "train", "filelock": "train", "statsmodels": "train"}
 
 
 def _print_version(asked: bool) -> None:
@@ -106,10 +104,9 @@ def _sentence_about(error: Exception) -> str:
     outside = explain(error)
     if outside is not None:
         return outside
-    package = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
-    if package in _IN_EXTRAS:
-        extra = _IN_EXTRAS[package]
-        return f"This needs the package {package}, which is not installed; `pip install 'himmel[{extra}]'` gets it."
+    missing = missing_package(error) if isinstance(error, ModuleNotFoundError) else None
+    if missing is not None:
+        return str(missing)
     sentence = f"unexpected {type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"
     return f"{sentence}; please report it with what `himmel --debug ...` prints."
 
