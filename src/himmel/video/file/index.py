@@ -9,13 +9,14 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from himmel.video.file.container import open_stream
-from himmel.video.file.packets import BoolArray, IntArray, ShortArray, walk_packets
+from himmel.video.file.packets import BoolArray, IntArray, ShortArray, is_mp4, walk_packets
+from himmel.video.file.protection import check_samples
 from himmel.video.file.tables import agrees, look_up_references, read_tables
 from himmel.video.file.times import Times, arrange, last_duration, read_times
+from himmel.video.file.whole import note_missing
 
-# Codecs whose packets tell the order of pictures, and those in which each picture has its number.
+# Codecs whose packets tell the order of pictures.
 _TELL_ORDER = frozenset({"h264", "hevc", "mpeg4", "mpeg1video", "mpeg2video"})
-_COUNTED = frozenset({"h264", "hevc"})
 # Pictures by which decoding may be ahead of presentation (H.264, A.3.1; H.265, A.4.2).
 _MOST_AHEAD = 16
 
@@ -113,12 +114,16 @@ class PictureIndex:
 def build_index(path: Path, container: InputContainer, stream: VideoStream) -> PictureIndex:
     """Index a freshly opened container: from its own tables if they say all, else by walking its packets."""
     notes: list[str] = []
+    if is_mp4(container):
+        notes.extend(filter(None, [check_samples(path, stream.id)]))
     columns = read_tables(path, container, stream)
     if columns is None:
         columns = walk_packets(container, stream, notes)
     elif not agrees(path, container, stream, columns):
         with open_stream(path) as fresh:
             columns = walk_packets(*fresh, notes)
+    if is_mp4(container) and not columns.direct:
+        notes.extend(filter(None, [note_missing(path, stream)]))
     key, shown, second, coded = columns.key, columns.shown, columns.second, columns.coded
     rate = Fraction(stream.guessed_rate or stream.average_rate or stream.base_rate or 25)
     times = read_times(columns, container.format.name, Fraction(stream.time_base or 1), rate, notes)
@@ -161,8 +166,10 @@ def _leaves_open(times: Times, pictures: BoolArray, stream: VideoStream, contain
     codec = stream.codec_context.name
     if _rises(times.pts, pictures, times.part):
         return codec in _TELL_ORDER or not times.from_file or container.format.name == "avi"
-    own = np.sort(times.pts[pictures])
-    return codec in _COUNTED and bool((own[1:] == own[:-1]).any())
+    pts, part = times.pts[pictures], times.part[pictures]
+    by_time = np.lexsort((pts, part))
+    equal = (np.diff(pts[by_time]) == 0) & (np.diff(part[by_time]) == 0)
+    return codec in _TELL_ORDER and bool(equal.any())
 
 
 def with_references(path: Path, index: PictureIndex) -> PictureIndex:
@@ -170,12 +177,6 @@ def with_references(path: Path, index: PictureIndex) -> PictureIndex:
     if not index.direct:
         return index
     return replace(index, reference=look_up_references(path, index.pos, index.extradata))
-
-
-def with_classic_references(index: PictureIndex) -> PictureIndex:
-    """The index of an MPEG-1 or MPEG-2 stream: a picture shown before one decoded earlier is a B picture."""
-    latest = np.maximum.accumulate(index.rank)
-    return replace(index, reference=index.rank == latest)
 
 
 def with_order(index: PictureIndex, numbers: IntArray, how: str) -> PictureIndex:

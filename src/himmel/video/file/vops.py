@@ -183,12 +183,17 @@ class VopRule:
         return VopColumns(pts, key, kinds != _B, shown & coded, coded, packed)
 
 
-def _in_order(times: IntArray, others: BoolArray) -> IntArray:
-    """Times dealt out in the order in which pictures are shown: B pictures at once, `others` before the next other."""
+def classic_places(others: BoolArray) -> npt.NDArray[np.float64]:
+    """Places in presentation order, of pictures in decode order: B pictures at once, `others` before the next other."""
     place = np.arange(len(others), dtype=np.float64)
     following = np.flatnonzero(others)
     place[following[:-1]] = following[1:] - 0.5
     place[following[-1:]] = len(others)
+    return place
+
+
+def _in_order(times: IntArray, others: BoolArray) -> IntArray:
+    """Times dealt out in the order in which pictures are shown."""
     dealt = np.empty_like(times)
-    dealt[np.argsort(place, kind="stable")] = np.sort(times)
+    dealt[np.argsort(classic_places(others), kind="stable")] = np.sort(times)
     return dealt
