@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from himmel._install import GET_ENGINE, NO_ENGINE
 from himmel.video.backends import engine
 from himmel.video.backends.decoded import plan_anchors
 from himmel.video.backends.places import places_to_look_at
@@ -43,7 +44,7 @@ class Bitstream(Backend):
         if file.codec != engine.CODEC:
             return f"it reads H.264 alone, not {file.codec}"
         if not engine.is_available():
-            return "the package himmel-bitstream is not installed"
+            return f"{NO_ENGINE} ({GET_ENGINE})"
         reason: str | None = "every picture is a keyframe"
         with Decoder(file.path, file.index, vectors=False) as decoder:
             for place in places_to_look_at(file):

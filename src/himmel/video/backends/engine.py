@@ -1,4 +1,4 @@
-"""The compiled H.264 engine, package himmel-bitstream, which is optional."""
+"""The compiled H.264 engine, import package himmel_bitstream, which is there where a compiler was at installation."""
 
 from collections.abc import Iterator, Set
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ CODEC = "h264"
 
 
 def is_available() -> bool:
-    """Whether the engine can be imported."""
+    """Whether the engine can be imported; himmel may be installed without it, where nothing compiles it."""
     return himmel_bitstream is not None
 
 
