@@ -10,6 +10,7 @@ from himmel.errors import VideoError
 from himmel.video.file.container import open_stream
 from himmel.video.file.decoder import check_keys
 from himmel.video.file.index import PictureIndex, build_index, with_references
+from himmel.video.file.leads import without_lost_leads
 from himmel.video.file.order import in_order
 from himmel.video.file.picture import PictureFormat, read_format
 from himmel.video.file.protection import is_encrypted
@@ -96,7 +97,7 @@ def _read(path: Path) -> VideoFile:
         index = build_index(path, *opened)
         if len(index.order):
             index = check_keys(path, index)
-            index = in_order(path, index, codec)
+            index = without_lost_leads(path, in_order(path, index, codec))
         if not len(index.order):
             raise VideoError(f"{show(path)} holds no pictures that can be shown; it is damaged or incomplete.")
         return VideoFile.of(path, codec, index, read_format(path, index, opened))
