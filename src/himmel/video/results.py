@@ -118,6 +118,8 @@ class Decomposition(_ShapeRepr):
         cell, grid: side of a cell in luma pixels, (rows, columns).
         anchors, intervals: as many of the one as of the other.
         num_vectors: motion vectors read from the file at the steps.
+        num_damaged: pictures that were read for anchors and steps and of which parts, or all, are missing: what isn't
+            there is guessed or left out of the maps. An anchor that was replaced for its damage doesn't count.
         notes: sentences about what was unusual in the file or in what was asked.
         seconds: wall time by stage: "open", "probe", "extract", and "rgb_difference" where it was asked for.
     """
@@ -140,5 +142,6 @@ class Decomposition(_ShapeRepr):
     anchors: tuple[Anchor, ...]
     intervals: tuple[Interval, ...]
     num_vectors: int
+    num_damaged: int
     notes: tuple[str, ...]
     seconds: dict[str, float]

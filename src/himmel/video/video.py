@@ -109,7 +109,7 @@ class Video:
             steps_per_interval: pictures of each interval whose maps are read, 1 to 4096.
             cell: side of a map's cell in luma pixels: 4, 8, 16, 32 or 64; None takes the smallest of 8 to 64 for which
                 the longer side has at most 120 cells.
-            backend: "bitstream" (H.264 parsed without decoding, by the package himmel-bitstream), "libav" (vectors
+            backend: "bitstream" (H.264 parsed without decoding, by himmel's own engine), "libav" (vectors
                 that FFmpeg exports while decoding), "proxy" (optical flow between decoded pictures), or "auto": the
                 first of these that the file and the machine allow. Only if asked for: "coviar", accumulated vectors of
                 MPEG-4 Part 2, as which any other file is encoded again in groups of 12 pictures, in a temporary file.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from himmel._install import GET_ENGINE, NO_ENGINE
 from himmel.video.backends import engine
 from himmel.video.backends.decoded import plan_anchors
 from himmel.video.backends.places import places_to_look_at
@@ -43,7 +44,7 @@ class Bitstream(Backend):
         if file.codec != engine.CODEC:
             return f"it reads H.264 alone, not {file.codec}"
         if not engine.is_available():
-            return "the package himmel-bitstream is not installed"
+            return f"{NO_ENGINE} ({GET_ENGINE})"
         reason: str | None = "every picture is a keyframe"
         with Decoder(file.path, file.index, vectors=False) as decoder:
             for place in places_to_look_at(file):
@@ -112,7 +113,11 @@ def _read_steps(decoder: Decoder, segment: Segment, *, plan: Plan) -> Extract:
     def read(start: int, wanted: frozenset[int]) -> frozenset[int]:
         whole: set[int] = set()
         for picture in engine.parse(decoder, Segment(start, tuple(sorted(wanted))), keep=wanted):
-            step = make_step(picture, plan) if picture.number in wanted else None
+            if picture.number not in wanted:
+                continue
+            window = _shown_window(picture, plan.file.format)
+            step = None if window is None else _make_step(picture, plan, window)
+            result.mark(picture.number, damaged=engine.is_damaged(picture), resized=window is None)
             if step is not None:
                 result.steps[picture.number] = step
                 if not picture.missing_references:
@@ -123,19 +128,17 @@ def _read_steps(decoder: Decoder, segment: Segment, *, plan: Plan) -> Extract:
     return result
 
 
-def make_step(picture: "Picture", plan: Plan) -> Step | None:
-    """Maps in displayed orientation; None for a picture of another size or one that is damaged as a whole."""
+def _shown_window(picture: "Picture", fmt: PictureFormat) -> tuple[int, int, int, int] | None:
+    """(left, top, width, height) of what is shown of a picture; None if it is of another size than the file's first."""
+    if picture.coded_size == (fmt.coded_width, fmt.coded_height):
+        return *fmt.crop, fmt.width, fmt.height
+    return picture.window if picture.window[2:] == (fmt.width, fmt.height) else None
+
+
+def _make_step(picture: "Picture", plan: Plan, window: tuple[int, int, int, int]) -> Step | None:
+    """Maps in displayed orientation; None for a picture that is damaged as a whole."""
     fmt = plan.file.format
-    width, height = picture.coded_size
-    if (width, height) != (fmt.coded_width, fmt.coded_height):
-        left, top, shown_width, shown_height = picture.window
-        if (shown_width, shown_height) != (fmt.width, fmt.height):
-            return None
-    else:
-        (left, top), (shown_width, shown_height) = fmt.crop, (fmt.width, fmt.height)
-    maps = picture.maps(
-        cell=plan.cell, window=(left, top, shown_width, shown_height), lead=_lead(fmt, plan.cell), residual=True
-    )
+    maps = picture.maps(cell=plan.cell, window=window, lead=_lead(fmt, plan.cell), residual=True)
     if picture.damaged and not (maps.covered.any() or maps.intra.any()):
         return None
     planes, orientation = maps.planes, fmt.orientation

@@ -73,6 +73,7 @@ def read_anchors(decoder: Decoder, segment: Segment, *, plan: Plan) -> Extract:
     def read(start: int, missing: set[int]) -> set[int]:
         for number, frame in decoder.pictures(Segment(start, tuple(sorted(missing)))):
             if number in plan.anchors:
+                mark(result, number, frame, fmt)
                 frame = fit(frame, fmt, reformatter)
                 result.images[number] = anchor_image(frame, fmt.orientation, plan.max_anchor_pixels, reformatter)
         return missing - result.images.keys()
@@ -117,14 +118,17 @@ def decode_steps(
         return step
 
     for number, frame in decoder.pictures(segment):
+        is_step = number in plan.steps and number not in seen
+        if is_step:
+            seen.add(number)
+            waiting[number] = read_blocks(frame, fmt) if reader.has_blocks(number) else Blocks.empty()
+        if is_step or number in plan.anchors:
+            mark(result, number, frame, fmt)
         frame = fit(frame, fmt, reformatter)
         if number in plan.anchors:
             result.images[number] = anchor_image(frame, fmt.orientation, plan.max_anchor_pixels, reformatter)
         if users[number]:
             held[number] = copy_planes(frame, reformatter)
-        if number in plan.steps and number not in seen:
-            seen.add(number)
-            waiting[number] = read_blocks(frame, fmt) if reader.has_blocks(number) else Blocks.empty()
         del frame
         if reader.vectors and number in waiting:
             # PyAV's side data and its picture refer to each other: only the collector frees them.
@@ -135,6 +139,12 @@ def decode_steps(
         yield step, make(step)
 
 
+def mark(result: Extract, number: int, frame: VideoFrame, fmt: PictureFormat) -> None:
+    """Remember a picture that is damaged or of another size than the first; before it is scaled."""
+    resized = (frame.width, frame.height) != (fmt.width, fmt.height)
+    result.mark(number, damaged=frame.is_corrupt, resized=resized)
+
+
 def fit(frame: VideoFrame, fmt: PictureFormat, reformatter: VideoReformatter) -> VideoFrame:
     """A picture in the size of the file's first one, scaled if it has another."""
     if (frame.width, frame.height) == (fmt.width, fmt.height):
@@ -143,10 +153,13 @@ def fit(frame: VideoFrame, fmt: PictureFormat, reformatter: VideoReformatter) ->
 
 
 def read_blocks(frame: VideoFrame, fmt: PictureFormat) -> Blocks:
-    """Copy the exported vectors of a picture; no blocks if there are none."""
+    """Copy the exported vectors of a picture, before it is scaled itself; no blocks if there are none."""
     data = side_data(frame, "MOTION_VECTORS")
     if not isinstance(data, MotionVectors):
         return Blocks.empty()
     # Two directions of 4x4 blocks is more than any codec has.
-    limit = 2 * (fmt.coded_width // 4 + 4) * (fmt.coded_height // 4 + 4)
-    return Blocks.from_side_data(data.to_ndarray(), limit)
+    limit = 2 * (max(fmt.coded_width, frame.width) // 4 + 4) * (max(fmt.coded_height, frame.height) // 4 + 4)
+    blocks = Blocks.from_side_data(data.to_ndarray(), limit)
+    if (frame.width, frame.height) != (fmt.width, fmt.height):
+        return blocks.scaled(fmt.width / frame.width, fmt.height / frame.height)
+    return blocks

@@ -1,4 +1,4 @@
-"""The compiled H.264 engine, package himmel-bitstream, which is optional."""
+"""The compiled H.264 engine, import package himmel_bitstream, which is there where a compiler was at installation."""
 
 from collections.abc import Iterator, Set
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ CODEC = "h264"
 
 
 def is_available() -> bool:
-    """Whether the engine can be imported."""
+    """Whether the engine can be imported; himmel may be installed without it, where nothing compiles it."""
     return himmel_bitstream is not None
 
 
@@ -46,6 +46,11 @@ def parse(decoder: Decoder, segment: Segment, *, keep: Set[int], strict: bool = 
             continue
         yield from pictures
     yield from stream.flush()
+
+
+def is_damaged(picture: "Picture") -> bool:
+    """Whether parts of a picture that has been parsed are missing."""
+    return picture.broken_header or picture.damaged > 0
 
 
 def intra_share(picture: "Picture") -> float:

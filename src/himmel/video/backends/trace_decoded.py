@@ -11,7 +11,7 @@ from typing import Protocol
 
 from av.video.reformatter import VideoReformatter
 
-from himmel.video.backends.decoded import fit, read_blocks
+from himmel.video.backends.decoded import fit, mark, read_blocks
 from himmel.video.backends.protocol import Extract, IntArray, Plan, Reading, Step, Wanted
 from himmel.video.backends.trace import Job, Run, Window, make_step, plan_traces
 from himmel.video.file.decoder import Decoder, Segment, read_with_retries
@@ -58,14 +58,14 @@ def _trace_decoded(
     result = Extract()
 
     def read(start: int, left: tuple[Run, ...]) -> tuple[Run, ...]:
-        _read(decoder, start, [_Reading(plan, run, reader, result) for run in left])
+        _read(decoder, start, [_Reading(plan, run, reader, result) for run in left], result)
         return tuple(run for run in left if not run.steps <= result.steps.keys())
 
     read_with_retries(plan.file.index, segment.start, runs, read)
     return result
 
 
-def _read(decoder: Decoder, start: int, readings: "list[_Reading]") -> None:
+def _read(decoder: Decoder, start: int, readings: "list[_Reading]", result: Extract) -> None:
     """One pass from a keyframe, during which each picture is traced in all runs that it belongs to."""
     wanted = tuple(sorted({number for reading in readings for number in reading.awaited}))
     reader, fmt, reformatter = readings[0].reader, readings[0].plan.file.format, VideoReformatter()
@@ -73,10 +73,11 @@ def _read(decoder: Decoder, start: int, readings: "list[_Reading]") -> None:
         takers = [reading for reading in readings if number in reading.awaited]
         if not takers:
             continue
+        mark(result, number, frame, fmt)
+        blocks = read_blocks(frame, fmt) if reader.vectors else Blocks.empty()
         frame = fit(frame, fmt, reformatter)
         needs_pixels = any(reading.needs_pixels(number) for reading in takers)
         planes = copy_planes(frame, reformatter) if needs_pixels else None
-        blocks = read_blocks(frame, fmt) if reader.vectors else Blocks.empty()
         del frame
         if reader.vectors:
             # PyAV's side data and its picture refer to each other: only the collector frees them.
