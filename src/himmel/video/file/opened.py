@@ -13,6 +13,7 @@ from himmel.video.file.index import PictureIndex, build_index, with_references
 from himmel.video.file.leads import without_lost_leads
 from himmel.video.file.order import in_order
 from himmel.video.file.picture import PictureFormat, read_format
+from himmel.video.file.playlist import check_playlist
 from himmel.video.file.protection import is_encrypted
 from himmel.video.file.source import check_file, show
 
@@ -83,6 +84,7 @@ def open_video(path: Path) -> VideoFile:
         VideoError: the file is missing, a folder, empty, no video, or none of its pictures can be decoded.
     """
     check_file(path)
+    check_playlist(path)
     try:
         return _read(path)
     except VideoError as error:
