@@ -1,5 +1,6 @@
 """The command `himmel`: its verbs, and what it says when one fails."""
 
+import os
 import sys
 import traceback
 from typing import Annotated, NoReturn
@@ -8,6 +9,7 @@ import typer
 
 import himmel
 from himmel._install import missing_package
+from himmel._trouble import explain
 from himmel.cli.ask import ask
 from himmel.cli.budget import budget
 from himmel.cli.deploy import card, merge, push
@@ -64,6 +66,12 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     debug = arguments[:1] == ["--debug"]
     try:
         code = app(arguments, prog_name="himmel", standalone_mode=False)
+        # What is still in Python's own buffer may not fit where stdout goes.
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of a pipe has gone, as `head` does: nobody is left to tell.
+        _drop_stdout()
+        sys.exit(1)
     except HimmelError as error:
         _fail(str(error), error.exit_code, debug=debug)
     except typer.TyperException as error:
@@ -86,6 +94,9 @@ def _sentence_about_usage(error: typer.TyperException, arguments: list[str]) -> 
 
 
 def _sentence_about(error: Exception) -> str:
+    outside = explain(error)
+    if outside is not None:
+        return outside
     missing = missing_package(error) if isinstance(error, ModuleNotFoundError) else None
     if missing is not None:
         return str(missing)
@@ -98,4 +109,13 @@ def _fail(sentence: str, exit_code: int, *, debug: bool) -> NoReturn:
         traceback.print_exc()
     if sentence:
         typer.echo(f"himmel: {sentence}", err=True)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _drop_stdout()
     sys.exit(exit_code)
+
+
+def _drop_stdout() -> None:
+    """Let go of what stdout still holds, or Python would try to write it once more when it ends, and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

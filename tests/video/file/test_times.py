@@ -68,7 +68,7 @@ def test_recordings_one_after_the_other(
 def test_three_recordings_of_which_the_last_lacks_its_keyframe(tmp_path: Path, encode_clip: Encode) -> None:
     whole = encode_clip("a.ts", options={"g": "12", "bf": "0"}, num_frames=48)
     data = whole.read_bytes()
-    cut = Video(whole)._index.pos[5]
+    cut = Video(whole)._file.index.pos[5]
     path = tmp_path / "three.ts"
     path.write_bytes(data + data + data[:564] + data[cut:])
     video = Video(path)
