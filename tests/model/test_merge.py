@@ -10,8 +10,8 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 from himmel.errors import HostError, UsageError
 from himmel.hosts import Loading
 from himmel.model import HimmelConfig, HimmelForConditionalGeneration, HimmelProcessor
-from himmel.model.checkpoint import own_settings
 from himmel.model.lora import lora_parameters
+from himmel.settings import own_settings
 from tiny_hosts import Setup, build, host_arguments, nano_config
 
 ASK = [("What moves?", None)]

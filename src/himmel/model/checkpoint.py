@@ -17,14 +17,13 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from peft import LoraConfig
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
 from himmel._files import atomic_folder, atomic_path
 from himmel.adapter import MotionAdapter
@@ -33,6 +32,7 @@ from himmel.hosts import Host
 from himmel.model.config import INNER_HOST, HimmelConfig
 from himmel.model.lora import load_lora, save_lora
 from himmel.model.repository import local_folder
+from himmel.settings import own_settings
 
 _LORA = "lora"
 _HOST_FILES = ["*.json", "*.txt", "*.jinja", "*.model"]
@@ -112,16 +112,6 @@ def carry_over(parts: Parts, folder: Path) -> None:
     same_lora = (earlier.lora_rank, earlier.lora_alpha) == (parts.config.lora_rank, parts.config.lora_alpha)
     if parts.lora is not None and same_lora:
         load_lora(parts.network, folder / _LORA)
-
-
-def own_settings(config: PreTrainedConfig) -> dict[str, Any]:
-    """All settings that this project declares, defaults too; none of those that every transformers config carries."""
-    common = PreTrainedConfig().to_dict()
-    own = {name: value for name, value in config.to_dict().items() if name not in common}
-    own["model_type"] = config.model_type
-    if isinstance(config, HimmelConfig):
-        own["adapter_config"] = own_settings(config.adapter)
-    return own
 
 
 def _save_host(parts: Parts, folder: Path) -> None:

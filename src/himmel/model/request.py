@@ -7,8 +7,9 @@ from typing import TypedDict, get_args
 from himmel._checks import MOST_SEED, check_choice, check_options, check_question, check_whole
 from himmel.choices import AnchorMode, Backend, PlacementName
 from himmel.errors import UsageError
-from himmel.model.config import HimmelConfig, check_count
+from himmel.model.config import HimmelConfig
 from himmel.model.reading import Reading
+from himmel.settings import check_count
 
 MOST_THREADS = 256
 MOST_NEW_TOKENS = 2**20

@@ -2,8 +2,6 @@
 
 import hashlib
 import os
-import resource
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -15,6 +13,7 @@ from typing import Self, Unpack
 
 import torch
 
+from himmel._memory import peak_memory
 from himmel._versions import versions
 from himmel.choices import AnchorMode, Backend, DeviceMap, PlacementName, Quantization
 from himmel.errors import UsageError
@@ -295,7 +294,7 @@ class Session:
             max_new_tokens=request.max_new_tokens,
             seed=request.seed,
             seconds=seconds,
-            peak_memory=_peak_memory(),
+            peak_memory=peak_memory(),
             notes=prepared.notes,
             versions=versions(),
         )
@@ -375,12 +374,6 @@ def _find_device(name: str | None) -> torch.device:
         return torch.empty(0, device=place).device
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise UsageError(f"There is no device {name!r}; name one that `himmel doctor` lists, such as 'cpu'.") from error
-
-
-def _peak_memory() -> int:
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # Bytes on macOS, kibibytes elsewhere.
-    return most if sys.platform == "darwin" else most * 1024
 
 
 @contextmanager

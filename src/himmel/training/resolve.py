@@ -21,7 +21,7 @@ from pydantic import BaseModel, ValidationError
 import himmel
 from himmel.errors import RecipeError
 from himmel.training.recipe import Recipe, Section
-from himmel.training.settings import make_config, unknown_key
+from himmel.training.settings import make_settings, unknown_key
 
 _SUFFIX: Final = ".yaml"
 _BASES: Final = "base"
@@ -232,7 +232,7 @@ def _validate(content: dict[str, Any], origins: Mapping[str, str]) -> Recipe:
     if wrong is not None:
         key, near = (f"model.{name}" for name in wrong)
         raise RecipeError(_unknown(key, near, origins))
-    make_config(recipe.model, host=recipe.host)
+    make_settings(recipe.model, host=recipe.host)
     return recipe
 
 

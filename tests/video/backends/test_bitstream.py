@@ -9,7 +9,7 @@ import pytest
 
 from himmel.errors import VideoError
 from himmel.video import StepMaps, Video
-from himmel.video.backends import bitstream
+from himmel.video.backends import engine
 
 Encode = Callable[..., Path]
 
@@ -82,12 +82,13 @@ def test_the_middle_of_an_open_group_of_pictures(encode_clip: Encode) -> None:
 
 
 def test_without_the_engine_libav_is_taken_and_says_why(encode_clip: Encode, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bitstream, "himmel_bitstream", None)
+    monkeypatch.setattr(engine, "himmel_bitstream", None)
     video = Video(encode_clip("a.mp4"))
     decomposition = video.decompose(num_anchors=1)
     assert decomposition.backend == "libav"
-    assert "himmel-bitstream is not installed" in decomposition.backend_reason
-    with pytest.raises(VideoError, match="himmel-bitstream is not installed"):
+    assert "installed without its bitstream engine" in decomposition.backend_reason
+    assert "`pip install .` in himmel's checkout" in decomposition.backend_reason
+    with pytest.raises(VideoError, match="installed without its bitstream engine"):
         video.decompose(backend="bitstream")
 
 

@@ -58,7 +58,7 @@ def test_other_files_are_encoded_again(name: str, options: dict, encode_clip: En
 
 def test_the_copy_has_groups_of_twelve_without_b_pictures_and_goes_away(encode_clip: Encode) -> None:
     video = Video(encode_clip("c.mp4", num_frames=30))
-    with coviar.recode(video.path, video._index, video._format) as copy:
+    with coviar.recode(video._file) as copy:
         assert copy.keyframes.tolist() == [0, 12, 24]
         with av.open(str(copy.path)) as container:
             kinds = [av.video.frame.PictureType(frame.pict_type).name for frame in container.decode(video=0)]
@@ -72,12 +72,12 @@ def test_lost_pictures_are_stood_in_for(encode_clip: Encode) -> None:
     """Picture k of the copy stays picture k of the file, whatever could not be decoded."""
     video = Video(encode_clip("l.ts", num_frames=60, options={"g": "12", "bf": "0"}))
     data = bytearray(video.path.read_bytes())
-    place = int(video._index.pos[30])
+    place = int(video._file.index.pos[30])
     data[place + 40 : place + 188 * 3] = bytes(188 * 3 - 40)
     damaged = video.path.with_name("d.ts")
     damaged.write_bytes(data)
     broken = Video(damaged)
-    with coviar.recode(broken.path, broken._index, broken._format) as copy:
+    with coviar.recode(broken._file) as copy:
         assert len(copy.index.order) == broken.num_frames
 
 

@@ -10,7 +10,7 @@ from av.codec.context import Flags2
 
 from himmel.errors import VideoError
 from himmel.video import Decomposition, StepMaps, Video
-from himmel.video.backends import bitstream
+from himmel.video.backends import engine
 
 Encode = Callable[..., Path]
 
@@ -217,7 +217,7 @@ def test_mpeg4_b_pictures_yield_zeros_and_so_get_the_proxy(encode_clip: Encode) 
 def test_interlaced_h264_without_the_engine_gets_the_proxy(
     encode_clip: Encode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bitstream, "himmel_bitstream", None)
+    monkeypatch.setattr(engine, "himmel_bitstream", None)
     path = encode_clip("i.mp4", options={"x264-params": "interlaced=1"})
     decomposition = Video(path).decompose(num_anchors=1)
     assert decomposition.backend == "proxy"

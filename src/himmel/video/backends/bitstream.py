@@ -5,127 +5,140 @@ A P picture's vectors and residual depend on that picture alone, a B picture's a
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from himmel.video.backends.extract import Extract, Plan, Step
-from himmel.video.file.decoder import Decoder, Segment, plan_segments, retry_starts
+from himmel._install import GET_ENGINE, NO_ENGINE
+from himmel.video.backends import engine
+from himmel.video.backends.decoded import plan_anchors
+from himmel.video.backends.places import places_to_look_at
+from himmel.video.backends.protocol import Backend, Extract, Plan, Reading, Step, Wanted, Work
+from himmel.video.backends.trace import plan_traces
+from himmel.video.backends.trace_parsed import trace_parsed
+from himmel.video.file.decoder import Decoder, Segment, plan_segments, read_with_retries
+from himmel.video.file.opened import VideoFile
 from himmel.video.file.picture import PictureFormat
 
-try:
-    import himmel_bitstream
-except ImportError:  # the engine is compiled, and optional
-    himmel_bitstream = None  # type: ignore[assignment]
+if TYPE_CHECKING:
+    from himmel_bitstream import Picture
 
-CODEC = "h264"
+# Packets to look at after a keyframe.
 _PROBED = 64
 
 
-def is_available() -> bool:
-    """Whether the engine (package himmel-bitstream) can be imported."""
-    return himmel_bitstream is not None
+class Bitstream(Backend):
+    """Vectors with their references, and the residual from its coefficients."""
+
+    name = "bitstream"
+    codecs = frozenset({engine.CODEC})
+    residual_kind = "exact"
+    distance_kind = "exact"
+    step_cost = "parsing that picture, and the headers of those before it"
+
+    def why_not(self, file: VideoFile) -> str | None:
+        """Another codec, no engine, or a stream that the engine refuses."""
+        if file.codec != engine.CODEC:
+            return f"it reads H.264 alone, not {file.codec}"
+        if not engine.is_available():
+            return f"{NO_ENGINE} ({GET_ENGINE})"
+        reason: str | None = "every picture is a keyframe"
+        with Decoder(file.path, file.index, vectors=False) as decoder:
+            for place in places_to_look_at(file):
+                reason = _why_no_vectors(decoder, file.index.start_for(place), place)
+                if reason is None:
+                    break
+        return reason
+
+    def reason(self, file: VideoFile, *, asked: bool) -> str:
+        """Says what is spared."""
+        return "asked for" if asked else "the H.264 stream is parsed without decoding"
+
+    def intra_shares(self, file: VideoFile, numbers: Sequence[int]) -> Mapping[int, float] | None:
+        """By the types of macroblocks; None if the engine refuses the stream."""
+        if file.codec != engine.CODEC or not engine.is_available():
+            return None
+        wanted = frozenset(numbers)
+        shares: dict[int, float] = {}
+        with Decoder(file.path, file.index, vectors=False) as decoder:
+            for segment in plan_segments(file.index, [{number} for number in numbers]):
+                try:
+                    for picture in engine.parse(decoder, segment, keep=wanted, strict=True):
+                        if picture.number in wanted:
+                            shares[picture.number] = engine.intra_share(picture)
+                except ValueError:
+                    return None
+        return shares
+
+    def source(self, file: VideoFile, *, accumulate: bool) -> AbstractContextManager[VideoFile]:
+        """The file; a trace needs its references too, from which pixels without a vector are taken."""
+        return nullcontext(file.with_references() if accumulate else file)
+
+    def plan(self, wanted: Wanted) -> Reading:
+        """Anchors are decoded, steps parsed."""
+        if wanted.accumulate:
+            return plan_traces(wanted, trace_parsed, ends=wanted.source.keyframes)
+        plan = wanted.plan_steps()
+        read = partial(_read_steps, plan=plan)
+        parsed = plan_segments(plan.file.index, [{step} for step in plan.steps])
+        return Reading(plan_anchors(wanted.plan_anchors()) + [Work(read, plan.file, (segment,)) for segment in parsed])
 
 
-def why_not(decoder: Decoder, start: int, last: int) -> str | None:
+def _why_no_vectors(decoder: Decoder, start: int, last: int) -> str | None:
     """Try the first packets from a keyframe: None if one of them holds vectors, else the reason in a clause.
 
     Args:
         start, last: decode-order numbers of the packets to look at; at most 64 are.
     """
-    stream = himmel_bitstream.Stream(decoder.index.extradata)
+    looked_at = Segment(start, tuple(range(start, min(last, start + _PROBED) + 1)))
     try:
-        looked_at = Segment(start, tuple(range(start, min(last, start + _PROBED) + 1)))
-        for number, packet in decoder.packets(looked_at):
-            for picture in stream.push(packet, number=number):
-                if picture.kind != "I" and len(picture.vectors()):
-                    return None
+        for picture in engine.parse(decoder, looked_at, keep=frozenset(looked_at.wanted), strict=True):
+            if picture.kind != "I" and len(picture.vectors()):
+                return None
     except ValueError as error:
         return f"the bitstream engine refuses {error}"
     return "the pictures looked at hold no vectors"
 
 
-def intra_shares(decoder: Decoder, numbers: Sequence[int]) -> dict[int, float] | None:
-    """Share of intra-coded macroblocks in chosen pictures, 0..1; None if the engine refuses the stream.
-
-    Args:
-        numbers: decode-order numbers; of those that don't come there is no share.
-    """
-    shares: dict[int, float] = {}
-    wanted = frozenset(numbers)
-
-    def take(pictures: "list[himmel_bitstream.Picture]") -> None:
-        for picture in pictures:
-            if picture.number in wanted:
-                shares[picture.number] = float(np.mean(picture.macroblocks()["flags"] & himmel_bitstream.INTRA > 0))
-
-    for segment in plan_segments(decoder.index, [{number} for number in numbers]):
-        try:
-            stream = himmel_bitstream.Stream(decoder.index.extradata)
-            for number, packet in decoder.packets(segment):
-                take(stream.push(packet, number=number, keep=number in wanted))
-        except ValueError:
-            return None
-        take(stream.flush())
-    return shares
-
-
-def extract_steps(decoder: Decoder, plan: Plan, segment: Segment) -> Extract:
-    """Maps of a segment's steps; anchors are somebody else's.
+def _read_steps(decoder: Decoder, segment: Segment, *, plan: Plan) -> Extract:
+    """Maps of a segment's steps.
 
     Pictures whose references are missing (reading began at a recovery point) are tried again from earlier keyframes.
     """
-    wanted = {number for number in segment.wanted if number in plan.steps}
     result = Extract()
-    if not wanted:
-        return result
-    for start in retry_starts(plan.index, segment.start):
-        wanted -= _read(decoder, plan, start, wanted, result)
-        if not wanted:
-            break
+
+    def read(start: int, wanted: frozenset[int]) -> frozenset[int]:
+        whole: set[int] = set()
+        for picture in engine.parse(decoder, Segment(start, tuple(sorted(wanted))), keep=wanted):
+            if picture.number not in wanted:
+                continue
+            window = _shown_window(picture, plan.file.format)
+            step = None if window is None else _make_step(picture, plan, window)
+            result.mark(picture.number, damaged=engine.is_damaged(picture), resized=window is None)
+            if step is not None:
+                result.steps[picture.number] = step
+                if not picture.missing_references:
+                    whole.add(picture.number)
+        return wanted - whole
+
+    read_with_retries(plan.file.index, segment.start, frozenset(segment.wanted), read)
     return result
 
 
-def _read(decoder: Decoder, plan: Plan, start: int, wanted: set[int], result: Extract) -> set[int]:
-    """One pass from `start`; steps go into `result`. Returns those that leave nothing to be wished for."""
-    index = plan.index
-    stream = himmel_bitstream.Stream(index.extradata)
-    whole: set[int] = set()
-
-    def take(pictures: "list[himmel_bitstream.Picture]") -> None:
-        for picture in pictures:
-            if picture.number not in wanted:
-                continue
-            step = _make_step(picture, plan)
-            if step is None:
-                continue
-            result.steps[picture.number] = step
-            if not picture.missing_references:
-                whole.add(picture.number)
-
-    for number, packet in decoder.packets(Segment(start, tuple(sorted(wanted)))):
-        try:
-            take(stream.push(packet, number=number, position=float(index.rank[number]), keep=number in wanted))
-        except himmel_bitstream.UnsupportedStream:
-            # The stream was read elsewhere: this packet is damaged, and what refers to it lacks a reference.
-            continue
-    take(stream.flush())
-    return whole
+def _shown_window(picture: "Picture", fmt: PictureFormat) -> tuple[int, int, int, int] | None:
+    """(left, top, width, height) of what is shown of a picture; None if it is of another size than the file's first."""
+    if picture.coded_size == (fmt.coded_width, fmt.coded_height):
+        return *fmt.crop, fmt.width, fmt.height
+    return picture.window if picture.window[2:] == (fmt.width, fmt.height) else None
 
 
-def _make_step(picture: "himmel_bitstream.Picture", plan: Plan) -> Step | None:
-    """Maps in displayed orientation; None for a picture of another size or one that is damaged as a whole."""
-    fmt = plan.format
-    width, height = picture.coded_size
-    if (width, height) != (fmt.coded_width, fmt.coded_height):
-        left, top, shown_width, shown_height = picture.window
-        if (shown_width, shown_height) != (fmt.width, fmt.height):
-            return None
-    else:
-        (left, top), (shown_width, shown_height) = fmt.crop, (fmt.width, fmt.height)
-    maps = picture.maps(
-        cell=plan.cell, window=(left, top, shown_width, shown_height), lead=_lead(fmt, plan.cell), residual=True
-    )
+def _make_step(picture: "Picture", plan: Plan, window: tuple[int, int, int, int]) -> Step | None:
+    """Maps in displayed orientation; None for a picture that is damaged as a whole."""
+    fmt = plan.file.format
+    maps = picture.maps(cell=plan.cell, window=window, lead=_lead(fmt, plan.cell), residual=True)
     if picture.damaged and not (maps.covered.any() or maps.intra.any()):
         return None
     planes, orientation = maps.planes, fmt.orientation

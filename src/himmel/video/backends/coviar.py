@@ -6,24 +6,22 @@ its own size and with as many bits for an area as CoViAR's 340 x 256 pictures ge
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import cast
 
 import av
-import numpy as np
-import numpy.typing as npt
 from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from himmel.errors import VideoError
-from himmel.video.file.container import open_stream
+from himmel.video.backends.libav import plan_traced_vectors
+from himmel.video.backends.protocol import Backend, Reading, Wanted
 from himmel.video.file.decoder import Decoder, Segment
-from himmel.video.file.index import PictureIndex, build_index, with_references
-from himmel.video.file.picture import PictureFormat, read_format
+from himmel.video.file.opened import VideoFile, open_video
 
 CODEC = "mpeg4"
 GROUP = 12
@@ -32,30 +30,43 @@ _BITS_PER_PIXEL = 200_000 / (25 * 340 * 256)
 _RATE = 25
 
 
-@dataclass(frozen=True, repr=False)
-class Recoded:
-    """A temporary MPEG-4 Part 2 file, picture k of which is the video's picture k in presentation order.
+class Coviar(Backend):
+    """Only if asked for: any file, as MPEG-4 Part 2."""
 
-    Attributes:
-        keyframes: int64 [K], presentation indices.
-        repeated: pictures that could not be decoded, in whose place the one before stands.
-    """
+    name = "coviar"
+    residual_kind = "approximate"
+    distance_kind = "exact"
+    step_cost = "decoding all pictures back to where its interval begins, or to a keyframe after that"
+    always_accumulates = True
 
-    path: Path
-    index: PictureIndex
-    format: PictureFormat
-    keyframes: npt.NDArray[np.int64]
-    repeated: int
+    def reason(self, file: VideoFile, *, asked: bool) -> str:
+        """Says whether the file is read as it is."""
+        if must_be_recoded(file):
+            return f"asked for; {file.codec} is encoded again as MPEG-4 Part 2 in groups of {GROUP} pictures"
+        return "asked for; the file is MPEG-4 Part 2 without B pictures"
+
+    def source(self, file: VideoFile, *, accumulate: bool) -> AbstractContextManager[VideoFile]:
+        """The file, or a temporary copy."""
+        return recode(file) if must_be_recoded(file) else nullcontext(file)
+
+    def plan(self, wanted: Wanted) -> Reading:
+        """Anchors come from the file, steps are traced along the copy's vectors."""
+        reading = plan_traced_vectors(wanted)
+        return replace(reading, notes=wanted.source.notes) if wanted.is_copy else reading
 
 
-def must_be_recoded(path: Path, codec: str, index: PictureIndex, fmt: PictureFormat) -> bool:
+def must_be_recoded(file: VideoFile) -> bool:
     """Whether a file is anything but progressive MPEG-4 Part 2 without B pictures."""
-    return codec != CODEC or fmt.interlaced or not bool(with_references(path, index).reference.all())
+    return file.codec != CODEC or file.format.interlaced or not bool(file.with_references().index.reference.all())
 
 
 @contextmanager
-def recode(path: Path, index: PictureIndex, fmt: PictureFormat) -> Iterator[Recoded]:
+def recode(file: VideoFile) -> Iterator[VideoFile]:
     """Encode all shown pictures of a video again, for as long as the block lasts; about 2 Mbit/s of disk at 720p.
+
+    Returns:
+        a temporary MPEG-4 Part 2 file, picture k of which is the video's picture k in presentation order, at times that
+        mean nothing; its notes say what could not be decoded.
 
     Raises:
         VideoError: the pictures can't be encoded, or there is no room for them.
@@ -63,32 +74,30 @@ def recode(path: Path, index: PictureIndex, fmt: PictureFormat) -> Iterator[Reco
     with tempfile.TemporaryDirectory(prefix="himmel-coviar-") as folder:
         target = Path(folder) / "recoded.mp4"
         try:
-            repeated = _encode(path, index, fmt, target)
+            repeated = _encode(file, target)
         except (av.FFmpegError, OSError) as error:
             reason = (error.strerror or "unknown error").lower()
             raise VideoError(
-                f"{str(path)!r} cannot be encoded as MPEG-4 Part 2 for backend 'coviar' ({reason}); make room in"
+                f"{str(file.path)!r} cannot be encoded as MPEG-4 Part 2 for backend 'coviar' ({reason}); make room in"
                 f" {tempfile.gettempdir()!r} or take another backend."
             ) from error
-        with open_stream(target) as opened:
-            made = build_index(target, *opened)
-            found = read_format(target, made, opened)
-        keyframes = np.flatnonzero(made.key[made.order])
-        yield Recoded(target, made, replace(found, orientation=fmt.orientation), keyframes, repeated)
+        copy = open_video(target)
+        notes = (f"{repeated} pictures cannot be decoded: the one before stands in for each.",) if repeated else ()
+        yield replace(copy, format=replace(copy.format, orientation=file.format.orientation), notes=notes)
 
 
-def _encode(path: Path, index: PictureIndex, fmt: PictureFormat, target: Path) -> int:
+def _encode(file: VideoFile, target: Path) -> int:
     """Write the file; returns how many pictures had to be repeated."""
     # Scene cuts would begin groups of their own: CoViAR's have a fixed length.
     options = {"g": str(GROUP), "bf": "0", "sc_threshold": "1000000000"}
-    repeated = 0
-    with Decoder(path, index, vectors=False) as decoder, av.open(str(target), "w") as container:
+    repeated, fmt = 0, file.format
+    with Decoder(file.path, file.index, vectors=False) as decoder, av.open(str(target), "w") as container:
         stream = cast(VideoStream, container.add_stream(CODEC, rate=_RATE, options=options))
         stream.width, stream.height, stream.pix_fmt = fmt.width, fmt.height, "yuv420p"
         stream.bit_rate = max(200_000, round(_BITS_PER_PIXEL * _RATE * fmt.width * fmt.height))
         # The same file on any number of processors.
         stream.codec_context.thread_count = 1
-        for place, (frame, is_repeated) in enumerate(_shown(decoder, index, fmt)):
+        for place, (frame, is_repeated) in enumerate(_shown(decoder, file)):
             repeated += is_repeated
             frame.pts, frame.time_base = place, Fraction(1, _RATE)
             # Otherwise the encoder would begin a group wherever the original did.
@@ -98,9 +107,9 @@ def _encode(path: Path, index: PictureIndex, fmt: PictureFormat, target: Path) -
     return repeated
 
 
-def _shown(decoder: Decoder, index: PictureIndex, fmt: PictureFormat) -> Iterator[tuple[VideoFrame, bool]]:
+def _shown(decoder: Decoder, file: VideoFile) -> Iterator[tuple[VideoFrame, bool]]:
     """All shown pictures in presentation order, 8-bit 4:2:0, and whether each only stands in for a lost one."""
-    reformatter = VideoReformatter()
+    index, fmt, reformatter = file.index, file.format, VideoReformatter()
     numbers = index.order.tolist()
     places = {number: place for place, number in enumerate(numbers)}
     next_place = 0

@@ -7,12 +7,15 @@ last one: no vector crosses a keyframe, and CoViAR's groups of pictures begin wi
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from himmel.video.backends.extract import Plan, Step
-from himmel.video.file.decoder import Segment
+from himmel.video.backends.decoded import plan_anchors
+from himmel.video.backends.protocol import Extract, Plan, Reading, Step, Wanted, Work
+from himmel.video.file.decoder import Decoder, Segment
 from himmel.video.file.index import PictureIndex
 from himmel.video.file.picture import PictureFormat
 from himmel.video.maps.accumulate import NOBODY, BlockList, Links, Residual, Trace, Traced
@@ -30,6 +33,34 @@ class Run:
 
     base: int
     steps: frozenset[int]
+
+
+class ReadRuns(Protocol):
+    """What gives the maps of a segment's runs; `plan` names the file and the cells."""
+
+    def __call__(self, decoder: Decoder, segment: Segment, *, plan: Plan, runs: tuple[Run, ...]) -> Extract:
+        """Read one segment."""
+
+
+def plan_traces(wanted: Wanted, read: ReadRuns, *, ends: IntArray, vectors: bool = False) -> Reading:
+    """Anchors, and steps that are traced back to where their interval begins.
+
+    Args:
+        ends: presentation indices of pictures at which no trace goes on.
+        vectors: the decoder has to export motion vectors.
+    """
+    index = wanted.source.index
+    runs = make_runs(index, wanted.anchors, wanted.steps, ends)
+    work = plan_anchors(wanted.plan_anchors(), vectors=vectors and not wanted.is_copy)
+    for segment, group in plan_runs(index, runs):
+        read_group = partial(read, plan=wanted.plan_steps(), runs=group)
+        work.append(Work(read_group, wanted.source, (segment,), vectors=vectors))
+    anchors = frozenset(index.order[wanted.anchors].tolist())
+    short = sum(len(run.steps) for run in runs if run.base not in anchors)
+    if not short:
+        return Reading(work)
+    note = f"{short} steps are traced back to a keyframe after their anchor, which no vector crosses."
+    return Reading(work, (note,))
 
 
 def make_runs(
@@ -66,7 +97,9 @@ class Job:
     """One run while it is read: what is still needed, and the pictures traced so far.
 
     Args:
+        rank: integers [P], place of each picture in presentation order.
         sources: the pictures that a picture may be predicted from, all of them decoded before it.
+        canvas: (rows, columns) in which pixels are traced.
 
     Attributes:
         upon: each picture that has to be traced -> those of its sources that are traced as well.
@@ -75,13 +108,12 @@ class Job:
 
     def __init__(
         self,
-        plan: Plan,
+        rank: npt.NDArray[np.signedinteger[Any]],
         run: Run,
         sources: Callable[[int], Iterable[int]],
         canvas: tuple[int, int],
     ) -> None:
-        self.plan, self.run = plan, run
-        rank = plan.index.rank
+        self.run = run
         self.upon: dict[int, frozenset[int]] = {}
         todo = [step for step in run.steps if rank[step] > rank[run.base]]
         while todo:
@@ -125,12 +157,6 @@ def link_blocks(blocks: Blocks, references: tuple[int, int], canvas: tuple[int, 
     return BlockList(x0, y0, x1 - x0, y1 - y0, np.ones_like(x0), *moves, reference).link(canvas)
 
 
-def keyframe_step(plan: Plan) -> Step:
-    """The maps of a step that is its own base: nothing has moved, and nothing is known."""
-    none, zero = np.zeros((2, *plan.grid), np.float32), np.zeros(plan.grid, np.float32)
-    return Step(none, none, zero, zero, 0.0, 0.0, np.zeros((3, *plan.grid), np.float32), zero, 0)
-
-
 @dataclass(frozen=True, repr=False)
 class Window:
     """The part of a traced picture that is shown, before it is turned.
@@ -158,7 +184,7 @@ class Window:
 
 def make_step(plan: Plan, window: Window, *, distance: int, residual: FloatArray, num_vectors: int) -> Step:
     """Maps of one traced picture: displacement since the base as past motion, no future."""
-    orientation, cell = plan.format.orientation, plan.cell
+    orientation, cell = plan.file.format.orientation, plan.cell
     past = np.stack(cell_means(list(orientation.vectors(window.dx, window.dy)), window.known, orientation, cell))
     everywhere = np.ones_like(window.known)
     (share,) = cell_means([window.known.astype(np.float32)], everywhere, orientation, cell)
@@ -172,7 +198,7 @@ def residual_sums(plan: Plan, window: Window, scale: tuple[float, float]) -> Flo
     Args:
         scale: what makes 8-bit code values of luma and of chroma.
     """
-    orientation, cell = plan.format.orientation, plan.cell
+    orientation, cell = plan.file.format.orientation, plan.cell
     luma = window.luma * window.known * np.float32(scale[0])
     colour = window.chroma * window.known * np.float32(scale[1])
     power = (np.square(colour.real) + np.square(colour.imag)) / 2

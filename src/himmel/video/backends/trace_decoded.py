@@ -5,15 +5,17 @@ are traced back, which is what the sum of all residuals on the way comes to.
 """
 
 import gc
+from collections.abc import Mapping
+from functools import partial
+from typing import Protocol
 
-import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from himmel.video.backends.extract import Extract, Plan, Step, read_blocks
-from himmel.video.backends.trace import Job, Run, Window, block_canvas, keyframe_step, link_blocks, make_step
-from himmel.video.file.decoder import Decoder, Segment, retry_starts
-from himmel.video.maps import flow
-from himmel.video.maps.accumulate import NOBODY, Links, Traced
+from himmel.video.backends.decoded import fit, mark, read_blocks
+from himmel.video.backends.protocol import Extract, IntArray, Plan, Reading, Step, Wanted
+from himmel.video.backends.trace import Job, Run, Window, make_step, plan_traces
+from himmel.video.file.decoder import Decoder, Segment, read_with_retries
+from himmel.video.maps.accumulate import Links, Traced
 from himmel.video.maps.raster import Blocks
 from himmel.video.maps.residual import Planes, Prediction, copy_planes, residual_maps
 
@@ -21,42 +23,69 @@ from himmel.video.maps.residual import Planes, Prediction, copy_planes, residual
 _PATIENCE = 32
 
 
-def trace_decoded(decoder: Decoder, plan: Plan, segment: Segment, runs: tuple[Run, ...]) -> Extract:
+class TraceReader(Protocol):
+    """How pixels are followed from picture to picture.
+
+    Attributes:
+        vectors: exported vectors are read, and pixels of the base and the steps alone; otherwise those of all pictures.
+        canvas: (rows, columns) in which pixels are traced.
+        corner: (x, y) of the displayed picture inside it, before it is turned.
+    """
+
+    vectors: bool
+    canvas: tuple[int, int]
+    corner: tuple[int, int]
+
+    def sources(self, number: int) -> tuple[int, int]:
+        """(past, future) pictures that a picture is taken to be predicted from, or NOBODY."""
+
+    def is_mute(self, number: int) -> bool:
+        """Whether nothing can be told of a picture's motion."""
+
+    def links(self, number: int, blocks: Blocks, pixels: Mapping[int, Planes]) -> Links:
+        """Where a picture's pixels come from."""
+
+
+def plan_decoded_traces(wanted: Wanted, reader: TraceReader, *, ends: IntArray) -> Reading:
+    """`plan_traces` with pictures that are decoded."""
+    return plan_traces(wanted, partial(_trace_decoded, reader=reader), ends=ends, vectors=reader.vectors)
+
+
+def _trace_decoded(
+    decoder: Decoder, segment: Segment, *, plan: Plan, runs: tuple[Run, ...], reader: TraceReader
+) -> Extract:
     """Maps of the runs' steps; those that do not come are tried once more from earlier keyframes."""
     result = Extract()
-    left = runs
-    for start in retry_starts(plan.index, segment.start):
-        left = _read(decoder, plan, start, left, result)
-        if not left:
-            break
+
+    def read(start: int, left: tuple[Run, ...]) -> tuple[Run, ...]:
+        _read(decoder, start, [_Reading(plan, run, reader, result) for run in left], result)
+        return tuple(run for run in left if not run.steps <= result.steps.keys())
+
+    read_with_retries(plan.file.index, segment.start, runs, read)
     return result
 
 
-def _read(decoder: Decoder, plan: Plan, start: int, runs: tuple[Run, ...], result: Extract) -> tuple[Run, ...]:
-    """One pass from `start`; steps go into `result`. Returns the runs with steps that did not come."""
-    readings = [_Reading(plan, run, result) for run in runs]
+def _read(decoder: Decoder, start: int, readings: "list[_Reading]", result: Extract) -> None:
+    """One pass from a keyframe, during which each picture is traced in all runs that it belongs to."""
     wanted = tuple(sorted({number for reading in readings for number in reading.awaited}))
-    reformatter = VideoReformatter()
+    reader, fmt, reformatter = readings[0].reader, readings[0].plan.file.format, VideoReformatter()
     for number, frame in decoder.pictures(Segment(start, wanted)):
         takers = [reading for reading in readings if number in reading.awaited]
         if not takers:
             continue
-        if (frame.width, frame.height) != (plan.format.width, plan.format.height):
-            frame = reformatter.reformat(frame, width=plan.format.width, height=plan.format.height, threads=1)
+        mark(result, number, frame, fmt)
+        blocks = read_blocks(frame, fmt) if reader.vectors else Blocks.empty()
+        frame = fit(frame, fmt, reformatter)
         needs_pixels = any(reading.needs_pixels(number) for reading in takers)
         planes = copy_planes(frame, reformatter) if needs_pixels else None
-        blocks = Blocks.empty()
-        if plan.backend == "libav":
-            blocks = read_blocks(frame, plan.format)
         del frame
-        if plan.backend == "libav":
+        if reader.vectors:
             # PyAV's side data and its picture refer to each other: only the collector frees them.
             gc.collect(1)
         for reading in takers:
             reading.arrive(number, blocks, planes)
     for reading in readings:
         reading.advance(to_the_end=True)
-    return tuple(run for run in runs if not run.steps <= result.steps.keys())
 
 
 class _Reading:
@@ -66,21 +95,19 @@ class _Reading:
         awaited: pictures that have not arrived.
     """
 
-    def __init__(self, plan: Plan, run: Run, result: Extract) -> None:
-        self._plan, self._run, self._result = plan, run, result
-        self._by_flow = plan.backend == "proxy"
-        self._shown_ranks = plan.index.rank[plan.index.order]
-        canvas = (plan.format.height, plan.format.width) if self._by_flow else block_canvas(plan.format)
-        self._job = Job(plan, run, self._sources, canvas)
+    def __init__(self, plan: Plan, run: Run, reader: TraceReader, result: Extract) -> None:
+        self.plan, self.reader = plan, reader
+        self._run, self._result = run, result
+        self._job = Job(plan.file.index.rank, run, reader.sources, reader.canvas)
         self._planes: dict[int, Planes] = {}
         self._waiting: dict[int, Blocks] = {}
         self._done: set[int] = set()
         self.awaited = {run.base, *self._job.upon}
-        result.steps.update({step: keyframe_step(plan) for step in run.steps - self._job.upon.keys()})
+        result.steps.update({step: Step.empty(plan.grid) for step in run.steps - self._job.upon.keys()})
 
     def needs_pixels(self, number: int) -> bool:
         """Whether a picture's samples are looked at."""
-        return self._by_flow or number == self._run.base or number in self._run.steps
+        return not self.reader.vectors or number == self._run.base or number in self._run.steps
 
     def arrive(self, number: int, blocks: Blocks, planes: Planes | None) -> None:
         """Take a decoded picture and trace whatever has become possible."""
@@ -104,48 +131,28 @@ class _Reading:
                 break
             self._trace(ready[0], self._waiting.pop(ready[0]))
 
-    def _sources(self, number: int) -> tuple[int, int]:
-        """(past, future) pictures that a picture is taken to be predicted from."""
-        index = self._plan.index
-        if self._by_flow:
-            place = int(np.searchsorted(self._shown_ranks, index.rank[number]))
-            return int(index.order[place - 1]), NOBODY
-        return index.references_for(number)
-
     def _is_ready(self, number: int) -> bool:
         return self._run.base in self._planes and self._job.upon[number] <= self._done
 
     def _trace(self, number: int, blocks: Blocks) -> None:
-        sources = self._sources(number)
-        if self._by_flow:
-            links = self._flow_links(number, sources[0])
-        else:
-            links = link_blocks(blocks, sources, block_canvas(self._plan.format))
-        traced = self._job.add(number, links, fallback=sources[0])
+        past = self.reader.sources(number)[0]
+        links = self.reader.links(number, blocks, self._planes)
+        traced = self._job.add(number, links, fallback=past)
         self._done.add(number)
         own, base = self._planes.get(number), self._planes.get(self._run.base)
         if number in self._run.steps and own is not None and base is not None:
             self._result.steps[number] = self._make_step(number, traced, own, base, len(blocks.past))
         # Flow looks at the picture before; nothing else is looked at twice, but for the base.
-        past = sources[0] if self._by_flow else number
-        if past != self._run.base:
-            self._planes.pop(past, None)
-
-    def _flow_links(self, number: int, before: int) -> Links:
-        own, other = self._planes[number], self._planes.get(before)
-        if other is None:
-            shape = self._plan.format.height, self._plan.format.width
-            still = np.zeros(shape, np.float32)
-            return Links(still, still, np.full(shape, NOBODY, np.int64), (1, 1))
-        offset = flow.dense_offset(own.luma, other.luma, self._plan.cell)
-        return Links(offset[..., 0], offset[..., 1], np.full(own.luma.shape, before, np.int64), (1, 1))
+        spent = number if self.reader.vectors else past
+        if spent != self._run.base:
+            self._planes.pop(spent, None)
 
     def _make_step(self, number: int, traced: Traced, own: Planes, base: Planes, num_vectors: int) -> Step:
-        plan, fmt = self._plan, self._plan.format
-        if number in plan.without_vectors:
-            return keyframe_step(plan)
-        window = Window.of(traced, (0, 0) if self._by_flow else fmt.crop, fmt.width, fmt.height)
+        plan, fmt, rank = self.plan, self.plan.file.format, self.plan.file.index.rank
+        if self.reader.is_mute(number):
+            return Step.empty(plan.grid)
+        window = Window.of(traced, self.reader.corner, fmt.width, fmt.height)
         prediction = Prediction.along(base, -window.dx, -window.dy, window.known)
         residual = residual_maps(own, [prediction], fmt.orientation, plan.cell)
-        distance = int(plan.index.rank[number] - plan.index.rank[self._run.base])
+        distance = int(rank[number] - rank[self._run.base])
         return make_step(plan, window, distance=distance, residual=residual, num_vectors=num_vectors)

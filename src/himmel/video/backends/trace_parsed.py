@@ -1,108 +1,76 @@
 """Accumulation over the H.264 stream itself: exact references, exact residuals, nothing decoded."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from himmel.video.backends.extract import Extract, Plan, Step
-from himmel.video.backends.trace import Job, Run, Window, block_canvas, keyframe_step, make_step, residual_sums
-from himmel.video.file.decoder import Decoder, Segment, retry_starts
+from himmel.video.backends import engine
+from himmel.video.backends.protocol import Extract, Plan, Step
+from himmel.video.backends.trace import Job, Run, Window, block_canvas, make_step, residual_sums
+from himmel.video.file.decoder import Decoder, Segment, read_with_retries
+from himmel.video.file.index import PictureIndex
 from himmel.video.maps.accumulate import BlockList, Links
 
 if TYPE_CHECKING:
-    from himmel_bitstream import Picture, Stream
+    from himmel_bitstream import Picture
 
 _BOTTOM = 2
 _QUARTER = np.float32(0.25)
 
 
-def trace_parsed(decoder: Decoder, plan: Plan, segment: Segment, runs: tuple[Run, ...]) -> Extract:
+def trace_parsed(decoder: Decoder, segment: Segment, *, plan: Plan, runs: tuple[Run, ...]) -> Extract:
     """Maps of the runs' steps; pictures whose references are missing are tried again from earlier keyframes."""
     result = Extract()
-    left = runs
-    for start in retry_starts(plan.index, segment.start):
-        left = _read(decoder, plan, start, left, result)
-        if not left:
-            break
+
+    def read(start: int, left: tuple[Run, ...]) -> tuple[Run, ...]:
+        return _read(decoder, plan, start, left, result)
+
+    read_with_retries(plan.file.index, segment.start, runs, read)
     return result
 
 
 def _read(decoder: Decoder, plan: Plan, start: int, runs: tuple[Run, ...], result: Extract) -> tuple[Run, ...]:
-    """One pass from `start`; steps go into `result`. Returns the runs that leave something to be wished for."""
-    from himmel_bitstream import Stream  # the engine is compiled, and optional
-
-    listed = _walk_headers(decoder, plan, start, {step for run in runs for step in run.steps})
-    canvas = block_canvas(plan.format)
-    jobs = [Job(plan, run, lambda number: listed.get(number, ()), canvas) for run in runs]
+    """One pass from `start`; steps go into `result`. Returns the runs that did not come, or not whole."""
+    index, canvas = plan.file.index, block_canvas(plan.file.format)
+    listed = _walk_headers(decoder, index, start, {step for run in runs for step in run.steps})
+    jobs = [Job(index.rank, run, lambda number: listed.get(number, ()), canvas) for run in runs]
     for job in jobs:
         # A base that is a step as well: a keyframe, or one after which nothing is shown.
-        result.steps.update({step: keyframe_step(plan) for step in job.run.steps - job.upon.keys()})
+        result.steps.update({step: Step.empty(plan.grid) for step in job.run.steps - job.upon.keys()})
     needed = {number for job in jobs for number in job.upon}
     if not needed:
         return ()
     lost: set[int] = set()
-    stream = Stream(plan.index.extradata)
-
-    def take(pictures: "list[Picture]") -> None:
-        for picture in pictures:
-            if picture.number in needed and not _trace(plan, picture, jobs, canvas, result):
-                lost.add(picture.number)
-
-    _push_all(stream, decoder, plan, Segment(start, tuple(sorted(needed))), needed, take)
+    for picture in engine.parse(decoder, Segment(start, tuple(sorted(needed))), keep=needed):
+        if picture.number in needed and not _trace(plan, picture, jobs, canvas, result):
+            lost.add(picture.number)
     return tuple(job.run for job in jobs if not lost.isdisjoint(job.upon) or not job.run.steps <= result.steps.keys())
 
 
-def _walk_headers(decoder: Decoder, plan: Plan, start: int, steps: set[int]) -> dict[int, set[int]]:
+def _walk_headers(decoder: Decoder, index: PictureIndex, start: int, steps: set[int]) -> dict[int, set[int]]:
     """What each picture may be predicted from, by its slices' reference lists."""
-    from himmel_bitstream import Stream  # the engine is compiled, and optional
-
     listed: dict[int, set[int]] = {}
-    stream = Stream(plan.index.extradata)
-
-    def take(pictures: "list[Picture]") -> None:
-        for picture in pictures:
-            entries = [entry for one in picture.slices() for side in one.ref_lists for entry in side]
-            # The nearest one besides, where pixels without a vector are taken to come from.
-            listed[picture.number] = {entry[0] for entry in entries} | {plan.index.references_for(picture.number)[0]}
-
-    _push_all(stream, decoder, plan, Segment(start, tuple(sorted(steps))), set(), take)
+    for picture in engine.parse(decoder, Segment(start, tuple(sorted(steps))), keep=frozenset()):
+        entries = [entry for one in picture.slices() for side in one.ref_lists for entry in side]
+        # The nearest one besides, where pixels without a vector are taken to come from.
+        listed[picture.number] = {entry[0] for entry in entries} | {index.references_for(picture.number)[0]}
     return listed
-
-
-def _push_all(
-    stream: "Stream",
-    decoder: Decoder,
-    plan: Plan,
-    segment: Segment,
-    needed: set[int],
-    take: "Callable[[list[Picture]], None]",
-) -> None:
-    """Walk a segment's packets and hand on its pictures, those that are needed with all that they hold."""
-    from himmel_bitstream import UnsupportedStream  # the engine is compiled, and optional
-
-    for number, packet in decoder.packets(segment):
-        try:
-            position = float(plan.index.rank[number])
-            take(stream.push(packet, number=number, position=position, keep=number in needed))
-        except UnsupportedStream:
-            # The stream was read elsewhere: this packet is damaged, and what refers to it lacks a reference.
-            continue
-    take(stream.flush())
 
 
 def _trace(plan: Plan, picture: "Picture", jobs: list[Job], canvas: tuple[int, int], result: Extract) -> bool:
     """Trace a picture in each job that needs it; False if it is damaged, of another size, or lacks references."""
     if picture.coded_size != canvas[::-1]:
+        result.mark(picture.number, damaged=False, resized=True)
         return False
     picture.parse(residual=True)
+    result.mark(picture.number, damaged=engine.is_damaged(picture), resized=False)
     if picture.damaged == len(picture.macroblocks()):
         return False
-    number, rank = picture.number, plan.index.rank
+    number, rank = picture.number, plan.file.index.rank
     vectors, delta = picture.vectors(), picture.residual()
     links = link_vectors(vectors, number, rank, canvas)
-    fallback = plan.index.references_for(number)[0]
+    fallback = plan.file.index.references_for(number)[0]
     for job in jobs:
         if number not in job.upon:
             continue
@@ -114,7 +82,7 @@ def _trace(plan: Plan, picture: "Picture", jobs: list[Job], canvas: tuple[int, i
 
 
 def _place(plan: Plan) -> tuple[tuple[int, int], int, int]:
-    return plan.format.crop, plan.format.width, plan.format.height
+    return plan.file.format.crop, plan.file.format.width, plan.file.format.height
 
 
 def _make_step(plan: Plan, picture: "Picture", window: Window, distance: int, num_vectors: int) -> Step:

@@ -1,0 +1,40 @@
+"""Anchors that turn out to be damaged give way to whole pictures nearby."""
+
+import numpy as np
+import numpy.typing as npt
+
+from himmel.video.backends.protocol import Extract
+from himmel.video.file.damage import nearest_whole_picture
+from himmel.video.file.decoder import Decoder
+from himmel.video.file.opened import VideoFile
+
+IntArray = npt.NDArray[np.int64]
+
+
+def replace_damaged(file: VideoFile, anchors: IntArray, extract: Extract) -> tuple[IntArray, tuple[str, ...]]:
+    """Anchors, of which some are moved between those before and after them, and a sentence about each damaged one.
+
+    One for which there is no whole picture stays.
+
+    Args:
+        anchors: int64 [n], presentation indices.
+        extract: what came of them.
+    """
+    numbers = file.index.order[anchors].tolist()
+    bad = [k for k, number in enumerate(numbers) if number not in extract.images or number in extract.damaged]
+    if not bad:
+        return anchors, ()
+    moved, notes = anchors.copy(), []
+    with Decoder(file.path, file.with_references().index, vectors=False) as decoder:
+        for k in bad:
+            begin = int(moved[k - 1]) + 1 if k else 0
+            stop = int(anchors[k + 1]) if k + 1 < len(anchors) else len(file.times)
+            found = nearest_whole_picture(decoder, int(anchors[k]), begin, stop)
+            what = f"The anchor at {file.times[anchors[k]]:.3f} s is damaged"
+            if found is not None:
+                moved[k] = found
+                which = "next" if found > anchors[k] else "last"
+                notes.append(f"{what}: the {which} whole picture, at {file.times[found]:.3f} s, takes its place.")
+            elif numbers[k] in extract.images:
+                notes.append(f"{what}, and there is no whole picture near it: it is used as it is.")
+    return moved, tuple(notes)
