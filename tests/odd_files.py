@@ -1,6 +1,7 @@
-"""MP4 files that no muxer at hand writes: chosen edit lists, sample descriptions and composition offsets.
+"""Files that no muxer at hand writes.
 
-The boxes are those of ISO 14496-12; one video track, each sample a chunk of its own.
+MP4 with chosen edit lists, sample descriptions and composition offsets: the boxes are those of ISO 14496-12; one video
+track, each sample a chunk of its own. And Matroska with a stream as AVI has it.
 """
 
 import struct
@@ -156,3 +157,42 @@ def full_box(kind: bytes, *contents: bytes, flags: int = 0) -> bytes:
 def _counted(rows: Sequence[tuple[int, ...]]) -> bytes:
     """A count and rows of 32-bit numbers."""
     return struct.pack(">I", len(rows)) + b"".join(struct.pack(f">{len(row)}i", *row) for row in rows)
+
+
+def write_vfw(path: Path, packets: Sequence[tuple[bytes, bool]], fourcc: bytes, size: tuple[int, int]) -> Path:
+    """A Matroska file that holds a stream as AVI does (V_MS/VFW/FOURCC): times are those of decoding, 25 a second.
+
+    Args:
+        packets: data and whether it is a keyframe, in decode order; at most 800, so that one cluster does.
+    """
+    bitmap = struct.pack("<IiiHH4sIiiII", 40, *size, 1, 24, fourcc, 3 * size[0] * size[1], 0, 0, 0, 0)
+    video = _element(0xE0, _element(0xB0, struct.pack(">H", size[0])), _element(0xBA, struct.pack(">H", size[1])))
+    track = _element(
+        0xAE,
+        _element(0xD7, b"\1"),
+        _element(0x73C5, b"\1"),
+        _element(0x83, b"\1"),
+        _element(0x86, b"V_MS/VFW/FOURCC"),
+        _element(0x63A2, bitmap),
+        video,
+    )
+    blocks = [
+        _element(0xA3, b"\x81" + struct.pack(">hB", 40 * number, 0x80 * key), data)
+        for number, (data, key) in enumerate(packets)
+    ]
+    path.write_bytes(
+        _element(0x1A45DFA3, _element(0x4282, b"matroska"))
+        + _element(
+            0x18538067,
+            _element(0x1549A966, _element(0x2AD7B1, struct.pack(">I", 1_000_000))),
+            _element(0x1654AE6B, track),
+            _element(0x1F43B675, _element(0xE7, b"\0"), *blocks),
+        )
+    )
+    return path
+
+
+def _element(number: int, *contents: bytes) -> bytes:
+    """An EBML element (RFC 8794) with a length of eight bytes."""
+    body = b"".join(contents)
+    return number.to_bytes((number.bit_length() + 7) // 8, "big") + (len(body) | 1 << 56).to_bytes(8, "big") + body

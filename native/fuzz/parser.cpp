@@ -1,5 +1,6 @@
-// libFuzzer target: the bytes are packets, each behind two bytes of length, pushed into one stream and parsed with everything on.
-// The first byte chooses whether some packets are not kept and whether reading starts anew now and then.
+// libFuzzer target: the bytes are packets, each behind two bytes of length, pushed into one stream and parsed with
+// everything on. The first byte chooses whether some packets are not kept and whether reading starts anew now and
+// then.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -15,7 +16,8 @@ namespace {
 constexpr size_t kMostMacroblocks = 2048;
 
 void ask(const std::shared_ptr<himmel::h264::Picture>& picture) {
-  if (!picture->has_bytes || size_t(picture->sps->width_mbs) * size_t(picture->sps->height_mbs()) > kMostMacroblocks) return;
+  if (!picture->has_bytes || size_t(picture->sps->width_mbs) * size_t(picture->sps->height_mbs()) > kMostMacroblocks)
+    return;
   himmel::parse(picture, himmel::Detail::FineResidual);
   const himmel::h264::Sps& sps = *picture->sps;
   for (const int cell : {8, 16}) {  // cells that are macroblocks have a way of their own
@@ -44,7 +46,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
     for (const auto& picture : stream.flush()) ask(picture);
   } catch (const himmel::Unsupported&) {
-  } catch (const himmel::StreamError&) {
-  }
+  } catch (const himmel::StreamError&) {}
   return 0;
 }

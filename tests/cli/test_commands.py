@@ -141,7 +141,7 @@ def test_doctor_for_a_person_says_how_to_get_the_host(
     assert code == 0
     said = " ".join(out.split())
     assert "himmel nano get" in said
-    assert "himmel-bitstream 0.1.0 parses H.264 without decoding it" in said
+    assert "himmel's engine, 0.1.0, parses H.264 without decoding it" in said
     assert not (tmp_path / "empty").exists()
 
 
@@ -180,5 +180,5 @@ def test_a_package_of_an_extra_that_is_not_there_is_named_with_the_extra(tmp_pat
     command = [sys.executable, "-c", without, "eval", "motion", "-o", str(tmp_path / "found.json")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (1, "")
-    needs = "This needs the package statsmodels, which is not installed"
-    assert done.stderr == f"himmel: {needs}; `pip install 'himmel[train]'` gets it.\n"
+    needs = "This needs the package statsmodels of the extra 'train', which is not installed"
+    assert done.stderr == f'himmel: {needs}; `pip install ".[train]"` in himmel\'s checkout gets it.\n'

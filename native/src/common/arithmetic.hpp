@@ -1,4 +1,5 @@
-// The arithmetic decoding engine of CABAC and its context variables. Clauses are those of H.264 (9.3.1.2, 9.3.3.2); H.265 has the same engine.
+// The arithmetic decoding engine of CABAC and its context variables. Clauses are those of H.264 (9.3.1.2, 9.3.3.2);
+// H.265 has the same engine.
 #pragma once
 
 #include <array>
@@ -13,9 +14,10 @@ namespace himmel {
 
 namespace arithmetic_detail {
 
-// What a bin does to the registers, by context state (pStateIdx << 1 | valMPS), one line of the cache each. Ranges stand in the top 9
-// bits, where Cabac keeps its own. Their top 3 bits are 4 + qCodIRangeIdx, and what is looked up stands so that they are the index as
-// they are: each instruction between one range and the next makes every bin take longer.
+// What a bin does to the registers, by context state (pStateIdx << 1 | valMPS), one line of the cache each. Ranges
+// stand in the top 9 bits, where Cabac keeps its own. Their top 3 bits are 4 + qCodIRangeIdx, and what is looked up
+// stands so that they are the index as they are: each instruction between one range and the next makes every bin take
+// longer.
 struct alignas(64) Transition {
   uint8_t bytes[64];
 
@@ -37,7 +39,8 @@ extern const std::array<Transition, 128> kTransitions;
 
 // The registers of the engine; see Bins.
 //
-// `value_` holds codIOffset in its top 9 bits and the bits that follow it below; `spare_` counts the valid ones among those.
+// `value_` holds codIOffset in its top 9 bits and the bits that follow it below; `spare_` counts the valid ones among
+// those.
 class Cabac {
  public:
   void start(const uint8_t* data, size_t bytes, size_t first_byte) {
@@ -51,8 +54,8 @@ class Cabac {
     refill();
   }
 
-  // 9.3.3.2.1 with renormalisation (9.3.3.2.2). Both outcomes are worked out and one is chosen without a branch: what waits for
-  // codIRange is a shift, a load, a difference, a comparison, the choice and another shift.
+  // 9.3.3.2.1 with renormalisation (9.3.3.2.2). Both outcomes are worked out and one is chosen without a branch: what
+  // waits for codIRange is a shift, a load, a difference, a comparison, the choice and another shift.
   [[gnu::always_inline]] uint32_t decision(uint8_t* context) {
     const uint32_t state = *context;
     const arithmetic_detail::Transition& transition = arithmetic_detail::kTransitions[state];
@@ -67,14 +70,16 @@ class Cabac {
     range_ <<= shift;
     value_ <<= shift;
     spare_ -= int(shift);
-    if (spare_ < 0) [[unlikely]] refill();
+    if (spare_ < 0) [[unlikely]]
+      refill();
     return (state & 1) ^ uint32_t(other);
   }
 
   // 9.3.3.2.3
   [[gnu::always_inline]] uint32_t bypass() {
     // The bit that follows codIOffset takes part in the comparison.
-    if (spare_ == 0) [[unlikely]] refill();
+    if (spare_ == 0) [[unlikely]]
+      refill();
     const uint64_t half = range_ >> 1;
     const uint64_t one = -uint64_t(value_ >= half);
     value_ = (value_ - (half & one)) << 1;
@@ -110,9 +115,10 @@ class Cabac {
   bool overrun() const { return position() > size_t(8 * (end_ - begin_)); }
 
  private:
-  // Whether the least probable symbol came (codIOffset >= codIRange), and then its values instead of those of the other one.
-  // Compilers would rather branch, which is slower on such data.
-  [[gnu::always_inline]] bool choose(uint64_t least, uint32_t shift_least, uint32_t next_least, uint32_t& shift, uint32_t& next) {
+  // Whether the least probable symbol came (codIOffset >= codIRange), and then its values instead of those of the
+  // other one. Compilers would rather branch, which is slower on such data.
+  [[gnu::always_inline]] bool choose(uint64_t least, uint32_t shift_least, uint32_t next_least, uint32_t& shift,
+                                     uint32_t& next) {
 #if defined(__x86_64__) && defined(__GNUC__)
     bool other;
     uint64_t rest = value_;
@@ -160,8 +166,8 @@ class Cabac {
   const uint8_t* begin_ = nullptr;
 };
 
-// A copy of the engine for some syntax elements in a row, a local variable and so in the processor's registers: contexts are bytes, which
-// might alias anything else. The engine goes on from it when it goes out of scope.
+// A copy of the engine for some syntax elements in a row, a local variable and so in the processor's registers:
+// contexts are bytes, which might alias anything else. The engine goes on from it when it goes out of scope.
 class Bins {
  public:
   Bins(Cabac& engine, uint8_t* contexts) : engine_(engine), cabac_(engine), contexts_(contexts) {}

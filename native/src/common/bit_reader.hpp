@@ -10,12 +10,12 @@
 
 namespace himmel {
 
-// Bytes that must be readable behind the last byte of every buffer handed to BitReader or Cabac; their values don't matter
-// to a conforming stream.
+// Bytes that must be readable behind the last byte of every buffer handed to BitReader or Cabac; their values don't
+// matter to a conforming stream.
 inline constexpr size_t kPadding = 64;
 
-// Reads past the end give bits of the padding and, further on, zeros; they never touch memory outside it. Whoever reads asks
-// overrun() afterwards: checking once a macroblock or header costs nothing, checking each bit would.
+// Reads past the end give bits of the padding and, further on, zeros; they never touch memory outside it. Whoever
+// reads asks overrun() afterwards: checking once a macroblock or header costs nothing, checking each bit would.
 class BitReader {
  public:
   BitReader() = default;

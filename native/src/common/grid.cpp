@@ -9,7 +9,8 @@ void add_residual(const ResidualBlocks& residual, const SampleFormat& format, Sp
   for (const ResidualBlock& block : residual) {
     const int sx = block.plane ? format.chroma_shift_x : 0, sy = block.plane ? format.chroma_shift_y : 0;
     const int tall = block.field ? 2 * block.size : block.size;
-    const int x = block.x << sx, y = (block.field ? block.y & ~1 : int(block.y)) << sy, w = block.size << sx, h = tall << sy;
+    const int x = block.x << sx, y = (block.field ? block.y & ~1 : int(block.y)) << sy, w = block.size << sx,
+              h = tall << sy;
     const float whole = float(w * h);
     float* const energy = spread.plane(block.plane ? kChromaRms : kLumaRms);
     float* const mean = spread.plane(kLumaMean);
@@ -43,7 +44,8 @@ void finish_motion(Spreader& spread) {
       }
       const float parsed = at(kCovered) + at(kIntra);
       if (parsed > 0) at(kQp) /= parsed;
-      for (int plane : {kPastValid, kFutureValid, kCovered, kIntra, kSkip}) at(plane) = std::min(at(plane) / area, 1.0F);
+      for (int plane : {kPastValid, kFutureValid, kCovered, kIntra, kSkip})
+        at(plane) = std::min(at(plane) / area, 1.0F);
     }
 }
 
@@ -54,7 +56,8 @@ void finish_residual(const SampleFormat& format, Spreader& spread, size_t first,
   float* const luma_rms = spread.plane(kLumaRms) + first;
   float* const luma_mean = spread.plane(kLumaMean) + first;
   float* const chroma_rms = spread.plane(kChromaRms) + first;
-  // Without branches, so that compilers do several cells at a time. A macroblock that broke off has left sums, and no area.
+  // Without branches, so that compilers do several cells at a time. A macroblock that broke off has left sums, and no
+  // area.
   for (size_t i = 0; i < count; ++i) {
     const float share = std::min(4 * area[i], 1.0F) / std::max(area[i], 0.25F);  // areas are halves, or 0
     luma_rms[i] = std::sqrt(luma_rms[i] * share) * luma;

@@ -13,13 +13,14 @@ namespace himmel {
 // A window of the coded frame in luma samples, cut into square cells; the last row and column may stick out.
 struct Grid {
   int left = 0, top = 0, width = 0, height = 0;
-  int cell = 16;  // a power of two, 4 or more
+  int cell = 16;               // a power of two, 4 or more
   int lead_x = 0, lead_y = 0;  // by how much the first column and row stick out, for pictures that are shown turned
   int rows() const { return (lead_y + height + cell - 1) / cell; }
   int columns() const { return (lead_x + width + cell - 1) / cell; }
 };
 
 // Planes of a picture's maps, each rows x columns.
+// clang-format off
 enum MapPlane {
   kPastX, kPastY, kFutureX, kFutureY,  // motion forward in time, luma pixels per frame interval; 0 where not valid
   kPastValid, kFutureValid,            // share of the cell with such a vector and a known distance
@@ -28,13 +29,15 @@ enum MapPlane {
   kQp, kBits,                          // mean QPY; bits of slice data
   kMapPlanes
 };
+// clang-format on
 
 struct Summary {
   float past_distance = 0, future_distance = 0;  // mean over the valid area, frame intervals; 0: none
   int64_t num_vectors = 0;                       // partitions with a vector, counted once a list
 };
 
-// How samples are coded: bits of luma and chroma, and chroma subsampling as log2 of the horizontal and vertical factors.
+// How samples are coded: bits of luma and chroma, and chroma subsampling as log2 of the horizontal and vertical
+// factors.
 struct SampleFormat {
   int bit_depth_luma = 8, bit_depth_chroma = 8;
   int chroma_shift_x = 1, chroma_shift_y = 1;
@@ -65,7 +68,8 @@ class Spreader {
   [[gnu::always_inline]] void over(int x, int y, int w, int h, Add add) const {
     const int dx = grid_.lead_x - grid_.left, dy = grid_.lead_y - grid_.top;
     const int x0 = std::max(x + dx, grid_.lead_x), y0 = std::max(y + dy, grid_.lead_y);
-    const int x1 = std::min(x + w + dx, grid_.lead_x + grid_.width), y1 = std::min(y + h + dy, grid_.lead_y + grid_.height);
+    const int x1 = std::min(x + w + dx, grid_.lead_x + grid_.width),
+              y1 = std::min(y + h + dy, grid_.lead_y + grid_.height);
     if (x0 >= x1 || y0 >= y1) return;
     const int c0 = x0 >> shift_, c1 = (x1 - 1) >> shift_, r0 = y0 >> shift_, r1 = (y1 - 1) >> shift_;
     if (c0 == c1 && r0 == r1) {

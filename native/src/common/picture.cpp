@@ -14,7 +14,8 @@ void parse_one(CodedPicture& picture, Detail detail) {
   picture.detail = detail;
 }
 
-// Unparsed pictures whose motion `picture` needs, each before those that need it. Iterative: chains of B pictures may be long.
+// Unparsed pictures whose motion `picture` needs, each before those that need it. Iterative: chains of B pictures may
+// be long.
 std::vector<std::shared_ptr<CodedPicture>> needed(const std::shared_ptr<CodedPicture>& picture) {
   std::vector<std::shared_ptr<CodedPicture>> order, stack{picture}, sources;
   std::unordered_set<const CodedPicture*> seen{picture.get()};

@@ -1,4 +1,5 @@
-// A picture of a stream, of whatever codec: its bytes, and what has been parsed of it. Parsing waits until someone asks.
+// A picture of a stream, of whatever codec: its bytes, and what has been parsed of it. Parsing waits until someone
+// asks.
 #pragma once
 
 #include <atomic>

@@ -1,5 +1,5 @@
-// Memory that pictures use in turns. Allocators give blocks of their size back to the system, above all where one thread frees what
-// another took, and take them again with a fault for each page.
+// Memory that pictures use in turns. Allocators give blocks of their size back to the system, above all where one
+// thread frees what another took, and take them again with a fault for each page.
 #pragma once
 
 #include <cstddef>

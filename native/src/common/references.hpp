@@ -19,8 +19,8 @@ struct Mv {
 
 // One entry of RefPicList0/1 (8.2.4): identities and times, never samples.
 struct RefEntry {
-  int32_t frame = -1;             // serial number of the frame (or complementary field pair) in the stream; -1: none
-  Structure structure = kNone;    // what part of the frame is referred to
+  int32_t frame = -1;           // serial number of the frame (or complementary field pair) in the stream; -1: none
+  Structure structure = kNone;  // what part of the frame is referred to
   bool long_term = false;
   bool missing = false;           // invented for a gap (8.2.5.2), lost, or before the place where reading began
   int32_t poc = 0;                // PicOrderCnt() of the entry: a frame's is the smaller of its fields'
@@ -30,8 +30,8 @@ struct RefEntry {
 };
 
 struct SliceRefs {
-  uint8_t count[2] = {0, 0};                        // num_ref_idx_active, 0 to 32
-  std::array<std::array<RefEntry, 32>, 2> list{};   // entries beyond `count` are default
+  uint8_t count[2] = {0, 0};                       // num_ref_idx_active, 0 to 32
+  std::array<std::array<RefEntry, 32>, 2> list{};  // entries beyond `count` are default
 };
 
 }  // namespace himmel

@@ -13,9 +13,9 @@ namespace himmel {
 
 // One coded block: sum and sum of squares of its residual in code values.
 struct ResidualBlock {
-  uint16_t x, y;   // samples of its plane in the frame; of field blocks the first line
+  uint16_t x, y;  // samples of its plane in the frame; of field blocks the first line
   uint8_t plane, size;
-  bool field;      // its lines are every second one of the frame
+  bool field;  // its lines are every second one of the frame
   float sum, energy;
 };
 
@@ -29,7 +29,8 @@ class ResidualBlocks {
     return *this;
   }
   void add(const ResidualBlock& block) {
-    if (size_ == capacity_) [[unlikely]] grow();
+    if (size_ == capacity_) [[unlikely]]
+      grow();
     data_[size_++] = block;
   }
   const ResidualBlock* begin() const { return data_; }

@@ -15,9 +15,9 @@ struct Unit {
   size_t size;
 };
 
-// `length_size` 0: byte stream format (Annex B); 1, 2 or 4: each unit behind its length in so many bytes, as MP4 stores
-// them. `damaged` becomes true, and otherwise keeps its value, if bytes belong to no unit or a length goes past the
-// packet; then what is left of the packet is the last unit, since its header may still be good.
+// `length_size` 0: byte stream format (Annex B); 1, 2 or 4: each unit behind its length in so many bytes, as MP4
+// stores them. `damaged` becomes true, and otherwise keeps its value, if bytes belong to no unit or a length goes past
+// the packet; then what is left of the packet is the last unit, since its header may still be good.
 std::vector<Unit> split_units(const uint8_t* data, size_t size, int length_size, bool& damaged);
 
 // Whether this is a byte stream: zeros, two at least, and then 1.

@@ -41,8 +41,10 @@ struct Lookups {
         for (int ones = 0; ones < 4; ++ones) {
           const CodeWord word = kCoeffToken[column][total][ones];
           const bool is_tail = word.length >= 4 && word.bits >> (word.length - 4) == 0;
-          if (is_tail) spread(token[column].tail, 16, word, total << 2 | ones);
-          else spread(token[column].head, 8, word, total << 2 | ones);
+          if (is_tail)
+            spread(token[column].tail, 16, word, total << 2 | ones);
+          else
+            spread(token[column].head, 8, word, total << 2 | ones);
         }
     for (size_t i = 0; i < 15; ++i)
       for (int value = 0; value < 16; ++value) spread(zeros[i], 9, kTotalZeros[i][value], value);
@@ -164,8 +166,8 @@ int read_cavlc_block(BitReader& bits, int nC, int max_coefficients, Levels* leve
 // Table 9-4.
 const uint8_t kCodedBlockPattern[2][2][48] = {
     {{15, 0, 7, 11, 13, 14, 3, 5, 10, 12, 1, 2, 4, 8, 6, 9}, {0, 1, 2, 4, 8, 3, 5, 10, 12, 15, 7, 11, 13, 14, 6, 9}},
-    {{47, 31, 15, 0,  23, 27, 29, 30, 7,  11, 13, 14, 39, 43, 45, 46, 16, 3,  5,  10, 12, 19, 21, 26,
-      28, 35, 37, 42, 44, 1,  2,  4,  8,  17, 18, 20, 24, 6,  9,  22, 25, 32, 33, 34, 36, 40, 38, 41},
+    {{47, 31, 15, 0,  23, 27, 29, 30, 7, 11, 13, 14, 39, 43, 45, 46, 16, 3,  5,  10, 12, 19, 21, 26,
+      28, 35, 37, 42, 44, 1,  2,  4,  8, 17, 18, 20, 24, 6,  9,  22, 25, 32, 33, 34, 36, 40, 38, 41},
      {0,  16, 1,  2,  4,  8,  32, 3,  5,  10, 12, 15, 47, 7,  11, 13, 14, 6,  9,  31, 35, 37, 42, 44,
       33, 34, 36, 40, 39, 43, 45, 46, 17, 18, 20, 24, 19, 21, 26, 28, 23, 27, 29, 30, 22, 25, 38, 41}}};
 

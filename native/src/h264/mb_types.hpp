@@ -18,10 +18,10 @@ inline constexpr InterType kPTypes[5] = {
 
 // B_Direct_16x16 (0) and B_8x8 (22) have no partitions here.
 inline constexpr InterType kBTypes[23] = {
-    {k8x8, {0, 0}},   {k16x16, {1, 0}}, {k16x16, {2, 0}}, {k16x16, {3, 0}}, {k16x8, {1, 1}}, {k8x16, {1, 1}},
-    {k16x8, {2, 2}},  {k8x16, {2, 2}},  {k16x8, {1, 2}},  {k8x16, {1, 2}},  {k16x8, {2, 1}}, {k8x16, {2, 1}},
-    {k16x8, {1, 3}},  {k8x16, {1, 3}},  {k16x8, {2, 3}},  {k8x16, {2, 3}},  {k16x8, {3, 1}}, {k8x16, {3, 1}},
-    {k16x8, {3, 2}},  {k8x16, {3, 2}},  {k16x8, {3, 3}},  {k8x16, {3, 3}},  {k8x8, {0, 0}}};
+    {k8x8, {0, 0}},  {k16x16, {1, 0}}, {k16x16, {2, 0}}, {k16x16, {3, 0}}, {k16x8, {1, 1}}, {k8x16, {1, 1}},
+    {k16x8, {2, 2}}, {k8x16, {2, 2}},  {k16x8, {1, 2}},  {k8x16, {1, 2}},  {k16x8, {2, 1}}, {k8x16, {2, 1}},
+    {k16x8, {1, 3}}, {k8x16, {1, 3}},  {k16x8, {2, 3}},  {k8x16, {2, 3}},  {k16x8, {3, 1}}, {k8x16, {3, 1}},
+    {k16x8, {3, 2}}, {k8x16, {3, 2}},  {k16x8, {3, 3}},  {k8x16, {3, 3}},  {k8x8, {0, 0}}};
 
 struct SubType {
   uint8_t shape;
@@ -32,7 +32,7 @@ inline constexpr SubType kPSubTypes[4] = {{k8x8, 1}, {k8x4, 1}, {k4x8, 1}, {k4x4
 inline constexpr SubType kBSubTypes[13] = {{k8x8, 0}, {k8x8, 1}, {k8x8, 2}, {k8x8, 3}, {k8x4, 1}, {k4x8, 1}, {k8x4, 2},
                                            {k4x8, 2}, {k8x4, 3}, {k4x8, 3}, {k4x4, 1}, {k4x4, 2}, {k4x4, 3}};
 
-inline constexpr int kIntraPcm = 25;        // mb_type in I slices
+inline constexpr int kIntraPcm = 25;                 // mb_type in I slices
 inline constexpr int kIntraInP = 5, kIntraInB = 23;  // where intra types begin in other slices
 
 }  // namespace himmel::h264

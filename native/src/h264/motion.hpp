@@ -1,5 +1,6 @@
-// What parsing leaves of a frame: its macroblocks, vectors, references. Arrays are in the raster order of the FRAME: macroblock (x, y) of
-// a field of parity p stands in row 2 * y + p, the top (bottom) field macroblock of an MBAFF pair in the pair's first (second) row.
+// What parsing leaves of a frame: its macroblocks, vectors, references. Arrays are in the raster order of the FRAME:
+// macroblock (x, y) of a field of parity p stands in row 2 * y + p, the top (bottom) field macroblock of an MBAFF pair
+// in the pair's first (second) row.
 #pragma once
 
 #include <cstddef>
@@ -8,8 +9,8 @@
 #include <vector>
 
 #include "common/pool.hpp"
-#include "h264/slice_header.hpp"
 #include "common/references.hpp"
+#include "h264/slice_header.hpp"
 
 namespace himmel::h264 {
 
@@ -21,8 +22,8 @@ enum MbFlag : uint16_t {
   kMbSkip = 1 << 4,    // P_Skip or B_Skip
   kMbDirect = 1 << 5,  // B_Skip or B_Direct_16x16
   kMbTransform8x8 = 1 << 6,
-  kMbField = 1 << 7,   // field macroblock of an MBAFF frame, or any macroblock of a field picture
-  kMbBypass = 1 << 8,  // TransformBypassModeFlag (lossless)
+  kMbField = 1 << 7,    // field macroblock of an MBAFF frame, or any macroblock of a field picture
+  kMbBypass = 1 << 8,   // TransformBypassModeFlag (lossless)
   kMbDamaged = 1 << 9,  // never parsed, or where parsing had to stop
   kMbBottom = 1 << 10,  // of field macroblocks: belongs to the bottom field
 };
@@ -34,12 +35,12 @@ inline constexpr uint16_t kNoSlice = 0xFFFF;
 
 struct Macroblock {
   uint16_t flags = kMbDamaged;
-  uint16_t slice = kNoSlice;  // index into the picture's slices
-  uint16_t bits = 0;          // of slice data, saturated
-  int8_t qp = 0;              // QPY
-  uint8_t cbp = 0;            // CodedBlockPatternLuma | CodedBlockPatternChroma << 4; 0x2F for I_PCM
-  uint8_t shape = k16x16;     // k16x16 to k8x8
-  uint8_t direct = 0;         // bit q: quarter q was derived by direct prediction
+  uint16_t slice = kNoSlice;                  // index into the picture's slices
+  uint16_t bits = 0;                          // of slice data, saturated
+  int8_t qp = 0;                              // QPY
+  uint8_t cbp = 0;                            // CodedBlockPatternLuma | CodedBlockPatternChroma << 4; 0x2F for I_PCM
+  uint8_t shape = k16x16;                     // k16x16 to k8x8
+  uint8_t direct = 0;                         // bit q: quarter q was derived by direct prediction
   uint8_t sub[4] = {k8x8, k8x8, k8x8, k8x8};  // of the quarters of a k8x8 macroblock
   bool has(uint16_t mask) const { return (flags & mask) != 0; }
 };
@@ -47,8 +48,9 @@ struct Macroblock {
 struct FrameMotion {
   int width_mbs = 0, height_mbs = 0, lists = 0;
   Macroblock* mbs = nullptr;
-  Mv* mv[2] = {nullptr, nullptr};       // 16 per macroblock, 4x4 blocks in raster order; zero where ref is negative
-  int8_t* ref[2] = {nullptr, nullptr};  // 4 per macroblock: refIdx of each quarter, -1 none. MBAFF field macroblocks count fields
+  Mv* mv[2] = {nullptr, nullptr};  // 16 per macroblock, 4x4 blocks in raster order; zero where ref is negative
+  int8_t* ref[2] = {
+      nullptr, nullptr};  // 4 per macroblock: refIdx of each quarter, -1 none. MBAFF field macroblocks count fields
 
   size_t size() const { return size_t(width_mbs) * size_t(height_mbs); }
   // All macroblocks unparsed. List 1 exists only where a B slice does.

@@ -180,8 +180,8 @@ void parse_vui(BitReader& bits, Sps& sps) {
   sps.max_dec_frame_buffering = uint8_t(buffering);
 }
 
-// Some encoders of the first profiles leave junk behind their picture parameter sets; FFmpeg passes over it by the same
-// rule.
+// Some encoders of the first profiles leave junk behind their picture parameter sets; FFmpeg passes over it by the
+// same rule.
 bool tail_is_junk(const Sps& sps) {
   const int profile = sps.profile_idc;
   return (profile == 66 || profile == 77 || profile == 88) && (sps.constraint_flags & 0xE0) != 0;

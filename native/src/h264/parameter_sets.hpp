@@ -37,8 +37,8 @@ struct Sps {
   std::vector<int32_t> offset_for_ref_frame;  // at most 255
   uint8_t max_num_ref_frames = 0;
   bool gaps_in_frame_num_allowed = false;
-  uint16_t width_mbs = 0;          // PicWidthInMbs
-  uint16_t height_map_units = 0;   // PicHeightInMapUnits
+  uint16_t width_mbs = 0;         // PicWidthInMbs
+  uint16_t height_map_units = 0;  // PicHeightInMapUnits
   bool frame_mbs_only = true;
   bool mb_adaptive_frame_field = false;
   bool direct_8x8_inference = false;
@@ -72,7 +72,8 @@ struct Pps {
   ScalingLists scaling;  // in force: of the picture after fall-back rule set A or B, or of the sequence
 
   // The last members depend on the sequence parameter set: how many lists are coded, and what takes the place of the
-  // others. That set may arrive later or be replaced, so the syntax from transform_8x8_mode_flag on is kept as it came.
+  // others. That set may arrive later or be replaced, so the syntax from transform_8x8_mode_flag on is kept as it
+  // came.
   bool has_tail = false;
   std::vector<uint8_t> tail;  // bounded: as long as the longest such syntax, and kPadding
   size_t tail_bit = 0;        // where it begins
@@ -86,8 +87,8 @@ Sps parse_sps(BitReader& bits);
 // If the sequence parameter set that it names is there and fits, the result has been completed from it; if not,
 // `activated` is null.
 Pps parse_pps(BitReader& bits, const std::array<std::shared_ptr<const Sps>, 32>& sets);
-// Read the members that depend on the sequence parameter set. parse_slice_header() does this to a copy whenever a slice
-// brings the two together for the first time.
+// Read the members that depend on the sequence parameter set. parse_slice_header() does this to a copy whenever a
+// slice brings the two together for the first time.
 void complete_pps(Pps& pps, std::shared_ptr<const Sps> sps);
 
 }  // namespace himmel::h264

@@ -27,7 +27,7 @@ std::shared_ptr<FrameMotion> parse_slices(const Picture& picture, ResidualSink* 
   const bool two_lists =
       std::any_of(slices.begin(), slices.end(), [](const Slice& slice) { return slice.header.is_b(); });
   motion->allocate(picture.sps->width_mbs, picture.sps->height_mbs(), two_lists ? 2 : 1);
-  SliceDecoder decoder(*motion, scratch, sink);
+  SliceState state(*motion, scratch, sink);
   for (size_t i = 0; i < slices.size(); ++i) {
     const Slice& slice = slices[i];
     if (slice.header.colour_plane != 0) continue;  // planes of 4:4:4 coded apart repeat what luma says about motion
@@ -38,7 +38,7 @@ std::shared_ptr<FrameMotion> parse_slices(const Picture& picture, ResidualSink* 
     else if (source.motion && source.motion->width_mbs == motion->width_mbs && source.motion->size() == motion->size())
       colocated = {source.motion.get(), source.slices.get()};
     const size_t size = unescape(picture.bytes.data() + slice.offset, slice.size, slice.size, scratch.rbsp);
-    decoder.decode(slice, uint16_t(i), colocated, picture.poc_field, picture.poc, scratch.rbsp.data(), size);
+    decode_slice(state, slice, uint16_t(i), colocated, picture.poc_field, picture.poc, scratch.rbsp.data(), size);
   }
   return motion;
 }

@@ -13,8 +13,8 @@ namespace himmel::h264 {
 
 struct Picture;
 
-// Where the co-located macroblocks of a slice are: first a picture that may have to be parsed, then its motion alone, so that pictures
-// don't hold on to each other in a chain.
+// Where the co-located macroblocks of a slice are: first a picture that may have to be parsed, then its motion alone,
+// so that pictures don't hold on to each other in a chain.
 struct Source {
   bool self = false;  // a second field looks at the first one
   std::shared_ptr<Picture> picture;

@@ -60,7 +60,8 @@ void add_motion(const Picture& picture, Spreader& spread, Summary& summary) {
           if (step.distance == 0) return;
           const bool ahead = step.distance > 0;
           const float vx = float(mvs[block].x) * step.per_interval;
-          const float vy = (lines.alternate ? 2.0F * float(mvs[block].y) + step.lines : float(mvs[block].y)) * step.per_interval;
+          const float vy =
+              (lines.alternate ? 2.0F * float(mvs[block].y) + step.lines : float(mvs[block].y)) * step.per_interval;
           float* const to_x = past_x + (ahead ? 2 * future : 0);
           float* const to_y = past_y + (ahead ? 2 * future : 0);
           float* const valid = past_valid + (ahead ? future : 0);
@@ -108,7 +109,8 @@ Summary rasterise(const Picture& picture, const Grid& grid, bool residual, float
     for (int row = 0; row < grid.rows(); ++row) {
       const float* const covered = spread.plane(kCovered) + size_t(row) * columns;
       for (int column = 0; column < grid.columns(); ++column)
-        area[size_t(column)] = covered[column] * float(std::min(16, grid.width - 16 * column) * std::min(16, grid.height - 16 * row));
+        area[size_t(column)] =
+            covered[column] * float(std::min(16, grid.width - 16 * column) * std::min(16, grid.height - 16 * row));
       finish_residual(format, spread, size_t(row) * columns, columns, area.data());
     }
     return summary;

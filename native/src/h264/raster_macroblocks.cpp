@@ -17,7 +17,8 @@ struct Cell {
 class Writer {
  public:
   Writer(const Picture& picture, const Grid& grid, float* out)
-      : motion_(*picture.motion), grid_(grid), steps_(picture), out_(out), size_(size_t(grid.rows()) * size_t(grid.columns())) {}
+      : motion_(*picture.motion), grid_(grid), steps_(picture), out_(out),
+        size_(size_t(grid.rows()) * size_t(grid.columns())) {}
 
   Summary write() {
     size_t at = 0;
@@ -127,6 +128,8 @@ class Writer {
 
 }  // namespace
 
-Summary write_macroblocks(const Picture& picture, const Grid& grid, float* out) { return Writer(picture, grid, out).write(); }
+Summary write_macroblocks(const Picture& picture, const Grid& grid, float* out) {
+  return Writer(picture, grid, out).write();
+}
 
 }  // namespace himmel::h264

@@ -6,8 +6,8 @@
 
 namespace himmel::h264 {
 
-// Motion of a frame without field macroblocks on cells that are its macroblocks, clipped by the grid's window. Planes of the residual are
-// left alone.
+// Motion of a frame without field macroblocks on cells that are its macroblocks, clipped by the grid's window. Planes
+// of the residual are left alone.
 Summary write_macroblocks(const Picture& picture, const Grid& grid, float* out);
 
 }  // namespace himmel::h264

@@ -90,8 +90,8 @@ void ReferenceBuffer::order_short_term_b(FrameOrder& order, bool list1) const {
   }
 }
 
-// Frames as they are; for fields, the alternation of parities of 8.2.4.2.5, which begins with the current one's, leaves
-// out fields that are not marked, and goes on with one parity when the other has run out.
+// Frames as they are; for fields, the alternation of parities of 8.2.4.2.5, which begins with the current one's,
+// leaves out fields that are not marked, and goes on with one parity when the other has run out.
 void ReferenceBuffer::append_initial(PartList& list, const FrameOrder& order, bool long_term) const {
   if (coded_.structure == kFrame) {
     for (int i = 0; i < order.count; ++i) list.add({order.frames[i].second, kFrame});

@@ -76,9 +76,7 @@ bool ReferenceBuffer::mark_adaptive() {
           frames_[part.slot].long_term &= uint8_t(~part.structure);
         }
         break;
-      case 3:
-        make_long_term(find_short_term(pic_num), operation.long_term_frame_idx);
-        break;
+      case 3: make_long_term(find_short_term(pic_num), operation.long_term_frame_idx); break;
       case 4:
         for (Frame& frame : frames_) {
           if (frame.long_term_frame_idx >= operation.max_long_term_frame_idx_plus1) frame.long_term = 0;
@@ -88,11 +86,8 @@ bool ReferenceBuffer::mark_adaptive() {
         for (Frame& frame : frames_) frame.short_term = frame.long_term = 0;
         all_cleared = true;
         break;
-      case 6:
-        make_long_term({int8_t(current_), coded_.structure}, operation.long_term_frame_idx);
-        break;
-      default:
-        break;
+      case 6: make_long_term({int8_t(current_), coded_.structure}, operation.long_term_frame_idx); break;
+      default: break;
     }
   }
   return all_cleared;
@@ -111,8 +106,8 @@ void ReferenceBuffer::clear_operation_5() {
   coded_.poc_lsb = coded_.structure == kBottom ? 0 : frame.poc[0];
 }
 
-// A broken stream may mark more frames than it said. The oldest short-term ones go first; against long-term ones, which
-// were asked for by name, the current picture gives way.
+// A broken stream may mark more frames than it said. The oldest short-term ones go first; against long-term ones,
+// which were asked for by name, the current picture gives way.
 void ReferenceBuffer::bound_references() {
   while (references() > capacity_) {
     if (slide_window(coded_.frame_num, current_)) continue;

@@ -46,8 +46,8 @@ ReferenceBuffer::Started ReferenceBuffer::begin(const SliceHeader& first, int64_
     prev_poc_lsb_ = first.poc_lsb;
   }
 
-  // Inferred frames count as previous pictures for types 1 and 2 (8.2.1.2, 8.2.1.3). For type 0 they have no count, but
-  // the places of lost pictures are guessed from the current one.
+  // Inferred frames count as previous pictures for types 1 and 2 (8.2.1.2, 8.2.1.3). For type 0 they have no count,
+  // but the places of lost pictures are guessed from the current one.
   Started started;
   int32_t poc[2] = {0, 0};
   if (sps.poc_type == 0) picture_order(first, poc);
@@ -182,8 +182,8 @@ bool ReferenceBuffer::fill_gap(const SliceHeader& first, const int32_t poc[2]) {
 }
 
 // A place in output order for a lost reference picture, number `step` of `steps` - 1. Before a P picture, between the
-// previous reference and that picture. Before a B picture, which is coded after what it is predicted from: between that
-// and the next picture held, or as far behind it as the last one is before it.
+// previous reference and that picture. Before a B picture, which is coded after what it is predicted from: between
+// that and the next picture held, or as far behind it as the last one is before it.
 int32_t ReferenceBuffer::guess_order(bool is_b, int64_t current, int64_t step, int64_t steps) const {
   if (!is_b) {
     const int64_t last = prev_poc_msb_ + prev_poc_lsb_;

@@ -6,8 +6,8 @@
 #include <memory>
 #include <vector>
 
-#include "h264/slice_header.hpp"
 #include "common/references.hpp"
+#include "h264/slice_header.hpp"
 
 namespace himmel::h264 {
 
@@ -17,17 +17,17 @@ struct Picture;  // parsed motion of a frame; this stage only passes it on
 class ReferenceBuffer {
  public:
   struct Started {
-    int32_t frame = -1;           // serial number of the frame that the picture belongs to
-    bool second_field = false;    // it completes the frame of the picture before (7.4.1.2.4, 3.30)
+    int32_t frame = -1;             // serial number of the frame that the picture belongs to
+    bool second_field = false;      // it completes the frame of the picture before (7.4.1.2.4, 3.30)
     int32_t poc_field[2] = {0, 0};  // of the fields decoded so far; a field picture sets its own only
-    int32_t poc = 0;              // PicOrderCnt(CurrPic)
-    bool gap = false;             // frame_num jumped where the sequence does not allow it: pictures were lost
+    int32_t poc = 0;                // PicOrderCnt(CurrPic)
+    bool gap = false;               // frame_num jumped where the sequence does not allow it: pictures were lost
   };
 
-  // Start a coded picture with the header of its first slice: infer frames for gaps in frame_num (8.2.5.2), compute the
-  // picture order count, find out whether it is a second field. `payload` belongs to the frame (for a second field it
-  // is ignored, payload() of the first one stays). After end() or for the first picture only.
-  // Frames get serials from 0 on; inferred ones are told apart by serials from -2 downwards.
+  // Start a coded picture with the header of its first slice: infer frames for gaps in frame_num (8.2.5.2), compute
+  // the picture order count, find out whether it is a second field. `payload` belongs to the frame (for a second field
+  // it is ignored, payload() of the first one stays). After end() or for the first picture only. Frames get serials
+  // from 0 on; inferred ones are told apart by serials from -2 downwards.
   Started begin(const SliceHeader& first, int64_t number, double position, std::shared_ptr<Picture> payload);
 
   // RefPicList0 and RefPicList1 of a slice of the current picture (8.2.4): initialisation for frames and fields, P and
@@ -45,7 +45,7 @@ class ReferenceBuffer {
   void reset();
 
  private:
-  static constexpr int kMaxReferences = 16;          // A.3.1: max_num_ref_frames
+  static constexpr int kMaxReferences = 16;           // A.3.1: max_num_ref_frames
   static constexpr int kFrames = kMaxReferences + 1;  // and the current frame
 
   // What is known of the place of a frame in output order.
@@ -58,10 +58,10 @@ class ReferenceBuffer {
   struct Frame {
     bool held = false;
     bool missing = false;
-    bool idr = false;                 // its first picture is one
-    bool reference = false;           // its first picture has nal_ref_idc != 0, whatever became of the marking
+    bool idr = false;        // its first picture is one
+    bool reference = false;  // its first picture has nal_ref_idc != 0, whatever became of the marking
     Order order = Order::kKnown;
-    uint8_t decoded = 0;              // which fields, as bits of Structure; of the current picture after end() only
+    uint8_t decoded = 0;  // which fields, as bits of Structure; of the current picture after end() only
     uint8_t short_term = 0, long_term = 0;  // marking, as bits of Structure; no bit is in both
     uint8_t long_term_frame_idx = 0;
     uint32_t frame_num = 0;
@@ -129,10 +129,10 @@ class ReferenceBuffer {
 
   std::array<Frame, kFrames> frames_;
   Coded coded_;
-  int current_ = -1;        // slot of the current frame; between pictures: of a first field that awaits its second
+  int current_ = -1;  // slot of the current frame; between pictures: of a first field that awaits its second
   bool in_picture_ = false;
-  bool begun_ = false;      // a picture has been seen since reset()
-  int capacity_ = 1;        // Max(max_num_ref_frames, 1)
+  bool begun_ = false;  // a picture has been seen since reset()
+  int capacity_ = 1;    // Max(max_num_ref_frames, 1)
   uint32_t max_frame_num_ = 16;
   uint32_t prev_frame_num_ = 0, prev_frame_num_offset_ = 0, prev_ref_frame_num_ = 0;
   int64_t prev_poc_msb_ = 0, prev_poc_lsb_ = 0;

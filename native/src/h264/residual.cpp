@@ -196,8 +196,8 @@ void ResidualSink::chroma_dc(int plane, const Levels& levels) {
     const int64_t a = f[column], b = f[2 + column], d = f[4 + column], e = f[6 + column];
     const int64_t g[4] = {a + b + d + e, a + b - d - e, a - b - d + e, a - b + d - e};
     for (int row = 0; row < 4; ++row)
-      set(2 * row + column,
-          qp >= 36 ? (g[row] * scale) << (qp / 6 - 6) : (g[row] * scale + (int64_t(1) << (5 - qp / 6))) >> (6 - qp / 6));
+      set(2 * row + column, qp >= 36 ? (g[row] * scale) << (qp / 6 - 6)
+                                     : (g[row] * scale + (int64_t(1) << (5 - qp / 6))) >> (6 - qp / 6));
   }
 }
 

@@ -11,8 +11,8 @@ namespace himmel::h264 {
 
 class ResidualSink {
  public:
-  // Blocks are appended to `blocks`; if `planes` is given the inverse transform is written there as well. With `fine`, 8x8 blocks are
-  // split in four by their inverse transform, so that cells of 4 pixels are exact too.
+  // Blocks are appended to `blocks`; if `planes` is given the inverse transform is written there as well. With `fine`,
+  // 8x8 blocks are split in four by their inverse transform, so that cells of 4 pixels are exact too.
   ResidualSink(ResidualBlocks& blocks, ResidualPlanes* planes, bool fine)
       : blocks_(blocks), planes_(planes), fine_(fine) {}
 
@@ -24,7 +24,11 @@ class ResidualSink {
   void finish();
 
  private:
-  struct Scales { const Pps* of = nullptr; uint16_t s4[16]; uint16_t s8[64]; };
+  struct Scales {
+    const Pps* of = nullptr;
+    uint16_t s4[16];
+    uint16_t s8[64];
+  };
   const Scales& scales(int plane);
   void begin_chroma(int plane);
   template <int kSize>
@@ -44,13 +48,15 @@ class ResidualSink {
   const Sps* sps_ = nullptr;
   const Pps* pps_ = nullptr;
   bool field_ = false, bypass_ = false;
-  bool places_ = false;  // what stands where inside a chroma block matters, not only sums over it
+  bool places_ = false;    // what stands where inside a chroma block matters, not only sums over it
   int x_ = 0, y_ = 0;      // luma position of the macroblock's first line in the frame
-  int qp_[3] = {0, 0, 0};         // QP'Y, QP'C
-  Scales scales_[3][6];  // by QP modulo 6
+  int qp_[3] = {0, 0, 0};  // QP'Y, QP'C
+  Scales scales_[3][6];    // by QP modulo 6
   bool chroma_coded_[3] = {false, false, false};
-  int32_t chroma_[3][8][16];                          // if places_
-  struct ChromaSums { float dc[8], energy[8]; } sums_[3];  // if not: the DC coefficient, and the energy of the others
+  int32_t chroma_[3][8][16];  // if places_
+  struct ChromaSums {
+    float dc[8], energy[8];
+  } sums_[3];  // if not: the DC coefficient, and the energy of the others
 };
 
 }  // namespace himmel::h264

@@ -53,7 +53,8 @@ void parse_num_ref_idx(BitReader& bits, SliceHeader& header) {
   const int lists = header.is_intra() ? 0 : header.is_b() ? 2 : 1;
   if (lists == 0) return;
   const bool sent = bits.flag();
-  // Frames may not have more than 16 (7.4.3). More do no harm but in MBAFF, whose field macroblocks have twice as many.
+  // Frames may not have more than 16 (7.4.3). More do no harm but in MBAFF, whose field macroblocks have twice as
+  // many.
   const uint32_t most = header.mbaff ? kMaxRefIdx / 2 : kMaxRefIdx;
   for (int list = 0; list < lists; ++list) {
     const uint32_t count = sent ? 1 + ue_at_most(bits, most - 1, kNames[list]) : header.pps->num_ref_idx_default[list];
@@ -135,8 +136,7 @@ void parse_deblocking(BitReader& bits, SliceHeader& header) {
 
 }  // namespace
 
-SliceHeader parse_slice_header(BitReader& bits, NalHeader nal,
-                               const std::array<std::shared_ptr<const Sps>, 32>& sps,
+SliceHeader parse_slice_header(BitReader& bits, NalHeader nal, const std::array<std::shared_ptr<const Sps>, 32>& sps,
                                std::array<std::shared_ptr<const Pps>, 256>& pps) {
   if (nal.type >= 2 && nal.type <= 4) throw Unsupported("data partitioning");
   SliceHeader header;

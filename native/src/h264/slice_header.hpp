@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "common/bit_reader.hpp"
-#include "h264/parameter_sets.hpp"
 #include "common/references.hpp"
+#include "h264/parameter_sets.hpp"
 
 namespace himmel::h264 {
 
@@ -35,8 +35,8 @@ struct MemoryOperation {
            max_long_term_frame_idx_plus1 = 0;
 };
 
-// Explicit weights (7.3.3.2), with the inferred values filled in for the active entries: weight 1 << log2_denom, offset
-// 0. Offsets are as coded, in units of 1 << (bit depth - 8).
+// Explicit weights (7.3.3.2), with the inferred values filled in for the active entries: weight 1 << log2_denom,
+// offset 0. Offsets are as coded, in units of 1 << (bit depth - 8).
 struct PredWeights {
   uint8_t luma_log2_denom = 0, chroma_log2_denom = 0;
   struct Entry {
@@ -49,12 +49,12 @@ struct SliceHeader {
   NalHeader nal;
   std::shared_ptr<const Sps> sps;
   std::shared_ptr<const Pps> pps;
-  uint32_t first_mb = 0;      // first_mb_in_slice, not yet doubled for MBAFF
+  uint32_t first_mb = 0;  // first_mb_in_slice, not yet doubled for MBAFF
   SliceType type = SliceType::I;
   uint8_t colour_plane = 0;
   uint32_t frame_num = 0;
   Structure structure = kFrame;
-  bool mbaff = false;         // MbaffFrameFlag
+  bool mbaff = false;  // MbaffFrameFlag
   bool idr = false;
   uint32_t idr_pic_id = 0;
   uint32_t poc_lsb = 0;
@@ -62,16 +62,16 @@ struct SliceHeader {
   int32_t delta_poc[2] = {0, 0};
   uint32_t redundant_pic_cnt = 0;
   bool direct_spatial = true;
-  uint8_t num_ref_idx[2] = {0, 0};  // active; 0 where the slice type has no such list; at most 32
+  uint8_t num_ref_idx[2] = {0, 0};                 // active; 0 where the slice type has no such list; at most 32
   std::vector<ListModification> modifications[2];  // bounded: at most 66 each
-  std::shared_ptr<const PredWeights> weights;  // null without pred_weight_table()
+  std::shared_ptr<const PredWeights> weights;      // null without pred_weight_table()
   bool no_output_of_prior_pics = false, long_term_reference = false;  // IDR
   bool adaptive_marking = false;
   std::vector<MemoryOperation> operations;  // bounded: at most 66
   uint8_t cabac_init_idc = 0;
-  int8_t qp = 26;             // SliceQPY
+  int8_t qp = 26;  // SliceQPY
   uint8_t disable_deblocking_filter_idc = 0;
-  size_t data_bit = 0;        // where slice_data() begins, in bits of the RBSP that follows the NAL header byte
+  size_t data_bit = 0;  // where slice_data() begins, in bits of the RBSP that follows the NAL header byte
 
   bool is_b() const { return type == SliceType::B; }
   bool is_intra() const { return type == SliceType::I || type == SliceType::SI; }
@@ -81,8 +81,7 @@ struct SliceHeader {
 // Parse one header; `bits` stands after the NAL header byte. Throws StreamError or Unsupported (SP/SI switching,
 // data partitioning, redundant slices, ...). If the slice's picture parameter set has not been completed from the
 // sequence parameter set that is in force now, a completed copy takes its place in `pps`.
-SliceHeader parse_slice_header(BitReader& bits, NalHeader nal,
-                               const std::array<std::shared_ptr<const Sps>, 32>& sps,
+SliceHeader parse_slice_header(BitReader& bits, NalHeader nal, const std::array<std::shared_ptr<const Sps>, 32>& sps,
                                std::array<std::shared_ptr<const Pps>, 256>& pps);
 
 // 7.4.1.2.4: whether `next` is the first slice of a primary coded picture, given the slice before it.

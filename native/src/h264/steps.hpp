@@ -11,9 +11,9 @@ namespace himmel::h264 {
 
 // Where a reference lies in time, seen from a field or frame of the picture.
 struct Step {
-  float distance = 0;   // frame intervals, positive for the future; 0: unknown
+  float distance = 0;      // frame intervals, positive for the future; 0: unknown
   float per_interval = 0;  // factor from a vector in quarter samples to motion forward in time per frame interval
-  float lines = 0;      // quarter lines of the frame between lines of the same number in fields of unlike parity
+  float lines = 0;         // quarter lines of the frame between lines of the same number in fields of unlike parity
 };
 
 // Distances to all references of a slice: [list][refIdx], for the frame or for a field of the given parity.
@@ -54,8 +54,8 @@ class Steps {
   std::array<std::array<Step, 64>, 2> steps_{};
 };
 
-// Calls `each(x, y, w, h, block)` for pieces of an inter macroblock with one vector per list: x, y, w, h in 4x4 blocks, `block` the
-// 4x4 block that tells.
+// Calls `each(x, y, w, h, block)` for pieces of an inter macroblock with one vector per list: x, y, w, h in 4x4
+// blocks, `block` the 4x4 block that tells.
 template <class Each>
 void for_pieces(const Macroblock& mb, Each each) {
   switch (mb.shape) {
@@ -77,7 +77,10 @@ void for_pieces(const Macroblock& mb, Each each) {
 }
 
 // Place of a macroblock's lines in the frame: first line, and whether every second one is its own.
-struct Lines { int top; bool alternate; };
+struct Lines {
+  int top;
+  bool alternate;
+};
 
 inline Lines lines_of(const Macroblock& mb, int row) {
   if (!mb.has(kMbField)) return {16 * row, false};

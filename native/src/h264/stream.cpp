@@ -42,9 +42,7 @@ std::vector<std::shared_ptr<Picture>> Stream::push(const uint8_t* data, size_t s
   for (const Unit& unit : units) {
     try {
       take_unit(unit.data, unit.size);
-    } catch (const StreamError&) {
-      damaged = true;
-    }
+    } catch (const StreamError&) { damaged = true; }
   }
   // A packet is an access unit: its picture is complete, but for a field whose other half may follow.
   if (damaged) {
@@ -103,7 +101,8 @@ void Stream::take_slice(const uint8_t* unit, size_t size) {
     end_picture();
     begin_picture(header);
   }
-  if (!fits(header) || current_->slices->size() >= kMaxSlices) throw StreamError("a slice does not belong to its picture");
+  if (!fits(header) || current_->slices->size() >= kMaxSlices)
+    throw StreamError("a slice does not belong to its picture");
   previous_ = header;
   if (header.type == SliceType::B || (header.type == SliceType::P && current_->kind == SliceType::I))
     current_->kind = header.type;
@@ -169,9 +168,10 @@ void Stream::end_picture() {
 bool Stream::fits(const SliceHeader& header) const {
   const Sps& a = *current_->sps;
   const Sps& b = *header.sps;
-  return a.width_mbs == b.width_mbs && a.height_mbs() == b.height_mbs() && a.chroma_format_idc == b.chroma_format_idc &&
-         a.bit_depth_luma == b.bit_depth_luma && a.bit_depth_chroma == b.bit_depth_chroma &&
-         (header.structure != kFrame) == current_->field_picture && header.mbaff == current_->mbaff;
+  return a.width_mbs == b.width_mbs && a.height_mbs() == b.height_mbs() &&
+         a.chroma_format_idc == b.chroma_format_idc && a.bit_depth_luma == b.bit_depth_luma &&
+         a.bit_depth_chroma == b.bit_depth_chroma && (header.structure != kFrame) == current_->field_picture &&
+         header.mbaff == current_->mbaff;
 }
 
 }  // namespace himmel::h264

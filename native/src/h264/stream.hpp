@@ -1,4 +1,5 @@
-// A stream of packets -> pictures: parameter sets, headers and references are followed; slice data waits until it is asked for.
+// A stream of packets -> pictures: parameter sets, headers and references are followed; slice data waits until it is
+// asked for.
 #pragma once
 
 #include <array>
@@ -16,10 +17,12 @@ class Stream {
   // `extradata` as containers store it: an avcC record, Annex B, or nothing. Throws StreamError, Unsupported.
   Stream(const uint8_t* extradata, size_t size);
 
-  // Walk one packet's headers. Returns the frames that are now complete: usually the packet's own; a field without its other half is held
-  // back until that, another picture, or flush() comes. `keep` false: nobody will ask for this picture, so that only pictures that others
-  // may refer to keep their bytes. Throws Unsupported; damage is marked, not thrown.
-  std::vector<std::shared_ptr<Picture>> push(const uint8_t* data, size_t size, int64_t number, double position, bool keep);
+  // Walk one packet's headers. Returns the frames that are now complete: usually the packet's own; a field without its
+  // other half is held back until that, another picture, or flush() comes. `keep` false: nobody will ask for this
+  // picture, so that only pictures that others may refer to keep their bytes. Throws Unsupported; damage is marked,
+  // not thrown.
+  std::vector<std::shared_ptr<Picture>> push(const uint8_t* data, size_t size, int64_t number, double position,
+                                             bool keep);
   std::vector<std::shared_ptr<Picture>> flush();
 
   // Reading goes on elsewhere: references are forgotten, parameter sets stay.
@@ -36,8 +39,8 @@ class Stream {
   std::array<std::shared_ptr<const Sps>, 32> sps_;
   std::array<std::shared_ptr<const Pps>, 256> pps_;
   ReferenceBuffer references_;
-  std::shared_ptr<Picture> current_;   // the frame of the coded picture that is being read
-  std::shared_ptr<Picture> waiting_;   // a first field
+  std::shared_ptr<Picture> current_;  // the frame of the coded picture that is being read
+  std::shared_ptr<Picture> waiting_;  // a first field
   SliceHeader previous_;
   bool in_picture_ = false, second_field_ = false;
   std::vector<std::shared_ptr<Picture>> done_;

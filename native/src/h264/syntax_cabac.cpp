@@ -1,4 +1,5 @@
-// Syntax elements in CABAC (9.3): binarisations and context increments.
+#include "h264/syntax_cabac.hpp"
+
 #include <algorithm>
 #include <cstdlib>
 
@@ -15,26 +16,25 @@ void init_contexts(std::array<uint8_t, 1024>& contexts, int table, int slice_qp)
     contexts[i] = initial_context(kCabacInit[table][i][0], kCabacInit[table][i][1], slice_qp);
 }
 
-}  // namespace
-
-struct SliceDecoder::CabacSyntax {
+// Syntax elements in CABAC (9.3): binarisations and context increments.
+struct CabacSyntax {
   static constexpr bool kCabac = true;
-  SliceDecoder& d;
+  SliceState& s;
   bool ref0 = false;
 
-  Bins bins() const { return Bins(d.cabac_, d.contexts_); }
-  const Macroblock* left() const { return d.near_.left[0] < 0 ? nullptr : &d.frame_.mbs[size_t(d.near_.left[0])]; }
-  const Macroblock* top() const { return d.near_.top < 0 ? nullptr : &d.frame_.mbs[size_t(d.near_.top)]; }
+  Bins bins() const { return Bins(s.cabac, s.contexts); }
+  const Macroblock* left() const { return s.near.left[0] < 0 ? nullptr : &s.frame.mbs[size_t(s.near.left[0])]; }
+  const Macroblock* top() const { return s.near.top < 0 ? nullptr : &s.frame.mbs[size_t(s.near.top)]; }
   // How many of the macroblocks left and above are there and lack, or have, a flag.
   int lacking(uint16_t flag) const { return (left() && !left()->has(flag)) + (top() && !top()->has(flag)); }
   int having(uint16_t flag) const { return (left() && left()->has(flag)) + (top() && top()->has(flag)); }
 
-  bool skip() const { return bins()((d.is_b_ ? 24 : 11) + lacking(kMbSkip)); }
+  bool skip() const { return bins()((s.is_b ? 24 : 11) + lacking(kMbSkip)); }
 
   int mb_type() const {
     Bins bin = bins();
-    if (d.is_intra_) return bin(3 + lacking(kMbIntraNxN)) ? intra_type(bin, 5, 1) : 0;
-    if (!d.is_b_) {
+    if (s.is_intra) return bin(3 + lacking(kMbIntraNxN)) ? intra_type(bin, 5, 1) : 0;
+    if (!s.is_b) {
       if (bin(14)) return kIntraInP + (bin(17) ? intra_type(bin, 17, 0) : 0);
       if (bin(15)) return bin(17) ? 1 : 2;
       return bin(16) ? 3 : 0;
@@ -63,7 +63,7 @@ struct SliceDecoder::CabacSyntax {
 
   int sub_mb_type() const {
     Bins bin = bins();
-    if (!d.is_b_) {
+    if (!s.is_b) {
       if (bin(21)) return 0;
       if (!bin(22)) return 1;
       return bin(23) ? 2 : 3;
@@ -88,9 +88,9 @@ struct SliceDecoder::CabacSyntax {
   }
 
   int chroma_mode() const {
-    const auto differs = [&](int mb) { return mb >= 0 && d.scratch_.contexts[size_t(mb)].chroma_mode != 0; };
+    const auto differs = [&](int mb) { return mb >= 0 && s.scratch.contexts[size_t(mb)].chroma_mode != 0; };
     Bins bin = bins();
-    if (!bin(64 + differs(d.near_.left[0]) + differs(d.near_.top))) return 0;
+    if (!bin(64 + differs(s.near.left[0]) + differs(s.near.top))) return 0;
     if (!bin(67)) return 1;
     return bin(67) ? 3 : 2;
   }
@@ -101,15 +101,15 @@ struct SliceDecoder::CabacSyntax {
     // The left neighbour of each 8x8 row: in MBAFF frames the rows may belong to two macroblocks.
     int left_bit[2], left_chroma = 0;
     for (int half = 0; half < 2; ++half) {
-      const int mb = d.near_.left[2 * half];
-      left_bit[half] = mb < 0 ? 1 : d.frame_.mbs[size_t(mb)].cbp >> (1 + (d.near_.left_row[2 * half] & 2)) & 1;
+      const int mb = s.near.left[2 * half];
+      left_bit[half] = mb < 0 ? 1 : s.frame.mbs[size_t(mb)].cbp >> (1 + (s.near.left_row[2 * half] & 2)) & 1;
     }
     if (left()) left_chroma = left()->cbp >> 4;
     int luma = int(bin(73 + !left_bit[0] + 2 * !(up & 4)));
     luma |= int(bin(73 + !(luma & 1) + 2 * !(up & 8))) << 1;
     luma |= int(bin(73 + !left_bit[1] + 2 * !(luma & 1))) << 2;
     luma |= int(bin(73 + !(luma & 4) + 2 * !(luma & 2))) << 3;
-    if (d.chroma_rows_ == 0) return luma;
+    if (s.chroma_rows == 0) return luma;
     const int up_chroma = top() ? top()->cbp >> 4 : 0;
     if (!bin(77 + (left_chroma != 0) + 2 * (up_chroma != 0))) return luma;
     return luma | (1 + int(bin(81 + (left_chroma == 2) + 2 * (up_chroma == 2)))) << 4;
@@ -117,7 +117,7 @@ struct SliceDecoder::CabacSyntax {
 
   int qp_delta() const {
     Bins bin = bins();
-    int context = 60 + (d.last_qp_delta_ != 0), value = 0;
+    int context = 60 + (s.last_qp_delta != 0), value = 0;
     while (bin(context)) {
       context = value == 0 ? 62 : 63;
       if (++value > 200) return 1000;
@@ -127,25 +127,25 @@ struct SliceDecoder::CabacSyntax {
 
   void mark_direct(unsigned quarters) const {
     for (int q = 0; q < 4; ++q)
-      for (int i : {0, 1, 8, 9}) d.direct_at_[cache_at(2 * (q & 1), q & 2) + i] = uint8_t(quarters >> q & 1);
+      for (int i : {0, 1, 8, 9}) s.direct_at[cache_at(2 * (q & 1), q & 2) + i] = uint8_t(quarters >> q & 1);
   }
 
   // Once a macroblock, before ref_idx: which neighbouring quarters were derived by direct prediction.
   void mark_direct_neighbours() const {
     const Macroblock* above = top();
     for (int x = 0; x < 4; ++x)
-      d.direct_at_[cache_at(x, -1)] = uint8_t(above ? above->direct >> (2 + (x >> 1)) & 1 : 0);
+      s.direct_at[cache_at(x, -1)] = uint8_t(above ? above->direct >> (2 + (x >> 1)) & 1 : 0);
     for (int y = 0; y < 4; ++y) {
-      const int mb = d.near_.left[y];
-      d.direct_at_[cache_at(-1, y)] =
-          uint8_t(mb < 0 ? 0 : d.frame_.mbs[size_t(mb)].direct >> ((d.near_.left_row[y] & 2) + 1) & 1);
+      const int mb = s.near.left[y];
+      s.direct_at[cache_at(-1, y)] =
+          uint8_t(mb < 0 ? 0 : s.frame.mbs[size_t(mb)].direct >> ((s.near.left_row[y] & 2) + 1) & 1);
     }
   }
 
-  // ref_idx of list `list` (9.3.3.1.1.6): `above_zero`, bit 0 left and bit 1 above, where the neighbour's index is larger than 0 and not
-  // derived by direct prediction.
+  // ref_idx of list `list` (9.3.3.1.1.6): `above_zero`, bit 0 left and bit 1 above, where the neighbour's index is
+  // larger than 0 and not derived by direct prediction.
   int ref_idx(int list, int above_zero) const {
-    const int most = d.header_->num_ref_idx[list] << d.field_;
+    const int most = s.header->num_ref_idx[list] << s.field;
     if (most <= 1) return most - 1;
     Bins bin = bins();
     int ref = 0;
@@ -157,12 +157,15 @@ struct SliceDecoder::CabacSyntax {
   }
   int ref_idx(int list, int x, int y) const {
     const int at = cache_at(x, y);
-    const bool left = d.ref_[list][at - 1] > 0 && !d.direct_at_[at - 1];
-    const bool above = d.ref_[list][at - 8] > 0 && !d.direct_at_[at - 8];
+    const bool left = s.ref[list][at - 1] > 0 && !s.direct_at[at - 1];
+    const bool above = s.ref[list][at - 8] > 0 && !s.direct_at[at - 8];
     return ref_idx(list, left + 2 * above);
   }
 
   // mvd_lX of both components (9.3.3.1.1.7), by the sums of the neighbours' magnitudes.
+  struct Difference {
+    int x, y;
+  };
   Difference difference(int sum_x, int sum_y) const {
     Bins bin = bins();
     const int dx = component(bin, 40, sum_x);
@@ -178,7 +181,7 @@ struct SliceDecoder::CabacSyntax {
     if (value >= 9) {
       const int suffix = bin.suffix(3);
       if (suffix < 0) {
-        d.broken_ = true;
+        s.broken = true;
         return 0;
       }
       value += suffix;
@@ -188,7 +191,7 @@ struct SliceDecoder::CabacSyntax {
   }
 
   void mvd(int list, int x, int y, int w, int h, Mv& mv) const {
-    uint8_t(*near)[2] = d.mvd_[list];
+    uint8_t (*near)[2] = s.mvd[list];
     const int at = cache_at(x, y);
     const Difference delta = difference(near[at - 1][0] + near[at - 8][0], near[at - 1][1] + near[at - 8][1]);
     mv = {int16_t(mv.x + delta.x), int16_t(mv.y + delta.y)};
@@ -205,91 +208,74 @@ struct SliceDecoder::CabacSyntax {
   void mvd_whole(int list, const Whole& near, Mv& mv) const {
     const Difference delta = difference(near.mvd[0], near.mvd[1]);
     mv = {int16_t(mv.x + delta.x), int16_t(mv.y + delta.y)};
-    uint8_t(*own)[2] = d.ctx_->mvd[list];
+    uint8_t (*own)[2] = s.ctx->mvd[list];
     for (int i = 0; i < 7; ++i) own[i][0] = magnitude(delta.x), own[i][1] = magnitude(delta.y);
   }
 
   void no_mvd(int list, int x, int y, int w, int h) const {
-    for (int row = y; row < y + h; ++row) std::memset(d.mvd_[list][cache_at(x, row)], 0, size_t(2 * w));
+    for (int row = y; row < y + h; ++row) std::memset(s.mvd[list][cache_at(x, row)], 0, size_t(2 * w));
   }
 
   template <bool kKeep>
-  bool residual() const { return d.read_blocks<CabacBlocks<kKeep>>(kKeep); }
+  bool residual() const {
+    return read_blocks<CabacBlocks<kKeep>>(s, kKeep);
+  }
 };
 
-// 7.3.4 with entropy_coding_mode_flag = 1.
-void SliceDecoder::run_cabac() {
-  bits_.seek((header_->data_bit + 7) & ~size_t(7));  // cabac_alignment_one_bit
-  init_contexts(scratch_.cabac_contexts, is_intra_ ? 0 : 1 + header_->cabac_init_idc, header_->qp);
-  contexts_ = scratch_.cabac_contexts.data();
-  cabac_.start(bits_.data(), bits_.size_bits() / 8, bits_.position() / 8);
-  CabacSyntax syntax{*this};
+// mb_field_decoding_flag (9.3.3.1.1.1: by the pairs left and above).
+bool read_field_flag(SliceState& s) {
+  const int w = s.frame.width_mbs, pair = s.mb - (s.y & 1) * w;
+  const auto field = [&](bool inside, int mb) {
+    return inside && available(s, mb) && s.frame.mbs[size_t(mb)].has(kMbField);
+  };
+  return s.cabac.decision(s.contexts + 70 + field(s.x > 0, pair - 1) + field(s.y > 1, pair - 2 * w));
+}
+
+}  // namespace
+
+void run_cabac(SliceState& s) {
+  s.bits.seek((s.header->data_bit + 7) & ~size_t(7));  // cabac_alignment_one_bit
+  init_contexts(s.scratch.cabac_contexts, s.is_intra ? 0 : 1 + s.header->cabac_init_idc, s.header->qp);
+  s.contexts = s.scratch.cabac_contexts.data();
+  s.cabac.start(s.bits.data(), s.bits.size_bits() / 8, s.bits.position() / 8);
+  CabacSyntax syntax{s};
   bool bottom_skip = false, top_skipped = false;
   for (;;) {
-    const size_t before = cabac_.position();
-    const bool bottom = mbaff_ && (y_ & 1);
-    if (mbaff_ && !bottom) field_ = infer_field();
-    if (!start_macroblock()) return;
+    const size_t before = s.cabac.position();
+    const bool bottom = s.mbaff && (s.y & 1);
+    if (s.mbaff && !bottom) s.field = infer_field(s);
+    if (!start_macroblock(s)) return;
     bool skip = false;
-    if (!is_intra_) {
+    if (!s.is_intra) {
       skip = bottom && top_skipped ? bottom_skip : syntax.skip();
-      if (mbaff_ && !bottom && skip) {
+      if (s.mbaff && !bottom && skip) {
         // Whether the pair is of fields stands behind the lower macroblock's skip flag.
-        cur_->flags |= kMbSkip;
-        ++y_, mb_ += frame_.width_mbs;
-        if (!start_macroblock()) return;
+        s.cur->flags |= kMbSkip;
+        ++s.y, s.mb += s.frame.width_mbs;
+        if (!start_macroblock(s)) return;
         bottom_skip = syntax.skip();
-        if (!bottom_skip) field_ = read_field_flag();
-        --y_, mb_ -= frame_.width_mbs;
-        frame_.mbs[size_t(mb_ + frame_.width_mbs)] = Macroblock{};
-        if (!start_macroblock()) return;
+        if (!bottom_skip) s.field = read_field_flag(s);
+        --s.y, s.mb -= s.frame.width_mbs;
+        s.frame.mbs[size_t(s.mb + s.frame.width_mbs)] = Macroblock{};
+        if (!start_macroblock(s)) return;
       }
       if (!bottom) top_skipped = skip;
     }
-    if (mbaff_ && !skip && !bottom) {
-      field_ = read_field_flag();
-      if (!start_macroblock()) return;
+    if (s.mbaff && !skip && !bottom) {
+      s.field = read_field_flag(s);
+      if (!start_macroblock(s)) return;
     }
     if (skip) {
-      skip_macroblock();
+      skip_macroblock(s);
     } else {
-      if (!parse_macroblock(syntax)) broken_ = true;
+      if (!parse_macroblock(s, syntax)) s.broken = true;
     }
-    if (broken_ || cabac_.overrun()) return;
-    const bool more = (mbaff_ && !bottom) || !cabac_.terminate();
-    finish_macroblock(cabac_.position() - before);
+    if (s.broken || s.cabac.overrun()) return;
+    const bool more = (s.mbaff && !bottom) || !s.cabac.terminate();
+    finish_macroblock(s, s.cabac.position() - before);
     if (!more) return;
-    advance();
+    advance(s);
   }
-}
-
-// mb_field_decoding_flag (9.3.3.1.1.1: by the pairs left and above).
-bool SliceDecoder::read_field_flag() {
-  const int w = frame_.width_mbs, pair = mb_ - (y_ & 1) * w;
-  const auto field = [&](bool inside, int mb) { return inside && available(mb) && frame_.mbs[size_t(mb)].has(kMbField); };
-  return cabac_.decision(contexts_ + 70 + field(x_ > 0, pair - 1) + field(y_ > 1, pair - 2 * w));
-}
-
-bool SliceDecoder::parse_pcm() {
-  const int depth_luma = sps_->bit_depth_luma, depth_chroma = sps_->bit_depth_chroma;
-  const int chroma = planes_ == 3 ? 512 : 2 * 64 * chroma_rows_ / 2;
-  const size_t bits = size_t(256 * depth_luma + chroma * depth_chroma);
-  // After terminate() the engine is seven bits ahead of where the encoder flushed (9.3.1.2, 9.3.4.5).
-  const size_t from = pps_->cabac ? cabac_.position() - 7 : bits_.position();
-  const size_t to = ((from + 7) & ~size_t(7)) + bits;
-  if (to > bits_.size_bits()) return false;
-  if (pps_->cabac)
-    cabac_.start(bits_.data(), bits_.size_bits() / 8, (to + 7) / 8);
-  else
-    bits_.seek(to);
-  cur_->flags |= kMbPcm;
-  cur_->cbp = 0x2F;
-  std::memset(ctx_->counts, pps_->cabac ? 1 : 16, sizeof ctx_->counts);
-  ctx_->dc_coded = 7;
-  last_qp_delta_ = 0;
-  // QP'Y of I_PCM is 0 (7.4.5); QPY,PRED stays that of the macroblock before.
-  cur_->qp = int8_t(-6 * (depth_luma - 8));
-  return true;
 }
 
 }  // namespace himmel::h264

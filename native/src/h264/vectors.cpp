@@ -1,11 +1,12 @@
-// Prediction of motion vectors (8.4.1.1, 8.4.1.3).
+#include "h264/vectors.hpp"
+
 #include <algorithm>
 #include <bit>
 #ifdef __SSE2__
 #include <emmintrin.h>
 #endif
 
-#include "h264/slice_decoder.hpp"
+#include "h264/neighbours.hpp"
 
 namespace himmel::h264 {
 
@@ -20,7 +21,9 @@ uint32_t middle(uint32_t a, uint32_t b, uint32_t c) {
 }
 #else
 uint32_t middle(uint32_t a, uint32_t b, uint32_t c) {
-  const auto of = [](int16_t p, int16_t q, int16_t r) { return std::max(std::min(p, q), std::min(std::max(p, q), r)); };
+  const auto of = [](int16_t p, int16_t q, int16_t r) {
+    return std::max(std::min(p, q), std::min(std::max(p, q), r));
+  };
   const Mv u = std::bit_cast<Mv>(a), v = std::bit_cast<Mv>(b), w = std::bit_cast<Mv>(c);
   return std::bit_cast<uint32_t>(Mv{of(u.x, v.x, w.x), of(u.y, v.y, w.y)});
 }
@@ -28,8 +31,7 @@ uint32_t middle(uint32_t a, uint32_t b, uint32_t c) {
 
 }  // namespace
 
-// 8.4.1.3.1 with 8.4.1.3, 1.
-Mv SliceDecoder::choose(const Three& three, int wanted) {
+Mv choose(const Three& three, int wanted) {
   const int8_t* ref = three.ref;
   // A stands in for B and C where neither is there.
   const bool alone = ref[1] == kUnavailable && ref[2] == kUnavailable && ref[0] != kUnavailable;
@@ -43,45 +45,42 @@ Mv SliceDecoder::choose(const Three& three, int wanted) {
   return std::bit_cast<Mv>((one & only) | (~one & middle(mv[0], mv[1], mv[2])));
 }
 
-// Reference index and vector of C, or of D where C is not available (8.4.1.3.2).
-int SliceDecoder::diagonal(int list, int at, int width, Mv& mv) const {
+int diagonal(const SliceState& s, int list, int at, int width, Mv& mv) {
   const int right = at - 8 + width;
-  if (ref_[list][right] != kUnavailable) {
-    mv = mv_[list][right];
-    return ref_[list][right];
+  if (s.ref[list][right] != kUnavailable) {
+    mv = s.mv[list][right];
+    return s.ref[list][right];
   }
   const int left = at - 9;
-  if (mbaff_ && (left & 7) == 3 && left > cache_at(-1, -1)) {
+  if (s.mbaff && (left & 7) == 3 && left > cache_at(-1, -1)) {
     // Left of the macroblock, above the partition: in mixed pairs not the line that the cache holds.
     const int row = (at - cache_at(0, 0)) / 8;
-    const Place place = left_of(4 * row - 1, 16);
+    const Place place = left_of(s, 4 * row - 1, 16);
     mv = Mv{};
     if (place.mb < 0) return kUnavailable;
     const int y = place.y >> 2;
-    int ref = frame_.ref[list][4 * place.mb + 2 * (y >> 1) + 1];
-    mv = frame_.mv[list][16 * place.mb + 4 * y + 3];
-    if (ref >= 0 && frame_.mbs[size_t(place.mb)].has(kMbField) != field_) {
-      ref = field_ ? 2 * ref : ref >> 1;
-      mv.y = int16_t(field_ ? mv.y / 2 : mv.y * 2);
+    int ref = s.frame.ref[list][4 * place.mb + 2 * (y >> 1) + 1];
+    mv = s.frame.mv[list][16 * place.mb + 4 * y + 3];
+    if (ref >= 0 && s.frame.mbs[size_t(place.mb)].has(kMbField) != s.field) {
+      ref = s.field ? 2 * ref : ref >> 1;
+      mv.y = int16_t(s.field ? mv.y / 2 : mv.y * 2);
     }
     return ref;
   }
-  mv = mv_[list][left];
-  return ref_[list][left];
+  mv = s.mv[list][left];
+  return s.ref[list][left];
 }
 
-// Median prediction (8.4.1.3.1) for a partition at cache place `at`, `width` 4x4 blocks wide.
-Mv SliceDecoder::median(int list, int at, int width, int ref) const {
-  Three three{{ref_[list][at - 1], ref_[list][at - 8], 0}, {mv_[list][at - 1], mv_[list][at - 8], {}}};
-  three.ref[2] = int8_t(diagonal(list, at, width, three.mv[2]));
+Mv median(const SliceState& s, int list, int at, int width, int ref) {
+  Three three{{s.ref[list][at - 1], s.ref[list][at - 8], 0}, {s.mv[list][at - 1], s.mv[list][at - 8], {}}};
+  three.ref[2] = int8_t(diagonal(s, list, at, width, three.mv[2]));
   return choose(three, ref);
 }
 
-// A, B and C of the whole macroblock, straight from the frame's arrays.
-SliceDecoder::Three SliceDecoder::three_neighbours(int list) const {
-  const Neighbours& n = near_;
-  const Mv* mv = frame_.mv[list];
-  const int8_t* ref = frame_.ref[list];
+Three three_neighbours(const SliceState& s, int list) {
+  const Neighbours& n = s.near;
+  const Mv* mv = s.frame.mv[list];
+  const int8_t* ref = s.frame.ref[list];
   Three three;
   const auto take = [&](int i, int mb, int x, int y) {
     if (mb < 0) {
@@ -94,7 +93,7 @@ SliceDecoder::Three SliceDecoder::three_neighbours(int list) const {
   };
   take(1, n.top, 0, 3);
   const int c = n.top_right >= 0 ? n.top_right : n.top_left;
-  if (!mbaff_) {
+  if (!s.mbaff) {
     take(0, n.left[0], 3, 0);
     take(2, c, n.top_right >= 0 ? 0 : 3, 3);
     return three;
@@ -103,53 +102,52 @@ SliceDecoder::Three SliceDecoder::three_neighbours(int list) const {
   take(2, c, n.top_right >= 0 ? 0 : 3, n.top_right >= 0 ? 3 : n.top_left_row);
   const int from[3] = {n.left[0], n.top, c};
   for (int i = 0; i < 3; ++i) {
-    if (three.ref[i] < 0 || frame_.mbs[size_t(from[i])].has(kMbField) == field_) continue;
-    three.ref[i] = int8_t(field_ ? three.ref[i] * 2 : three.ref[i] >> 1);
-    three.mv[i].y = int16_t(field_ ? three.mv[i].y / 2 : three.mv[i].y * 2);
+    if (three.ref[i] < 0 || s.frame.mbs[size_t(from[i])].has(kMbField) == s.field) continue;
+    three.ref[i] = int8_t(s.field ? three.ref[i] * 2 : three.ref[i] >> 1);
+    three.mv[i].y = int16_t(s.field ? three.mv[i].y / 2 : three.mv[i].y * 2);
   }
   return three;
 }
 
-SliceDecoder::Whole SliceDecoder::whole_neighbours(int list) const {
-  Whole whole{three_neighbours(list), 0, {0, 0}};
-  if (!pps_->cabac) return whole;
+Whole whole_neighbours(const SliceState& s, int list) {
+  Whole whole{three_neighbours(s, list), 0, {0, 0}};
+  if (!s.pps->cabac) return whole;
   const auto add = [&](int mb, int i, int quarter, int row) {
     if (mb < 0) return;
-    const Macroblock& other = frame_.mbs[size_t(mb)];
+    const Macroblock& other = s.frame.mbs[size_t(mb)];
     if (whole.three.ref[i] > 0 && !(other.direct >> quarter & 1)) whole.above_zero |= 1 << i;
-    const uint8_t* mvd = scratch_.contexts[size_t(mb)].mvd[list][row];
+    const uint8_t* mvd = s.scratch.contexts[size_t(mb)].mvd[list][row];
     int y = mvd[1];
     // 9.3.3.1.1.7: lines of fields and frames.
-    if (mbaff_ && other.has(kMbField) != field_) y = field_ ? y >> 1 : std::min(2 * y, 255);
+    if (s.mbaff && other.has(kMbField) != s.field) y = s.field ? y >> 1 : std::min(2 * y, 255);
     whole.mvd[0] += mvd[0];
     whole.mvd[1] += y;
   };
-  const int y = near_.left_row[0];
-  add(near_.left[0], 0, (y & 2) + 1, y == 3 ? 3 : 4 + y);
-  add(near_.top, 1, 2, 0);
+  const int y = s.near.left_row[0];
+  add(s.near.left[0], 0, (y & 2) + 1, y == 3 ? 3 : 4 + y);
+  add(s.near.top, 1, 2, 0);
   return whole;
 }
 
-void SliceDecoder::set_whole(int list, Mv mv, int ref) {
-  std::fill_n(frame_.mv[list] + 16 * mb_, 16, mv);
-  std::fill_n(frame_.ref[list] + 4 * mb_, 4, int8_t(ref));
+void set_whole(SliceState& s, int list, Mv mv, int ref) {
+  std::fill_n(s.frame.mv[list] + 16 * s.mb, 16, mv);
+  std::fill_n(s.frame.ref[list] + 4 * s.mb, 4, int8_t(ref));
 }
 
-// P_Skip (8.4.1.1).
-void SliceDecoder::predict_skip() {
-  const Three n = three_neighbours(0);
+void predict_skip(SliceState& s) {
+  const Three n = three_neighbours(s, 0);
   Mv mv{};
   const bool still = n.ref[0] == kUnavailable || n.ref[1] == kUnavailable || (n.ref[0] == 0 && n.mv[0] == Mv{}) ||
                      (n.ref[1] == 0 && n.mv[1] == Mv{});
   if (!still) mv = choose(n, 0);
-  set_whole(0, mv, 0);
-  if (lists_ > 1) set_whole(1, Mv{}, -1);
+  set_whole(s, 0, mv, 0);
+  if (s.lists > 1) set_whole(s, 1, Mv{}, -1);
 }
 
-void SliceDecoder::fill_block(int list, int x, int y, int w, int h, Mv mv, int ref) {
+void fill_block(SliceState& s, int list, int x, int y, int w, int h, Mv mv, int ref) {
   for (int row = y; row < y + h; ++row) {
-    std::fill_n(&mv_[list][cache_at(x, row)], w, mv);
-    std::fill_n(&ref_[list][cache_at(x, row)], w, int8_t(ref));
+    std::fill_n(&s.mv[list][cache_at(x, row)], w, mv);
+    std::fill_n(&s.ref[list][cache_at(x, row)], w, int8_t(ref));
   }
 }
 

@@ -1,5 +1,6 @@
 """The command `himmel`: its verbs, and what it says when one fails."""
 
+import os
 import sys
 import traceback
 from typing import Annotated, NoReturn
@@ -7,6 +8,8 @@ from typing import Annotated, NoReturn
 import typer
 
 import himmel
+from himmel._install import missing_package
+from himmel._trouble import explain
 from himmel.cli.ask import ask
 from himmel.cli.budget import budget
 from himmel.cli.deploy import card, merge, push
@@ -38,9 +41,6 @@ app.add_typer(nano_app, name="nano", rich_help_panel="This machine")
 app.add_typer(recipe_app, name="recipe", rich_help_panel="Training")
 app.add_typer(eval_app, name="eval", rich_help_panel="Training")
 
-# Packages that only some commands take, and the extra that brings them.
-_IN_EXTRAS = {"accelerate": "train", "filelock": "train", "statsmodels": "train"}
-
 
 def _print_version(asked: bool) -> None:
     if asked:
@@ -66,6 +66,12 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     debug = arguments[:1] == ["--debug"]
     try:
         code = app(arguments, prog_name="himmel", standalone_mode=False)
+        # What is still in Python's own buffer may not fit where stdout goes.
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of a pipe has gone, as `head` does: nobody is left to tell.
+        _drop_stdout()
+        sys.exit(1)
     except HimmelError as error:
         _fail(str(error), error.exit_code, debug=debug)
     except typer.TyperException as error:
@@ -88,10 +94,12 @@ def _sentence_about_usage(error: typer.TyperException, arguments: list[str]) -> 
 
 
 def _sentence_about(error: Exception) -> str:
-    package = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
-    if package in _IN_EXTRAS:
-        extra = _IN_EXTRAS[package]
-        return f"This needs the package {package}, which is not installed; `pip install 'himmel[{extra}]'` gets it."
+    outside = explain(error)
+    if outside is not None:
+        return outside
+    missing = missing_package(error) if isinstance(error, ModuleNotFoundError) else None
+    if missing is not None:
+        return str(missing)
     sentence = f"unexpected {type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"
     return f"{sentence}; please report it with what `himmel --debug ...` prints."
 
@@ -101,4 +109,13 @@ def _fail(sentence: str, exit_code: int, *, debug: bool) -> NoReturn:
         traceback.print_exc()
     if sentence:
         typer.echo(f"himmel: {sentence}", err=True)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _drop_stdout()
     sys.exit(exit_code)
+
+
+def _drop_stdout() -> None:
+    """Let go of what stdout still holds, or Python would try to write it once more when it ends, and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

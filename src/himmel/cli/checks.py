@@ -14,9 +14,10 @@ def check_writable(path: Path | None) -> None:
     """
     if path is None:
         return
-    if path.is_dir():
+    # os.path answers False about a path that is too long; Path raises.
+    if os.path.isdir(path):
         raise UsageError(f"{str(path)!r} is a folder; name a file in it.")
-    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+    if not os.path.isdir(path.parent) or not os.access(path.parent, os.W_OK):
         raise UsageError(f"Nothing can be written to {str(path.parent)!r}; name a folder that exists and is writable.")
 
 

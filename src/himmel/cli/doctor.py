@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
+from himmel._install import GET_ENGINE, NO_ENGINE, get_extra
 from himmel._versions import ENGINE
 from himmel.cli.console import console, plain_table, print_json, print_rows, progress
 from himmel.cli.options import Json
@@ -27,12 +28,15 @@ def doctor(as_json: Json = False) -> None:
 
 def print_diagnosis(diagnosis: "Diagnosis") -> None:
     """Print what works here."""
-    devices = (f"{device.name} ({device.description})" for device in diagnosis.devices)
+    found = ", ".join(f"{device.name} ({device.description})" for device in diagnosis.devices)
+    missing = (name for name, there in diagnosis.extras.items() if not there)
     ready = "is there" if diagnosis.host_ready else "is not there yet; `himmel nano get` fetches it"
     print_rows(
         {
             "versions": ", ".join(f"{name} {version}" for name, version in diagnosis.versions.items()),
-            "devices": f"{', '.join(devices)}; {diagnosis.threads} threads",
+            "devices": f"{found}; {diagnosis.threads} threads" if found else "unknown without torch",
+            "extras": "\n".join(f"{name} is not installed; {get_extra(name)} gets it" for name in missing)
+            or "all are installed",
             "bitstream": _engine_row(diagnosis),
             "nano host": f"{diagnosis.host_folder} {ready}",
         }
@@ -46,5 +50,5 @@ def print_diagnosis(diagnosis: "Diagnosis") -> None:
 def _engine_row(diagnosis: "Diagnosis") -> str:
     version = diagnosis.versions.get(ENGINE)
     if version is None:
-        return f"{ENGINE} is not installed: vectors of H.264 come from FFmpeg, slower and without exact distances"
-    return f"{ENGINE} {version} parses H.264 without decoding it"
+        return f"{NO_ENGINE}: vectors of H.264 come from FFmpeg, slower and without exact distances; {GET_ENGINE}"
+    return f"himmel's engine, {version}, parses H.264 without decoding it"

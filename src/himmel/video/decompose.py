@@ -4,17 +4,20 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from himmel.choices import AnchorMode, Backend
+from himmel.choices import AnchorMode
+from himmel.choices import Backend as BackendChoice
 from himmel.errors import VideoError
 from himmel.video.backends.choice import candidates, choose_backend
-from himmel.video.backends.protocol import Extract, Step, Wanted
+from himmel.video.backends.protocol import Backend, Extract, Step, Wanted
 from himmel.video.backends.workers import run_work
 from himmel.video.file.opened import VideoFile
 from himmel.video.maps.raster import grid_shape
+from himmel.video.repair import replace_damaged
 from himmel.video.results import Anchor, Decomposition, Interval, StepMaps
 from himmel.video.scene import place_scene_anchors, read_changes
 from himmel.video.schedule import place_anchors, place_steps
@@ -31,20 +34,19 @@ class Request:
     anchor_mode: AnchorMode
     steps_per_interval: int
     cell: int
-    backend: Backend
+    backend: BackendChoice
     max_anchor_pixels: int | None
     accumulate: bool
     threads: int
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """Presentation indices: anchors [n] and why each is one, the end of each interval [n], and the steps of each."""
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What was wanted of a backend, what it gave, and what it has to say."""
 
-    anchors: IntArray
-    reasons: tuple[str, ...]
-    stops: IntArray
-    steps: tuple[IntArray, ...]
+    wanted: Wanted
+    extract: Extract
+    notes: tuple[str, ...]
 
 
 def decompose(file: VideoFile, request: Request, *, sha256: str | None, open_seconds: float) -> Decomposition:
@@ -52,28 +54,26 @@ def decompose(file: VideoFile, request: Request, *, sha256: str | None, open_sec
     begin = time.perf_counter()
     notes = list(file.notes)
     anchors, reasons = _place_anchors(file, request)
-    stops = np.append(anchors[1:], len(file.times))
     if len(anchors) < request.num_anchors:
         notes.append(
             f"{request.num_anchors} anchors were asked for, but the video has {len(file.times)} pictures:"
             f" {len(anchors)} are taken."
         )
-    has_steps = bool((stops - anchors > 1).any())
+    has_steps = bool((np.append(anchors[1:], len(file.times)) - anchors > 1).any())
     backend, reason = choose_backend(file, request.backend, has_steps=has_steps)
     accumulate = request.accumulate or backend.always_accumulates
     probed = time.perf_counter()
 
     with backend.source(file, accumulate=accumulate) if has_steps else nullcontext(file) as source:
-        steps = _place_steps(file, anchors, stops, source.keyframes, request.steps_per_interval)
-        schedule = Schedule(anchors, reasons, stops, steps)
-        wanted = Wanted(file, source, anchors, steps, request.cell, request.max_anchor_pixels, accumulate)
-        reading = backend.plan(wanted)
-        notes += reading.notes
-        extract = run_work(reading.work, request.threads)
+        read = partial(_read, file, source, backend, request, accumulate=accumulate)
+        outcome = read(anchors)
+        moved, repairs = replace_damaged(file, anchors, outcome.extract)
+        if not np.array_equal(moved, anchors):
+            outcome = read(moved)
+    notes += [*outcome.notes, *repairs]
     done = time.perf_counter()
 
-    grid = grid_shape(*file.displayed_size, request.cell)
-    found = _assemble(wanted, schedule, extract, grid, notes)
+    found, num_damaged = _assemble(outcome, reasons, notes)
     width, height = file.displayed_size
     return Decomposition(
         path=str(file.path),
@@ -90,13 +90,24 @@ def decompose(file: VideoFile, request: Request, *, sha256: str | None, open_sec
         distance_kind=backend.distance_kind,
         accumulated=accumulate,
         cell=request.cell,
-        grid=grid,
+        grid=grid_shape(width, height, request.cell),
         anchors=tuple(anchor for anchor, _ in found),
         intervals=tuple(interval for _, interval in found),
-        num_vectors=sum(step.num_vectors for step in extract.steps.values()),
+        num_vectors=sum(step.num_vectors for step in outcome.extract.steps.values()),
+        num_damaged=num_damaged,
         notes=tuple(notes),
         seconds={"open": open_seconds, "probe": probed - begin, "extract": done - probed},
     )
+
+
+def _read(
+    file: VideoFile, source: VideoFile, backend: Backend, request: Request, anchors: IntArray, *, accumulate: bool
+) -> Outcome:
+    """Place steps between anchors, and have the backend read both."""
+    steps = _place_steps(file, anchors, source.keyframes, request.steps_per_interval)
+    wanted = Wanted(file, source, anchors, steps, request.cell, request.max_anchor_pixels, accumulate)
+    reading = backend.plan(wanted)
+    return Outcome(wanted, run_work(reading.work, request.threads), reading.notes)
 
 
 def _place_anchors(file: VideoFile, request: Request) -> tuple[IntArray, tuple[str, ...]]:
@@ -109,43 +120,63 @@ def _place_anchors(file: VideoFile, request: Request) -> tuple[IntArray, tuple[s
     return place_scene_anchors(file.times, file.duration, file.keyframes, changes, request.num_anchors)
 
 
-def _place_steps(
-    file: VideoFile, anchors: IntArray, stops: IntArray, keyframes: IntArray, max_steps: int
-) -> tuple[IntArray, ...]:
-    ends = np.append(file.times[anchors[1:]], file.duration)
+def _place_steps(file: VideoFile, anchors: IntArray, keyframes: IntArray, max_steps: int) -> tuple[IntArray, ...]:
+    stops, ends = _stops(file, anchors), np.append(file.times[anchors[1:]], file.duration)
     return tuple(
         place_steps(file.times, int(anchor), int(stop), float(end), keyframes, max_steps)
         for anchor, stop, end in zip(anchors, stops, ends, strict=True)
     )
 
 
+def _stops(file: VideoFile, anchors: IntArray) -> IntArray:
+    """The end of each interval, int64 [n], a presentation index."""
+    return np.append(anchors[1:], len(file.times))
+
+
 def _assemble(
-    wanted: Wanted, schedule: Schedule, extract: Extract, grid: tuple[int, int], notes: list[str]
-) -> list[tuple[Anchor, Interval]]:
-    """Put anchors and steps in order; those that are lost are told in `notes`."""
+    outcome: Outcome, reasons: tuple[str, ...], notes: list[str]
+) -> tuple[list[tuple[Anchor, Interval]], int]:
+    """Put anchors and steps in order, and count damaged pictures; those that are lost are told in `notes`."""
+    wanted, extract = outcome.wanted, outcome.extract
     file, source = wanted.file, wanted.source
+    grid = grid_shape(*file.displayed_size, wanted.cell)
     found: list[tuple[Anchor, Interval]] = []
-    lost = 0
+    lost: set[int] = set()
     keys = set(file.keyframes.tolist())
-    parts = zip(schedule.anchors.tolist(), schedule.reasons, schedule.stops.tolist(), schedule.steps, strict=True)
-    for frame, why, stop, steps in parts:
+    stops = _stops(file, wanted.anchors)
+    for frame, why, stop, steps in zip(wanted.anchors.tolist(), reasons, stops.tolist(), wanted.steps, strict=True):
         image = extract.images.get(int(file.index.order[frame]))
         if image is None:
             notes.append(
                 f"The anchor at {file.times[frame]:.3f} s cannot be decoded: it is left out with its interval."
             )
             continue
-        there = {f: number for f in steps.tolist() if (number := int(source.index.order[f])) in extract.steps}
-        lost += len(steps) - len(there)
+        numbers = {f: int(source.index.order[f]) for f in steps.tolist()}
+        there = {f: number for f, number in numbers.items() if number in extract.steps}
+        lost.update(number for number in numbers.values() if number not in extract.steps)
         maps = _stack([extract.steps[number] for number in there.values()], grid)
         frames = np.array(list(there), np.int64)
         anchor = Anchor(frame, float(file.times[frame]), frame in keys, image, why)
         found.append((anchor, Interval(len(found), frame + 1, stop, frames, file.times[frames], maps)))
     if not found:
         raise VideoError(f"None of the anchors of {str(file.path)!r} can be decoded; the file is damaged.")
-    if lost:
-        notes.append(f"{lost} steps are left out: their pictures cannot be decoded.")
-    return found
+    notes += _damage_notes(file, extract, lost)
+    without = len(wanted.anchors) - len(found)
+    return found, len(extract.damaged | (lost - extract.resized)) + without
+
+
+def _damage_notes(file: VideoFile, extract: Extract, lost: set[int]) -> list[str]:
+    """Sentences about pictures that are damaged or of another size."""
+    first = f"the first ({file.format.width} x {file.format.height})"
+    counts = {
+        "{} steps are left out: their pictures cannot be decoded.": lost - extract.resized,
+        f"{{}} steps are left out: their pictures are of another size than {first}.": lost & extract.resized,
+        f"{{}} of the pictures read are of another size than {first}: they are scaled to it.": extract.resized - lost,
+        "{} of the pictures read are damaged: what is missing in them is guessed, or missing in their maps.": (
+            extract.damaged - lost
+        ),
+    }
+    return [text.format(len(numbers)) for text, numbers in counts.items() if numbers]
 
 
 def _stack(steps: list[Step], grid: tuple[int, int]) -> StepMaps:

@@ -118,6 +118,8 @@ class Decomposition(_ShapeRepr):
         cell, grid: side of a cell in luma pixels, (rows, columns).
         anchors, intervals: as many of the one as of the other.
         num_vectors: motion vectors read from the file at the steps.
+        num_damaged: pictures that were read for anchors and steps and of which parts, or all, are missing: what isn't
+            there is guessed or left out of the maps. An anchor that was replaced for its damage doesn't count.
         notes: sentences about what was unusual in the file or in what was asked.
         seconds: wall time by stage: "open", "probe", "extract", and "rgb_difference" where it was asked for.
     """
@@ -140,6 +142,7 @@ class Decomposition(_ShapeRepr):
     anchors: tuple[Anchor, ...]
     intervals: tuple[Interval, ...]
     num_vectors: int
+    num_damaged: int
     notes: tuple[str, ...]
     seconds: dict[str, float]
 
@@ -156,6 +159,7 @@ class CodedPicture(_ShapeRepr):
         bits: that the file spends on it, its headers included.
         quantiser: mean luma quantiser of its macroblocks, QP of H.264 (0 to 51 for 8 bits); NaN where it isn't known,
             as with every backend but "bitstream".
+        damaged: parts of it are missing in the file; what is told of them is a guess.
     """
 
     frame: int
@@ -164,6 +168,7 @@ class CodedPicture(_ShapeRepr):
     keyframe: bool
     bits: int
     quantiser: float
+    damaged: bool
 
 
 @dataclass(frozen=True, repr=False, eq=False)

@@ -9,9 +9,10 @@ from typing import Final, get_args
 import numpy as np
 
 from himmel.choices import AnchorMode, Backend, Cell
-from himmel.errors import UsageError
+from himmel.errors import UsageError, VideoError
 from himmel.video.decompose import Request, decompose
-from himmel.video.file.opened import open_video
+from himmel.video.file.opened import VideoFile, open_video
+from himmel.video.file.source import Spooled, VideoSource
 from himmel.video.results import Decomposition
 from himmel.video.rgb_difference import add_rgb_difference
 
@@ -26,10 +27,11 @@ class Video:
     """A video file: its pictures, their real times and its keyframes, read by walking packets and decoding one picture.
 
     Args:
-        path: any file that FFmpeg opens.
+        path: any file that FFmpeg opens; or the bytes of one, or a file object that gives them, such as `io.BytesIO`:
+            they are copied to a temporary file, which is removed with this object.
 
     Attributes:
-        path, codec: the file; FFmpeg's name of the codec, such as "h264".
+        path, codec: the file, or the copy; FFmpeg's name of the codec, such as "h264".
         width, height: size of the displayed picture in pixels, after rotation (pixels stay as square as stored).
         coded_width, coded_height: size in which blocks are coded, before cropping and rotation.
         rotation: degrees by which stored pictures are turned clockwise for display: 0, 90, 180 or 270.
@@ -43,15 +45,18 @@ class Video:
 
     Raises:
         VideoError: the file is missing, a folder, empty, no video, or none of its pictures can be decoded.
+        UsageError: `path` is nothing that a video could come from.
 
     Example:
         >>> video = Video("match.mp4")  # doctest: +SKIP
         >>> video.decompose(num_anchors=8)  # doctest: +SKIP
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: VideoSource) -> None:
         begin = time.perf_counter()
-        self._file = file = open_video(Path(path))
+        # The copy is removed with what made it.
+        self._spooled = None if isinstance(path, str | os.PathLike) else Spooled(path)
+        self._file = file = _open(path if self._spooled is None else self._spooled)
         self._sha256: str | None = None
         self.path, self.codec = file.path, file.codec
         self.width, self.height = file.displayed_size
@@ -104,7 +109,7 @@ class Video:
             steps_per_interval: pictures of each interval whose maps are read, 1 to 4096.
             cell: side of a map's cell in luma pixels: 4, 8, 16, 32 or 64; None takes the smallest of 8 to 64 for which
                 the longer side has at most 120 cells.
-            backend: "bitstream" (H.264 parsed without decoding, by the package himmel-bitstream), "libav" (vectors
+            backend: "bitstream" (H.264 parsed without decoding, by himmel's own engine), "libav" (vectors
                 that FFmpeg exports while decoding), "proxy" (optical flow between decoded pictures), or "auto": the
                 first of these that the file and the machine allow. Only if asked for: "coviar", accumulated vectors of
                 MPEG-4 Part 2, as which any other file is encoded again in groups of 12 pictures, in a temporary file.
@@ -144,6 +149,15 @@ class Video:
         if rgb_difference:
             return add_rgb_difference(found, self._file, threads=request.threads)
         return found
+
+
+def _open(source: str | os.PathLike[str] | Spooled) -> VideoFile:
+    if not isinstance(source, Spooled):
+        return open_video(Path(source))
+    try:
+        return open_video(source.path)
+    except VideoError as error:
+        raise VideoError(str(error).replace(repr(str(source.path)), source.name)) from error
 
 
 def _check_choice(name: str, value: object, allowed: tuple[object, ...]) -> None:

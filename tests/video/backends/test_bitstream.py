@@ -86,8 +86,9 @@ def test_without_the_engine_libav_is_taken_and_says_why(encode_clip: Encode, mon
     video = Video(encode_clip("a.mp4"))
     decomposition = video.decompose(num_anchors=1)
     assert decomposition.backend == "libav"
-    assert "himmel-bitstream is not installed" in decomposition.backend_reason
-    with pytest.raises(VideoError, match="himmel-bitstream is not installed"):
+    assert "installed without its bitstream engine" in decomposition.backend_reason
+    assert "`pip install .` in himmel's checkout" in decomposition.backend_reason
+    with pytest.raises(VideoError, match="installed without its bitstream engine"):
         video.decompose(backend="bitstream")
 
 

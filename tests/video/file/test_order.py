@@ -15,7 +15,7 @@ from himmel.video.file.container import open_stream
 from himmel.video.file.decoder import learn_order
 from himmel.video.file.index import build_index
 from himmel.video.file.order import read_order
-from odd_files import take_apart, write_mp4
+from odd_files import take_apart, write_mp4, write_vfw
 
 Encode = Callable[..., Path]
 
@@ -46,17 +46,6 @@ def without_times(source: Path, target: Path) -> Path:
             packet.stream, packet.time_base = stream, Fraction(1, 25)
             packet.pts = packet.dts = number - 2
             packet.duration = 1
-            new.mux(packet)
-    return target
-
-
-def in_a_disguise(source: Path, target: Path) -> Path:
-    """Copy a clip to a Matroska file that holds it as AVI would (V_MS/VFW/FOURCC): with times of decoding."""
-    with av.open(str(source)) as old, av.open(str(target), "w", options={"allow_raw_vfw": "1"}) as new:
-        stream = new.add_stream_from_template(old.streams.video[0])
-        for number, packet in enumerate(p for p in old.demux(video=0) if p.size):
-            packet.stream, packet.time_base = stream, Fraction(1, 25)
-            packet.pts = packet.dts = number
             new.mux(packet)
     return target
 
@@ -95,6 +84,23 @@ def test_b_pictures_without_times_of_presentation(
         for field in StepMaps.__dataclass_fields__:
             assert np.array_equal(first.maps.__dict__[field], second.maps.__dict__[field]), field
     assert len(read.anchors) == len(known.anchors)
+
+
+@pytest.mark.parametrize(
+    ("codec", "fourcc", "options"),
+    [("libx264", b"H264", PYRAMID), ("mpeg4", b"XVID", {"g": "24", "bf": "2"})],
+)
+def test_a_stream_as_avi_has_it_in_matroska(
+    codec: str, fourcc: bytes, options: dict, tmp_path: Path, encode_clip: Encode
+) -> None:
+    kind = {"libx264": "h264", "libx265": "hevc", "mpeg4": "m4v"}[codec]
+    raw = encode_clip(f"a.{kind}", [stamp(k) for k in range(60)], codec=codec, options=options)
+    with av.open(str(raw)) as container:
+        packets = [(bytes(packet), packet.is_keyframe) for packet in container.demux(video=0) if packet.size]
+    video = Video(write_vfw(tmp_path / "a.mkv", packets, fourcc, (160, 128)))
+    assert video.num_frames == 60
+    anchors = video.decompose(num_anchors=60, anchor_mode="exact").anchors
+    assert [read_stamp(anchor.image) for anchor in anchors] == list(range(60))
 
 
 def test_an_mp4_without_composition_offsets(tmp_path: Path, encode_clip: Encode) -> None:

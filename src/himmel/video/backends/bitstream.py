@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from himmel._install import GET_ENGINE, NO_ENGINE
 from himmel.video.backends import engine
 from himmel.video.backends.decoded import plan_anchors
 from himmel.video.backends.places import places_to_look_at
@@ -46,7 +47,7 @@ class Bitstream(Backend):
         if file.codec != engine.CODEC:
             return f"it reads H.264 alone, not {file.codec}"
         if not engine.is_available():
-            return "the package himmel-bitstream is not installed"
+            return f"{NO_ENGINE} ({GET_ENGINE})"
         reason: str | None = "every picture is a keyframe"
         with Decoder(file.path, file.index, vectors=False) as decoder:
             for place in places_to_look_at(file):
@@ -92,17 +93,19 @@ class Bitstream(Backend):
         """Each picture is parsed once, in the order of decoding."""
         plan = Plan(file, frozenset(), frozenset(), cell, None)
         for picture in _parse_all(file, segments):
-            step = make_step(picture, plan)
+            window = _shown_window(picture, file.format)
+            step = None if window is None else _make_step(picture, plan, window)
             if step is not None:
-                yield Found(picture.number, picture.kind, step, engine.quantiser(picture))
+                damaged = engine.is_damaged(picture)
+                yield Found(picture.number, picture.kind, step, engine.quantiser(picture), damaged)
 
     def vectors(self, file: VideoFile, segments: Iterable[Segment]) -> Iterator[FoundVectors]:
         """Each with the picture that its slice's reference list names."""
         for picture in _parse_all(file, segments):
-            corner = _corner(picture, file.format)
-            if corner is not None:
-                vectors = _list_vectors(picture, file, corner)
-                yield FoundVectors(picture.number, picture.kind, vectors, engine.quantiser(picture))
+            window = _shown_window(picture, file.format)
+            if window is not None:
+                vectors, damaged = _list_vectors(picture, file, window[:2]), engine.is_damaged(picture)
+                yield FoundVectors(picture.number, picture.kind, vectors, engine.quantiser(picture), damaged)
 
 
 def _parse_all(file: VideoFile, segments: Iterable[Segment]) -> "Iterator[Picture]":
@@ -154,7 +157,11 @@ def _read_steps(decoder: Decoder, segment: Segment, *, plan: Plan) -> Extract:
     def read(start: int, wanted: frozenset[int]) -> frozenset[int]:
         whole: set[int] = set()
         for picture in engine.parse(decoder, Segment(start, tuple(sorted(wanted))), keep=wanted):
-            step = make_step(picture, plan) if picture.number in wanted else None
+            if picture.number not in wanted:
+                continue
+            window = _shown_window(picture, plan.file.format)
+            step = None if window is None else _make_step(picture, plan, window)
+            result.mark(picture.number, damaged=engine.is_damaged(picture), resized=window is None)
             if step is not None:
                 result.steps[picture.number] = step
                 if not picture.missing_references:
@@ -165,13 +172,16 @@ def _read_steps(decoder: Decoder, segment: Segment, *, plan: Plan) -> Extract:
     return result
 
 
-def make_step(picture: "Picture", plan: Plan) -> Step | None:
-    """Maps in displayed orientation; None for a picture of another size or one that is damaged as a whole."""
+def _shown_window(picture: "Picture", fmt: PictureFormat) -> tuple[int, int, int, int] | None:
+    """(left, top, width, height) of what is shown of a picture; None if it is of another size than the file's first."""
+    if picture.coded_size == (fmt.coded_width, fmt.coded_height):
+        return *fmt.crop, fmt.width, fmt.height
+    return picture.window if picture.window[2:] == (fmt.width, fmt.height) else None
+
+
+def _make_step(picture: "Picture", plan: Plan, window: tuple[int, int, int, int]) -> Step | None:
+    """Maps in displayed orientation; None for a picture that is damaged as a whole."""
     fmt = plan.file.format
-    corner = _corner(picture, fmt)
-    if corner is None:
-        return None
-    window = (*corner, fmt.width, fmt.height)
     maps = picture.maps(cell=plan.cell, window=window, lead=_lead(fmt, plan.cell), residual=True)
     if picture.damaged and not (maps.covered.any() or maps.intra.any()):
         return None
@@ -192,14 +202,6 @@ def make_step(picture: "Picture", plan: Plan) -> Step | None:
         covered=turned.covered,
         num_vectors=maps.num_vectors,
     )
-
-
-def _corner(picture: "Picture", fmt: PictureFormat) -> tuple[int, int] | None:
-    """(x, y) of the displayed window inside the coded picture; None for a picture of another size."""
-    if picture.coded_size == (fmt.coded_width, fmt.coded_height):
-        return fmt.crop
-    left, top, *shown = picture.window
-    return (left, top) if shown == [fmt.width, fmt.height] else None
 
 
 def _lead(fmt: PictureFormat, cell: int) -> tuple[int, int]:

@@ -4,8 +4,10 @@ import gc
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import partial
+from itertools import count
 from typing import NamedTuple, Protocol
 
+from av.sidedata.motionvectors import MotionVectors
 from av.video.frame import PictureType as FFmpegType
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
@@ -14,6 +16,7 @@ from himmel.choices import PictureType
 from himmel.video.backends.protocol import Extract, Found, Plan, Step, Work
 from himmel.video.file.decoder import Decoder, Segment, plan_segments, read_with_retries
 from himmel.video.file.picture import PictureFormat, anchor_image
+from himmel.video.file.side_data import side_data
 from himmel.video.maps.raster import Blocks
 from himmel.video.maps.residual import Planes, copy_planes
 
@@ -70,7 +73,7 @@ def plan_anchors(plan: Plan, *, vectors: bool = False) -> list[Work]:
     """
     decoded = plan_segments(plan.file.index, [{anchor} for anchor in plan.anchors])
     alone = [segment for segment in decoded if segment.wanted == (segment.start,)]
-    parts = [(segment,) for segment in decoded if segment not in alone]
+    parts: list[tuple[Segment, ...]] = [(segment,) for segment in decoded if segment not in alone]
     # Keyframes are soon decoded; opening the file once more, which each worker that decodes has to do, takes as long.
     parts += [tuple(alone[k : k + _KEYFRAMES]) for k in range(0, len(alone), _KEYFRAMES)]
     return [Work(partial(read_anchors, plan=plan), plan.file, part, vectors=vectors) for part in parts]
@@ -84,6 +87,7 @@ def read_anchors(decoder: Decoder, segment: Segment, *, plan: Plan) -> Extract:
     def read(start: int, missing: set[int]) -> set[int]:
         for number, frame in decoder.pictures(Segment(start, tuple(sorted(missing)))):
             if number in plan.anchors:
+                mark(result, number, frame, fmt)
                 frame = fit(frame, fmt, reformatter)
                 result.images[number] = anchor_image(frame, fmt.orientation, plan.max_anchor_pixels, reformatter)
         return missing - result.images.keys()
@@ -126,21 +130,24 @@ def decode_steps(
             users[used] -= 1
             if not users[used]:
                 held.pop(used, None)
-        return Found(number, arrived.type, step)
+        return Found(number, arrived.type, step, damaged=arrived.damaged)
 
-    # Not by enumerate(), which would hold on to each picture.
-    place = 0
+    places = count()
     for number, frame in decoder.pictures(segment):
-        place += 1
+        # Not by enumerate(), which would hold on to each picture.
+        place = next(places)
+        is_step = number in plan.steps and number not in seen
+        if is_step:
+            seen.add(number)
+            blocks = read_blocks(frame, fmt) if reader.has_blocks(number) else Blocks.empty()
+            waiting[number] = _Waiting(place, type_of(frame), frame.is_corrupt, blocks)
+        if is_step or number in plan.anchors:
+            mark(result, number, frame, fmt)
         frame = fit(frame, fmt, reformatter)
         if number in plan.anchors:
             result.images[number] = anchor_image(frame, fmt.orientation, plan.max_anchor_pixels, reformatter)
         if users[number]:
             held[number] = copy_planes(frame, reformatter)
-        if number in plan.steps and number not in seen:
-            seen.add(number)
-            blocks = read_blocks(frame, fmt) if reader.has_blocks(number) else Blocks.empty()
-            waiting[number] = _Waiting(place, type_of(frame), blocks)
         del frame
         if reader.vectors and number in waiting:
             # PyAV's side data and its picture refer to each other: only the collector frees them.
@@ -157,12 +164,19 @@ class _Waiting(NamedTuple):
 
     place: int
     type: PictureType
+    damaged: bool
     blocks: Blocks
 
 
 def type_of(frame: VideoFrame) -> PictureType:
     """Type of a decoded picture."""
     return _TYPES.get(frame.pict_type, "?")
+
+
+def mark(result: Extract, number: int, frame: VideoFrame, fmt: PictureFormat) -> None:
+    """Remember a picture that is damaged or of another size than the first; before it is scaled."""
+    resized = (frame.width, frame.height) != (fmt.width, fmt.height)
+    result.mark(number, damaged=frame.is_corrupt, resized=resized)
 
 
 def fit(frame: VideoFrame, fmt: PictureFormat, reformatter: VideoReformatter) -> VideoFrame:
@@ -173,10 +187,13 @@ def fit(frame: VideoFrame, fmt: PictureFormat, reformatter: VideoReformatter) ->
 
 
 def read_blocks(frame: VideoFrame, fmt: PictureFormat) -> Blocks:
-    """Copy the exported vectors of a picture; no blocks if there are none."""
-    data = frame.side_data.get("MOTION_VECTORS")
-    if data is None:
+    """Copy the exported vectors of a picture, before it is scaled itself; no blocks if there are none."""
+    data = side_data(frame, "MOTION_VECTORS")
+    if not isinstance(data, MotionVectors):
         return Blocks.empty()
     # Two directions of 4x4 blocks is more than any codec has.
-    limit = 2 * (fmt.coded_width // 4 + 4) * (fmt.coded_height // 4 + 4)
-    return Blocks.from_side_data(data.to_ndarray(), limit)
+    limit = 2 * (max(fmt.coded_width, frame.width) // 4 + 4) * (max(fmt.coded_height, frame.height) // 4 + 4)
+    blocks = Blocks.from_side_data(data.to_ndarray(), limit)
+    if (frame.width, frame.height) != (fmt.width, fmt.height):
+        return blocks.scaled(fmt.width / frame.width, fmt.height / frame.height)
+    return blocks

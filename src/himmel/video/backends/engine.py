@@ -1,4 +1,4 @@
-"""The compiled H.264 engine, package himmel-bitstream, which is optional."""
+"""The compiled H.264 engine, import package himmel_bitstream, which is there where a compiler was at installation."""
 
 import math
 from collections.abc import Iterator, Set
@@ -25,7 +25,7 @@ _QUARTER = np.float32(0.25)
 
 
 def is_available() -> bool:
-    """Whether the engine can be imported."""
+    """Whether the engine can be imported; himmel may be installed without it, where nothing compiles it."""
     return himmel_bitstream is not None
 
 
@@ -69,6 +69,11 @@ def quantiser(picture: "Picture") -> float:
     blocks = picture.macroblocks()
     read = blocks["qp"][blocks["flags"] & himmel_bitstream.DAMAGED == 0]
     return float(read.mean()) if len(read) else math.nan
+
+
+def is_damaged(picture: "Picture") -> bool:
+    """Whether parts of a picture that has been parsed are missing."""
+    return picture.broken_header or picture.damaged > 0
 
 
 def intra_share(picture: "Picture") -> float:

@@ -88,14 +88,14 @@ def list_exported_vectors(file: VideoFile, segments: Iterable[Segment]) -> Itera
             wanted = frozenset(segment.wanted)
             mute = _mute_pictures(file, wanted)
             for number, frame in decoder.pictures(segment):
-                kind = type_of(frame)
+                kind, damaged = type_of(frame), frame.is_corrupt
                 readable = number in wanted and number not in mute
                 blocks = read_blocks(frame, file.format) if readable else Blocks.empty()
                 del frame
                 if number in wanted:
                     # PyAV's side data and its picture refer to each other: only the collector frees them.
                     gc.collect(1)
-                    yield FoundVectors(number, kind, _list_vectors(blocks, number, file))
+                    yield FoundVectors(number, kind, _list_vectors(blocks, number, file), damaged=damaged)
 
 
 def _list_vectors(blocks: Blocks, number: int, file: VideoFile) -> npt.NDArray[np.void]:

@@ -49,10 +49,27 @@ class Step:
 
 @dataclass(repr=False)
 class Extract:
-    """What one or several segments gave, by decode-order numbers: anchors' images, uint8 [H, W, 3], and steps."""
+    """What one or several segments gave, by decode-order numbers.
+
+    Attributes:
+        images: of anchors, uint8 [H, W, 3].
+        steps: maps.
+        damaged: pictures that were looked at and of which parts are missing: decoders guess them.
+        resized: pictures that were looked at and are of another size than the file's first.
+    """
 
     images: dict[int, npt.NDArray[np.uint8]] = field(default_factory=dict)
     steps: dict[int, Step] = field(default_factory=dict)
+    damaged: set[int] = field(default_factory=set)
+    resized: set[int] = field(default_factory=set)
+
+    def mark(self, number: int, *, damaged: bool, resized: bool) -> None:
+        """Say how a picture came; if it is read again, only the last time counts."""
+        for marked, is_so in ((self.damaged, damaged), (self.resized, resized)):
+            if is_so:
+                marked.add(number)
+            else:
+                marked.discard(number)
 
 
 def merge(extracts: Iterable[Extract]) -> Extract:
@@ -61,6 +78,8 @@ def merge(extracts: Iterable[Extract]) -> Extract:
     for extract in extracts:
         whole.images.update(extract.images)
         whole.steps.update(extract.steps)
+        whole.damaged |= extract.damaged
+        whole.resized |= extract.resized
     return whole
 
 
@@ -71,6 +90,7 @@ class Found(NamedTuple):
     type: PictureType
     step: Step
     quantiser: float = math.nan
+    damaged: bool = False
 
 
 class FoundVectors(NamedTuple):
@@ -80,6 +100,7 @@ class FoundVectors(NamedTuple):
     type: PictureType
     vectors: npt.NDArray[np.void]
     quantiser: float = math.nan
+    damaged: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,4 +246,4 @@ class Backend(Protocol):
 
     def vectors(self, file: VideoFile, segments: Iterable[Segment]) -> Iterator[FoundVectors]:
         """Vectors of all wanted pictures, in the same way; only where `has_vectors`."""
-        raise NotImplementedError(f"{self.name} has no vectors")
+        return iter(())

@@ -7,12 +7,12 @@ are traced back, which is what the sum of all residuals on the way comes to.
 import gc
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from av.video.reformatter import VideoReformatter
 
 from himmel.choices import PictureType
-from himmel.video.backends.decoded import PATIENCE, fit, read_blocks, type_of
+from himmel.video.backends.decoded import PATIENCE, fit, mark, read_blocks, type_of
 from himmel.video.backends.protocol import Extract, Found, IntArray, Plan, Reading, Step, Wanted
 from himmel.video.backends.trace import Job, Run, Window, make_step, plan_traces
 from himmel.video.file.decoder import Decoder, Segment, read_with_retries
@@ -59,7 +59,7 @@ def _trace_decoded(
         readings = [_Reading(plan, run, reader) for run in left]
         for reading in readings:
             result.steps.update({number: Step.empty(plan.grid) for number in reading.unmoved})
-        for found in _read(decoder, start, readings):
+        for found in _read(decoder, start, readings, result):
             result.steps[found.number] = found.step
         return tuple(run for run in left if not run.steps <= result.steps.keys())
 
@@ -69,10 +69,10 @@ def _trace_decoded(
 
 def trace_run(decoder: Decoder, start: int, plan: Plan, run: Run, reader: TraceReader) -> Iterator[Found]:
     """One pass over one run from a keyframe: its steps as soon as each has been traced, the base among them."""
-    return _read(decoder, start, [_Reading(plan, run, reader)])
+    return _read(decoder, start, [_Reading(plan, run, reader)], Extract())
 
 
-def _read(decoder: Decoder, start: int, readings: "list[_Reading]") -> Iterator[Found]:
+def _read(decoder: Decoder, start: int, readings: "list[_Reading]", result: Extract) -> Iterator[Found]:
     """One pass from a keyframe, during which each picture is traced in all runs that it belongs to."""
     wanted = tuple(sorted({number for reading in readings for number in reading.awaited}))
     reader, fmt, reformatter = readings[0].reader, readings[0].plan.file.format, VideoReformatter()
@@ -80,18 +80,28 @@ def _read(decoder: Decoder, start: int, readings: "list[_Reading]") -> Iterator[
         takers = [reading for reading in readings if number in reading.awaited]
         if not takers:
             continue
+        mark(result, number, frame, fmt)
+        blocks = read_blocks(frame, fmt) if reader.vectors else Blocks.empty()
         frame = fit(frame, fmt, reformatter)
         needs_pixels = any(reading.needs_pixels(number) for reading in takers)
-        planes, kind = copy_planes(frame, reformatter) if needs_pixels else None, type_of(frame)
-        blocks = read_blocks(frame, fmt) if reader.vectors else Blocks.empty()
+        planes = copy_planes(frame, reformatter) if needs_pixels else None
+        seen = _Seen(type_of(frame), frame.is_corrupt, blocks)
         del frame
         if reader.vectors:
             # PyAV's side data and its picture refer to each other: only the collector frees them.
             gc.collect(1)
         for reading in takers:
-            yield from reading.arrive(number, kind, blocks, planes)
+            yield from reading.arrive(number, seen, planes)
     for reading in readings:
         yield from reading.advance(to_the_end=True)
+
+
+class _Seen(NamedTuple):
+    """What is kept of a decoded picture besides its pixels."""
+
+    type: PictureType
+    damaged: bool
+    blocks: Blocks
 
 
 class _Reading:
@@ -107,7 +117,7 @@ class _Reading:
         self._run = run
         self._job = Job(plan.file.index.rank, run, reader.sources, reader.canvas)
         self._planes: dict[int, Planes] = {}
-        self._waiting: dict[int, tuple[PictureType, Blocks]] = {}
+        self._waiting: dict[int, _Seen] = {}
         self._done: set[int] = set()
         self.awaited = {run.base, *self._job.upon}
         self.unmoved = run.steps - self._job.upon.keys()
@@ -116,15 +126,15 @@ class _Reading:
         """Whether a picture's samples are looked at."""
         return not self.reader.vectors or number == self._run.base or number in self._run.steps
 
-    def arrive(self, number: int, kind: PictureType, blocks: Blocks, planes: Planes | None) -> Iterator[Found]:
+    def arrive(self, number: int, seen: _Seen, planes: Planes | None) -> Iterator[Found]:
         """Take a decoded picture and trace whatever has become possible."""
         if number in self.unmoved:
-            yield Found(number, kind, Step.empty(self.plan.grid))
+            yield Found(number, seen.type, Step.empty(self.plan.grid), damaged=seen.damaged)
         self.awaited.discard(number)
         if planes is not None:
             self._planes[number] = planes
         if number != self._run.base:
-            self._waiting[number] = kind, blocks
+            self._waiting[number] = seen
         yield from self.advance()
 
     def advance(self, *, to_the_end: bool = False) -> Iterator[Found]:
@@ -138,10 +148,10 @@ class _Reading:
             ready = [number for number in sorted(self._waiting) if impatient or self._is_ready(number)]
             if not ready:
                 break
-            kind, blocks = self._waiting.pop(ready[0])
-            step = self._trace(ready[0], blocks)
+            seen = self._waiting.pop(ready[0])
+            step = self._trace(ready[0], seen.blocks)
             if step is not None:
-                yield Found(ready[0], kind, step)
+                yield Found(ready[0], seen.type, step, damaged=seen.damaged)
 
     def _is_ready(self, number: int) -> bool:
         return self._run.base in self._planes and self._job.upon[number] <= self._done

@@ -58,8 +58,10 @@ def _walk_headers(decoder: Decoder, index: PictureIndex, start: int, steps: set[
 def _trace(plan: Plan, picture: "Picture", jobs: list[Job], canvas: tuple[int, int], result: Extract) -> bool:
     """Trace a picture in each job that needs it; False if it is damaged, of another size, or lacks references."""
     if picture.coded_size != canvas[::-1]:
+        result.mark(picture.number, damaged=False, resized=True)
         return False
     picture.parse(residual=True)
+    result.mark(picture.number, damaged=engine.is_damaged(picture), resized=False)
     if picture.damaged == len(picture.macroblocks()):
         return False
     number, rank = picture.number, plan.file.index.rank

@@ -1,12 +1,16 @@
-"""Bits of a NAL unit's payload, as H.264 and HEVC write them."""
+"""Bits of a header, one by one."""
 
 
 class Bits:
-    """Reads a payload bit by bit, without emulation prevention (ITU-T H.264, 7.4.1); EOFError at its end."""
+    """Reads a header bit by bit, the first bit of each byte first; EOFError at its end."""
 
     def __init__(self, data: bytes) -> None:
-        payload = data.replace(b"\0\0\3", b"\0\0")
-        self._value, self._left = int.from_bytes(payload, "big"), 8 * len(payload)
+        self._value, self._left = int.from_bytes(data, "big"), 8 * len(data)
+
+    @classmethod
+    def of_nal(cls, data: bytes) -> "Bits":
+        """Those of a NAL unit's payload of H.264 or HEVC, without emulation prevention (7.4.1)."""
+        return cls(data.replace(b"\0\0\3", b"\0\0"))
 
     def u(self, count: int) -> int:
         """The next `count` bits as a number."""

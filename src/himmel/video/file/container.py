@@ -1,6 +1,5 @@
 """Opening a file with FFmpeg, and saying in one sentence why that fails."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,23 +9,9 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from himmel.errors import VideoError
+from himmel.video.file.source import show
 
 MAX_SIDE = 16384
-
-
-def check_file(path: Path) -> None:
-    """Raise VideoError for what can't be a video whatever FFmpeg says."""
-    shown = repr(str(path))
-    if path.is_dir():
-        raise VideoError(f"{shown} is a folder; name a video file inside it.")
-    if not path.exists():
-        raise VideoError(f"There is no file {shown}; check the path.")
-    if not path.is_file():
-        raise VideoError(f"{shown} is not a regular file; copy the video to a file first.")
-    if not os.access(path, os.R_OK):
-        raise VideoError(f"{shown} may not be read by this user; change its permissions.")
-    if path.stat().st_size == 0:
-        raise VideoError(f"{shown} is empty (0 bytes); copy or download it again.")
 
 
 @contextmanager
@@ -42,14 +27,14 @@ def open_stream(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     except (av.FFmpegError, OSError) as error:
         reason = (error.strerror or "unknown error").lower()
         raise VideoError(
-            f"{str(path)!r} cannot be read as a video ({reason}); it is damaged, incomplete or not a video."
+            f"{show(path)} cannot be read as a video ({reason}); it is damaged, incomplete or not a video."
         ) from error
     with container:
         yield container, _video_stream(container, path)
 
 
 def _video_stream(container: InputContainer, path: Path) -> VideoStream:
-    shown = repr(str(path))
+    shown = show(path)
     moving = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
     # FFmpeg draws plain text as ANSI art; nobody means that as a video.
     if not moving or container.format.name == "tty":
@@ -61,6 +46,10 @@ def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     context = stream.codec_context
     if context is None:
         raise VideoError(f"{shown} uses a codec that this FFmpeg build cannot decode; convert it to H.264 first.")
+    if container.format.name == "webp_pipe" and not context.width:
+        raise VideoError(f"{shown} is an animated WebP picture, which FFmpeg cannot decode; convert it to MP4 first.")
+    if not context.width and not context.height:
+        raise VideoError(f"{shown} does not tell how large its pictures are; it is damaged, incomplete or encrypted.")
     if not (0 < context.width <= MAX_SIDE and 0 < context.height <= MAX_SIDE):
         raise VideoError(
             f"{shown} says that its pictures are {context.width} x {context.height} pixels;"

@@ -41,7 +41,7 @@ class H264Counter:
             if kind in _H264_SETS:
                 self._sets.take([unit])
             elif kind in _H264_SLICES:
-                bits = Bits(unit[1:_HEADER_BYTES])
+                bits = Bits.of_nal(unit[1:_HEADER_BYTES])
                 header = self._sets.read_header(bits, unit[0])
                 return self._place(header, resets=h264.resets_order(bits, header))
         return None

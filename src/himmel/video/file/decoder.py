@@ -1,6 +1,7 @@
 """Decoding of chosen stretches: seek to a keyframe, send the packets that are needed, drain."""
 
 import io
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -16,10 +17,12 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
 from himmel.video.file.container import open_stream
+from himmel.video.file.headers import HeaderChanges
 from himmel.video.file.index import PictureIndex
 from himmel.video.file.nal import NalUnits
 from himmel.video.file.packets import NO_TIME, IntArray
 from himmel.video.file.tables import HEAD
+from himmel.video.file.vops import VopReader
 
 Opened = tuple[InputContainer, VideoStream]
 Missing = TypeVar("Missing", bound=Sized)
@@ -29,6 +32,10 @@ _ELSEWHERE = 2**62
 _LOOK_AT = 8
 _RETRIES = 2
 _PREDICTED = (PictureType.P, PictureType.B, PictureType.S)
+
+
+class Stopped(Exception):
+    """Somebody else has failed or been interrupted: nobody wants the rest."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +99,7 @@ class Decoder:
         crop: cut pictures to the window that the stream names.
         pixels: False leaves out the last steps of reconstruction, for speed.
         opened: a container and its stream that nobody has decoded from, to be used and closed by the caller.
+        stop: when it is set, reading ends at the next packet, with `Stopped`.
     """
 
     def __init__(
@@ -103,11 +111,13 @@ class Decoder:
         crop: bool = True,
         pixels: bool = True,
         opened: Opened | None = None,
+        stop: threading.Event | None = None,
     ) -> None:
         self._path = path
         self.index = index
         self._flags = (Flags2.export_mvs if vectors else 0) | (0 if crop else Flags2.ignore_crop)
         self._options = {} if pixels else {"skip_loop_filter": "all", "skip_idct": "all"}
+        self._stop = stop
         self._closing = ExitStack()
         self._file: io.FileIO | None = None
         self._opened: Opened | None = None
@@ -142,14 +152,14 @@ class Decoder:
             if self._flags & Flags2.export_mvs and index.reference[number] and context.name != "h264":
                 held_back = bytes(packet)
             # An edit list may hide this picture: decoders would keep it back, though others refer to it.
-            packet = packet if isinstance(packet, av.Packet) and not packet.is_discard else av.Packet(bytes(packet))
+            packet = packet if isinstance(packet, av.Packet) and not packet.is_discard else _new_packet(bytes(packet))
             # The number travels through the decoder in place of the time, whatever the file's times are like.
             packet.pts = packet.dts = number
             yield from self._decode(packet)
         if held_back is not None:
             # MPEG decoders give their newest reference without its vectors when drained, but with them when the next
             # reference arrives: the same one again will do.
-            again = av.Packet(held_back)
+            again = _new_packet(held_back)
             again.pts = again.dts = _NOBODY
             yield from self._decode(again)
         yield from self._decode(None)
@@ -196,7 +206,16 @@ class Decoder:
         """Undecoded packets from a segment's start to the last wanted picture, each with its picture's number.
 
         Pictures that are neither wanted nor referred to by others are left out.
+
+        Raises:
+            Stopped: see `Decoder`.
         """
+        for number, packet in self._packets(segment):
+            if self._stop is not None and self._stop.is_set():
+                raise Stopped
+            yield number, packet
+
+    def _packets(self, segment: Segment) -> Iterator[tuple[int, "av.Packet[Any] | bytes"]]:
         index, last = self.index, self.index.end_of(segment.wanted[-1])
         owners = np.arange(segment.start, last + 1) - index.second[segment.start : last + 1]
         # By table, here and in schedule.py: the way by sorting imports numpy.ma first, a thirtieth of a prompt's time.
@@ -205,12 +224,20 @@ class Decoder:
             yield from self._read(segment.start, chosen.tolist())
             return
         ahead = self._go_to(segment.start)
+        vops = VopReader(index.extradata) if index.packed else None
+        headers = None
+        if index.headers:
+            headers = HeaderChanges(self._stream.codec_context.name, index.extradata, index.headers)
         for owner, needed in zip(owners.tolist(), (chosen | index.reference[owners]).tolist(), strict=True):
             packet = ahead.pop(0) if ahead else self._take()
             if packet is None:
                 return
-            if needed:
-                yield owner, packet
+            if vops is not None:
+                own = vops.unpack(bytes(packet))
+                if needed:
+                    yield owner, own
+            elif needed:
+                yield owner, packet if headers is None else headers.prepare(owner, packet)
 
     def _read(self, start: int, chosen: list[bool]) -> Iterator[tuple[int, bytes]]:
         """Packets from `start` on by their places in the file: those chosen, and references.
@@ -307,6 +334,13 @@ class Decoder:
         if packet.size != index.size[number] or packet.is_keyframe != bool(index.key[number]):
             return False
         return packet.pos == index.pos[number] or packet.pts == index.stored_pts[number]
+
+
+def _new_packet(data: bytes) -> "av.Packet[Any]":
+    """A packet with the zeros behind its data that decoders may read, which `av.Packet(data)` lacks."""
+    packet = av.Packet(len(data))
+    packet.update(data)
+    return packet
 
 
 def check_keys(path: Path, index: PictureIndex) -> PictureIndex:

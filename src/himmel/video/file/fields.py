@@ -46,7 +46,7 @@ class FieldRule:
         if at is None:
             return None
         try:
-            return self._sets.read_header(Bits(bytes(data[at + 1 : at + 1 + _HEADER_BYTES])), data[at])
+            return self._sets.read_header(Bits.of_nal(bytes(data[at + 1 : at + 1 + _HEADER_BYTES])), data[at])
         except (KeyError, EOFError):
             return None
 

@@ -82,7 +82,7 @@ class ParameterSets:
     def take(self, units: Iterable[bytes]) -> None:
         """Take in NAL units; those that hold no set, or a damaged one, change nothing."""
         for unit in units:
-            bits = Bits(unit[1 : 1 + _SET_BYTES])
+            bits = Bits.of_nal(unit[1 : 1 + _SET_BYTES])
             try:
                 if unit[0] & 0x1F == _SPS:
                     number, sequence = _read_sequence(bits)

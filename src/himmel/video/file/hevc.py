@@ -74,7 +74,7 @@ class ParameterSets:
     def take(self, units: Iterable[bytes]) -> None:
         """Take in NAL units; those that hold no set, or a damaged one, change nothing."""
         for unit in units:
-            bits = Bits(unit[2 : 2 + _SET_BYTES])
+            bits = Bits.of_nal(unit[2 : 2 + _SET_BYTES])
             kind = unit[0] >> 1 & 63
             try:
                 if kind == _SPS:
@@ -97,7 +97,7 @@ class ParameterSets:
             KeyError, EOFError: a set is missing, or the header breaks off.
         """
         kind, layer = unit[0] >> 1 & 63, unit[1] & 7
-        bits = Bits(unit[2:])
+        bits = Bits.of_nal(unit[2:])
         if not bits.u(1):
             raise EOFError
         if kind in _IRAP:

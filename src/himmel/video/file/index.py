@@ -9,13 +9,14 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from himmel.video.file.container import open_stream
-from himmel.video.file.packets import BoolArray, IntArray, ShortArray, walk_packets
+from himmel.video.file.packets import BoolArray, IntArray, ShortArray, is_mp4, walk_packets
+from himmel.video.file.protection import check_samples
 from himmel.video.file.tables import agrees, look_up_references, read_tables
 from himmel.video.file.times import Times, arrange, last_duration, read_times
+from himmel.video.file.whole import note_missing
 
-# Codecs whose packets tell the order of pictures, and those in which each picture has its number.
+# Codecs whose packets tell the order of pictures.
 _TELL_ORDER = frozenset({"h264", "hevc", "mpeg4", "mpeg1video", "mpeg2video"})
-_COUNTED = frozenset({"h264", "hevc"})
 # Pictures by which decoding may be ahead of presentation (H.264, A.3.1; H.265, A.4.2).
 _MOST_AHEAD = 16
 
@@ -35,6 +36,7 @@ class PictureIndex:
         reference: bool [P], other pictures may be predicted from it; with `direct` all are, until `with_references`.
         shown: bool [P], false for pictures that edit lists, hidden frames or a missing keyframe keep from the viewer.
         second: bool [P], the packet holds the second field of the picture before.
+        coded: bool [P], false for packets without a picture of their own: the picture before is shown on.
         order: int32 [T], decode-order number of each shown picture in presentation order.
         rank: int32 [P], place in presentation order among all pictures.
         last_duration: duration of the picture shown last, in seconds.
@@ -42,6 +44,8 @@ class PictureIndex:
         restarts: the file's own clock starts again somewhere, so that it cannot be sought by times.
         has_order: times tell the order of presentation; otherwise `with_order` has to.
         extradata: the stream's global header as the container stores it.
+        packed: B pictures share packets with others: packet k stands for the picture that `VopReader.unpack` gives.
+        headers: (number of the packet from which on it holds, global header) for those that replace `extradata`.
         direct: the file holds each packet's bytes as they are, from its `pos` on.
         notes: what was unusual.
     """
@@ -54,6 +58,7 @@ class PictureIndex:
     reference: BoolArray
     shown: BoolArray
     second: BoolArray
+    coded: BoolArray
     order: ShortArray
     rank: ShortArray
     stored_pts: IntArray
@@ -64,6 +69,8 @@ class PictureIndex:
     has_order: bool
     restarts: bool
     extradata: bytes | None
+    packed: bool
+    headers: tuple[tuple[int, bytes], ...]
     direct: bool
     notes: tuple[str, ...]
 
@@ -94,8 +101,8 @@ class PictureIndex:
         At most 16 pictures can be held as references (H.264, A.3.1); right in 98 % of B and P pictures (not certain:
         the stream may name another one).
         """
-        before = np.flatnonzero(self.reference[max(0, number - 8 * window) : number])[-window:]
-        before = before + max(0, number - 8 * window)
+        nearby = slice(max(0, number - 8 * window), number)
+        before = nearby.start + np.flatnonzero(self.reference[nearby] & self.coded[nearby])[-window:]
         rank, own = self.rank[before], self.rank[number]
         past, future = before[rank < own], before[rank > own]
         return (
@@ -107,17 +114,21 @@ class PictureIndex:
 def build_index(path: Path, container: InputContainer, stream: VideoStream) -> PictureIndex:
     """Index a freshly opened container: from its own tables if they say all, else by walking its packets."""
     notes: list[str] = []
+    if is_mp4(container):
+        notes.extend(filter(None, [check_samples(path, stream.id)]))
     columns = read_tables(path, container, stream)
     if columns is None:
         columns = walk_packets(container, stream, notes)
     elif not agrees(path, container, stream, columns):
         with open_stream(path) as fresh:
             columns = walk_packets(*fresh, notes)
-    key, shown, second = columns.key, columns.shown, columns.second
+    if is_mp4(container) and not columns.direct:
+        notes.extend(filter(None, [note_missing(path, stream)]))
+    key, shown, second, coded = columns.key, columns.shown, columns.second, columns.coded
     rate = Fraction(stream.guessed_rate or stream.average_rate or stream.base_rate or 25)
     times = read_times(columns, container.format.name, Fraction(stream.time_base or 1), rate, notes)
     pts, part = times.pts, times.part
-    rank, order = arrange(pts, shown, second, part)
+    rank, order = arrange(pts, shown, second | ~coded, part)
     extradata = stream.codec_context.extradata
     return PictureIndex(
         pts=pts,
@@ -128,6 +139,7 @@ def build_index(path: Path, container: InputContainer, stream: VideoStream) -> P
         reference=columns.reference,
         shown=shown,
         second=second,
+        coded=coded,
         order=order,
         rank=rank,
         stored_pts=columns.pts,
@@ -135,25 +147,29 @@ def build_index(path: Path, container: InputContainer, stream: VideoStream) -> P
         time_base=times.unit,
         last_duration=last_duration(pts, order, columns.duration if times.from_file else None, times.unit, rate),
         has_times=times.from_file,
-        has_order=not (stream.codec_context.has_b_frames and _leaves_open(times, second, stream, container)),
+        has_order=not (stream.codec_context.has_b_frames and _leaves_open(times, ~second & coded, stream, container)),
         restarts=times.restarts,
         extradata=None if extradata is None else bytes(extradata),
+        packed=columns.packed,
+        headers=columns.headers,
         direct=columns.direct,
         notes=tuple(notes),
     )
 
 
-def _leaves_open(times: Times, second: BoolArray, stream: VideoStream, container: InputContainer) -> bool:
+def _leaves_open(times: Times, pictures: BoolArray, stream: VideoStream, container: InputContainer) -> bool:
     """Whether times may not tell the order of pictures that the encoder reordered.
 
     That is so if they all rise: some containers have one clock, for decoding (AVI, and its streams in Matroska), others
     were given no times of presentation. And if some are equal, which happens at over 1,000 pictures a second.
     """
     codec = stream.codec_context.name
-    if _rises(times.pts, second, times.part):
+    if _rises(times.pts, pictures, times.part):
         return codec in _TELL_ORDER or not times.from_file or container.format.name == "avi"
-    own = np.sort(times.pts[~second])
-    return codec in _COUNTED and bool((own[1:] == own[:-1]).any())
+    pts, part = times.pts[pictures], times.part[pictures]
+    by_time = np.lexsort((pts, part))
+    equal = (np.diff(pts[by_time]) == 0) & (np.diff(part[by_time]) == 0)
+    return codec in _TELL_ORDER and bool(equal.any())
 
 
 def with_references(path: Path, index: PictureIndex) -> PictureIndex:
@@ -174,26 +190,26 @@ def with_order(index: PictureIndex, numbers: IntArray, how: str) -> PictureIndex
         numbers: decode-order numbers in presentation order; pictures that aren't among them count as not shown.
         how: the order was learned, the end of a sentence.
     """
-    own = np.flatnonzero(~index.second)
+    pictures = ~index.second & index.coded
+    own = np.flatnonzero(pictures)
     if np.array_equal(numbers, own):
         return replace(index, has_order=True)
-    pts, shown, place = index.pts, np.zeros(len(index.pts), np.bool_), np.full(len(index.pts), len(index.pts))
+    pts, shown, place = index.pts, np.zeros_like(index.shown), np.full(len(index.pts), len(index.pts))
     shown[numbers] = True
     place[numbers] = np.arange(len(numbers))
     seconds = np.flatnonzero(index.second)
     place[seconds] = place[seconds - 1]
     what = "The file does not store the order of its pictures"
-    if _rises(index.pts, index.second, index.part):
-        slots = np.sort(index.pts[own])
+    if _rises(index.pts, pictures, index.part):
         everyone = own[np.argsort(place[own], kind="stable")]
-        pts = np.empty_like(index.pts)
-        pts[everyone] = slots
+        pts = index.pts.copy()
+        pts[everyone] = np.sort(index.pts[own])
         pts[seconds] = pts[seconds - 1]
         shown &= _shown_anew(index, own, everyone)
     else:
         what = "Pictures have equal times, which leaves their order open"
         shown &= index.shown
-    rank, order = arrange(pts, shown, index.second, index.part, place)
+    rank, order = arrange(pts, shown, ~pictures, index.part, place)
     return replace(
         index, pts=pts, shown=shown, order=order, rank=rank, has_order=True, notes=(*index.notes, f"{what}: {how}.")
     )
@@ -217,7 +233,7 @@ def _shown_anew(index: PictureIndex, own: IntArray, everyone: IntArray) -> BoolA
     return shown
 
 
-def _rises(pts: IntArray, second: BoolArray, part: ShortArray) -> bool:
+def _rises(pts: IntArray, pictures: BoolArray, part: ShortArray) -> bool:
     """Whether no picture is earlier than one decoded before it, within each part."""
-    steps = np.diff(pts[~second])
-    return bool((steps[np.diff(part[~second]) == 0] >= 0).all())
+    steps = np.diff(pts[pictures])
+    return bool((steps[np.diff(part[pictures]) == 0] >= 0).all())

@@ -7,11 +7,13 @@ import numpy as np
 import numpy.typing as npt
 
 from himmel.errors import VideoError
-from himmel.video.file.container import check_file, open_stream
+from himmel.video.file.container import open_stream
 from himmel.video.file.decoder import check_keys
 from himmel.video.file.index import PictureIndex, build_index, with_references
 from himmel.video.file.order import in_order
 from himmel.video.file.picture import PictureFormat, read_format
+from himmel.video.file.protection import is_encrypted
+from himmel.video.file.source import check_file, show
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -80,6 +82,15 @@ def open_video(path: Path) -> VideoFile:
         VideoError: the file is missing, a folder, empty, no video, or none of its pictures can be decoded.
     """
     check_file(path)
+    try:
+        return _read(path)
+    except VideoError as error:
+        if is_encrypted(path):
+            raise VideoError(f"{show(path)} is encrypted; decrypt it with its key first.") from error
+        raise
+
+
+def _read(path: Path) -> VideoFile:
     with open_stream(path) as opened:
         codec = opened[1].codec_context.codec.canonical_name
         index = build_index(path, *opened)
@@ -87,5 +98,5 @@ def open_video(path: Path) -> VideoFile:
             index = check_keys(path, index)
             index = in_order(path, index, codec)
         if not len(index.order):
-            raise VideoError(f"{str(path)!r} holds no pictures that can be shown; it is damaged or incomplete.")
+            raise VideoError(f"{show(path)} holds no pictures that can be shown; it is damaged or incomplete.")
         return VideoFile.of(path, codec, index, read_format(path, index, opened))

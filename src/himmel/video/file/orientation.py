@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from av import VideoFrame
-from av.sidedata.sidedata import SideData
+
+from himmel.video.file.side_data import side_data
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,8 @@ class Orientation:
     @classmethod
     def of(cls, frame: VideoFrame) -> "Orientation":
         """Read the display matrix that the container attached to a picture; odd angles go to the nearest quarter."""
-        data = frame.side_data.get("DISPLAYMATRIX")
-        if not isinstance(data, SideData) or data.buffer_size < 36:
+        data = side_data(frame, "DISPLAYMATRIX")
+        if data is None or data.buffer_size < 36:
             return cls()
         # Row vectors times the matrix: (x', y') = (a x + c y, b x + d y), in 16.16 fixed point (ISO 14496-12, 6.2.2).
         a, b, _, c, d = struct.unpack_from("=9i", data)[:5]

@@ -5,7 +5,6 @@ from the composition offsets (ISO 14496-12, 8.6.1.3). What is unusual is left to
 """
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -14,16 +13,16 @@ import numpy.typing as npt
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from himmel.video.file.boxes import boxes, read_movie, sample_table
 from himmel.video.file.fields import FieldRule
 from himmel.video.file.nal import NalUnits
-from himmel.video.file.packets import Columns, IntArray
+from himmel.video.file.packets import Columns, IntArray, is_mp4
 
 # Unencrypted H.264 with its parameter sets in the sample entry, or in the stream as well (ISO 14496-15, 5.4.2.1).
 _SAMPLE_ENTRIES = frozenset({b"avc1", b"avc3"})
 # AVIndexEntry.
 _ENTRY = np.dtype([("dts", "i8"), ("pos", "i8"), ("size", "i4"), ("flags", "i4")])
 _KEYFRAME, _DISCARD = 1, 2
-_MOVIE_BYTES = 2**28
 # Packets at the beginning, and at most so many at the end, are demuxed to compare.
 _FIRST, _LAST = 8, 1024
 # A packet's first slice mostly begins in so many bytes.
@@ -37,7 +36,7 @@ def read_tables(path: Path, container: InputContainer, stream: VideoStream) -> C
     streams that may hold fields.
     """
     codec = stream.codec_context
-    if codec.name != "h264" or "mov" not in container.format.name.split(",") or FieldRule(codec.extradata).may_find:
+    if codec.name != "h264" or not is_mp4(container) or FieldRule(codec.extradata).may_find:
         return None
     found = ((entry.timestamp, entry.pos, entry.size, entry.flags) for entry in stream.index_entries)
     entries = np.fromiter(found, _ENTRY)
@@ -53,7 +52,7 @@ def read_tables(path: Path, container: InputContainer, stream: VideoStream) -> C
     if offsets is None:
         return None
     pts, duration, every = dts + offsets, np.diff(dts, append=dts[-1]), np.ones_like(key)
-    return Columns(pts, dts, pos, size, key, every, every.copy(), ~every, duration, direct=True)
+    return Columns(pts, dts, pos, size, key, every, every.copy(), ~every, duration, every.copy(), direct=True)
 
 
 def agrees(path: Path, container: InputContainer, stream: VideoStream, columns: Columns) -> bool:
@@ -110,18 +109,15 @@ def look_up_references(path: Path, pos: IntArray, extradata: bytes | None) -> np
 
 def _composition_offsets(file: io.FileIO, track: int, size: npt.NDArray[np.int32]) -> IntArray | None:
     """Composition offset of each sample of the track, int64 [P]; None if the track isn't plain or has other samples."""
-    movie = next((body for kind, body in _top_boxes(file) if kind == b"moov"), None)
-    if movie is None or any(kind == b"mvex" for kind, _ in _boxes(movie)):
+    movie = read_movie(file)
+    if movie is None or any(kind == b"mvex" for kind, _ in boxes(movie)):
         return None
-    for kind, body in _boxes(movie):
-        if kind == b"trak" and _track_id(dict(_boxes(body)).get(b"tkhd", b"")) == track:
-            return _offsets_of(_inside(body, b"mdia", b"minf", b"stbl"), size)
-    return None
+    return _offsets_of(sample_table(movie, track), size)
 
 
 def _offsets_of(table: memoryview, size: npt.NDArray[np.int32]) -> IntArray | None:
-    boxes = dict(_boxes(table))
-    described, sizes, offsets = (bytes(boxes.get(kind, b"")) for kind in (b"stsd", b"stsz", b"ctts"))
+    found = dict(boxes(table))
+    described, sizes, offsets = (bytes(found.get(kind, b"")) for kind in (b"stsd", b"stsz", b"ctts"))
     if described[4:8] != b"\0\0\0\1" or described[12:16] not in _SAMPLE_ENTRIES or len(sizes) < 12:
         return None
     same, count = np.frombuffer(sizes, ">u4", 2, 4).tolist()
@@ -136,52 +132,3 @@ def _offsets_of(table: memoryview, size: npt.NDArray[np.int32]) -> IntArray | No
     if (runs[:, 0] < 0).any() or runs[:, 0].sum() != len(size):
         return None
     return np.repeat(runs[:, 1], runs[:, 0])
-
-
-def _track_id(header: memoryview | bytes) -> int:
-    """tkhd: version 1 has times of eight bytes (8.3.2)."""
-    at = 20 if header[:1] == b"\1" else 12
-    return int.from_bytes(header[at : at + 4], "big")
-
-
-def _inside(body: memoryview, *path: bytes) -> memoryview:
-    for kind in path:
-        body = dict(_boxes(body)).get(kind, memoryview(b""))
-    return body
-
-
-def _boxes(body: memoryview) -> Iterator[tuple[bytes, memoryview]]:
-    """Kind and contents of the boxes in a box (4.2)."""
-    at = 0
-    while at + 8 <= len(body):
-        length, head = int.from_bytes(body[at : at + 4], "big"), 8
-        if length == 1:
-            length, head = int.from_bytes(body[at + 8 : at + 16], "big"), 16
-        elif length == 0:
-            length = len(body) - at
-        if length < head:
-            return
-        yield bytes(body[at + 4 : at + 8]), body[at + head : at + length]
-        at += length
-
-
-def _top_boxes(file: io.FileIO) -> Iterator[tuple[bytes, memoryview]]:
-    """The same for a file; only `moov` is read."""
-    at = 0
-    while True:
-        file.seek(at)
-        header = file.read(16)
-        if len(header) < 8:
-            return
-        length, head = int.from_bytes(header[:4], "big"), 8
-        if length == 1:
-            length, head = int.from_bytes(header[8:16], "big"), 16
-        elif length == 0:
-            length = file.seek(0, io.SEEK_END) - at
-        if length < head:
-            return
-        kind = header[4:8]
-        if kind == b"moov" and length <= _MOVIE_BYTES:
-            file.seek(at + head)
-            yield kind, memoryview(file.read(length - head))
-        at += length

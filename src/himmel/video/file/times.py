@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 
@@ -68,12 +69,16 @@ def read_times(columns: Columns, format_name: str, time_base: Fraction, rate: Fr
 
 
 def arrange(
-    pts: IntArray, shown: BoolArray, second: BoolArray, part: ShortArray, place: IntArray | None = None
+    pts: IntArray, shown: BoolArray, not_counted: BoolArray, part: ShortArray, place: IntArray | None = None
 ) -> tuple[ShortArray, ShortArray]:
-    """(rank, order) of `PictureIndex`; of equal times, the lower `place` is first, else the one decoded first."""
+    """(rank, order) of `PictureIndex`; packets that hold no picture of their own are not counted.
+
+    Args:
+        place: of pictures with equal times, the lower comes first; None: the one decoded first.
+    """
     by_time = np.lexsort((pts, part) if place is None else (place, pts, part)).astype(np.int32)
     rank = np.empty_like(by_time)
-    rank[by_time] = np.cumsum(~second[by_time], dtype=np.int32) - 1
+    rank[by_time] = np.cumsum(~not_counted[by_time], dtype=np.int32) - 1
     return rank, by_time[shown[by_time]]
 
 
@@ -150,8 +155,8 @@ def _hide_leads(columns: Columns, part: ShortArray, notes: list[str]) -> None:
     if len(part) and not columns.key.any():
         notes.append("The file marks no keyframe: every read starts at its beginning.")
     lead = 0
-    starts = np.flatnonzero(np.diff(part, prepend=-1))
-    for start, stop in zip(starts, np.append(starts[1:], len(part)), strict=True):
+    starts = np.flatnonzero(np.diff(part, prepend=-1)).tolist()
+    for start, stop in pairwise([*starts, len(part)]):
         before = int(np.argmax(columns.key[start:stop]))
         lead += int(np.sum(~columns.second[start : start + before]))
         columns.shown[start : start + before] = False

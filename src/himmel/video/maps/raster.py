@@ -54,6 +54,11 @@ class Blocks:
         """No blocks, as in an intra picture."""
         return cls(np.zeros((0, 4), np.int64), np.zeros(0), np.zeros(0), np.zeros(0, np.bool_))
 
+    def scaled(self, x: float, y: float) -> "Blocks":
+        """The blocks of the same picture made `x` times as wide and `y` times as high, on whole pixels."""
+        boxes = np.rint(self.boxes * np.array([x, y, x, y])).astype(np.int64)
+        return Blocks(boxes, self.dx * x, self.dy * y, self.past)
+
     def select(self, chosen: npt.NDArray[np.bool_]) -> "Blocks":
         """The blocks where `chosen` (bool [V]) is true."""
         return Blocks(self.boxes[chosen], self.dx[chosen], self.dy[chosen], self.past[chosen])

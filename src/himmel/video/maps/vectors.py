@@ -24,8 +24,8 @@ VECTOR = np.dtype(
 
 x0, y0, x1, y1: its box in luma pixels of the displayed picture, without column x1 and row y1; it may stick out of the
 picture by what was cropped. dx, dy: how far its content moves, in luma pixels to the right and down, forward in time:
-from the reference to here if `direction` is -1, from here to the reference if it is 1. direction: -1 if the reference is
-shown before this picture, 1 if after. field: 0 for a block of the whole picture, 1 or 2 for one of the top or bottom
+from the reference to here if `direction` is -1, from here to the reference if it is 1. direction: -1 if the reference
+is shown before this picture, 1 if after. field: 0 for a block of the whole picture, 1 or 2 for one of the top or bottom
 field, which covers every second line of its box from the first on. reference: the frame that it is predicted from, as
 an index in presentation order; -1 if that is missing or not shown. distance: frame intervals to it, with halves between
 fields; 0 if not known.
