@@ -44,7 +44,7 @@ class Proxy(Backend):
                 plan = Plan(file, frozenset(), frozenset(segment.wanted), cell, None)
                 reader = _Steps(plan)
                 decoded = {number for step in segment.wanted for number in reader.pictures_of(step)}
-                start = min(segment.start, *(file.index.start_for(number) for number in decoded - plan.steps))
+                start = min([segment.start, *map(file.index.start_for, decoded - plan.steps)])
                 yield from decode_steps(decoder, Segment(start, tuple(sorted(decoded))), plan, reader, Extract())
 
 
