@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from himmel._memory import peak_memory
 from himmel._versions import versions
-from himmel.choices import Quantization
+from himmel.choices import AnchorMode, Backend, Quantization
 from himmel.errors import UsageError
 from himmel.hosts.loading import check_placing
 from himmel.model.config import HimmelConfig
@@ -137,9 +137,9 @@ def ask(
     num_anchors: int | None = None,
     steps_per_interval: int | None = None,
     tokens_per_interval: int | None = None,
-    anchor_mode: str | None = None,
+    anchor_mode: AnchorMode | None = None,
     placement: str | None = None,
-    backend: str = "auto",
+    backend: Backend = "auto",
     accumulate: bool | None = None,
     motion: bool = True,
     max_new_tokens: int = 64,
@@ -200,7 +200,7 @@ def ask(
     # Before the model is loaded: a damaged file is found out at once, and decoding never adds to the model's memory.
     decomposition = opened.decompose(
         num_anchors=config.num_anchors if num_anchors is None else num_anchors,
-        anchor_mode=config.anchor_mode if anchor_mode is None else anchor_mode,
+        anchor_mode=cast(AnchorMode, config.anchor_mode) if anchor_mode is None else anchor_mode,
         steps_per_interval=config.steps_per_interval if steps_per_interval is None else steps_per_interval,
         backend=backend,
         accumulate=config.accumulate if accumulate is None else accumulate,

@@ -7,6 +7,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
+from typing import cast
 
 import torch
 from rich.progress import track
@@ -17,6 +18,7 @@ from transformers import PreTrainedModel
 
 from himmel._files import atomic_path, cache_root
 from himmel._versions import engine_version
+from himmel.choices import AnchorMode
 from himmel.hosts import Host
 from himmel.model.config import HimmelConfig
 from himmel.model.processor import HimmelProcessor
@@ -138,7 +140,7 @@ def _prepare_one(seed: int, split: Split, target: Path) -> None:
     with clip_file(spec) as file:
         decomposition = Video(file).decompose(
             num_anchors=settings.num_anchors,
-            anchor_mode=settings.anchor_mode,
+            anchor_mode=cast(AnchorMode, settings.anchor_mode),
             steps_per_interval=settings.steps_per_interval,
             accumulate=settings.accumulate,
             threads=1,

@@ -56,9 +56,12 @@ class Video:
 
     def __init__(self, path: VideoSource) -> None:
         begin = time.perf_counter()
-        # The copy is removed with what made it.
-        self._spooled = None if isinstance(path, str | os.PathLike) else Spooled(path)
-        self._file = file = _open(path if self._spooled is None else self._spooled)
+        if isinstance(path, str | os.PathLike):
+            self._file = file = open_video(Path(path))
+        else:
+            # The copy is removed with what made it.
+            self._spooled = Spooled(path)
+            self._file = file = _open_copy(self._spooled)
         self._sha256: str | None = None
         self.path, self.codec = file.path, file.codec
         self.width, self.height = file.displayed_size
@@ -218,9 +221,7 @@ class Video:
         return int(start), int(end)
 
 
-def _open(source: str | os.PathLike[str] | Spooled) -> VideoFile:
-    if not isinstance(source, Spooled):
-        return open_video(Path(source))
+def _open_copy(source: Spooled) -> VideoFile:
     try:
         return open_video(source.path)
     except VideoError as error:
