@@ -56,12 +56,10 @@ class Video:
 
     def __init__(self, path: VideoSource) -> None:
         begin = time.perf_counter()
-        if isinstance(path, str | os.PathLike):
-            self._file = file = open_video(Path(path))
-        else:
-            # The copy is removed with what made it.
-            self._spooled = Spooled(path)
-            self._file = file = _open_copy(self._spooled)
+        # The copy is removed with what made it.
+        source = path if isinstance(path, str | os.PathLike) else Spooled(path)
+        self._spooled = source if isinstance(source, Spooled) else None
+        self._file = file = _open(source)
         self._sha256: str | None = None
         self.path, self.codec = file.path, file.codec
         self.width, self.height = file.displayed_size
@@ -221,7 +219,9 @@ class Video:
         return int(start), int(end)
 
 
-def _open_copy(source: Spooled) -> VideoFile:
+def _open(source: str | os.PathLike[str] | Spooled) -> VideoFile:
+    if not isinstance(source, Spooled):
+        return open_video(Path(source))
     try:
         return open_video(source.path)
     except VideoError as error:
