@@ -67,7 +67,10 @@ def ask(
     check_question(question, choice or [])
     check_writable(picture)
     from himmel.video import Video
+    from himmel.video.draw import check_picture
 
+    if picture is not None:
+        check_picture(picture)
     # Before the model's libraries, which take seconds to load: a file that is no video is refused at once.
     opened = Video(video)
     quieten()

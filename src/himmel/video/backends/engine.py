@@ -1,9 +1,11 @@
 """The compiled H.264 engine, import package himmel_bitstream, which is there where a compiler was at installation."""
 
+import math
 from collections.abc import Iterator, Set
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from himmel.video.file.decoder import Decoder, Segment
 
@@ -15,7 +17,11 @@ except ImportError:
 if TYPE_CHECKING:
     from himmel_bitstream import Picture
 
+FloatArray = npt.NDArray[np.float32]
+
 CODEC = "h264"
+_BOTTOM = 2
+_QUARTER = np.float32(0.25)
 
 
 def is_available() -> bool:
@@ -46,6 +52,23 @@ def parse(decoder: Decoder, segment: Segment, *, keep: Set[int], strict: bool = 
             continue
         yield from pictures
     yield from stream.flush()
+
+
+def displacements(vectors: npt.NDArray[np.void]) -> tuple[FloatArray, FloatArray]:
+    """From each block of VECTOR [V] to where it is predicted from, float32 [V], right and down in pixels of the frame.
+
+    Vectors of fields are turned into lines of the frame: line k of a bottom field is line 2 k + 1.
+    """
+    dx, dy = (vectors[name].astype(np.float32) * _QUARTER for name in ("mv_x", "mv_y"))
+    parities = (vectors["ref_structure"] == _BOTTOM).astype(np.float32) - (vectors["field"] == _BOTTOM)
+    return dx, np.where(vectors["field"] > 0, 2 * dy + parities, dy).astype(np.float32)
+
+
+def quantiser(picture: "Picture") -> float:
+    """Mean QPY of the macroblocks that could be parsed; NaN if none could."""
+    blocks = picture.macroblocks()
+    read = blocks["qp"][blocks["flags"] & himmel_bitstream.DAMAGED == 0]
+    return float(read.mean()) if len(read) else math.nan
 
 
 def is_damaged(picture: "Picture") -> bool:

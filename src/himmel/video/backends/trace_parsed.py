@@ -15,9 +15,6 @@ from himmel.video.maps.accumulate import BlockList, Links
 if TYPE_CHECKING:
     from himmel_bitstream import Picture
 
-_BOTTOM = 2
-_QUARTER = np.float32(0.25)
-
 
 def trace_parsed(decoder: Decoder, segment: Segment, *, plan: Plan, runs: tuple[Run, ...]) -> Extract:
     """Maps of the runs' steps; pictures whose references are missing are tried again from earlier keyframes."""
@@ -97,15 +94,12 @@ def link_vectors(
     """Links of a picture's vectors (`himmel_bitstream.VECTOR`).
 
     Where a block has two, the one that leads to a picture shown earlier counts, then the nearer one, then list 0.
-    Vectors of fields are turned into lines of the frame: line k of a bottom field is line 2 k + 1.
     """
     reference = vectors["ref_number"].astype(np.int64)
     away = rank[number] - rank[np.maximum(reference, 0)]
     order = np.lexsort((vectors["list"], np.abs(away), away < 0))[::-1]
     vectors, reference = vectors[order], reference[order]
     in_field = vectors["field"] > 0
-    dx, dy = (vectors[name].astype(np.float32) * _QUARTER for name in ("mv_x", "mv_y"))
-    parities = (vectors["ref_structure"] == _BOTTOM).astype(np.float32) - (vectors["field"] == _BOTTOM)
+    dx, dy = engine.displacements(vectors)
     x, y, width, height = (vectors[name].astype(np.int64) for name in ("x", "y", "w", "h"))
-    dy = np.where(in_field, 2 * dy + parities, dy).astype(np.float32)
     return BlockList(x, y, width, height, 1 + in_field.astype(np.int64), dx, dy, reference).link(canvas)
