@@ -117,7 +117,7 @@ def _read_steps(decoder: Decoder, segment: Segment, *, plan: Plan) -> Extract:
                 continue
             window = _shown_window(picture, plan.file.format)
             step = None if window is None else _make_step(picture, plan, window)
-            result.mark(picture.number, damaged=engine.is_damaged(picture), resized=window is None)
+            result.mark(picture.number, damaged=picture.is_damaged, resized=window is None)
             if step is not None:
                 result.steps[picture.number] = step
                 if not picture.missing_references:

@@ -48,11 +48,6 @@ def parse(decoder: Decoder, segment: Segment, *, keep: Set[int], strict: bool = 
     yield from stream.flush()
 
 
-def is_damaged(picture: "Picture") -> bool:
-    """Whether parts of a picture that has been parsed are missing."""
-    return picture.broken_header or picture.damaged > 0
-
-
 def intra_share(picture: "Picture") -> float:
     """Share of a picture's macroblocks that are intra-coded, 0..1."""
     return float(np.mean(picture.macroblocks()["flags"] & himmel_bitstream.INTRA > 0))
