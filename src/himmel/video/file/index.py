@@ -13,7 +13,7 @@ from himmel.video.file.packets import BoolArray, IntArray, ShortArray, is_mp4, w
 from himmel.video.file.protection import check_samples
 from himmel.video.file.tables import agrees, look_up_references, read_tables
 from himmel.video.file.times import Times, arrange, last_duration, read_times
-from himmel.video.file.whole import note_missing
+from himmel.video.file.whole import note_missing, note_other_stream
 
 # Codecs whose packets tell the order of pictures.
 _TELL_ORDER = frozenset({"h264", "hevc", "mpeg4", "mpeg1video", "mpeg2video"})
@@ -124,6 +124,8 @@ def build_index(path: Path, container: InputContainer, stream: VideoStream) -> P
             columns = walk_packets(*fresh, notes)
     if is_mp4(container) and not columns.direct:
         notes.extend(filter(None, [note_missing(path, stream)]))
+    if container.format.name == "mpegts":
+        notes.extend(filter(None, [note_other_stream(path, stream, columns)]))
     key, shown, second, coded = columns.key, columns.shown, columns.second, columns.coded
     rate = Fraction(stream.guessed_rate or stream.average_rate or stream.base_rate or 25)
     times = read_times(columns, container.format.name, Fraction(stream.time_base or 1), rate, notes)
