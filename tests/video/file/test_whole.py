@@ -105,6 +105,27 @@ def test_pictures_that_go_on_under_another_pid_are_told(encode_clip: Encode) -> 
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "codec", "how"),
+    [
+        ("a.mp4", "libx264", {}),
+        ("a.mov", "mpeg4", {}),
+        ("a.mp4", "libx264", {"container_options": {"movflags": "frag_keyframe+empty_moov"}}),
+        ("a.flv", "libx264", {}),
+        ("a.asf", "wmv2", {}),
+    ],
+)
+def test_a_recording_that_is_appended_where_it_cannot_be_read_is_told(
+    name: str, codec: str, how: dict, encode_clip: Encode
+) -> None:
+    """Tables at one place in the file tell all there is; formats that are read on are joined (test_times.py)."""
+    path = encode_clip(name, codec=codec, options={"g": "10"}, **how)
+    assert Video(path).notes == ()
+    path.write_bytes(path.read_bytes() * 2)
+    note = "Another recording follows in the file, which is not read: cut the file where it begins."
+    assert note in Video(path).notes
+
+
 def test_two_programmes_side_by_side_are_no_parts(tmp_path: Path, encode_clip: Encode) -> None:
     path = tmp_path / "two.ts"
     clip = encode_clip("a.mp4", num_frames=60)

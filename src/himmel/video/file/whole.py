@@ -12,6 +12,9 @@ from himmel.video.file.packets import Columns
 
 # Boxes that hold pictures or tell where they are.
 _NEEDED = frozenset({b"mdat", b"moof", b"moov"})
+# How a file of these formats begins, header flags and all, and how far behind the pictures that is looked for again.
+_SIGNATURE_BYTES = {"flv": 9, "asf": 16}
+_SEARCHED = 2**24
 # A transport stream is looked at closer if so much of it lies behind its pictures.
 _BARE_SHARE = 0.02
 # Packets that are looked at, and how many of them another stream of pictures has at least.
@@ -36,6 +39,20 @@ def note_missing(path: Path, stream: VideoStream) -> str | None:
     if end > size:
         return f"The file is cut short: its last part lacks {end - size} bytes."
     return None
+
+
+def note_appended(path: Path, format_name: str, columns: Columns) -> str | None:
+    """A sentence if another file of the same kind follows in this one where FFmpeg stops reading: it is not read."""
+    with path.open("rb", buffering=0) as file:
+        if format_name in _SIGNATURE_BYTES:
+            signature = file.read(_SIGNATURE_BYTES[format_name])
+            file.seek(int(np.max(columns.pos + columns.size, initial=len(signature))))
+            appended = signature in file.read(_SEARCHED)
+        else:
+            appended = sum(box.kind == b"moov" for box in top_boxes(file)) > 1
+    return (
+        "Another recording follows in the file, which is not read: cut the file where it begins." if appended else None
+    )
 
 
 def note_other_stream(path: Path, stream: VideoStream, columns: Columns) -> str | None:
