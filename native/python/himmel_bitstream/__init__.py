@@ -9,8 +9,8 @@
     for picture in stream.flush():
         picture.vectors()
 
-`Stream` takes demuxed packets and returns a `Picture` per frame. A picture is parsed when you first ask for its content,
-on any thread.
+`Stream` takes demuxed packets and returns a `Picture` per frame. A picture is parsed when you first ask for its
+content, on any thread.
 """
 
 from himmel_bitstream._core import (

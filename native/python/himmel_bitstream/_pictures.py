@@ -197,7 +197,7 @@ class Picture:
     def macroblocks(self) -> npt.NDArray[np.void]:
         """MACROBLOCK [height / 16 * width / 16], in raster order of the frame.
 
-        Macroblock (x, y) of a field is in row 2 y of the frame if it is the top field, in row 2 y + 1 if the bottom one.
+        Macroblock (x, y) of a top field is in row 2 y of the frame, that of a bottom field in row 2 y + 1.
 
         Fields:
             flags: bits by the module's constants (INTRA, SKIP, DAMAGED and others).
