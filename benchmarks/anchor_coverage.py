@@ -27,8 +27,7 @@ from PIL import Image
 from himmel._files import atomic_path, cache_root
 from himmel.nano.assets import SampleClip, get_photographs, get_sample_clip
 from himmel.video import Video
-from himmel.video.decoder import plan_segments
-from himmel.video.index import with_references
+from himmel.video.file.decoder import plan_segments
 
 Picture = NDArray[np.uint8]
 
@@ -115,13 +114,13 @@ def measure(name: str, path: Path, cuts: Sequence[int], small: NDArray[np.float3
         scenes_seen=len(set(scene[frames].tolist())) / len(cuts),
         own_scene=float(own.mean()),
         distance=float(between.min(0).mean()),
-        decoded=_decoded(path, video, frames),
+        decoded=_decoded(video, frames),
     )
 
 
-def _decoded(path: Path, video: Video, frames: NDArray[np.int64]) -> int:
+def _decoded(video: Video, frames: NDArray[np.int64]) -> int:
     """Pictures that go through the decoder: each stretch from a keyframe on, without those that nobody refers to."""
-    index = with_references(path, video._index)
+    index = video._file.with_references().index
     sent = 0
     for segment in plan_segments(index, [{int(index.order[frame])} for frame in frames]):
         numbers = np.arange(segment.start, segment.wanted[-1] + 1)

@@ -33,7 +33,7 @@ def main() -> None:
             for name, found in peaks.items():
                 reading = read_once(name, options.threads, path)
                 if reading is None:
-                    raise SystemExit("himmel-bitstream is not installed: make native")
+                    raise SystemExit("himmel was installed without its bitstream engine: make native")
                 found.append(reading["peak_mb"])
     rows: list[dict[str, Any]] = [
         {"name": name, "minutes": [options.short, options.long], "peak_mb": found, "ratio": found[1] / found[0]}

@@ -10,7 +10,6 @@ peers start a thread per processor whatever they are told. Exit status 3: the pa
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from typing import Any
 
 from benchmarks.prompts import PROMPTS
 from benchmarks.readers import OPENERS, READERS
+from himmel._memory import peak_memory
 
 _NOT_INSTALLED = 3
 
@@ -45,17 +45,6 @@ def warn_if_busy() -> float:
     return busy
 
 
-def _peak() -> float:
-    """Peak resident memory of this process so far, MB."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        # What getrusage says on Linux begins with the parent's peak.
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
-        return int(line.split()[1]) * 1.024e-3
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak * 1.024e-3
-
-
 def main() -> None:
     """Read one file in one way."""
     readers = OPENERS | READERS | PROMPTS
@@ -71,11 +60,11 @@ def main() -> None:
     except (ImportError, RuntimeError) as error:  # torchcodec raises the latter where it finds no FFmpeg
         print(str(error).splitlines()[0], file=sys.stderr)
         sys.exit(_NOT_INSTALLED)
-    before, begin, begin_processor = _peak(), time.perf_counter(), time.process_time()
+    before, begin, begin_processor = peak_memory() / 1e6, time.perf_counter(), time.process_time()
     pictures = read(options.path, options.threads)
     seconds, processor = time.perf_counter() - begin, time.process_time() - begin_processor
     measured = {"seconds": seconds, "processor": processor, "pictures": pictures}
-    print(json.dumps({**measured, "peak_mb": _peak(), "before_mb": before}))
+    print(json.dumps({**measured, "peak_mb": peak_memory() / 1e6, "before_mb": before}))
 
 
 if __name__ == "__main__":

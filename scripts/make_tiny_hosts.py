@@ -34,7 +34,8 @@ from transformers import (
 )
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
-from himmel.hosts.nano import NanoTower, build_nano_host, compact
+from himmel.hosts.nano.build import build_nano_host, compact
+from himmel.hosts.nano.modeling import NanoTower
 
 _TEXT = [
     "You answer questions about a video. You are a helpful assistant.",

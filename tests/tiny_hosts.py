@@ -161,6 +161,7 @@ def make_decomposition(
         anchors=tuple(anchors),
         intervals=tuple(intervals),
         num_vectors=0,
+        num_damaged=0,
         notes=(),
         seconds={},
     )

@@ -13,12 +13,14 @@
 #include <limits>
 #include <optional>
 
-#include "raster.hpp"
-#include "stream.hpp"
+#include "h264/raster.hpp"
+#include "h264/stream.hpp"
+#include "h264/vector_records.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
 using namespace himmel;
+using namespace himmel::h264;
 
 namespace {
 
@@ -114,8 +116,9 @@ nb::dict slice_of(const Slice& slice) {
       weights.append(entries);
     }
   out["weights"] = weights;
-  out["log2_denoms"] = explicit_weights ? nb::make_tuple(int(header.weights->luma_log2_denom), int(header.weights->chroma_log2_denom))
-                                        : nb::make_tuple(0, 0);
+  out["log2_denoms"] =
+      explicit_weights ? nb::make_tuple(int(header.weights->luma_log2_denom), int(header.weights->chroma_log2_denom))
+                       : nb::make_tuple(0, 0);
   return out;
 }
 
@@ -141,7 +144,8 @@ std::tuple<float, float, int64_t> rasterise_into(const Handle& picture, MapArray
                                                  std::pair<int, int> lead, bool residual) {
   check_parsable(picture);
   const Grid grid = make_grid(*picture, cell, window, lead);
-  if (out.shape(0) != size_t(kMapPlanes) || out.shape(1) != size_t(grid.rows()) || out.shape(2) != size_t(grid.columns()))
+  if (out.shape(0) != size_t(kMapPlanes) || out.shape(1) != size_t(grid.rows()) ||
+      out.shape(2) != size_t(grid.columns()))
     throw nb::value_error("the output array does not have the shape of the grid");
   nb::gil_scoped_release release;
   parse(picture, !residual ? Detail::Vectors : cell < 8 ? Detail::FineResidual : Detail::Residual);
@@ -177,70 +181,87 @@ NB_MODULE(_core, m) {
       .def_ro("reference", &Picture::reference)
       .def_ro("idr", &Picture::idr)
       .def_ro("gap", &Picture::gap)
-      .def_prop_ro("coded_size", [](const Handle& p) { return std::pair(16 * p->sps->width_mbs, 16 * p->sps->height_mbs()); })
-      .def_prop_ro("window", [](const Handle& p) {
-        return std::tuple(int(p->sps->crop_left), int(p->sps->crop_top), p->sps->width(), p->sps->height());
-      })
-      .def_prop_ro("bit_depth", [](const Handle& p) { return std::pair(int(p->sps->bit_depth_luma), int(p->sps->bit_depth_chroma)); })
+      .def_prop_ro("coded_size",
+                   [](const Handle& p) { return std::pair(16 * p->sps->width_mbs, 16 * p->sps->height_mbs()); })
+      .def_prop_ro("window",
+                   [](const Handle& p) {
+                     return std::tuple(int(p->sps->crop_left), int(p->sps->crop_top), p->sps->width(),
+                                       p->sps->height());
+                   })
+      .def_prop_ro(
+          "bit_depth",
+          [](const Handle& p) { return std::pair(int(p->sps->bit_depth_luma), int(p->sps->bit_depth_chroma)); })
       .def_prop_ro("chroma_format", [](const Handle& p) { return int(p->sps->chroma_format_idc); })
       .def_ro("field_picture", &Picture::field_picture)
       .def_ro("mbaff", &Picture::mbaff)
       .def_ro("broken_header", &Picture::broken_header)
       .def_prop_ro("damaged", [](const Handle& p) { return p->detail == Detail::None ? 0 : p->damaged; })
       .def_prop_ro("missing_references", [](const Handle& p) { return p->missing_references(); })
-      .def("parse", [](const Handle& p, bool residual) {
-        check_parsable(p);
-        nb::gil_scoped_release release;
-        parse(p, residual ? Detail::Residual : Detail::Vectors);
-      }, nb::kw_only(), "residual"_a = false)
-      .def("vectors", [](const Handle& p) {
-        check_parsable(p);
-        std::vector<VectorRecord> records;
-        {
-          nb::gil_scoped_release release;
-          parse(p, Detail::Vectors);
-          records = vectors(*p);
-        }
-        return as_bytes(records);
-      })
+      .def(
+          "parse",
+          [](const Handle& p, bool residual) {
+            check_parsable(p);
+            nb::gil_scoped_release release;
+            parse(p, residual ? Detail::Residual : Detail::Vectors);
+          },
+          nb::kw_only(), "residual"_a = false)
+      .def("vectors",
+           [](const Handle& p) {
+             check_parsable(p);
+             std::vector<VectorRecord> records;
+             {
+               nb::gil_scoped_release release;
+               parse(p, Detail::Vectors);
+               records = vectors(*p);
+             }
+             return as_bytes(records);
+           })
       .def("macroblocks", &macroblocks)
-      .def("slices", [](const Handle& p) {
-        nb::list out;
-        for (const Slice& slice : *p->slices) out.append(slice_of(slice));
-        return out;
-      })
-      .def("residual", [](const Handle& p) {
-        check_parsable(p);
-        ResidualPlanes planes;
-        {
-          nb::gil_scoped_release release;
-          planes = spatial_residual(p);
-        }
-        nb::list out;
-        for (int i = 0; i < 3; ++i)
-          if (planes.width[i] > 0)
-            out.append(own_array(std::move(planes.plane[i]), {size_t(planes.height[i]), size_t(planes.width[i])}));
-        return nb::tuple(out);
-      })
+      .def("slices",
+           [](const Handle& p) {
+             nb::list out;
+             for (const Slice& slice : *p->slices) out.append(slice_of(slice));
+             return out;
+           })
+      .def(
+          "residual",
+          [](const Handle& p) {
+            check_parsable(p);
+            ResidualPlanes planes;
+            {
+              nb::gil_scoped_release release;
+              planes = spatial_residual(p);
+            }
+            nb::list out;
+            for (int i = 0; i < 3; ++i)
+              if (planes.width[i] > 0)
+                out.append(own_array(std::move(planes.plane[i]), {size_t(planes.height[i]), size_t(planes.width[i])}));
+            return nb::tuple(out);
+          })
       .def("rasterise", &rasterise_into, "out"_a, nb::kw_only(), "cell"_a, "window"_a.none(), "lead"_a, "residual"_a);
 
   nb::class_<Stream>(m, "Stream")
-      .def("__init__", [](Stream* self, nb::object extradata) {
-        if (extradata.is_none()) {
-          new (self) Stream(nullptr, 0);
-          return;
-        }
-        const Bytes bytes(extradata);
-        try {
-          new (self) Stream(bytes.data(), bytes.size());
-        } catch (const StreamError& error) {
-          throw nb::value_error(error.what());
-        }
-      }, "extradata"_a = nb::none())
-      .def("push", [](Stream& self, nb::object packet, int64_t number, double position, bool keep) {
-        const Bytes bytes(packet);
-        return self.push(bytes.data(), bytes.size(), number, position, keep);
-      }, "packet"_a, nb::kw_only(), "number"_a, "position"_a = std::numeric_limits<double>::quiet_NaN(), "keep"_a = true)
+      .def(
+          "__init__",
+          [](Stream* self, nb::object extradata) {
+            if (extradata.is_none()) {
+              new (self) Stream(nullptr, 0);
+              return;
+            }
+            const Bytes bytes(extradata);
+            try {
+              new (self) Stream(bytes.data(), bytes.size());
+            } catch (const StreamError& error) { throw nb::value_error(error.what()); }
+          },
+          "extradata"_a = nb::none())
+      .def(
+          "push",
+          [](Stream& self, nb::object packet, int64_t number, double position, bool keep) {
+            const Bytes bytes(packet);
+            return self.push(bytes.data(), bytes.size(), number, position, keep);
+          },
+          "packet"_a, nb::kw_only(), "number"_a, "position"_a = std::numeric_limits<double>::quiet_NaN(),
+          "keep"_a = true)
       .def("flush", &Stream::flush)
       .def("reset", &Stream::reset);
 }

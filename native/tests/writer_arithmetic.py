@@ -12,13 +12,13 @@ from pathlib import Path
 
 from writer_bits import BitWriter
 
-_SOURCE = Path(__file__).parents[1] / "src" / "cabac_tables.cpp"
+_SOURCES = [Path(__file__).parents[1] / "src" / name for name in ("common/arithmetic.cpp", "h264/cabac_tables.cpp")]
 
 
 @functools.cache
 def table(name: str) -> tuple[int, ...]:
     """All numbers of one of the engine's constant arrays in a row."""
-    text = re.sub(r"//.*", "", _SOURCE.read_text())
+    text = re.sub(r"//.*", "", "".join(source.read_text() for source in _SOURCES))
     found = re.search(rf"\b{name}(?:\[\d+\])+ = \{{(.*?)\}};", text, re.DOTALL)
     if not found:
         raise LookupError(name)

@@ -1,6 +1,6 @@
 """HY-Himmel: a video language model that sees motion without decoding every frame.
 
-The public names load on first use, so that reading a file's motion (`himmel.Video`) never waits for torch.
+The public names load on first use: reading a file's motion (`himmel.Video`) neither waits for torch nor needs it.
 """
 
 from importlib import import_module
@@ -40,7 +40,16 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'himmel' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    try:
+        home = import_module(_HOMES[name])
+    except ModuleNotFoundError as error:
+        from himmel._install import missing_package
+
+        missing = missing_package(error)
+        if missing is None:
+            raise
+        raise missing from error
+    return getattr(home, name)
 
 
 def __dir__() -> list[str]:

@@ -1,5 +1,6 @@
 """What works on this machine, found out by trying it (`himmel doctor`)."""
 
+import importlib.util
 import os
 import platform
 import tempfile
@@ -10,11 +11,11 @@ from typing import cast
 
 import av
 import numpy as np
-import torch
 from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from himmel._files import nano_host_folder
+from himmel._install import EXTRAS
 from himmel._versions import versions
 from himmel.errors import HimmelError
 from himmel.video import Video
@@ -66,16 +67,18 @@ class Diagnosis:
     Attributes:
         versions: of Python, himmel, FFmpeg's libraries and the packages that decide results.
         codecs: one trial each.
-        devices: that torch sees, the CPU first.
-        threads: that torch uses on the CPU.
+        extras: by name, whether all their packages are installed.
+        devices: that torch sees, the CPU first; empty without torch.
+        threads: that torch uses on the CPU; None without torch.
         host_folder: where the embedded host lies or would lie.
         host_ready: whether it is there.
     """
 
     versions: dict[str, str]
     codecs: tuple[CodecTrial, ...]
+    extras: dict[str, bool]
     devices: tuple[Device, ...]
-    threads: int
+    threads: int | None
     host_folder: str
     host_ready: bool
 
@@ -87,11 +90,13 @@ def diagnose() -> Diagnosis:
     os.environ.setdefault("SVT_LOG", "1")
     with tempfile.TemporaryDirectory(prefix="himmel-doctor-") as scratch:
         trials = tuple(_try_codec(codec, Path(scratch)) for codec in _CODECS)
+    devices, threads = _torch_devices()
     return Diagnosis(
         versions=versions(),
         codecs=trials,
-        devices=_devices(),
-        threads=torch.get_num_threads(),
+        extras={name: all(map(_is_installed, packages)) for name, packages in EXTRAS.items()},
+        devices=devices,
+        threads=threads,
         host_folder=str(folder),
         host_ready=(folder / "config.json").is_file(),
     )
@@ -127,11 +132,20 @@ def _encode_trial(file: Path, encoder: str) -> None:
         container.mux(stream.encode(None))
 
 
-def _devices() -> tuple[Device, ...]:
+def _is_installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
+def _torch_devices() -> tuple[tuple[Device, ...], int | None]:
+    """Devices and CPU threads that torch would compute on; none without torch."""
+    if not _is_installed("torch"):
+        return (), None
+    import torch
+
     found = [Device("cpu", platform.processor() or platform.machine(), None)]
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
         found.append(Device(f"cuda:{index}", properties.name, properties.total_memory))
     if torch.backends.mps.is_available():
         found.append(Device("mps", "Apple GPU", None))
-    return tuple(found)
+    return tuple(found), torch.get_num_threads()

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from platformdirs import user_cache_path
+
+from himmel._trouble import explain
 from himmel.errors import HimmelError
 
 # Raised whenever the conversion's outcome changes, so that an old cache is not taken for a new one.
@@ -20,24 +23,27 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     The temporary name keeps the suffix, since writers such as `numpy.savez` and matplotlib choose the format by it.
 
     Raises:
-        HimmelError: the folder of `path` does not exist or cannot be written.
+        HimmelError: the folder of `path` does not exist or cannot be written, or the disk is full.
     """
     target = Path(path)
     try:
         handle, name = tempfile.mkstemp(prefix=f".{target.stem}.", suffix=target.suffix, dir=target.parent)
     except OSError as error:
         raise HimmelError(
-            f"Cannot write {str(target)!r} ({error.strerror}); name a file in a folder that exists and is writable."
+            explain(error, place=target)
+            or f"Cannot write {str(target)!r} ({error.strerror}); name a file in a folder that exists."
         ) from error
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
+        with _told_by_name(target):
+            yield temporary
         # mkstemp makes private files; results are ordinary files of the user.
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
-        os.replace(temporary, target)
+        with _told_by_name(target):
+            os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -50,7 +56,7 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     folder at once, the later one wins and neither reader ever sees a part of it.
 
     Raises:
-        HimmelError: the parent of `path` cannot be made or written.
+        HimmelError: the parent of `path` cannot be made or written, or the disk is full.
     """
     target = Path(path)
     try:
@@ -58,19 +64,36 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     except OSError as error:
         raise HimmelError(
-            f"Cannot write {str(target)!r} ({error.strerror}); choose a writable folder, for the cache by HIMMEL_CACHE."
+            explain(error, place=target)
+            or f"Cannot write {str(target)!r} ({error.strerror}); choose another folder, for the cache by HIMMEL_CACHE."
         ) from error
     try:
-        yield temporary
+        with _told_by_name(target):
+            yield temporary
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o777 & ~umask)
         for file in temporary.iterdir():
             if file.is_file():
                 file.chmod(0o666 & ~umask)  # safetensors writes private files
-        _replace_folder(temporary, target)
+        with _told_by_name(target):
+            _replace_folder(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def _told_by_name(target: Path) -> Iterator[None]:
+    """Turn a full disk and the like into a sentence that names what was being written, not its temporary name."""
+    try:
+        yield
+    except HimmelError:
+        raise
+    except Exception as error:
+        sentence = explain(error, place=target)
+        if sentence is None:
+            raise
+        raise HimmelError(sentence) from error
 
 
 def _replace_folder(new: Path, target: Path) -> None:
@@ -85,9 +108,12 @@ def _replace_folder(new: Path, target: Path) -> None:
 
 
 def cache_root() -> Path:
-    """The folder for everything that himmel fetches or makes once: $HIMMEL_CACHE, or ~/.cache/himmel."""
+    """The folder for everything that himmel fetches or makes once: $HIMMEL_CACHE, or where this system keeps caches.
+
+    That is ~/.cache/himmel on Linux (or himmel in $XDG_CACHE_HOME), ~/Library/Caches/himmel on macOS.
+    """
     chosen = os.environ.get("HIMMEL_CACHE")
-    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "himmel"
+    return Path(chosen).expanduser() if chosen else user_cache_path("himmel", appauthor=False)
 
 
 def nano_host_folder() -> Path:

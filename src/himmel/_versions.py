@@ -3,15 +3,16 @@
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
-import av
-
 ENGINE = "himmel-bitstream"
 _PACKAGES = ("himmel", "torch", "transformers", "peft", "safetensors", "av", "opencv-python-headless", "numpy")
 
 
 def versions() -> dict[str, str]:
-    """Versions by name: Python, himmel, the packages that compute, and the FFmpeg inside PyAV."""
-    packages = {name: version(name) for name in _PACKAGES}
+    """Versions by name: Python, himmel, the packages that compute and are here, and the FFmpeg inside PyAV."""
+    # Imported here, so that the command line can name the engine without loading FFmpeg.
+    import av
+
+    packages = {name: found for name in _PACKAGES if (found := _version(name)) is not None}
     engine = engine_version()
     if engine is not None:
         packages[ENGINE] = engine
@@ -19,8 +20,16 @@ def versions() -> dict[str, str]:
 
 
 def engine_version() -> str | None:
-    """Version of the bitstream engine, None where it is not installed: it is compiled, and optional."""
+    """Version of the bitstream engine, which is himmel's own; None where himmel was installed without it."""
     try:
-        return version(ENGINE)
-    except PackageNotFoundError:
+        import himmel_bitstream  # noqa: F401
+    except ImportError:  # its compiled part is not there
+        return None
+    return version("himmel")
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:  # a package of an extra
         return None

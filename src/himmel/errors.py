@@ -13,6 +13,10 @@ class UsageError(HimmelError):
     exit_code = 2
 
 
+class MissingPackageError(HimmelError, ImportError):
+    """Something needs a package of an extra that is not installed, such as torch in a plain install."""
+
+
 class VideoError(HimmelError):
     """A file cannot be read as a video, or its pictures cannot be decoded."""
 

@@ -8,9 +8,9 @@ import torch
 from transformers import SiglipVisionConfig, SiglipVisionModel
 
 from himmel.adapter import AdapterConfig, MotionAdapter
-from himmel.adapter.config import ENCODERS
 from himmel.adapter.steps import SpreadSteps, stretch_shares
 from himmel.errors import HostError
+from himmel.settings import ENCODERS
 
 every_encoder = pytest.mark.parametrize("encoder", ENCODERS)
 

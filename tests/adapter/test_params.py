@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from himmel.adapter import AdapterConfig, MotionAdapter, parameter_table
-from himmel.adapter.config import ENCODERS
+from himmel.settings import ENCODERS
 
 # Design, section 3, "Parameter budget".
 BUDGET = {

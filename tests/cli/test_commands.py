@@ -1,21 +1,51 @@
 """The commands that need no model, and options of those that do."""
 
 import json
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 
 import himmel
+from himmel.choices import AnchorMode, Backend, Condition, PlacementName
 
 Run = Callable[..., tuple[int, str, str]]
 
 
 def test_version(run: Run) -> None:
     assert run("--version") == (0, f"himmel {himmel.__version__}\n", "")
+
+
+def test_help_begins_with_what_most_people_want(run: Run) -> None:
+    text = run("--help")[1]
+    verbs = re.findall(r"^│ (\w+) ", text, flags=re.MULTILINE)
+    assert verbs[:3] == ["ask", "streams", "doctor"]
+    assert sorted(verbs[3:]) == sorted(["nano", "budget", "params", "train", "recipe", "eval", "merge", "card", "push"])
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("himmel streams --backend ", get_args(Backend)),
+        ("himmel ask --anchor-mode ", get_args(AnchorMode)),
+        ("himmel ask --placement ", get_args(PlacementName)),
+        ("himmel eval motion --condition ", get_args(Condition)),
+        ("himmel params --encoder s", ("ssm", "siglip", "shared_vit")),
+        ("himmel recipe show def", ("default",)),
+        ("himmel train default --base q", ("qwen2_5_vl", "qwen3_vl")),
+    ],
+)
+def test_completion_lists_the_choices(words: str, offered: tuple[str, ...]) -> None:
+    places = {"COMP_WORDS": words, "COMP_CWORD": str(words.count(" ")), "_HIMMEL_COMPLETE": "complete_bash"}
+    command = [sys.executable, "-c", "from himmel.cli import main; main()"]
+    done = subprocess.run(command, env=os.environ | places, capture_output=True, text=True)
+    assert (done.stdout.split(), done.stderr) == (list(offered), "")
 
 
 @pytest.mark.parametrize("verb", ["ask", "streams", "params", "doctor", "train", "recipe", "nano", "eval"])
@@ -111,7 +141,7 @@ def test_doctor_for_a_person_says_how_to_get_the_host(
     assert code == 0
     said = " ".join(out.split())
     assert "himmel nano get" in said
-    assert "himmel-bitstream 0.1.0 parses H.264 without decoding it" in said
+    assert "himmel's engine, 0.1.0, parses H.264 without decoding it" in said
     assert not (tmp_path / "empty").exists()
 
 
@@ -150,5 +180,5 @@ def test_a_package_of_an_extra_that_is_not_there_is_named_with_the_extra(tmp_pat
     command = [sys.executable, "-c", without, "eval", "motion", "-o", str(tmp_path / "found.json")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (1, "")
-    needs = "This needs the package statsmodels, which is not installed"
-    assert done.stderr == f"himmel: {needs}; `pip install 'himmel[train]'` gets it.\n"
+    needs = "This needs the package statsmodels of the extra 'train', which is not installed"
+    assert done.stderr == f'himmel: {needs}; `pip install ".[train]"` in himmel\'s checkout gets it.\n'

@@ -6,7 +6,8 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console
 
-from himmel import _report
+from himmel.cli import console as printing
+from himmel.cli import recipe as recipe_verbs
 from himmel.training.resolve import recipe_names
 
 Run = Callable[..., tuple[int, str, str]]
@@ -22,7 +23,8 @@ def test_list_shows_every_recipe_and_where_it_runs(run: Run) -> None:
 
 
 def test_list_for_a_person(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_report, "_console", Console(width=200, highlight=False))
+    monkeypatch.setattr(recipe_verbs, "console", Console(width=200, highlight=False))
+    monkeypatch.setattr(printing, "console", Console(width=200, highlight=False))
     code, out, err = run("recipe", "list")
     assert (code, err) == (0, "")
     assert "runs here on" in out
@@ -45,12 +47,13 @@ def test_show_says_where_each_value_comes_from(run: Run) -> None:
 
 
 def test_show_for_a_person(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_report, "_console", Console(width=200, highlight=False))
+    monkeypatch.setattr(recipe_verbs, "console", Console(width=200, highlight=False))
+    monkeypatch.setattr(printing, "console", Console(width=200, highlight=False))
     code, out, err = run("recipe", "show", "default", "--base", "nano")
     assert (code, err) == (0, "")
     for said in (
         "default on nano",
-        "not there yet",
+        "not done yet",
         "himmel eval motion --adapter",
         "stage1.alignment.mu",
         "recipes/base/nano.yaml",

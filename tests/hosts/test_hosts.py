@@ -12,7 +12,8 @@ from transformers import AutoModelForImageTextToText, AutoTokenizer, LlamaForCau
 
 from himmel.errors import HostError, UsageError
 from himmel.hosts import Host, load_host
-from himmel.hosts.nano import NanoForConditionalGeneration, NanoTower, build_nano_host
+from himmel.hosts.nano.build import build_nano_host
+from himmel.hosts.nano.modeling import NanoForConditionalGeneration, NanoTower
 
 
 @pytest.fixture(scope="module")

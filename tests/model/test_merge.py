@@ -9,8 +9,8 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 
 from himmel.errors import HostError, UsageError
 from himmel.model import HimmelConfig, HimmelForConditionalGeneration, HimmelProcessor
-from himmel.model.checkpoint import own_settings
 from himmel.model.lora import lora_parameters
+from himmel.settings import own_settings
 from tiny_hosts import Setup, build, nano_config
 
 ASK = [("What moves?", None)]

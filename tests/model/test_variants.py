@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from himmel.adapter import AdapterConfig
-from himmel.adapter.config import ENCODERS
 from himmel.adapter.pictures import draw_maps
 from himmel.errors import HostError
 from himmel.hosts import Host
 from himmel.model import HimmelConfig, HimmelForConditionalGeneration, HimmelProcessor, shared_tower
 from himmel.model.streams import rgb_channels
+from himmel.settings import ENCODERS
 from himmel.video import Decomposition
 from tiny_hosts import Setup, build, host_config, make_decomposition, tiny_adapter
 

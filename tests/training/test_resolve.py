@@ -6,6 +6,7 @@ import yaml
 
 import himmel
 from himmel.errors import RecipeError
+from himmel.settings import own_settings
 from himmel.training.plan import plan_stages
 from himmel.training.resolve import base_names, recipe_names, resolve_recipe
 
@@ -40,7 +41,7 @@ def test_nanos_default_is_what_its_shipped_checkpoint_was_trained_with(kind: str
     assert {key: getattr(config, key) for key in model if key != "adapter"} == {
         key: value for key, value in model.items() if key != "adapter"
     }
-    assert config.adapter.to_dict() == himmel.HimmelConfig.nano().adapter.to_dict()
+    assert own_settings(config.adapter) == own_settings(himmel.HimmelConfig.nano().adapter)
     assert section["compute"] == {"precision": "float32", "gradient_checkpointing": False, "deepspeed": None}
 
 

@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from himmel.video import Video
-from himmel.video.bitstream import intra_shares
-from himmel.video.decoder import Decoder
+from himmel.video.backends.choice import BACKENDS
 from himmel.video.scene import place_scene_anchors, read_changes
 
 Encode = Callable[..., Path]
@@ -36,7 +35,8 @@ def cut_together(encode_clip: Encode, pan: Pan) -> Callable[..., Video]:
 
 
 def changes(video: Video, *, parse: bool) -> dict[int, str]:
-    return read_changes(video.path, video._index, parse=parse, most=32)
+    backend = BACKENDS["bitstream" if parse else "libav"]
+    return read_changes(video._file, look_closer=backend.intra_shares, most=32)
 
 
 @pytest.mark.parametrize("parse", [False, True])
@@ -83,8 +83,7 @@ def test_intra_shares_are_those_of_the_pictures(cut_together: Callable[..., Vide
     with av.open(str(video.path)) as container:
         kinds = [av.video.frame.PictureType(frame.pict_type).name for frame in container.decode(video=0)]
     # Without B pictures the order of decoding is that of showing.
-    with Decoder(video.path, video._index, vectors=False) as decoder:
-        shares = intra_shares(decoder, list(range(len(kinds))))
+    shares = BACKENDS["bitstream"].intra_shares(video._file, list(range(len(kinds))))
     assert shares is not None
     assert all(shares[k] == 1 for k, kind in enumerate(kinds) if kind == "I")
     after_cuts = [shares[cut] for cut in CUTS if kinds[cut] == "P"]

@@ -29,8 +29,6 @@ from himmel_bitstream._core import (
 )
 from himmel_bitstream._pictures import MACROBLOCK, VECTOR, Maps, Picture, Slice, Stream
 
-__version__ = "0.1.0"
-
 __all__ = [
     "BOTTOM",
     "BYPASS",

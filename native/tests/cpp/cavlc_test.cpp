@@ -7,10 +7,11 @@
 #include <string>
 #include <vector>
 
-#include "../../src/cavlc.hpp"
-#include "../../src/cavlc_tables.hpp"
+#include "h264/cavlc.hpp"
+#include "h264/cavlc_tables.hpp"
 
 using namespace himmel;
+using namespace himmel::h264;
 
 namespace {
 
@@ -61,7 +62,7 @@ struct Shape {
 
 // Every column of Table 9-5 with every length of block that uses it.
 constexpr Shape kShapes[] = {
-    {"0", 0, 0, 16}, {"1", 1, 0, 15}, {"2", 2, 1, 16},   {"3", 3, 1, 15},       {"4", 4, 2, 16},
+    {"0", 0, 0, 16}, {"1", 1, 0, 15}, {"2", 2, 1, 16},   {"3", 3, 1, 15},        {"4", 4, 2, 16},
     {"7", 7, 2, 15}, {"8", 8, 3, 16}, {"16", 16, 3, 15}, {"DC 4:2:0", -1, 4, 4}, {"DC 4:2:2", -2, 5, 8},
 };
 
@@ -184,7 +185,9 @@ std::string write_block(const Block& block, const Shape& shape) {
   }
   for (size_t i = 0; i + 1 < total && zeros > 0; ++i) {
     const int run = at[i] - at[i + 1] - 1;
-    out += zeros <= 6 ? write(kRunBefore[zeros - 1][run]) : run < 7 ? binary(uint32_t(7 - run), 3) : binary(1, run - 3);
+    out += zeros <= 6 ? write(kRunBefore[zeros - 1][run])
+           : run < 7  ? binary(uint32_t(7 - run), 3)
+                      : binary(1, run - 3);
     zeros -= run;
   }
   return out;
@@ -286,10 +289,23 @@ void broken() {
     check(read_anything(buffer, {"", nC, 0, max}) == -1, "refusal of " + text);
   };
   refused("000101" + std::string(26, '0'), 0, 16);  // level_prefix 26
-  refused("010" "000000000", 0, 16);                // no total_zeros
-  refused("010" "000000001", 0, 15);                // 15 zeros besides one of 15 coefficients
-  refused("00100" "0011" "00000000001", 0, 16);     // a run of 14 of 7 zeros
-  refused("111100" "000", 8, 15);                   // 16 of 15 coefficients
+  refused(
+      "010"
+      "000000000",
+      0, 16);  // no total_zeros
+  refused(
+      "010"
+      "000000001",
+      0, 15);  // 15 zeros besides one of 15 coefficients
+  refused(
+      "00100"
+      "0011"
+      "00000000001",
+      0, 16);  // a run of 14 of 7 zeros
+  refused(
+      "111100"
+      "000",
+      8, 15);  // 16 of 15 coefficients
 
   // Every beginning of 16 bits that is no codeword of Table 9-5 is refused, every other one is read.
   for (const Shape& shape : kShapes)
@@ -335,8 +351,7 @@ void noise(Random& random) {
       for (size_t i = 0; i + kPadding < buffer.bytes.size(); ++i) {
         if (random() % 4 >= density) buffer.bytes[i] = uint8_t(random());
       }
-      while (!buffer.bits.overrun() && read_anything(buffer, shape) >= 0 && buffer.bits.position() < 1000) {
-      }
+      while (!buffer.bits.overrun() && read_anything(buffer, shape) >= 0 && buffer.bits.position() < 1000) {}
     }
 }
 

@@ -4,9 +4,10 @@
 #include <memory>
 #include <string>
 
-#include "../../src/references.hpp"
+#include "h264/references.hpp"
 
 using namespace himmel;
+using namespace himmel::h264;
 
 namespace {
 
@@ -112,9 +113,7 @@ struct Coder {
   }
 };
 
-MemoryOperation forget(uint32_t difference) {
-  return {.op = 1, .difference_of_pic_nums_minus1 = difference - 1};
-}
+MemoryOperation forget(uint32_t difference) { return {.op = 1, .difference_of_pic_nums_minus1 = difference - 1}; }
 MemoryOperation forget_long(uint32_t number) { return {.op = 2, .long_term_pic_num = number}; }
 MemoryOperation make_long(uint32_t difference, uint32_t index) {
   return {.op = 3, .difference_of_pic_nums_minus1 = difference - 1, .long_term_frame_idx = index};
@@ -431,7 +430,8 @@ void payloads() {
   same("slid out", c.buffer.payload(idr) == nullptr, 1);
 }
 
-// Headers without sense: nothing to expect but that lists name pictures once begun and that at most 16 frames are held.
+// Headers without sense: nothing to expect but that lists name pictures once begun and that at most 16 frames are
+// held.
 void nonsense() {
   uint32_t seed = 1;
   const auto random = [&seed](uint32_t n) {

@@ -12,24 +12,24 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, get_args
 
 import numpy as np
 import torch
 from rich.progress import track
 
 from himmel._files import atomic_path
+from himmel.choices import Condition
 from himmel.errors import UsageError
 from himmel.evaluation.gates import MeanShares, shares_by_kind
 from himmel.evaluation.summary import Judged, Summary, summarise
 from himmel.model import HimmelForConditionalGeneration, HimmelProcessor
-from himmel.model.hub import local_folder
+from himmel.model.repository import local_folder
 from himmel.nano.clips import FIRST_EVAL_SEED, MOTION_KINDS
 from himmel.nano.questions import Question
 from himmel.training.store import ClipStore, StoredClip
 
-Condition = Literal["motion", "no-motion", "shuffled", "text"]
-CONDITIONS: Final[tuple[Condition, ...]] = ("motion", "no-motion", "shuffled", "text")
+CONDITIONS: Final[tuple[Condition, ...]] = get_args(Condition)
 _PACKAGES = ("himmel", "torch", "transformers", "peft", "av", "numpy")
 
 

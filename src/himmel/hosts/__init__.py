@@ -5,12 +5,11 @@ from typing import Any
 from transformers import PreTrainedConfig
 
 from himmel._files import nano_host_folder
+from himmel.choices import Quantization
 from himmel.errors import HostError
 from himmel.hosts.internvl import InternVLHost
 from himmel.hosts.llava_onevision import LlavaOnevisionHost
-from himmel.hosts.loading import Quantization
-from himmel.hosts.nano import NanoConfig
-from himmel.hosts.nano_host import NanoHost
+from himmel.hosts.nano import NanoConfig, NanoHost
 from himmel.hosts.protocol import Host, PositionScheme, Run
 from himmel.hosts.qwen_vl import Qwen3VLHost, Qwen3VLMoeHost, Qwen25VLHost, QwenVLHost
 

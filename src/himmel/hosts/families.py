@@ -22,7 +22,7 @@ from transformers import (
 )
 from transformers.image_processing_utils import BaseImageProcessor
 
-from himmel.hosts.nano import NanoConfig
+from himmel.hosts.nano.configuration import NanoConfig
 
 _TILE = {"height": 448, "width": 448}
 _SETTINGS: Mapping[type[PreTrainedConfig], tuple[type[BaseImageProcessor], dict[str, Any]] | None] = {

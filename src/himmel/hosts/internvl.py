@@ -14,9 +14,9 @@ from transformers import (
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from himmel.errors import UsageError
-from himmel.hosts.nano import token_id
 from himmel.hosts.protocol import Picture, Run
 from himmel.hosts.published import PublishedHost
+from himmel.hosts.tokens import token_id
 
 
 class InternVLHost(PublishedHost):

@@ -1,15 +1,15 @@
 """Weights of any size: on one device, spread over several, or packed into 4 bits."""
 
-from typing import Any, Literal, cast, get_args
+from typing import Any, Final, cast, get_args
 
 import torch
 from transformers import BitsAndBytesConfig, PreTrainedModel
 from transformers.utils.import_utils import is_bitsandbytes_available
 
+from himmel.choices import DeviceMap, Quantization
 from himmel.errors import HostError, UsageError
 
-Quantization = Literal["4bit"]
-DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
+DEVICE_MAPS: Final = get_args(DeviceMap)
 
 
 def load_weights(

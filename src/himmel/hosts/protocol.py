@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+from himmel.choices import Quantization
 from himmel.hosts.chat import ChatTokens
-from himmel.hosts.loading import Quantization
 
 PositionScheme = Literal["grid", "sequential"]
 RunKind = Literal["text", "image", "motion"]

@@ -12,12 +12,13 @@ from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTr
 from transformers.image_processing_utils import BaseImageProcessor
 from transformers.utils.hub import CHAT_TEMPLATE_FILE, LEGACY_PROCESSOR_CHAT_TEMPLATE_FILE, cached_file
 
+from himmel.choices import Quantization
 from himmel.errors import HostError
 from himmel.hosts.base import BaseHost
 from himmel.hosts.chat import ChatTokens, take_apart
-from himmel.hosts.loading import Quantization, load_weights
-from himmel.hosts.nano import MOTION_TOKEN, token_id
+from himmel.hosts.loading import load_weights
 from himmel.hosts.protocol import Picture
+from himmel.hosts.tokens import MOTION_TOKEN, token_id
 
 
 class PublishedHost(BaseHost, ABC):

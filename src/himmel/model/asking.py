@@ -2,8 +2,6 @@
 
 import hashlib
 import os
-import resource
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,14 +13,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from himmel._memory import peak_memory
 from himmel._versions import versions
+from himmel.choices import Quantization
 from himmel.errors import UsageError
-from himmel.hosts import Quantization
 from himmel.hosts.loading import check_placing
-from himmel.model.config import HimmelConfig, check_choice, check_count
+from himmel.model.config import HimmelConfig
 from himmel.model.modeling import HimmelForConditionalGeneration
 from himmel.model.placement import PLACEMENTS
 from himmel.model.processor import HimmelProcessor
+from himmel.settings import check_choice, check_count
 from himmel.video import Decomposition, Video, draw_streams
 
 
@@ -242,7 +242,7 @@ def ask(
         max_new_tokens=max_new_tokens,
         seed=seed,
         seconds=seconds,
-        peak_memory=_peak_memory(),
+        peak_memory=peak_memory(),
         notes=decomposition.notes,
         versions=versions(),
     )
@@ -324,12 +324,6 @@ def _describe(decomposition: Decomposition, sha256: str) -> VideoRead:
         ),
         num_vectors=decomposition.num_vectors,
     )
-
-
-def _peak_memory() -> int:
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # Bytes on macOS, kibibytes elsewhere.
-    return most if sys.platform == "darwin" else most * 1024
 
 
 @contextmanager

@@ -15,30 +15,55 @@ Parameters are bfloat16; buffers (running statistics) keep their type, as roundi
 
 import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import torch
+from peft import LoraConfig
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import PreTrainedConfig
+from transformers import PreTrainedModel
 
 from himmel._files import atomic_folder, atomic_path
+from himmel.adapter import MotionAdapter
 from himmel.errors import HostError
+from himmel.hosts import Host
 from himmel.model.config import INNER_HOST, HimmelConfig
-from himmel.model.hub import local_folder
 from himmel.model.lora import load_lora, save_lora
-
-if TYPE_CHECKING:
-    from himmel.model.lifecycle import HostedModel
+from himmel.model.repository import local_folder
+from himmel.settings import own_settings
 
 _LORA = "lora"
 _HOST_FILES = ["*.json", "*.txt", "*.jinja", "*.model"]
 _WRITTEN_BY_NETWORK = ("config.json", "generation_config.json")
 
 
-def save(model: "HostedModel", folder: Path) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What a model is made of: what is written to a checkpoint, and filled from one.
+
+    Attributes:
+        config: settings of the model.
+        host: the configuration's host.
+        network: the host's weights, with LoRA on them.
+        adapter: the motion adapter.
+        lora: PEFT's settings; None without LoRA.
+    """
+
+    config: HimmelConfig
+    host: Host
+    network: PreTrainedModel
+    adapter: MotionAdapter
+    lora: LoraConfig | None
+
+    def modules(self) -> dict[str, nn.Module]:
+        """What is kept in a file of its own, by the file's name without ending."""
+        trained = {} if self.config.own_language_model else self.host.trained_parts(self.network)
+        return {"adapter": self.adapter, **trained}
+
+
+def save(parts: Parts, folder: Path) -> None:
     """Write a checkpoint; `config.json` last, so that a folder with one is whole.
 
     Raises:
@@ -48,67 +73,52 @@ def save(model: "HostedModel", folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise HostError(f"Cannot make the folder {str(folder)!r} ({error.strerror}); name another one.") from error
-    for name, module in _modules(model).items():
+    for name, module in parts.modules().items():
         _save_module(module, folder / f"{name}.safetensors")
-    settings = own_settings(model.config)
-    if model.lora_config is not None:
-        save_lora(model.network, model.lora_config, folder / _LORA)
-    if model.config.own_language_model:
-        _save_host(model, folder / INNER_HOST)
-        settings |= {"host": INNER_HOST, "base_host": model.config.base_host or model.config.host}
+    settings = own_settings(parts.config)
+    if parts.lora is not None:
+        save_lora(parts.network, parts.lora, folder / _LORA)
+    if parts.config.own_language_model:
+        _save_host(parts, folder / INNER_HOST)
+        settings |= {"host": INNER_HOST, "base_host": parts.config.base_host or parts.config.host}
     with atomic_path(folder / "config.json") as file:
         file.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def load(model: "HostedModel", folder: Path) -> None:
+def load(parts: Parts, folder: Path) -> None:
     """Fill a model that was assembled from the folder's configuration.
 
     Raises:
         HostError: a file is missing, damaged or of another shape.
     """
-    for name, module in _modules(model).items():
+    for name, module in parts.modules().items():
         _load_module(module, folder / f"{name}.safetensors")
-    if model.lora_config is not None:
-        load_lora(model.network, folder / _LORA)
+    if parts.lora is not None:
+        load_lora(parts.network, folder / _LORA)
 
 
-def carry_over(model: "HostedModel", folder: Path) -> None:
+def carry_over(parts: Parts, folder: Path) -> None:
     """Fill a model from a checkpoint of the same host as far as their settings agree; other parts stay as they are.
 
     Raises:
         HostError: no checkpoint is there, or a file of it is missing, damaged or of another host.
     """
     earlier = HimmelConfig.load(folder)
-    modules = model.host_parts()
-    if own_settings(earlier.adapter) == own_settings(model.config.adapter):
-        modules["adapter"] = model.adapter
+    modules = parts.host.trained_parts(parts.network)
+    if own_settings(earlier.adapter) == own_settings(parts.config.adapter):
+        modules["adapter"] = parts.adapter
     for name, module in modules.items():
         _load_module(module, folder / f"{name}.safetensors")
-    same_lora = (earlier.lora_rank, earlier.lora_alpha) == (model.config.lora_rank, model.config.lora_alpha)
-    if model.lora_config is not None and same_lora:
-        load_lora(model.network, folder / _LORA)
+    same_lora = (earlier.lora_rank, earlier.lora_alpha) == (parts.config.lora_rank, parts.config.lora_alpha)
+    if parts.lora is not None and same_lora:
+        load_lora(parts.network, folder / _LORA)
 
 
-def own_settings(config: PreTrainedConfig) -> dict[str, Any]:
-    """All settings that this project declares, defaults too; none of those that every transformers config carries."""
-    common = PreTrainedConfig().to_dict()
-    own = {name: value for name, value in config.to_dict().items() if name not in common}
-    own["model_type"] = config.model_type
-    if isinstance(config, HimmelConfig):
-        own["adapter_config"] = own_settings(config.adapter)
-    return own
-
-
-def _modules(model: "HostedModel") -> dict[str, nn.Module]:
-    parts = {} if model.config.own_language_model else model.host_parts()
-    return {"adapter": model.adapter, **parts}
-
-
-def _save_host(model: "HostedModel", folder: Path) -> None:
+def _save_host(parts: Parts, folder: Path) -> None:
     """The network by its own `save_pretrained`, and the published host's other files as they are."""
-    source = local_folder(model.host.folder, allow=_HOST_FILES)
+    source = local_folder(parts.host.folder, allow=_HOST_FILES)
     with atomic_folder(folder) as target:
-        model.network.save_pretrained(target, max_shard_size="5GB")
+        parts.network.save_pretrained(target, max_shard_size="5GB")
         for pattern in _HOST_FILES:
             for file in source.glob(pattern):
                 if file.name not in _WRITTEN_BY_NETWORK and not file.name.endswith(".index.json"):

@@ -1,27 +1,25 @@
 """A host with what is added to it: loading and saving, putting on and taking off, choosing what learns."""
 
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal, Self, cast
 
 import torch
-from peft import LoraConfig
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from himmel.adapter import MotionAdapter
+from himmel.choices import Quantization
 from himmel.errors import UsageError
-from himmel.hosts import Host, Quantization, load_host
+from himmel.hosts import Host, load_host
 from himmel.model import checkpoint
 from himmel.model.attachment import Attachment
-from himmel.model.card import write_card
 from himmel.model.config import HimmelConfig
-from himmel.model.hub import local_folder, push_folder
 from himmel.model.lora import lora_parameters
 from himmel.model.processor import check_fit
+from himmel.model.repository import local_folder
 
 Part = Literal["adapter", "lora", "host_projector", "language_model"]
 
@@ -93,7 +91,7 @@ class HostedModel(nn.Module):
         device_map: str | None = None,
         quantization: Quantization | None = None,
     ) -> Self:
-        """Load what `save_pretrained` or `push_to_hub` wrote, and its host; arguments as in `from_config`.
+        """Load what `save_pretrained` wrote, and its host; arguments as in `from_config`.
 
         Args:
             folder: a folder, or a repository name such as `someone/himmel-qwen2.5-vl`.
@@ -109,7 +107,7 @@ class HostedModel(nn.Module):
         model = cls._assemble(
             config, host, network, dtype=dtype, device=device, device_map=device_map, quantization=quantization
         )
-        checkpoint.load(model, place)
+        checkpoint.load(model.parts, place)
         return model
 
     @classmethod
@@ -125,31 +123,28 @@ class HostedModel(nn.Module):
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write what was trained, in the files that `checkpoint` lists; with motion disabled too."""
         with self._attached():
-            checkpoint.save(self, Path(folder))
+            checkpoint.save(self.parts, Path(folder))
 
-    def push_to_hub(self, repo_id: str, *, private: bool | None = None, token: str | None = None) -> str:
-        """Save, write a model card, and upload both; see `push_folder` for the arguments and the address given back.
-
-        A checkpoint that training wrote has its settings and results beside it: `himmel push` takes these along.
+    def carry_over(self, folder: str | os.PathLike[str]) -> None:
+        """Take what an earlier checkpoint of the same host has, as far as settings agree; the rest stays as it is.
 
         Raises:
-            HostError: the hub refuses.
+            HostError: no checkpoint is there, or a file of it is missing, damaged or of another host.
         """
-        with tempfile.TemporaryDirectory() as name:
-            self.save_pretrained(name)
-            write_card(Path(name), name=repo_id)
-            return push_folder(Path(name), repo_id, private=private, token=token, message="Upload HY-Himmel checkpoint")
+        checkpoint.carry_over(self.parts, Path(folder))
+
+    @property
+    def parts(self) -> checkpoint.Parts:
+        """What a checkpoint is written from, and what loading one fills."""
+        return checkpoint.Parts(
+            config=self.config, host=self.host, network=self.network, adapter=self.adapter, lora=self._attachment.lora
+        )
 
     @property
     def device(self) -> torch.device:
         """Where inputs go: to the host's first weights, or to the CPU if a device map keeps those on disk."""
         device = self.network.device
         return torch.device("cpu") if device.type == "meta" else device
-
-    @property
-    def lora_config(self) -> LoraConfig | None:
-        """PEFT's settings of LoRA, None without."""
-        return self._attachment.lora
 
     def host_parts(self) -> dict[str, nn.Module]:
         """Parts of the host that this project trains, by name."""
@@ -244,7 +239,7 @@ class HostedModel(nn.Module):
         self.disable_motion()
         try:
             self._attach(config, load_host(config.host, max_anchor_tokens=config.max_anchor_tokens))
-            checkpoint.load(self, place)
+            checkpoint.load(self.parts, place)
         except BaseException:
             if self._attachment is not former[-1]:
                 self._attachment.take_off()

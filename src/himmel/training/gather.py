@@ -121,7 +121,17 @@ def _sum_over_processes(values: Tensor) -> Tensor:
 
 
 def synchronise_batch_norms(module: nn.Module) -> None:
-    """Make every batch norm within `module` one of all processes, in place; parameters and buffers stay the same."""
-    for child in module.modules():
+    """Exchange every batch norm within `module` for one of all processes; parameters and buffers stay the same."""
+    for name, child in list(module.named_modules()):
         if type(child) is nn.BatchNorm2d:
-            child.__class__ = SyncedBatchNorm2d
+            module.set_submodule(name, _synced(child))
+
+
+def _synced(norm: nn.BatchNorm2d) -> SyncedBatchNorm2d:
+    synced = SyncedBatchNorm2d(
+        norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats, device="meta"
+    )
+    synced.weight, synced.bias = norm.weight, norm.bias
+    synced.running_mean, synced.running_var = norm.running_mean, norm.running_var
+    synced.num_batches_tracked = norm.num_batches_tracked
+    return synced.train(norm.training)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from himmel.model.checkpoint import own_settings
+from himmel.settings import own_settings
 from himmel.training.plan import plan_stages
 from himmel.training.recipe import Recipe, ReportSection
 from himmel.training.resolve import Resolved, recipe_names, resolve_recipe
-from himmel.training.settings import adapter_keys, make_config, model_keys
+from himmel.training.settings import adapter_keys, make_settings, model_keys
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def _settings(resolved: Resolved) -> Iterator[ShownSetting]:
     for key, value in _flatten(content):
         yield ShownSetting(key, value, resolved.origin(key))
     preset = str(resolved.recipe.model["preset"])
-    model = own_settings(make_config(resolved.recipe.model, host=resolved.recipe.host))
+    model = own_settings(make_settings(resolved.recipe.model, host=resolved.recipe.host))
     model["adapter"] = model.pop("adapter_config")
     for key, value in _flatten(model, "model."):
         if key.split(".")[-1] in ("preset", *model_keys(), *adapter_keys()):

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from himmel.model import HimmelConfig
-from himmel.model.checkpoint import own_settings
+from himmel.settings import ModelSettings, own_settings
 from himmel.training.recipe import (
     ComputeSection,
     DataSection,
@@ -21,7 +20,7 @@ from himmel.training.recipe import (
     Stage1Section,
     Stage2Section,
 )
-from himmel.training.settings import make_config, stage_1_settings
+from himmel.training.settings import make_settings, stage_1_settings
 
 Kind = Literal["projector", "stage1", "stage2", "start"]
 RECORD = "stage.json"
@@ -51,9 +50,9 @@ class Stage:
     output: Path
 
     @property
-    def config(self) -> HimmelConfig:
-        """The model's configuration, with the preset's width of the host."""
-        return make_config(self.model, host=self.host)
+    def config(self) -> ModelSettings:
+        """The model's settings, with the preset's width of the host."""
+        return make_settings(self.model, host=self.host)
 
     @property
     def optimizer(self) -> OptimizerSection:

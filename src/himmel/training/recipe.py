@@ -4,10 +4,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from himmel.choices import Condition
+
 Positive = Annotated[int, Field(gt=0)]
 Natural = Annotated[int, Field(ge=0)]
 Rate = Annotated[float, Field(ge=0)]
-Condition = Literal["motion", "no-motion", "shuffled", "text"]
 
 
 class Section(BaseModel):

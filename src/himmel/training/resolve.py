@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -21,7 +21,7 @@ from pydantic import BaseModel, ValidationError
 import himmel
 from himmel.errors import RecipeError
 from himmel.training.recipe import Recipe, Section
-from himmel.training.settings import make_config, unknown_key
+from himmel.training.settings import make_settings, unknown_key
 
 _SUFFIX: Final = ".yaml"
 _BASES: Final = "base"
@@ -232,7 +232,7 @@ def _validate(content: dict[str, Any], origins: Mapping[str, str]) -> Recipe:
     if wrong is not None:
         key, near = (f"model.{name}" for name in wrong)
         raise RecipeError(_unknown(key, near, origins))
-    make_config(recipe.model, host=recipe.host)
+    make_settings(recipe.model, host=recipe.host)
     return recipe
 
 
@@ -273,5 +273,5 @@ def _known_keys(place: tuple[int | str, ...]) -> list[str]:
 
 def _sections_of(section: type[BaseModel], part: str) -> list[type[BaseModel]]:
     annotation = section.model_fields[part].annotation
-    candidates = (annotation, *getattr(annotation, "__args__", ()))
+    candidates = (annotation, *get_args(annotation))
     return [one for one in candidates if isinstance(one, type) and issubclass(one, Section)]

@@ -17,8 +17,7 @@ from transformers import TrainingArguments, set_seed
 from himmel._files import atomic_path
 from himmel.errors import RecipeError
 from himmel.hosts import load_host
-from himmel.model import HimmelForConditionalGeneration, HimmelProcessor
-from himmel.model.checkpoint import carry_over
+from himmel.model import HimmelConfig, HimmelForConditionalGeneration, HimmelProcessor
 from himmel.nano.clips import VALUE_COLUMNS
 from himmel.training.alignment import AlignmentModel
 from himmel.training.batches import AlignmentCollator, DrawnClips, InstructCollator
@@ -27,7 +26,7 @@ from himmel.training.plan import RECORD, Stage, plan_stages
 from himmel.training.probes import MotionProbes, caption_vocabulary
 from himmel.training.recipe import OptimizerSection, ProjectorSection, Recipe, Stage1Section, Stage2Section
 from himmel.training.resolve import resolve_recipe
-from himmel.training.settings import make_config
+from himmel.training.settings import make_settings
 from himmel.training.store import ClipStore
 from himmel.training.trainer import PartsTrainer, run_training, training_arguments
 
@@ -147,10 +146,10 @@ def run_stage(stage: Stage, *, resume: bool = True) -> None:
 
 def _initial_model(stage: Stage) -> HimmelForConditionalGeneration:
     width = load_host(stage.host).hidden_size
-    config = make_config(stage.model, host=stage.host, host_hidden_size=width)
+    config = HimmelConfig.of(make_settings(stage.model, host=stage.host, host_hidden_size=width))
     model = HimmelForConditionalGeneration.from_config(config, dtype=_host_dtype(stage))
     if stage.after is not None:
-        carry_over(model, stage.after.folder)
+        model.carry_over(stage.after.folder)
     return model
 
 

@@ -1,26 +1,25 @@
-"""A recipe's `model` section: the settings of `HimmelConfig` and `AdapterConfig` by their own names.
+"""A recipe's `model` section: the settings of `ModelSettings` and `AdapterSettings` by their own names.
 
     preset: nano | paper         the size that everything else changes
-    num_anchors: 16              any setting of `HimmelConfig`
-    adapter: {fusion: concat}    any setting of `AdapterConfig`
+    num_anchors: 16              any setting of `ModelSettings`
+    adapter: {fusion: concat}    any setting of `AdapterSettings`
 
 So a setting that either gains is a recipe key at once, and each checks its own values.
 """
 
 import difflib
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from typing import Any, Final
 
 from huggingface_hub.errors import StrictDataclassError
 
-from himmel.adapter import AdapterConfig
 from himmel.errors import RecipeError, UsageError
-from himmel.model import HimmelConfig
-from himmel.model.checkpoint import own_settings
+from himmel.settings import AdapterSettings, ModelSettings, own_settings
 
-_PRESETS: Final[dict[str, Callable[..., HimmelConfig]]] = {"nano": HimmelConfig.nano, "paper": HimmelConfig.paper}
+_PRESETS: Final[dict[str, Callable[..., ModelSettings]]] = {"nano": ModelSettings.nano, "paper": ModelSettings.paper}
 # These the host says, or training itself.
-_NOT_STATED = {"sub_configs_defaults", "host", "adapter_config", "host_hidden_size"}
+_NOT_STATED = {"host", "adapter_config", "host_hidden_size"}
 _NOT_STATED |= {"own_language_model", "base_host"}
 _STAGE_2_ALONE: Final = frozenset(
     {"lora_rank", "lora_alpha", "lora_dropout", "placement", "position_scheme", "tokens_per_interval"}
@@ -30,12 +29,12 @@ _STAGE_2_ALONE: Final = frozenset(
 
 def model_keys() -> list[str]:
     """Keys of a `model` section."""
-    return ["preset", "adapter", *(name for name in HimmelConfig.__annotations__ if name not in _NOT_STATED)]
+    return ["preset", "adapter", *(field.name for field in fields(ModelSettings) if field.name not in _NOT_STATED)]
 
 
 def adapter_keys() -> list[str]:
     """Keys of its `adapter` section."""
-    return [name for name in AdapterConfig.__annotations__ if name not in _NOT_STATED]
+    return [field.name for field in fields(AdapterSettings) if field.name not in _NOT_STATED]
 
 
 def unknown_key(model: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -48,8 +47,8 @@ def unknown_key(model: Mapping[str, Any]) -> tuple[str, str] | None:
     return None
 
 
-def make_config(model: Mapping[str, Any], *, host: str, host_hidden_size: int | None = None) -> HimmelConfig:
-    """The configuration that a `model` section describes.
+def make_settings(model: Mapping[str, Any], *, host: str, host_hidden_size: int | None = None) -> ModelSettings:
+    """The settings that a `model` section describes.
 
     Args:
         model: its keys, which exist.
@@ -68,7 +67,7 @@ def make_config(model: Mapping[str, Any], *, host: str, host_hidden_size: int | 
         plain = own_settings(_PRESETS[preset](host=host, **width))
         sizes = plain.pop("adapter_config") | dict(model.get("adapter") or {})
         del plain["model_type"], sizes["model_type"]
-        return HimmelConfig(**plain | changes, adapter_config=AdapterConfig(**sizes))
+        return ModelSettings(**plain | changes, adapter_config=AdapterSettings(**sizes))
     except (UsageError, StrictDataclassError, TypeError, ValueError) as error:
         raise RecipeError(f"The settings of the model are not possible: {' '.join(str(error).split())}") from error
 

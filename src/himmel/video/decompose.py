@@ -1,39 +1,29 @@
-"""From a request to a `Decomposition`: schedule, choice of backend, extraction by workers, assembly."""
+"""From a request to a `Decomposition`: schedule, choice of backend, reading, assembly."""
 
-import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from contextlib import nullcontext
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from himmel.choices import AnchorMode
+from himmel.choices import Backend as BackendChoice
 from himmel.errors import VideoError
-from himmel.video.bitstream import CODEC, extract_steps, is_available
-from himmel.video.coviar import must_be_recoded, recode
-from himmel.video.decoder import Decoder, Segment, plan_segments
-from himmel.video.extract import Extract, Plan, Step, extract_segment, merge
-from himmel.video.index import PictureIndex, with_references
-from himmel.video.picture import PictureFormat
-from himmel.video.probe import choose_backend
-from himmel.video.reference import ZERO_B_VECTORS
+from himmel.video.backends.choice import candidates, choose_backend
+from himmel.video.backends.protocol import Backend, Extract, Step, Wanted
+from himmel.video.backends.workers import run_work
+from himmel.video.file.opened import VideoFile
+from himmel.video.maps.raster import grid_shape
+from himmel.video.repair import replace_damaged
 from himmel.video.results import Anchor, Decomposition, Interval, StepMaps
 from himmel.video.scene import place_scene_anchors, read_changes
 from himmel.video.schedule import place_anchors, place_steps
-from himmel.video.trace import make_runs, plan_runs
-from himmel.video.trace_decoded import trace_decoded
-from himmel.video.trace_parsed import trace_parsed
 
 IntArray = npt.NDArray[np.int64]
 _PARSED_PER_ANCHOR = 4
-# Keyframes that one worker decodes in a row.
-_KEYFRAMES = 8
-_RESIDUAL_KINDS = {"bitstream": "exact", "libav": "approximate", "coviar": "approximate", "proxy": "estimated"}
 
 
 @dataclass(frozen=True)
@@ -41,286 +31,168 @@ class Request:
     """Checked arguments of `Video.decompose`."""
 
     num_anchors: int
-    anchor_mode: str
+    anchor_mode: AnchorMode
     steps_per_interval: int
     cell: int
-    backend: str
+    backend: BackendChoice
     max_anchor_pixels: int | None
     accumulate: bool
     threads: int
 
 
-class Work(NamedTuple):
-    """Stretches of the file and what to do with each."""
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What was wanted of a backend, what it gave, and what it has to say."""
 
-    extract: Callable[[Decoder, Plan, Segment], Extract]
-    plan: Plan
-    segments: tuple[Segment, ...]
-
-
-class Source(Protocol):
-    """What is read of a `Video`."""
-
-    path: Path
-    codec: str
-    width: int
-    height: int
-    duration: float
-    average_rate: float
-    times: npt.NDArray[np.float64]
-    keyframes: IntArray
+    wanted: Wanted
+    extract: Extract
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """Presentation indices: anchors [n] and why each is one, the end of each interval [n], and the steps of each."""
-
-    anchors: IntArray
-    reasons: tuple[str, ...]
-    stops: IntArray
-    steps: tuple[IntArray, ...]
-
-
-def decompose(
-    video: Source, index: PictureIndex, fmt: PictureFormat, request: Request, open_seconds: float
-) -> Decomposition:
+def decompose(file: VideoFile, request: Request, *, sha256: str | None, open_seconds: float) -> Decomposition:
     """Carry out `Video.decompose`."""
     begin = time.perf_counter()
-    schedule = make_schedule(video, index, request)
-    notes = list(video.notes)
-    if len(schedule.anchors) < request.num_anchors:
+    notes = list(file.notes)
+    anchors, reasons = _place_anchors(file, request)
+    if len(anchors) < request.num_anchors:
         notes.append(
-            f"{request.num_anchors} anchors were asked for, but the video has {len(video.times)} pictures:"
-            f" {len(schedule.anchors)} are taken."
+            f"{request.num_anchors} anchors were asked for, but the video has {len(file.times)} pictures:"
+            f" {len(anchors)} are taken."
         )
-    has_steps = any(len(steps) for steps in schedule.steps)
-    backend, reason = choose_backend(video.path, video.codec, index, fmt, request.backend, has_steps)
+    has_steps = bool((np.append(anchors[1:], len(file.times)) - anchors > 1).any())
+    backend, reason = choose_backend(file, request.backend, has_steps=has_steps)
+    accumulate = request.accumulate or backend.always_accumulates
     probed = time.perf_counter()
 
-    accumulated = request.accumulate or backend == "coviar"
-    if backend == "coviar" and has_steps and must_be_recoded(video.path, video.codec, index, fmt):
-        schedule, plan, extract = _read_recoded(video, index, fmt, request, schedule, notes)
-    else:
-        source = "libav" if backend == "coviar" else backend
-        plan = make_plan(video, index, fmt, replace(request, accumulate=accumulated), source, schedule)
-        if plan.without_vectors:
-            notes.append(
-                f"{len(plan.without_vectors)} steps are B pictures, whose vectors {video.codec} does not yield."
-            )
-        work = plan_accumulation(plan, schedule, video.keyframes, notes) if accumulated else plan_work(plan)
-        extract = run_segments(plan, work, request.threads)
+    with backend.source(file, accumulate=accumulate) if has_steps else nullcontext(file) as source:
+        read = partial(_read, file, source, backend, request, accumulate=accumulate)
+        outcome = read(anchors)
+        moved, repairs = replace_damaged(file, anchors, outcome.extract)
+        if not np.array_equal(moved, anchors):
+            outcome = read(moved)
+    notes += [*outcome.notes, *repairs]
     done = time.perf_counter()
 
-    anchors, intervals = _assemble(video, index, plan, schedule, extract, notes)
+    found, num_damaged = _assemble(outcome, reasons, notes)
+    width, height = file.displayed_size
     return Decomposition(
-        path=str(video.path),
-        sha256=video.__dict__.get("sha256"),
-        codec=video.codec,
-        width=video.width,
-        height=video.height,
-        duration=video.duration,
-        num_frames=len(video.times),
-        average_rate=video.average_rate,
-        backend=backend,
+        path=str(file.path),
+        sha256=sha256,
+        codec=file.codec,
+        width=width,
+        height=height,
+        duration=file.duration,
+        num_frames=len(file.times),
+        average_rate=file.average_rate,
+        backend=backend.name,
         backend_reason=reason,
-        residual_kind=_RESIDUAL_KINDS[backend],
-        distance_kind="estimated" if backend == "libav" else "exact",
-        accumulated=accumulated,
+        residual_kind=backend.residual_kind,
+        distance_kind=backend.distance_kind,
+        accumulated=accumulate,
         cell=request.cell,
-        grid=plan.grid,
-        anchors=anchors,
-        intervals=intervals,
-        num_vectors=sum(step.num_vectors for step in extract.steps.values()),
+        grid=grid_shape(width, height, request.cell),
+        anchors=tuple(anchor for anchor, _ in found),
+        intervals=tuple(interval for _, interval in found),
+        num_vectors=sum(step.num_vectors for step in outcome.extract.steps.values()),
+        num_damaged=num_damaged,
         notes=tuple(notes),
         seconds={"open": open_seconds, "probe": probed - begin, "extract": done - probed},
     )
 
 
-def make_schedule(video: Source, index: PictureIndex, request: Request) -> Schedule:
-    """Place anchors and steps from times alone, the same for every backend; in the mode "scene" see `read_changes`."""
-    times, keys = video.times, video.keyframes
-    if request.anchor_mode == "scene":
-        parse = video.codec == CODEC and is_available() and request.backend in ("auto", "bitstream")
-        changes = read_changes(video.path, index, parse=parse, most=_PARSED_PER_ANCHOR * request.num_anchors)
-        anchors, reasons = place_scene_anchors(times, video.duration, keys, changes, request.num_anchors)
-    else:
-        anchors = place_anchors(times, video.duration, keys, request.num_anchors, request.anchor_mode)
-        reasons = ("uniform",) * len(anchors)
-    stops = np.append(anchors[1:], len(times))
-    return Schedule(anchors, reasons, stops, _place_all_steps(video, anchors, stops, keys, request.steps_per_interval))
+def _read(
+    file: VideoFile, source: VideoFile, backend: Backend, request: Request, anchors: IntArray, *, accumulate: bool
+) -> Outcome:
+    """Place steps between anchors, and have the backend read both."""
+    steps = _place_steps(file, anchors, source.keyframes, request.steps_per_interval)
+    wanted = Wanted(file, source, anchors, steps, request.cell, request.max_anchor_pixels, accumulate)
+    reading = backend.plan(wanted)
+    return Outcome(wanted, run_work(reading.work, request.threads), reading.notes)
 
 
-def _place_all_steps(
-    video: Source, anchors: IntArray, stops: IntArray, keyframes: IntArray, max_steps: int
-) -> tuple[IntArray, ...]:
-    ends = np.append(video.times[anchors[1:]], video.duration)
+def _place_anchors(file: VideoFile, request: Request) -> tuple[IntArray, tuple[str, ...]]:
+    """Anchors, and why each is one; from times alone, but for the mode "scene" (see `read_changes`)."""
+    if request.anchor_mode != "scene":
+        anchors = place_anchors(file.times, file.duration, file.keyframes, request.num_anchors, request.anchor_mode)
+        return anchors, ("uniform",) * len(anchors)
+    best = candidates(file.codec, request.backend)[0]
+    changes = read_changes(file, look_closer=best.intra_shares, most=_PARSED_PER_ANCHOR * request.num_anchors)
+    return place_scene_anchors(file.times, file.duration, file.keyframes, changes, request.num_anchors)
+
+
+def _place_steps(file: VideoFile, anchors: IntArray, keyframes: IntArray, max_steps: int) -> tuple[IntArray, ...]:
+    stops, ends = _stops(file, anchors), np.append(file.times[anchors[1:]], file.duration)
     return tuple(
-        place_steps(video.times, int(anchor), int(stop), float(end), keyframes, max_steps)
+        place_steps(file.times, int(anchor), int(stop), float(end), keyframes, max_steps)
         for anchor, stop, end in zip(anchors, stops, ends, strict=True)
     )
 
 
-def _read_recoded(
-    video: Source, index: PictureIndex, fmt: PictureFormat, request: Request, schedule: Schedule, notes: list[str]
-) -> tuple[Schedule, Plan, Extract]:
-    """Anchors from the file, steps from its copy in MPEG-4 Part 2 and beside the copy's keyframes."""
-    with recode(video.path, index, fmt) as copy:
-        if copy.repeated:
-            notes.append(f"{copy.repeated} pictures cannot be decoded: the one before stands in for each.")
-        steps = _place_all_steps(video, schedule.anchors, schedule.stops, copy.keyframes, request.steps_per_interval)
-        schedule = replace(schedule, steps=steps)
-        # No step is read from the file itself, so that its plan needs no references.
-        plan = make_plan(video, index, fmt, request, "proxy", schedule)
-        anchors = run_segments(plan, _plan_anchors(plan), request.threads)
-        numbers = {int(copy.index.order[f]): int(index.order[f]) for f in np.concatenate(steps).tolist()}
-        inner = replace(
-            plan,
-            path=copy.path,
-            index=copy.index,
-            format=copy.format,
-            backend="libav",
-            anchors=frozenset(),
-            steps=frozenset(numbers),
-            references={},
-        )
-        runs = make_runs(copy.index, schedule.anchors, steps, copy.keyframes)
-        work = [Work(partial(trace_decoded, runs=group), inner, (part,)) for part, group in plan_runs(copy.index, runs)]
-        traced = run_segments(inner, work, request.threads)
-    return schedule, plan, Extract(anchors.images, {numbers[n]: step for n, step in traced.steps.items()})
-
-
-def make_plan(
-    video: Source, index: PictureIndex, fmt: PictureFormat, request: Request, backend: str, schedule: Schedule
-) -> Plan:
-    """Translate a schedule into decode-order numbers, with the reference pictures that steps need."""
-    looks_up = backend == "libav" or (backend == "bitstream" and request.accumulate)
-    index = with_references(video.path, index) if looks_up else index
-    frames = np.concatenate(schedule.steps)
-    references: dict[int, tuple[int, int]] = {}
-    for frame in frames.tolist():
-        number = int(index.order[frame])
-        if backend == "bitstream":
-            references[number] = -1, -1
-        elif backend == "libav":
-            references[number] = index.references_for(number)
-        else:
-            references[number] = int(index.order[frame - 1]), -1
-    mute = backend == "libav" and video.codec in ZERO_B_VECTORS
-    return Plan(
-        path=video.path,
-        index=index,
-        format=fmt,
-        backend=backend,
-        anchors=frozenset(index.order[schedule.anchors].tolist()),
-        steps=frozenset(references),
-        references=references,
-        without_vectors=frozenset(n for n in references if mute and not index.reference[n]),
-        cell=request.cell,
-        max_anchor_pixels=request.max_anchor_pixels,
-    )
-
-
-def plan_work(plan: Plan) -> list[Work]:
-    """What workers take one by one: stretches to decode, and for the bitstream engine stretches to parse."""
-    if plan.backend != "bitstream":
-        decoded = plan_segments(plan.index, _pictures_to_decode(plan))
-        return [Work(extract_segment, plan, (segment,)) for segment in decoded]
-    parsed = plan_segments(plan.index, [{step} for step in plan.steps])
-    return _plan_anchors(plan) + [Work(extract_steps, plan, (segment,)) for segment in parsed]
-
-
-def plan_accumulation(plan: Plan, schedule: Schedule, keyframes: IntArray, notes: list[str]) -> list[Work]:
-    """As `plan_work`, with steps that are traced back to where their interval begins."""
-    # Flow is followed across keyframes, vectors are not.
-    ends = np.zeros(0, np.int64) if plan.backend == "proxy" else keyframes
-    runs = make_runs(plan.index, schedule.anchors, schedule.steps, ends)
-    short = sum(len(run.steps) for run in runs if run.base not in plan.anchors)
-    if short:
-        notes.append(f"{short} steps are traced back to a keyframe after their anchor, which no vector crosses.")
-    trace = trace_parsed if plan.backend == "bitstream" else trace_decoded
-    traced = [Work(partial(trace, runs=group), plan, (segment,)) for segment, group in plan_runs(plan.index, runs)]
-    return _plan_anchors(plan) + traced
-
-
-def _plan_anchors(plan: Plan) -> list[Work]:
-    """The anchors alone."""
-    decoded = plan_segments(plan.index, [{anchor} for anchor in plan.anchors])
-    anchors_alone = replace(plan, steps=frozenset())
-    alone = [segment for segment in decoded if segment.wanted == (segment.start,)]
-    work = [Work(extract_segment, anchors_alone, (segment,)) for segment in decoded if segment not in alone]
-    # Keyframes are soon decoded; opening the file once more, which each worker that decodes has to do, takes as long.
-    parts = [tuple(alone[k : k + _KEYFRAMES]) for k in range(0, len(alone), _KEYFRAMES)]
-    return work + [Work(extract_segment, anchors_alone, part) for part in parts]
-
-
-def _pictures_to_decode(plan: Plan) -> list[set[int]]:
-    """Anchors; steps; and with a step of the proxy the picture before, which may belong to another keyframe."""
-    anchors = [{anchor} for anchor in plan.anchors]
-    steps = [{step, before} if plan.backend == "proxy" else {step} for step, (before, _) in plan.references.items()]
-    return anchors + steps
-
-
-def run_segments(plan: Plan, work: list[Work], threads: int) -> Extract:
-    """Do all work with up to `threads` workers, each with a decoder of its own."""
-    local = threading.local()
-    lock = threading.Lock()
-    with ExitStack() as decoders:
-
-        def do(task: Work) -> Extract:
-            decoder: Decoder | None = local.__dict__.get("decoder")
-            if decoder is None:
-                decoder = local.decoder = Decoder(plan.path, plan.index, vectors=plan.backend == "libav")
-                with lock:
-                    decoders.enter_context(decoder)
-            return merge(task.extract(decoder, task.plan, segment) for segment in task.segments)
-
-        with ThreadPoolExecutor(max_workers=max(1, min(threads, len(work)))) as pool:
-            return merge(pool.map(do, work))
+def _stops(file: VideoFile, anchors: IntArray) -> IntArray:
+    """The end of each interval, int64 [n], a presentation index."""
+    return np.append(anchors[1:], len(file.times))
 
 
 def _assemble(
-    video: Source, index: PictureIndex, plan: Plan, schedule: Schedule, extract: Extract, notes: list[str]
-) -> tuple[tuple[Anchor, ...], tuple[Interval, ...]]:
-    anchors: list[Anchor] = []
-    intervals: list[Interval] = []
-    lost = 0
-    keys = set(video.keyframes.tolist())
-    parts = zip(schedule.anchors.tolist(), schedule.reasons, schedule.stops.tolist(), schedule.steps, strict=True)
-    for frame, why, stop, steps in parts:
-        image = extract.images.get(int(index.order[frame]))
+    outcome: Outcome, reasons: tuple[str, ...], notes: list[str]
+) -> tuple[list[tuple[Anchor, Interval]], int]:
+    """Put anchors and steps in order, and count damaged pictures; those that are lost are told in `notes`."""
+    wanted, extract = outcome.wanted, outcome.extract
+    file, source = wanted.file, wanted.source
+    grid = grid_shape(*file.displayed_size, wanted.cell)
+    found: list[tuple[Anchor, Interval]] = []
+    lost: set[int] = set()
+    keys = set(file.keyframes.tolist())
+    stops = _stops(file, wanted.anchors)
+    for frame, why, stop, steps in zip(wanted.anchors.tolist(), reasons, stops.tolist(), wanted.steps, strict=True):
+        image = extract.images.get(int(file.index.order[frame]))
         if image is None:
             notes.append(
-                f"The anchor at {video.times[frame]:.3f} s cannot be decoded: it is left out with its interval."
+                f"The anchor at {file.times[frame]:.3f} s cannot be decoded: it is left out with its interval."
             )
             continue
-        there = [f for f in steps.tolist() if int(index.order[f]) in extract.steps]
-        lost += len(steps) - len(there)
-        maps = _stack([extract.steps[int(index.order[f])] for f in there], plan.grid)
-        frames = np.array(there, np.int64)
-        intervals.append(Interval(len(anchors), frame + 1, stop, frames, video.times[frames], maps))
-        anchors.append(Anchor(frame, float(video.times[frame]), frame in keys, image, why))
-    if not anchors:
-        raise VideoError(f"None of the anchors of {str(video.path)!r} can be decoded; the file is damaged.")
-    if lost:
-        notes.append(f"{lost} steps are left out: their pictures cannot be decoded.")
-    return tuple(anchors), tuple(intervals)
+        numbers = {f: int(source.index.order[f]) for f in steps.tolist()}
+        there = {f: number for f, number in numbers.items() if number in extract.steps}
+        lost.update(number for number in numbers.values() if number not in extract.steps)
+        maps = _stack([extract.steps[number] for number in there.values()], grid)
+        frames = np.array(list(there), np.int64)
+        anchor = Anchor(frame, float(file.times[frame]), frame in keys, image, why)
+        found.append((anchor, Interval(len(found), frame + 1, stop, frames, file.times[frames], maps)))
+    if not found:
+        raise VideoError(f"None of the anchors of {str(file.path)!r} can be decoded; the file is damaged.")
+    notes += _damage_notes(file, extract, lost)
+    without = len(wanted.anchors) - len(found)
+    return found, len(extract.damaged | (lost - extract.resized)) + without
+
+
+def _damage_notes(file: VideoFile, extract: Extract, lost: set[int]) -> list[str]:
+    """Sentences about pictures that are damaged or of another size."""
+    first = f"the first ({file.format.width} x {file.format.height})"
+    counts = {
+        "{} steps are left out: their pictures cannot be decoded.": lost - extract.resized,
+        f"{{}} steps are left out: their pictures are of another size than {first}.": lost & extract.resized,
+        f"{{}} of the pictures read are of another size than {first}: they are scaled to it.": extract.resized - lost,
+        "{} of the pictures read are damaged: what is missing in them is guessed, or missing in their maps.": (
+            extract.damaged - lost
+        ),
+    }
+    return [text.format(len(numbers)) for text, numbers in counts.items() if numbers]
 
 
 def _stack(steps: list[Step], grid: tuple[int, int]) -> StepMaps:
-    def rows(name: str, *shape: int) -> npt.NDArray[np.float32]:
+    def rows(read: Callable[[Step], npt.ArrayLike], *shape: int) -> npt.NDArray[np.float32]:
         rows = np.empty((len(steps), *shape), np.float32)
         for k, step in enumerate(steps):
-            rows[k] = step.__dict__[name]
+            rows[k] = read(step)
         return rows
 
     return StepMaps(
-        past=rows("past", 2, *grid),
-        future=rows("future", 2, *grid),
-        past_valid=rows("past_valid", *grid),
-        future_valid=rows("future_valid", *grid),
-        past_distance=rows("past_distance"),
-        future_distance=rows("future_distance"),
-        residual=rows("residual", 3, *grid),
-        covered=rows("covered", *grid),
+        past=rows(lambda step: step.past, 2, *grid),
+        future=rows(lambda step: step.future, 2, *grid),
+        past_valid=rows(lambda step: step.past_valid, *grid),
+        future_valid=rows(lambda step: step.future_valid, *grid),
+        past_distance=rows(lambda step: step.past_distance),
+        future_distance=rows(lambda step: step.future_distance),
+        residual=rows(lambda step: step.residual, 3, *grid),
+        covered=rows(lambda step: step.covered, *grid),
     )

@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import fields
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,7 @@ def save_streams(decomposition: Decomposition, path: str | os.PathLike[str]) -> 
         step_interval int64 [S], step_frames int64 [S], step_times float64 [S],
         past, future, past_valid, future_valid, past_distance, future_distance, residual, covered as in `StepMaps` with
         S in place of F, rgb_difference likewise where it was asked for,
-        and about, a JSON text with the other attributes of the decomposition.
+        and about, a JSON text with the other attributes of the decomposition but `seconds`.
 
     Raises:
         HimmelError: the file can't be written.
@@ -34,11 +35,6 @@ def stream_arrays(decomposition: Decomposition) -> dict[str, npt.NDArray[np.gene
     """The arrays that `save_streams` writes."""
     anchors, intervals = decomposition.anchors, decomposition.intervals
     counts = [len(interval.frames) for interval in intervals]
-    about = {
-        field.name: decomposition.__dict__[field.name]
-        for field in fields(Decomposition)
-        if field.name not in ("anchors", "intervals")
-    }
     arrays: dict[str, npt.NDArray[np.generic]] = {
         "anchor_frames": np.array([anchor.frame for anchor in anchors], np.int64),
         "anchor_times": np.array([anchor.time for anchor in anchors], np.float64),
@@ -49,11 +45,18 @@ def stream_arrays(decomposition: Decomposition) -> dict[str, npt.NDArray[np.gene
         "step_interval": np.repeat(np.arange(len(intervals), dtype=np.int64), counts),
         "step_frames": np.concatenate([interval.frames for interval in intervals]),
         "step_times": np.concatenate([interval.times for interval in intervals]),
-        "about": np.array(json.dumps(about)),
+        "about": np.array(json.dumps(_about(decomposition))),
     }
     for item in fields(StepMaps):
-        arrays[item.name] = np.concatenate([interval.maps.__dict__[item.name] for interval in intervals])
+        arrays[item.name] = np.concatenate([getattr(interval.maps, item.name) for interval in intervals])
     differences = [interval.rgb_difference for interval in intervals if interval.rgb_difference is not None]
     if differences:
         arrays["rgb_difference"] = np.concatenate(differences)
     return arrays
+
+
+def _about(decomposition: Decomposition) -> dict[str, Any]:
+    """All attributes that are no arrays, but for the time it took: the same video gives the same bytes again."""
+    left_out = ("anchors", "intervals", "seconds")
+    names = [item.name for item in fields(decomposition) if item.name not in left_out]
+    return {name: getattr(decomposition, name) for name in names}

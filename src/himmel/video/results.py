@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from himmel.choices import BackendName, DistanceKind, ResidualKind
+
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
@@ -14,7 +16,7 @@ class _ShapeRepr:
     """A repr that prints the shapes and types of arrays in place of their contents."""
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{item.name}={_brief(self.__dict__[item.name])}" for item in fields(self))  # type: ignore[arg-type]
+        shown = ", ".join(f"{item.name}={_brief(getattr(self, item.name))}" for item in fields(self))  # type: ignore[arg-type]
         return f"{type(self).__name__}({shown})"
 
 
@@ -116,6 +118,8 @@ class Decomposition(_ShapeRepr):
         cell, grid: side of a cell in luma pixels, (rows, columns).
         anchors, intervals: as many of the one as of the other.
         num_vectors: motion vectors read from the file at the steps.
+        num_damaged: pictures that were read for anchors and steps and of which parts, or all, are missing: what isn't
+            there is guessed or left out of the maps. An anchor that was replaced for its damage doesn't count.
         notes: sentences about what was unusual in the file or in what was asked.
         seconds: wall time by stage: "open", "probe", "extract", and "rgb_difference" where it was asked for.
     """
@@ -128,15 +132,16 @@ class Decomposition(_ShapeRepr):
     duration: float
     num_frames: int
     average_rate: float
-    backend: str
+    backend: BackendName
     backend_reason: str
-    residual_kind: str
-    distance_kind: str
+    residual_kind: ResidualKind
+    distance_kind: DistanceKind
     accumulated: bool
     cell: int
     grid: tuple[int, int]
     anchors: tuple[Anchor, ...]
     intervals: tuple[Interval, ...]
     num_vectors: int
+    num_damaged: int
     notes: tuple[str, ...]
     seconds: dict[str, float]

@@ -6,40 +6,36 @@ other streams spare.
 """
 
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
-from himmel.video.decoder import Decoder, Segment, plan_segments
-from himmel.video.index import PictureIndex
-from himmel.video.picture import PictureFormat
-from himmel.video.residual import cell_means
+from himmel.video.file.decoder import Segment, plan_segments
+from himmel.video.file.opened import VideoFile
+from himmel.video.file.picture import PictureFormat
+from himmel.video.file.workers import Decoders, run_tasks
+from himmel.video.maps.residual import cell_means
 from himmel.video.results import Decomposition, Interval
 
 FloatArray = npt.NDArray[np.float32]
 
 
-def add_rgb_difference(
-    decomposition: Decomposition, index: PictureIndex, fmt: PictureFormat, *, threads: int
-) -> Decomposition:
+def add_rgb_difference(decomposition: Decomposition, file: VideoFile, *, threads: int) -> Decomposition:
     """The same decomposition with `Interval.rgb_difference` filled in; it takes `seconds["rgb_difference"]`."""
     begin = time.perf_counter()
+    index = file.index
     frames = np.concatenate([interval.frames for interval in decomposition.intervals]).tolist()
     # A step follows its anchor, so there always is a picture before it.
     pairs = {frame: (int(index.order[frame]), int(index.order[frame - 1])) for frame in frames}
     segments = plan_segments(index, [set(pair) for pair in pairs.values()])
-    shares = [segments[place::threads] for place in range(min(threads, len(segments)))]
-    reader = _Reader(Path(decomposition.path), index, fmt, decomposition.cell)
+    read = partial(_read_means, file=file, cell=decomposition.cell)
     means: dict[int, FloatArray] = {}
-    with ThreadPoolExecutor(max_workers=max(1, len(shares))) as pool:
-        for found in pool.map(reader.read, shares):
-            means |= found
+    for found in run_tasks([partial(read, segment=segment) for segment in segments], threads):
+        means |= found
     differences = {frame: means[a] - means[b] for frame, (a, b) in pairs.items() if a in means and b in means}
     notes = decomposition.notes
     if len(differences) < len(pairs):
@@ -59,32 +55,21 @@ def _fill(interval: Interval, differences: dict[int, FloatArray], grid: tuple[in
     return replace(interval, rgb_difference=np.array(rows, np.float32).reshape(len(rows), 3, *grid))
 
 
-class _Reader:
-    """Decodes pictures and keeps their cells' means alone, so that memory does not grow with the picture's size."""
+def _read_means(decoders: Decoders, *, segment: Segment, file: VideoFile, cell: int) -> dict[int, FloatArray]:
+    """Mean colour of each cell, float32 [3, R, C] in code values, by decode-order number.
 
-    def __init__(self, path: Path, index: PictureIndex, fmt: PictureFormat, cell: int) -> None:
-        self._path = path
-        self._index = index
-        self._format = fmt
-        self._cell = cell
+    The cells' means alone are kept, so that memory does not grow with the picture's size.
+    """
+    found: dict[int, FloatArray] = {}
+    wanted, reformatter = set(segment.wanted), VideoReformatter()
+    for number, frame in decoders.get(file.path, file.index, vectors=False).pictures(segment):
+        if number in wanted:
+            found[number] = _cell_colours(frame, file.format, cell, reformatter)
+    return found
 
-    def read(self, segments: Sequence[Segment]) -> dict[int, FloatArray]:
-        """Mean colour of each cell, float32 [3, R, C] in code values, by decode-order number."""
-        found: dict[int, FloatArray] = {}
-        reformatter = VideoReformatter()
-        with Decoder(self._path, self._index, vectors=False) as decoder:
-            for segment in segments:
-                wanted = set(segment.wanted)
-                for number, frame in decoder.pictures(segment):
-                    if number in wanted:
-                        found[number] = self._means(frame, reformatter)
-        return found
 
-    def _means(self, frame: VideoFrame, reformatter: VideoReformatter) -> FloatArray:
-        fmt = self._format
-        picture = reformatter.reformat(
-            frame, width=fmt.width, height=fmt.height, format="rgb24", threads=1
-        ).to_ndarray()
-        planes = [np.ascontiguousarray(picture[:, :, channel], np.float32) for channel in range(3)]
-        known = np.ones(picture.shape[:2], np.uint8)
-        return np.stack(cell_means(planes, known, fmt.orientation, self._cell)).astype(np.float32)
+def _cell_colours(frame: VideoFrame, fmt: PictureFormat, cell: int, reformatter: VideoReformatter) -> FloatArray:
+    picture = reformatter.reformat(frame, width=fmt.width, height=fmt.height, format="rgb24", threads=1).to_ndarray()
+    planes = [np.ascontiguousarray(picture[:, :, channel], np.float32) for channel in range(3)]
+    known = np.ones(picture.shape[:2], np.uint8)
+    return np.stack(cell_means(planes, known, fmt.orientation, cell)).astype(np.float32)

@@ -7,14 +7,12 @@ area, which settles it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from himmel.video.bitstream import intra_shares
-from himmel.video.decoder import Decoder
-from himmel.video.index import PictureIndex, with_references
+from himmel.video.file.index import PictureIndex
+from himmel.video.file.opened import VideoFile
 from himmel.video.schedule import make_distinct, nearest
 
 IntArray = npt.NDArray[np.int64]
@@ -33,16 +31,19 @@ _INTRA_SHARE = 0.4
 _REGULAR = 0.98
 
 
-def read_changes(path: Path, index: PictureIndex, *, parse: bool, most: int) -> dict[int, str]:
-    """`find_changes` of a file; with `parse`, of one that the bitstream engine can read."""
-    index = with_references(path, index)
-    if not parse:
-        return find_changes(index, look_closer=None, most=most)
-    with Decoder(path, index, vectors=False) as decoder:
-        return find_changes(index, look_closer=lambda numbers: intra_shares(decoder, numbers), most=most)
+def read_changes(
+    file: VideoFile, *, look_closer: Callable[[VideoFile, Sequence[int]], Mapping[int, float] | None], most: int
+) -> dict[int, str]:
+    """`find_changes` of a file.
+
+    Args:
+        look_closer: `Backend.intra_shares` of the backend that may read it.
+    """
+    referring = file.with_references()
+    return find_changes(referring.index, look_closer=lambda numbers: look_closer(referring, numbers), most=most)
 
 
-def find_changes(index: PictureIndex, *, look_closer: IntraShares | None, most: int) -> dict[int, str]:
+def find_changes(index: PictureIndex, *, look_closer: IntraShares, most: int) -> dict[int, str]:
     """Pictures at which a new scene begins: presentation indices in order, each with what told it.
 
     Args:
@@ -57,7 +58,7 @@ def find_changes(index: PictureIndex, *, look_closer: IntraShares | None, most: 
     ratio, share = _stand_out(index)
     candidates = np.flatnonzero((ratio >= _PARSED[0]) & (share >= _PARSED[1]))
     chosen = np.sort(candidates[np.argsort(-ratio[candidates], kind="stable")][:most])
-    parsed = None if look_closer is None else look_closer(chosen.tolist())
+    parsed = look_closer(chosen.tolist())
     if parsed is None:
         told = {int(number): "bits" for number in np.flatnonzero((ratio >= _ALONE[0]) & (share >= _ALONE[1]))}
     else:

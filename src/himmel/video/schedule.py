@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from himmel.choices import AnchorMode
+
 IntArray = npt.NDArray[np.int64]
 TimeArray = npt.NDArray[np.floating[Any]]
 
@@ -27,7 +29,9 @@ def make_distinct(chosen: IntArray, first: int, stop: int) -> IntArray:
     return np.minimum(pushed, stop - len(chosen) + steps)
 
 
-def place_anchors(times: TimeArray, duration: float, keyframes: IntArray, num_anchors: int, mode: str) -> IntArray:
+def place_anchors(
+    times: TimeArray, duration: float, keyframes: IntArray, num_anchors: int, mode: AnchorMode
+) -> IntArray:
     """Pictures that become anchors: strictly increasing, at most `num_anchors`, uniform over [0, duration).
 
     Args:

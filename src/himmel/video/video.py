@@ -3,25 +3,23 @@
 import hashlib
 import os
 import time
-from functools import cached_property
 from pathlib import Path
+from typing import Final, get_args
 
 import numpy as np
-import numpy.typing as npt
 
+from himmel.choices import AnchorMode, Backend, Cell
 from himmel.errors import UsageError, VideoError
-from himmel.video.container import check_file, open_stream
-from himmel.video.decoder import check_keys, learn_order
 from himmel.video.decompose import Request, decompose
-from himmel.video.index import build_index, with_order
-from himmel.video.picture import read_format
+from himmel.video.file.opened import VideoFile, open_video
+from himmel.video.file.source import Spooled, VideoSource
 from himmel.video.results import Decomposition
 from himmel.video.rgb_difference import add_rgb_difference
 
-CELLS = (4, 8, 16, 32, 64)
+CELLS: Final = get_args(Cell)
 MAX_CELLS_ACROSS = 120
-ANCHOR_MODES = ("keyframe", "exact", "scene")
-BACKENDS = ("auto", "bitstream", "libav", "coviar", "proxy")
+ANCHOR_MODES: Final = get_args(AnchorMode)
+BACKENDS: Final = get_args(Backend)
 MAX_COUNT = 4096
 
 
@@ -29,10 +27,11 @@ class Video:
     """A video file: its pictures, their real times and its keyframes, read by walking packets and decoding one picture.
 
     Args:
-        path: any file that FFmpeg opens.
+        path: any file that FFmpeg opens; or the bytes of one, or a file object that gives them, such as `io.BytesIO`:
+            they are copied to a temporary file, which is removed with this object.
 
     Attributes:
-        path, codec: the file; FFmpeg's name of the codec, such as "h264".
+        path, codec: the file, or the copy; FFmpeg's name of the codec, such as "h264".
         width, height: size of the displayed picture in pixels, after rotation (pixels stay as square as stored).
         coded_width, coded_height: size in which blocks are coded, before cropping and rotation.
         rotation: degrees by which stored pictures are turned clockwise for display: 0, 90, 180 or 270.
@@ -46,40 +45,26 @@ class Video:
 
     Raises:
         VideoError: the file is missing, a folder, empty, no video, or none of its pictures can be decoded.
+        UsageError: `path` is nothing that a video could come from.
 
     Example:
         >>> video = Video("match.mp4")  # doctest: +SKIP
         >>> video.decompose(num_anchors=8)  # doctest: +SKIP
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: VideoSource) -> None:
         begin = time.perf_counter()
-        self.path = Path(path)
-        check_file(self.path)
-        with open_stream(self.path) as opened:
-            self.codec: str = opened[1].codec_context.codec.canonical_name
-            index = build_index(self.path, *opened)
-            if len(index.order):
-                index = check_keys(self.path, index)
-                index = index if index.has_order else with_order(index, learn_order(self.path, index))
-            if not len(index.order):
-                raise VideoError(
-                    f"{str(self.path)!r} holds no pictures that can be shown; it is damaged or incomplete."
-                )
-            self._index = index
-            self._format = read_format(self.path, index, opened)
-        self.width, self.height = self._format.orientation.size(self._format.width, self._format.height)
-        self.coded_width, self.coded_height = self._format.coded_width, self._format.coded_height
-        self.rotation = 90 * self._format.orientation.quarter_turns
-        self.notes = self._index.notes
-
-        self.pts: npt.NDArray[np.int64] = self._index.pts[self._index.order]
-        unit = self._index.time_base
-        self.times: npt.NDArray[np.float64] = (self.pts - self.pts[0]) * unit.numerator / unit.denominator
-        self.start = float(self.pts[0] * unit)
-        self.duration = float(self.times[-1]) + self._index.last_duration
-        self.average_rate = len(self.pts) / self.duration
-        self.keyframes: npt.NDArray[np.int64] = np.flatnonzero(self._index.key[self._index.order])
+        # The copy is removed with what made it.
+        self._spooled = None if isinstance(path, str | os.PathLike) else Spooled(path)
+        self._file = file = _open(path if self._spooled is None else self._spooled)
+        self._sha256: str | None = None
+        self.path, self.codec = file.path, file.codec
+        self.width, self.height = file.displayed_size
+        self.coded_width, self.coded_height = file.format.coded_width, file.format.coded_height
+        self.rotation = 90 * file.format.orientation.quarter_turns
+        self.pts, self.times, self.keyframes = file.pts, file.times, file.keyframes
+        self.start, self.duration, self.average_rate = file.start, file.duration, file.average_rate
+        self.notes = file.notes
         self._open_seconds = time.perf_counter() - begin
 
     def __repr__(self) -> str:
@@ -93,20 +78,22 @@ class Video:
         """How many pictures are shown."""
         return len(self.pts)
 
-    @cached_property
+    @property
     def sha256(self) -> str:
         """Hash of the file's bytes, hexadecimal; read in pieces at the first use."""
-        with self.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        if self._sha256 is None:
+            with self.path.open("rb") as file:
+                self._sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        return self._sha256
 
     def decompose(
         self,
         *,
         num_anchors: int = 8,
-        anchor_mode: str = "keyframe",
+        anchor_mode: AnchorMode = "keyframe",
         steps_per_interval: int = 16,
-        cell: int | None = None,
-        backend: str = "auto",
+        cell: Cell | None = None,
+        backend: Backend = "auto",
         max_anchor_pixels: int | None = None,
         accumulate: bool = False,
         threads: int | None = None,
@@ -122,7 +109,7 @@ class Video:
             steps_per_interval: pictures of each interval whose maps are read, 1 to 4096.
             cell: side of a map's cell in luma pixels: 4, 8, 16, 32 or 64; None takes the smallest of 8 to 64 for which
                 the longer side has at most 120 cells.
-            backend: "bitstream" (H.264 parsed without decoding, by the package himmel-bitstream), "libav" (vectors
+            backend: "bitstream" (H.264 parsed without decoding, by himmel's own engine), "libav" (vectors
                 that FFmpeg exports while decoding), "proxy" (optical flow between decoded pictures), or "auto": the
                 first of these that the file and the machine allow. Only if asked for: "coviar", accumulated vectors of
                 MPEG-4 Part 2, as which any other file is encoded again in groups of 12 pictures, in a temporary file.
@@ -158,10 +145,19 @@ class Video:
             accumulate=accumulate,
             threads=min(os.cpu_count() or 1, 8) if threads is None else _check_count("threads", threads),
         )
-        found = decompose(self, self._index, self._format, request, self._open_seconds)
+        found = decompose(self._file, request, sha256=self._sha256, open_seconds=self._open_seconds)
         if rgb_difference:
-            return add_rgb_difference(found, self._index, self._format, threads=request.threads)
+            return add_rgb_difference(found, self._file, threads=request.threads)
         return found
+
+
+def _open(source: str | os.PathLike[str] | Spooled) -> VideoFile:
+    if not isinstance(source, Spooled):
+        return open_video(Path(source))
+    try:
+        return open_video(source.path)
+    except VideoError as error:
+        raise VideoError(str(error).replace(repr(str(source.path)), source.name)) from error
 
 
 def _check_choice(name: str, value: object, allowed: tuple[object, ...]) -> None:

@@ -1,0 +1,37 @@
+"""Choices that have names, each defined once.
+
+The library checks its arguments against them; the command line's help and completion list them; type checkers know
+them. This module imports nothing, so that showing help stays fast.
+"""
+
+from typing import Literal
+
+AnchorMode = Literal["keyframe", "exact", "scene"]
+"""How anchors are placed, see `Video.decompose`."""
+BackendName = Literal["bitstream", "libav", "coviar", "proxy"]
+"""Where maps come from, see `himmel.video.backends`."""
+Backend = Literal["auto", BackendName]
+"""What may be asked for: one of them, or the first that the file and the machine allow."""
+Cell = Literal[4, 8, 16, 32, 64]
+"""Side of a map's cell in luma pixels."""
+ResidualKind = Literal["exact", "approximate", "estimated"]
+"""What a residual was computed from, see `Decomposition.residual_kind`."""
+DistanceKind = Literal["exact", "estimated"]
+"""How the picture that a vector leads to was found, see `Decomposition.distance_kind`."""
+PlacementName = Literal["per_anchor", "prefix", "suffix", "chunked", "attention"]
+"""Where motion tokens go in the prompt, see `himmel.model.placement.place`."""
+Encoder = Literal["ssm", "resnet18", "siglip", "shared_vit", "none"]
+"""How maps become motion tokens, see `AdapterConfig`."""
+Size = Literal["paper", "nano"]
+"""Sizes of model and adapter that have a name."""
+DeviceMap = Literal["auto", "balanced", "balanced_low_0", "sequential"]
+"""How accelerate spreads a host over several devices."""
+Quantization = Literal["4bit"]
+"""How a host's weights are packed."""
+Precision = Literal["float32", "bfloat16", "float16"]
+"""Types that a host's weights can be written in."""
+Condition = Literal["motion", "no-motion", "shuffled", "text"]
+"""What the motion benchmark shows the model: anchors and motion tokens; anchors alone; anchors with another clip's
+motion tokens; the question alone."""
+SampleClip = Literal["bikes", "carphone", "bigbuckbunny"]
+"""Short real clips that a package brings."""

@@ -1,0 +1,134 @@
+"""`himmel ask`: a question about a video, answered."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from himmel.choices import AnchorMode, Backend, DeviceMap, PlacementName, Quantization
+from himmel.cli.checks import check_question, check_writable
+from himmel.cli.console import console, list_seconds, plain_table, print_json, print_rows, progress, quieten
+from himmel.cli.options import Accumulate, Adapter, Json, Picture, Threads, VideoFile
+
+if TYPE_CHECKING:
+    from himmel.model.asking import AnchorRead, Answer
+
+
+def ask(
+    video: VideoFile,
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help="What to ask.", show_default=False)],
+    choice: Annotated[
+        list[str] | None,
+        typer.Option(help="A possible answer. Give two or more, and the likeliest is the answer."),
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="Folder of a host to use instead of the adapter's own.")] = None,
+    adapter: Adapter = None,
+    anchors: Annotated[
+        int | None, typer.Option(min=1, max=64, help="How many frames the vision tower sees. Default: as trained.")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, max=128, help="How many moments to read per interval. Default: as trained.")
+    ] = None,
+    tokens: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Motion tokens per interval. Default: all that were trained.")
+    ] = None,
+    anchor_mode: Annotated[
+        AnchorMode | None,
+        typer.Option(
+            help="Anchors at keyframes (cheap), at exactly even times, or where scenes begin. Default: as trained."
+        ),
+    ] = None,
+    placement: Annotated[
+        PlacementName | None, typer.Option(help="Where motion tokens go in the prompt. Default: as trained.")
+    ] = None,
+    backend: Annotated[Backend, typer.Option(help="Where motion comes from; `himmel streams --help` has more.")] = (
+        "auto"
+    ),
+    accumulate: Accumulate = None,
+    motion: Annotated[bool, typer.Option("--motion/--no-motion", help="Whether the model sees motion tokens.")] = True,
+    max_new_tokens: Annotated[int, typer.Option(min=1, max=4096, help="Longest answer, in tokens.")] = 64,
+    seed: Annotated[int, typer.Option(min=0, help="Seed for anything that is drawn at random.")] = 0,
+    threads: Threads = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda, cuda:1 or mps. Default: the first GPU, or the CPU without one.")
+    ] = None,
+    device_map: Annotated[
+        DeviceMap | None, typer.Option(help="Spread a large host over several devices; excludes --device.")
+    ] = None,
+    quantization: Annotated[
+        Quantization | None, typer.Option(help="Pack the host's weights into 4 bits; needs a GPU.")
+    ] = None,
+    picture: Picture = None,
+    as_json: Json = False,
+) -> None:
+    """Answer QUESTION about VIDEO, and say what was read for the answer."""
+    check_question(question, choice or [])
+    check_writable(picture)
+    from himmel.video import Video
+
+    # Before the model's libraries, which take seconds to load: a file that is no video is refused at once.
+    opened = Video(video)
+    quieten()
+    from himmel.model.asking import ask as ask_model
+
+    with progress("Reading the video and asking the model", quiet=as_json):
+        answer = ask_model(
+            opened,
+            question,
+            host=host,
+            adapter=adapter,
+            num_anchors=anchors,
+            steps_per_interval=steps,
+            tokens_per_interval=tokens,
+            anchor_mode=anchor_mode,
+            placement=placement,
+            backend=backend,
+            accumulate=accumulate,
+            choices=choice or [],
+            motion=motion,
+            max_new_tokens=max_new_tokens,
+            seed=seed,
+            threads=threads,
+            device=device,
+            device_map=device_map,
+            quantization=quantization,
+            picture=picture,
+        )
+    if as_json:
+        print_json(asdict(answer))
+    else:
+        print_answer(answer)
+
+
+def print_answer(answer: "Answer") -> None:
+    """Print an answer and what was read to give it."""
+    console.print(f"[bold]{escape(answer.text)}[/bold]")
+    if answer.choices:
+        table = plain_table("option", "probability")
+        for choice in answer.choices:
+            table.add_row(escape(choice.text), f"{choice.probability:.3f}")
+        console.print(table)
+    video, tokens = answer.video, answer.tokens
+    steps = sum(len(interval.frames) for interval in video.intervals)
+    kinds = ", ".join(f"{count} {kind}" for kind, count in tokens.items())
+    print_rows(
+        {
+            "video": f"{video.path}: {video.codec}, {video.width} x {video.height}, {video.duration:.2f} s, "
+            f"{video.num_frames} pictures at {video.average_rate:.2f} a second",
+            "backend": f"{video.backend} ({video.backend_reason}); residual {video.residual_kind}"
+            + (", accumulated" if video.accumulated else ""),
+            "anchors": f"{len(video.anchors)}: {', '.join(map(_show_anchor, video.anchors))}",
+            "intervals": f"{len(video.intervals)} with {steps} steps, {video.num_vectors:,} motion vectors read",
+            "prompt": f"{sum(tokens.values())} tokens: {kinds}",
+            "seconds": list_seconds(answer.seconds),
+            "memory": f"{answer.peak_memory / 1e6:,.0f} MB at the most",
+            "note": "\n".join(answer.notes),
+        }
+    )
+
+
+def _show_anchor(anchor: "AnchorRead") -> str:
+    marks = ["keyframe"] if anchor.keyframe else []
+    marks += {"uniform": [], "start": ["start"], "coverage": ["coverage"]}.get(anchor.reason, ["new scene"])
+    return f"frame {anchor.frame} at {anchor.time:.2f} s" + (f" ({', '.join(marks)})" if marks else "")

@@ -1,0 +1,107 @@
+"""`himmel budget`: what a prompt costs, before a video is decoded and without a host's weights."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from himmel.choices import PlacementName
+from himmel.cli.console import console, plain_table, print_json, print_rows, quieten
+from himmel.cli.options import Json
+from himmel.errors import UsageError
+
+if TYPE_CHECKING:
+    from himmel.model.budget import Budget
+
+_DEFAULT_SIZE = (1280, 720)
+_DEFAULT_DURATION = 3600.0
+
+
+def budget(
+    video: Annotated[
+        str | None, typer.Argument(metavar="[VIDEO]", help="A file to take size and duration from.")
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="nano, or a host's folder or repository name. Only its small files are read.")
+    ] = "nano",
+    all_hosts: Annotated[
+        bool,
+        typer.Option(
+            "--all-hosts", help="Image and motion tokens of every family of hosts as published. Needs no files."
+        ),
+    ] = False,
+    anchors: Annotated[int, typer.Option(min=1, max=64, help="How many frames the vision tower sees.")] = 8,
+    tokens: Annotated[int, typer.Option(min=1, max=256, help="Motion tokens per interval.")] = 64,
+    steps: Annotated[int, typer.Option(min=1, max=128, help="How many moments to read per interval.")] = 16,
+    dense_frames: Annotated[
+        int, typer.Option(min=1, max=4096, help="How many frames to compare with if all were shown as pictures.")
+    ] = 32,
+    width: Annotated[int | None, typer.Option(min=1, max=16384, help="Width of the picture. Default: 1280.")] = None,
+    height: Annotated[int | None, typer.Option(min=1, max=16384, help="Height of the picture. Default: 720.")] = None,
+    duration: Annotated[float | None, typer.Option(min=0.001, help="Seconds of video. Default: 3600.")] = None,
+    question: Annotated[str, typer.Option(help="What will be asked.")] = "What happens in the video?",
+    placement: Annotated[PlacementName, typer.Option(help="Where motion tokens go in the prompt.")] = "per_anchor",
+    max_anchor_tokens: Annotated[int, typer.Option(min=1, max=65536, help="Most image tokens for one picture.")] = 256,
+    as_json: Json = False,
+) -> None:
+    """Count the tokens of a prompt by kind, exactly. Nothing is decoded and no weights are loaded."""
+    if video is not None and not (width is None and height is None and duration is None):
+        raise UsageError(f"{video!r} came together with a width, height or duration; give either.")
+    size, seconds = (width or _DEFAULT_SIZE[0], height or _DEFAULT_SIZE[1]), duration or _DEFAULT_DURATION
+    most = anchors
+    if video is not None:
+        from himmel.video import Video
+
+        opened = Video(video)
+        size, seconds, most = (opened.width, opened.height), opened.duration, opened.num_frames
+    quieten()
+    from himmel.model.budget import BudgetRequest, plan_budget, plan_families
+
+    request = BudgetRequest(
+        width=size[0],
+        height=size[1],
+        duration=seconds,
+        num_anchors=min(anchors, most),
+        tokens_per_interval=tokens,
+        steps_per_interval=steps,
+        dense_frames=dense_frames if video is None else min(dense_frames, most),
+        question=question,
+        placement=placement,
+        max_anchor_tokens=max_anchor_tokens,
+    )
+    found = plan_families(request) if all_hosts else [plan_budget(host, request)]
+    if as_json:
+        rows = [{**asdict(one), "ratios": one.ratios, "seconds_between": one.spacing} for one in found]
+        print_json(rows if all_hosts else rows[0])
+    else:
+        print_budgets(found)
+
+
+def print_budgets(budgets: "Sequence[Budget]") -> None:
+    """Print what prompts cost on each host, a row for each prompt."""
+    request = budgets[0].request
+    print_rows(
+        {
+            "video": f"{request.width} x {request.height}, {request.duration:g} s",
+            "asked for": f"{request.tokens_per_interval} motion tokens an interval, placed {request.placement}; at "
+            f"most {request.max_anchor_tokens} image tokens a picture",
+            "seconds": ", ".join(f"{seconds:.2f} between {what}s" for what, seconds in budgets[0].spacing.items()),
+        }
+    )
+    counts = ("frames", "text", "image", "motion", "total", "positions")
+    table = plain_table("host", "prompt", *counts, "of dense", left=("prompt",))
+    table.columns[0].overflow = "fold"
+    table.columns[1].no_wrap = True
+    for one in budgets:
+        costs = {"full": one.full, "anchors only": one.anchors_only, "dense": one.dense}
+        for name, cost in costs.items():
+            numbers = (cost.frames, cost.text, cost.image, cost.motion, cost.total, cost.positions)
+            cells = ("" if number is None else f"{number:,}" for number in numbers)
+            table.add_row(
+                escape(one.host) if name == "full" else "", name, *cells, f"{cost.total / one.dense.total:.1%}"
+            )
+    console.print(table)
+    if budgets[0].full.text is None:
+        console.print("Text tokens depend on a host's tokenizer, which --all-hosts does without: they are not counted.")

@@ -1,0 +1,154 @@
+"""The nano host behind the common protocol."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+from himmel.choices import Quantization
+from himmel.errors import HostError, UsageError
+from himmel.hosts.base import BaseHost
+from himmel.hosts.chat import ChatTokens, take_apart
+from himmel.hosts.nano.configuration import NanoConfig
+from himmel.hosts.nano.modeling import NanoForConditionalGeneration
+from himmel.hosts.protocol import Picture, Run
+
+_SYSTEM = "You answer questions about a video."
+
+
+class NanoHost(BaseHost):
+    """EfficientNet-Lite0, projector and small Llama (see `hosts.nano.modeling`); implements `Host`.
+
+    A sample keeps its pictures as `pictures`, uint8 [I, 3, 224, 224], or, once seen by the tower, as `tower_features`,
+    float16 [I, 1280, 7, 7].
+
+    Args:
+        folder: what `himmel nano get` made.
+
+    Raises:
+        HostError: no nano host is in `folder`.
+    """
+
+    name = "nano"
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = str(folder)
+        if not (Path(folder) / "config.json").is_file():
+            raise HostError(f"There is no nano host in {self.folder!r}; run `himmel nano get` to fetch it.")
+        try:
+            self.config = NanoConfig.from_pretrained(self.folder)
+            self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(self.folder)
+        except (OSError, ValueError) as error:
+            raise _damaged(self.folder) from error
+        self.image_token_id = self.config.image_token_id
+        self.motion_token_id = self.config.motion_token_id
+        text = self.config.get_text_config()
+        self.hidden_size = int(text.hidden_size)
+        self.vocab_size = int(text.vocab_size)
+        self.tower_map: tuple[int, int, int] | None = (
+            self.config.tower_width,
+            self.config.tower_grid,
+            self.config.tower_grid,
+        )
+
+    @cached_property
+    def chat(self) -> ChatTokens:
+        """The chat template as token pieces, with a system message that is shorter than the template's own."""
+        return take_apart(self.tokenizer, system=_SYSTEM)
+
+    def tokens_per_anchor(self, width: int, height: int) -> int:
+        """16, whatever the size: pictures are scaled to a square first."""
+        del width, height
+        return self.config.tokens_per_anchor
+
+    def prepare_images(self, pictures: Sequence[Picture]) -> dict[str, Tensor]:
+        """Scale to the tower's square; the aspect ratio is given up so that no border of the picture is."""
+        size = self.config.image_size
+        scaled = [cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA) for picture in pictures]
+        stacked = np.stack(scaled) if scaled else np.empty((0, size, size, 3), np.uint8)
+        return {"pictures": torch.from_numpy(np.ascontiguousarray(stacked.transpose(0, 3, 1, 2)))}
+
+    def image_grids(self, images: Mapping[str, Tensor]) -> list[tuple[int, int]]:
+        """One square grid per picture."""
+        count = len(next(iter(images.values())))
+        return [(self.config.anchor_grid, self.config.anchor_grid)] * count
+
+    def join_images(self, images: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        """Keyword arguments `pixel_values` or `tower_features` of the network, float32.
+
+        Raises:
+            HostError: some samples hold pictures, others features.
+        """
+        keys = {key for item in images for key in item}
+        if keys == {"tower_features"}:
+            return {"tower_features": torch.cat([item["tower_features"] for item in images]).float()}
+        if keys == {"pictures"}:
+            return {"pixel_values": (torch.cat([item["pictures"] for item in images]).float() - 127) / 128}
+        raise HostError(
+            f"The samples of a batch hold {sorted(keys)}; give all of them pictures or all of them features."
+        )
+
+    def anchor_runs(self, grid: tuple[int, int]) -> list[Run]:
+        """`<|vision_start|>`, the placeholders, `<|vision_end|>`."""
+        return [
+            Run("text", (self.config.vision_start_token_id,)),
+            Run("image", (self.image_token_id,) * (grid[0] * grid[1]), grid=grid),
+            Run("text", (self.config.vision_end_token_id,)),
+        ]
+
+    def load_network(
+        self,
+        *,
+        dtype: torch.dtype | None = None,
+        device: str | torch.device | None = None,
+        device_map: str | None = None,
+        quantization: Quantization | None = None,
+    ) -> PreTrainedModel:
+        """Load `NanoForConditionalGeneration`; float32 by default, since bf16 is ten times slower on many CPUs.
+
+        Raises:
+            HostError: the weights are missing or damaged.
+            UsageError: it is to be spread over devices or packed into 4 bits.
+        """
+        if device_map is not None or quantization is not None:
+            raise UsageError(
+                f"device_map={device_map!r} and quantization={quantization!r} are for large hosts; "
+                "nano needs half a gigabyte, so leave them out."
+            )
+        try:
+            network = NanoForConditionalGeneration.from_pretrained(self.folder, dtype=dtype or torch.float32)
+        except Exception as error:
+            raise _damaged(self.folder) from error
+        network.requires_grad_(False)
+        # A depthwise tower spends most of its time on memory; this layout makes it half again as fast on CPUs.
+        network.model.tower.to(memory_format=torch.channels_last)
+        return cast(PreTrainedModel, network.eval().to(cast(Any, device or "cpu")))
+
+    def image_features(self, network: PreTrainedModel, images: Mapping[str, Tensor]) -> BaseModelOutputWithPooling:
+        """Projected tokens, 16 a picture; `last_hidden_state` is the tower's map [I, 1280, 7, 7]."""
+        return cast(NanoForConditionalGeneration, network).get_image_features(**images)
+
+    @torch.no_grad()
+    def keep_features(self, network: PreTrainedModel, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Pictures become `tower_features`, float16 (relative error below 0.001)."""
+        if "tower_features" in images:
+            return dict(images)
+        pixels = self.join_images([images])["pixel_values"].to(network.device)
+        return {
+            "tower_features": cast(NanoForConditionalGeneration, network).model.tower(pixels).half().cpu().contiguous()
+        }
+
+    def trained_parts(self, network: PreTrainedModel) -> dict[str, nn.Module]:
+        """The image projector, which no package ships."""
+        return {"host_projector": cast(NanoForConditionalGeneration, network).model.projector}
+
+
+def _damaged(folder: str) -> HostError:
+    return HostError(f"The nano host in {folder!r} cannot be read; delete it and run `himmel nano get`.")

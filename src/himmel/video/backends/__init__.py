@@ -1,0 +1,1 @@
+"""Where an interval's maps come from: one module per backend."""

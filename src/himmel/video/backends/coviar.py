@@ -1,0 +1,129 @@
+"""Backend "coviar": MPEG-4 Part 2 in fixed groups of pictures with accumulated vectors, as Wu et al. (2018) read it.
+
+A file that is MPEG-4 Part 2 without B pictures is read as it is; any other is encoded again, as CoViAR does it, but at
+its own size and with as many bits for an area as CoViAR's 340 x 256 pictures get from FFmpeg's default.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import cast
+
+import av
+from av.video.frame import PictureType, VideoFrame
+from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
+
+from himmel.errors import VideoError
+from himmel.video.backends.libav import plan_traced_vectors
+from himmel.video.backends.protocol import Backend, Reading, Wanted
+from himmel.video.file.decoder import Decoder, Segment
+from himmel.video.file.opened import VideoFile, open_video
+
+CODEC = "mpeg4"
+GROUP = 12
+_BITS_PER_PIXEL = 200_000 / (25 * 340 * 256)
+# Only the order of pictures is looked at in the file that is made.
+_RATE = 25
+
+
+class Coviar(Backend):
+    """Only if asked for: any file, as MPEG-4 Part 2."""
+
+    name = "coviar"
+    residual_kind = "approximate"
+    distance_kind = "exact"
+    step_cost = "decoding all pictures back to where its interval begins, or to a keyframe after that"
+    always_accumulates = True
+
+    def reason(self, file: VideoFile, *, asked: bool) -> str:
+        """Says whether the file is read as it is."""
+        if must_be_recoded(file):
+            return f"asked for; {file.codec} is encoded again as MPEG-4 Part 2 in groups of {GROUP} pictures"
+        return "asked for; the file is MPEG-4 Part 2 without B pictures"
+
+    def source(self, file: VideoFile, *, accumulate: bool) -> AbstractContextManager[VideoFile]:
+        """The file, or a temporary copy."""
+        return recode(file) if must_be_recoded(file) else nullcontext(file)
+
+    def plan(self, wanted: Wanted) -> Reading:
+        """Anchors come from the file, steps are traced along the copy's vectors."""
+        reading = plan_traced_vectors(wanted)
+        return replace(reading, notes=wanted.source.notes) if wanted.is_copy else reading
+
+
+def must_be_recoded(file: VideoFile) -> bool:
+    """Whether a file is anything but progressive MPEG-4 Part 2 without B pictures."""
+    return file.codec != CODEC or file.format.interlaced or not bool(file.with_references().index.reference.all())
+
+
+@contextmanager
+def recode(file: VideoFile) -> Iterator[VideoFile]:
+    """Encode all shown pictures of a video again, for as long as the block lasts; about 2 Mbit/s of disk at 720p.
+
+    Returns:
+        a temporary MPEG-4 Part 2 file, picture k of which is the video's picture k in presentation order, at times that
+        mean nothing; its notes say what could not be decoded.
+
+    Raises:
+        VideoError: the pictures can't be encoded, or there is no room for them.
+    """
+    with tempfile.TemporaryDirectory(prefix="himmel-coviar-") as folder:
+        target = Path(folder) / "recoded.mp4"
+        try:
+            repeated = _encode(file, target)
+        except (av.FFmpegError, OSError) as error:
+            reason = (error.strerror or "unknown error").lower()
+            raise VideoError(
+                f"{str(file.path)!r} cannot be encoded as MPEG-4 Part 2 for backend 'coviar' ({reason}); make room in"
+                f" {tempfile.gettempdir()!r} or take another backend."
+            ) from error
+        copy = open_video(target)
+        notes = (f"{repeated} pictures cannot be decoded: the one before stands in for each.",) if repeated else ()
+        yield replace(copy, format=replace(copy.format, orientation=file.format.orientation), notes=notes)
+
+
+def _encode(file: VideoFile, target: Path) -> int:
+    """Write the file; returns how many pictures had to be repeated."""
+    # Scene cuts would begin groups of their own: CoViAR's have a fixed length.
+    options = {"g": str(GROUP), "bf": "0", "sc_threshold": "1000000000"}
+    repeated, fmt = 0, file.format
+    with Decoder(file.path, file.index, vectors=False) as decoder, av.open(str(target), "w") as container:
+        stream = cast(VideoStream, container.add_stream(CODEC, rate=_RATE, options=options))
+        stream.width, stream.height, stream.pix_fmt = fmt.width, fmt.height, "yuv420p"
+        stream.bit_rate = max(200_000, round(_BITS_PER_PIXEL * _RATE * fmt.width * fmt.height))
+        # The same file on any number of processors.
+        stream.codec_context.thread_count = 1
+        for place, (frame, is_repeated) in enumerate(_shown(decoder, file)):
+            repeated += is_repeated
+            frame.pts, frame.time_base = place, Fraction(1, _RATE)
+            # Otherwise the encoder would begin a group wherever the original did.
+            frame.pict_type = PictureType.NONE
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return repeated
+
+
+def _shown(decoder: Decoder, file: VideoFile) -> Iterator[tuple[VideoFrame, bool]]:
+    """All shown pictures in presentation order, 8-bit 4:2:0, and whether each only stands in for a lost one."""
+    index, fmt, reformatter = file.index, file.format, VideoReformatter()
+    numbers = index.order.tolist()
+    places = {number: place for place, number in enumerate(numbers)}
+    next_place = 0
+    last: VideoFrame | None = None
+    everything = Segment(min(int(index.key_numbers[0]), min(numbers)), tuple(sorted(numbers)))
+    for number, frame in decoder.pictures(everything):
+        place = places.get(number, -1)
+        if place < next_place:
+            continue
+        shown = reformatter.reformat(frame, width=fmt.width, height=fmt.height, format="yuv420p", threads=1)
+        for _ in range(place - next_place):
+            yield shown if last is None else last, True
+        yield shown, False
+        next_place, last = place + 1, shown
+    if last is not None:
+        for _ in range(len(numbers) - next_place):
+            yield last, True

@@ -1,0 +1,165 @@
+"""One segment of a file -> images of its anchors and maps of its steps, by decoding."""
+
+import gc
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Protocol
+
+from av.sidedata.motionvectors import MotionVectors
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+
+from himmel.video.backends.protocol import Extract, Plan, Step, Work
+from himmel.video.file.decoder import Decoder, Segment, plan_segments, read_with_retries
+from himmel.video.file.picture import PictureFormat, anchor_image
+from himmel.video.file.side_data import side_data
+from himmel.video.maps.raster import Blocks
+from himmel.video.maps.residual import Planes, copy_planes
+
+# Keyframes that one worker decodes in a row.
+_KEYFRAMES = 8
+
+
+class StepReader(Protocol):
+    """How maps are made of decoded pictures.
+
+    Attributes:
+        vectors: exported vectors are read.
+    """
+
+    vectors: bool
+
+    def pictures_of(self, step: int) -> set[int]:
+        """Pictures that have to be decoded for a step, besides those that they are predicted from."""
+
+    def pixels_of(self, step: int) -> set[int]:
+        """Pictures whose samples are looked at for a step, of those that are decoded."""
+
+    def has_blocks(self, step: int) -> bool:
+        """Whether vectors are exported for a step, and mean anything."""
+
+    def make(self, step: int, pixels: Mapping[int, Planes], blocks: Blocks) -> Step:
+        """Maps of one step from what came of its pictures."""
+
+
+def plan_steps(plan: Plan, reader: StepReader) -> list[Work]:
+    """Anchors and steps, decoded together."""
+    wanted = [{anchor} for anchor in plan.anchors] + [reader.pictures_of(step) for step in plan.steps]
+    segments = plan_segments(plan.file.index, wanted)
+    read = partial(read_steps, plan=plan, reader=reader)
+    return [Work(read, plan.file, (segment,), vectors=reader.vectors) for segment in segments]
+
+
+def plan_anchors(plan: Plan, *, vectors: bool = False) -> list[Work]:
+    """The anchors alone.
+
+    Args:
+        vectors: the same decoders are going to be used to read vectors.
+    """
+    decoded = plan_segments(plan.file.index, [{anchor} for anchor in plan.anchors])
+    alone = [segment for segment in decoded if segment.wanted == (segment.start,)]
+    parts = [(segment,) for segment in decoded if segment not in alone]
+    # Keyframes are soon decoded; opening the file once more, which each worker that decodes has to do, takes as long.
+    parts += [tuple(alone[k : k + _KEYFRAMES]) for k in range(0, len(alone), _KEYFRAMES)]
+    return [Work(partial(read_anchors, plan=plan), plan.file, part, vectors=vectors) for part in parts]
+
+
+def read_anchors(decoder: Decoder, segment: Segment, *, plan: Plan) -> Extract:
+    """Images of a segment's anchors; what does not come is tried from earlier keyframes."""
+    fmt, reformatter = plan.file.format, VideoReformatter()
+    result = Extract()
+
+    def read(start: int, missing: set[int]) -> set[int]:
+        for number, frame in decoder.pictures(Segment(start, tuple(sorted(missing)))):
+            if number in plan.anchors:
+                mark(result, number, frame, fmt)
+                frame = fit(frame, fmt, reformatter)
+                result.images[number] = anchor_image(frame, fmt.orientation, plan.max_anchor_pixels, reformatter)
+        return missing - result.images.keys()
+
+    read_with_retries(plan.file.index, segment.start, set(segment.wanted), read)
+    return result
+
+
+def read_steps(decoder: Decoder, segment: Segment, *, plan: Plan, reader: StepReader) -> Extract:
+    """Images of a segment's anchors and maps of its steps; what does not come is tried from earlier keyframes."""
+    result = Extract()
+
+    def read(start: int, missing: set[int]) -> set[int]:
+        for number, step in decode_steps(decoder, Segment(start, tuple(sorted(missing))), plan, reader, result):
+            result.steps[number] = step
+        return (missing & plan.anchors) - result.images.keys() | (missing & plan.steps) - result.steps.keys()
+
+    read_with_retries(plan.file.index, segment.start, set(segment.wanted), read)
+    return result
+
+
+def decode_steps(
+    decoder: Decoder, segment: Segment, plan: Plan, reader: StepReader, result: Extract
+) -> Iterator[tuple[int, Step]]:
+    """One pass over a segment: yields its steps by decode-order numbers; anchors go into `result.images`.
+
+    Pixels are held only as long as a step still needs them: its own and those of its one or two references.
+    """
+    steps = [number for number in segment.wanted if number in plan.steps]
+    users: Counter[int] = Counter(n for step in steps for n in reader.pixels_of(step))
+    fmt, reformatter = plan.file.format, VideoReformatter()
+    held: dict[int, Planes] = {}
+    waiting: dict[int, Blocks] = {}
+    seen: set[int] = set()
+
+    def make(number: int) -> Step:
+        step = reader.make(number, held, waiting.pop(number))
+        for used in reader.pixels_of(number):
+            users[used] -= 1
+            if not users[used]:
+                held.pop(used, None)
+        return step
+
+    for number, frame in decoder.pictures(segment):
+        is_step = number in plan.steps and number not in seen
+        if is_step:
+            seen.add(number)
+            waiting[number] = read_blocks(frame, fmt) if reader.has_blocks(number) else Blocks.empty()
+        if is_step or number in plan.anchors:
+            mark(result, number, frame, fmt)
+        frame = fit(frame, fmt, reformatter)
+        if number in plan.anchors:
+            result.images[number] = anchor_image(frame, fmt.orientation, plan.max_anchor_pixels, reformatter)
+        if users[number]:
+            held[number] = copy_planes(frame, reformatter)
+        del frame
+        if reader.vectors and number in waiting:
+            # PyAV's side data and its picture refer to each other: only the collector frees them.
+            gc.collect(1)
+        for step in [s for s in waiting if reader.pixels_of(s) <= held.keys()]:
+            yield step, make(step)
+    for step in list(waiting):
+        yield step, make(step)
+
+
+def mark(result: Extract, number: int, frame: VideoFrame, fmt: PictureFormat) -> None:
+    """Remember a picture that is damaged or of another size than the first; before it is scaled."""
+    resized = (frame.width, frame.height) != (fmt.width, fmt.height)
+    result.mark(number, damaged=frame.is_corrupt, resized=resized)
+
+
+def fit(frame: VideoFrame, fmt: PictureFormat, reformatter: VideoReformatter) -> VideoFrame:
+    """A picture in the size of the file's first one, scaled if it has another."""
+    if (frame.width, frame.height) == (fmt.width, fmt.height):
+        return frame
+    return reformatter.reformat(frame, width=fmt.width, height=fmt.height, threads=1)
+
+
+def read_blocks(frame: VideoFrame, fmt: PictureFormat) -> Blocks:
+    """Copy the exported vectors of a picture, before it is scaled itself; no blocks if there are none."""
+    data = side_data(frame, "MOTION_VECTORS")
+    if not isinstance(data, MotionVectors):
+        return Blocks.empty()
+    # Two directions of 4x4 blocks is more than any codec has.
+    limit = 2 * (max(fmt.coded_width, frame.width) // 4 + 4) * (max(fmt.coded_height, frame.height) // 4 + 4)
+    blocks = Blocks.from_side_data(data.to_ndarray(), limit)
+    if (frame.width, frame.height) != (fmt.width, fmt.height):
+        return blocks.scaled(fmt.width / frame.width, fmt.height / frame.height)
+    return blocks

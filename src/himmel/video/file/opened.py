@@ -1,0 +1,102 @@
+"""A file that has been opened: everything that is known of it before its maps are read, in one record."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from himmel.errors import VideoError
+from himmel.video.file.container import open_stream
+from himmel.video.file.decoder import check_keys
+from himmel.video.file.index import PictureIndex, build_index, with_references
+from himmel.video.file.order import in_order
+from himmel.video.file.picture import PictureFormat, read_format
+from himmel.video.file.protection import is_encrypted
+from himmel.video.file.source import check_file, show
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class VideoFile:
+    """A file, its packets and the format of its pictures.
+
+    Attributes:
+        codec: FFmpeg's name of the codec, such as "h264".
+        pts: int64 [T], presentation timestamps in the file's own unit, in presentation order.
+        times: float64 [T], seconds since the first shown picture.
+        start: time of the first shown picture in the file's own clock, in seconds.
+        duration: seconds from the first shown picture to the end of the last.
+        keyframes: int64 [K], presentation indices of pictures at which decoding may start.
+        notes: sentences about what was unusual in the file.
+    """
+
+    path: Path
+    codec: str
+    index: PictureIndex
+    format: PictureFormat
+    pts: npt.NDArray[np.int64]
+    times: npt.NDArray[np.float64]
+    start: float
+    duration: float
+    keyframes: npt.NDArray[np.int64]
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, path: Path, codec: str, index: PictureIndex, fmt: PictureFormat) -> "VideoFile":
+        """Put the record together from what was read; the index names at least one shown picture."""
+        pts = index.pts[index.order]
+        unit = index.time_base
+        times = (pts - pts[0]) * unit.numerator / unit.denominator
+        return cls(
+            path=path,
+            codec=codec,
+            index=index,
+            format=fmt,
+            pts=pts,
+            times=times,
+            start=float(pts[0] * unit),
+            duration=float(times[-1]) + index.last_duration,
+            keyframes=np.flatnonzero(index.key[index.order]),
+            notes=index.notes,
+        )
+
+    @property
+    def displayed_size(self) -> tuple[int, int]:
+        """(width, height) of the displayed picture in pixels, after rotation."""
+        return self.format.orientation.size(self.format.width, self.format.height)
+
+    @property
+    def average_rate(self) -> float:
+        """Pictures per second, measured."""
+        return len(self.pts) / self.duration
+
+    def with_references(self) -> "VideoFile":
+        """The same file with `index.reference` as its packets tell it, looked up if that had not been done."""
+        return replace(self, index=with_references(self.path, self.index))
+
+
+def open_video(path: Path) -> VideoFile:
+    """Read a file's packets and decode one picture.
+
+    Raises:
+        VideoError: the file is missing, a folder, empty, no video, or none of its pictures can be decoded.
+    """
+    check_file(path)
+    try:
+        return _read(path)
+    except VideoError as error:
+        if is_encrypted(path):
+            raise VideoError(f"{show(path)} is encrypted; decrypt it with its key first.") from error
+        raise
+
+
+def _read(path: Path) -> VideoFile:
+    with open_stream(path) as opened:
+        codec = opened[1].codec_context.codec.canonical_name
+        index = build_index(path, *opened)
+        if len(index.order):
+            index = check_keys(path, index)
+            index = in_order(path, index, codec)
+        if not len(index.order):
+            raise VideoError(f"{show(path)} holds no pictures that can be shown; it is damaged or incomplete.")
+        return VideoFile.of(path, codec, index, read_format(path, index, opened))
