@@ -24,6 +24,7 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, cast
@@ -60,7 +61,7 @@ def measure_latency(
                 kept.append(row)
     for name, kept in seconds.items():
         inputs = shown[name].inputs
-        most = peak(bench.device, lambda inputs=inputs: _first_token(model, inputs))
+        most = peak(bench.device, partial(_first_token, model, inputs))
         row = {key: round(median(one[key] for one in kept), 5) for key in kept[0]}
         spread = [round(f(one["total"] for one in kept), 5) for f in (min, max)]
         bench.keep(
