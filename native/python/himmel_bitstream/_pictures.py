@@ -1,6 +1,7 @@
 """Streams and pictures as Python sees them: thin faces of `_core`, which hands out records as bytes."""
 
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Literal
 
 import numpy as np
@@ -109,7 +110,7 @@ class Maps:
 
 def _known(name: str) -> Any:
     """A property that reads an attribute of the core picture."""
-    return property(lambda self: getattr(self._core, name))
+    return property(attrgetter(f"_core.{name}"))
 
 
 class Picture:
@@ -122,9 +123,17 @@ class Picture:
         coded_size: (width, height) in luma samples before cropping; window: (left, top, width, height) that is shown.
         bit_depth: of luma and chroma; chroma_format: chroma_format_idc, 0 to 3.
         field_picture, mbaff: coded as two fields; as a frame of macroblock pairs.
-        damaged: macroblocks that could not be parsed; 0 before parsing.
-        broken_header: a NAL unit of its packet could not be read.
+        bits: of its slices' NAL units, headers included, as they lie in the packets.
+        broken_header: a NAL unit of its packet could not be read, or bytes of the packet belong to none.
         missing_references: a reference list names pictures that are not there.
+
+    Asking for these parses the picture (ValueError for one that was pushed with keep=False):
+        quantiser: mean QPY over the macroblocks that were read, NaN if none was.
+        damaged: how many macroblocks were not read: their slice is missing, or broke off before them. Of
+            `num_macroblocks` in the frame.
+        broken_slices: how many slices break off, or don't end where their data do. What was read of them may be wrong.
+        is_damaged: any of broken_header, broken_slices and damaged says so. It is about the picture's own data: `gap`
+            and `missing_references` tell of others that are lost.
 
     All methods may be called from several threads at once.
     """
@@ -150,9 +159,23 @@ class Picture:
     chroma_format = _known("chroma_format")
     field_picture = _known("field_picture")
     mbaff = _known("mbaff")
+    bits = _known("bits")
+    quantiser = _known("quantiser")
     damaged = _known("damaged")
+    broken_slices = _known("broken_slices")
     broken_header = _known("broken_header")
     missing_references = _known("missing_references")
+
+    @property
+    def num_macroblocks(self) -> int:
+        """Macroblocks of the frame, read or not."""
+        width, height = self.coded_size
+        return width // 16 * (height // 16)
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether any of its own data are missing or broken; parses the picture."""
+        return bool(self.broken_header or self.broken_slices or self.damaged)
 
     def parse(self, *, residual: bool = False) -> None:
         """Parse the slice data, without the interpreter's lock."""
@@ -233,7 +256,24 @@ class Stream:
     """
 
     def __init__(self, extradata: bytes | None = None) -> None:
-        self._core = _core.Stream(extradata)
+        self._core = _core.Stream()
+        if extradata is not None:
+            self._core.set_extradata(extradata)
+
+    def set_extradata(self, extradata: bytes) -> None:
+        """Take the parameter sets that are in force from the next packet on.
+
+        For files whose parameter sets change in the middle: a second sample description in MP4, a new sequence header
+        in FLV. The size of NAL units' lengths may change too. Sets with other numbers stay, and so do references.
+
+        Args:
+            extradata: an avcC record or parameter sets in Annex B; empty: they come in the stream.
+
+        Raises:
+            ValueError: it is neither, and nothing has changed.
+            UnsupportedStream: it names what is refused.
+        """
+        self._core.set_extradata(extradata)
 
     def push(self, packet: Any, *, number: int, position: float = float("nan"), keep: bool = True) -> list[Picture]:
         """Walk one demuxed packet's headers and return the frames that are complete now.

@@ -5,10 +5,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
 from himmel.choices import PlacementName
-from himmel.cli.console import console, plain_table, print_json, print_rows, quieten
+from himmel.cli.console import Column, console, print_json, print_rows, print_table, quieten
 from himmel.cli.options import Json
 from himmel.errors import UsageError
 
@@ -90,18 +89,14 @@ def print_budgets(budgets: "Sequence[Budget]") -> None:
             "seconds": ", ".join(f"{seconds:.2f} between {what}s" for what, seconds in budgets[0].spacing.items()),
         }
     )
-    counts = ("frames", "text", "image", "motion", "total", "positions")
-    table = plain_table("host", "prompt", *counts, "of dense", left=("prompt",))
-    table.columns[0].overflow = "fold"
-    table.columns[1].no_wrap = True
+    rows = []
     for one in budgets:
         costs = {"full": one.full, "anchors only": one.anchors_only, "dense": one.dense}
         for name, cost in costs.items():
             numbers = (cost.frames, cost.text, cost.image, cost.motion, cost.total, cost.positions)
             cells = ("" if number is None else f"{number:,}" for number in numbers)
-            table.add_row(
-                escape(one.host) if name == "full" else "", name, *cells, f"{cost.total / one.dense.total:.1%}"
-            )
-    console.print(table)
+            rows.append((one.host, name, *cells, f"{cost.total / one.dense.total:.1%}"))
+    names = ("frames", "text", "image", "motion", "total", "positions", "of dense")
+    print_table([Column("host", text=True), Column("prompt", text=True, whole=True), *map(Column, names)], rows)
     if budgets[0].full.text is None:
         console.print("Text tokens depend on a host's tokenizer, which --all-hosts does without: they are not counted.")

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from himmel._progress import working
 from himmel.choices import AnchorMode, Backend, Cell
 from himmel.cli.checks import check_writable
-from himmel.cli.console import list_seconds, print_json, print_rows, progress
+from himmel.cli.console import list_seconds, print_json, print_rows
 from himmel.cli.options import Json, Picture, Threads, VideoFile
 from himmel.errors import UsageError
 
@@ -57,7 +58,7 @@ def streams(
     from himmel.video import Video, draw_streams, save_streams
 
     # Accumulation reads every picture, and the backend coviar may encode them all first.
-    with progress("Reading the video", quiet=as_json):
+    with working("Reading the video"):
         decomposition = Video(video).decompose(
             num_anchors=anchors,
             anchor_mode=anchor_mode,

@@ -16,9 +16,9 @@ from typing import Any, Final, get_args
 
 import numpy as np
 import torch
-from rich.progress import track
 
 from himmel._files import atomic_path
+from himmel._progress import track
 from himmel.choices import Condition
 from himmel.errors import UsageError
 from himmel.evaluation.gates import MeanShares, shares_by_kind
@@ -92,7 +92,7 @@ def run_motion_benchmark(
     answers = _AnswerFile(None if output is None else Path(output), mark)
     asker = _Asker(model, store, questions_per_clip)
     begun = time.monotonic()
-    for place, one in enumerate(track(seeds, description="Asking about motion")):
+    for place, one in enumerate(track(seeds, what="Asking about motion", total=len(seeds))):
         if one not in answers.done:
             answers.add(one, asker.ask(one, seeds[(place + 1) % len(seeds)], conditions))
     judged = [item for one in seeds for item in answers.done[one]]

@@ -2,20 +2,23 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+import signal
+import sys
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 
 import torch
-from rich.progress import track
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from himmel._files import atomic_path, cache_root
+from himmel._progress import track
 from himmel._versions import engine_version
 from himmel.hosts import Host
 from himmel.model.config import HimmelConfig
@@ -97,10 +100,17 @@ class ClipStore:
         if not missing:
             return
         with ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (self.config,)) as pool:
-            jobs = [pool.submit(_prepare_one, seed, self.split, self.path(seed)) for seed in missing]
+            # Workers start at the submission, and inherit what is blocked: Ctrl-C is this process's to answer.
+            with _interrupts_held():
+                jobs = [pool.submit(_prepare_one, seed, self.split, self.path(seed)) for seed in missing]
             try:
-                for job in track(as_completed(jobs), description=f"Rendering {self.split} clips", total=len(jobs)):
+                for job in track(as_completed(jobs), what=f"Rendering {self.split} clips", total=len(jobs)):
                     job.result()
+            except KeyboardInterrupt:
+                # Clips under way are given up, or the pool would wait for them.
+                for worker in active_children():
+                    worker.terminate()
+                raise
             finally:
                 pool.shutdown(cancel_futures=True)
 
@@ -117,6 +127,19 @@ class ClipStore:
             questions=tuple(Question(**{**item, "choices": tuple(item["choices"])}) for item in facts["questions"]),
             returns=facts["returns"],
         )
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Hold Ctrl-C back until the block ends; nothing where the system has no such thing (Windows)."""
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _processor: HimmelProcessor

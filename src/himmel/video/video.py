@@ -55,8 +55,9 @@ class Video:
     def __init__(self, path: VideoSource) -> None:
         begin = time.perf_counter()
         # The copy is removed with what made it.
-        self._spooled = None if isinstance(path, str | os.PathLike) else Spooled(path)
-        self._file = file = _open(path if self._spooled is None else self._spooled)
+        source = path if isinstance(path, str | os.PathLike) else Spooled(path)
+        self._spooled = source if isinstance(source, Spooled) else None
+        self._file = file = _open(source)
         self._sha256: str | None = None
         self.path, self.codec = file.path, file.codec
         self.width, self.height = file.displayed_size

@@ -59,7 +59,7 @@ def plan_anchors(plan: Plan, *, vectors: bool = False) -> list[Work]:
     """
     decoded = plan_segments(plan.file.index, [{anchor} for anchor in plan.anchors])
     alone = [segment for segment in decoded if segment.wanted == (segment.start,)]
-    parts = [(segment,) for segment in decoded if segment not in alone]
+    parts: list[tuple[Segment, ...]] = [(segment,) for segment in decoded if segment not in alone]
     # Keyframes are soon decoded; opening the file once more, which each worker that decodes has to do, takes as long.
     parts += [tuple(alone[k : k + _KEYFRAMES]) for k in range(0, len(alone), _KEYFRAMES)]
     return [Work(partial(read_anchors, plan=plan), plan.file, part, vectors=vectors) for part in parts]

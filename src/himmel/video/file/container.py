@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import av
 from av.container import InputContainer
@@ -12,6 +13,8 @@ from himmel.errors import VideoError
 from himmel.video.file.source import show
 
 MAX_SIDE = 16384
+# Before release 19, PyAV refuses files whose metadata are not UTF-8 unless it is told not to; since then it never does.
+_LENIENT: dict[str, Any] = {"metadata_errors": "ignore"} if int(av.__version__.partition(".")[0]) < 19 else {}
 
 
 @contextmanager
@@ -23,7 +26,7 @@ def open_stream(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """
     try:
         # The protocol is named so that a file called "http:x" or "concat:y" is still a file.
-        container = av.open(f"file:{path.absolute()}", metadata_errors="ignore")
+        container = av.open(f"file:{path.absolute()}", **_LENIENT)
     except (av.FFmpegError, OSError) as error:
         reason = (error.strerror or "unknown error").lower()
         raise VideoError(

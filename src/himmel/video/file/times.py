@@ -120,11 +120,11 @@ def _find_starts(columns: Columns, pts: IntArray, wraps: frozenset[int], second:
     known = columns.dts != NO_TIME
     dts = np.where(known, columns.dts, pts)
     falls = known[1:] & known[:-1] & (np.diff(dts) < -second)
-    falls |= columns.key[1:] & (pts[1:] <= np.maximum.accumulate(pts)[:-1])
+    falls |= columns.key[1:] & (pts[1:] < np.maximum.accumulate(pts)[:-1])
     starts, begin = [], 0
     for number in sorted(wraps.union((np.flatnonzero(falls) + 1).tolist())):
         before = slice(begin, number)
-        if number in wraps or (pts[number] <= pts[before].max() and dts[number] <= dts[before].max()):
+        if number in wraps or (pts[number] < pts[before].max() and dts[number] <= dts[before].max()):
             starts.append(number)
             begin = number
     return starts
