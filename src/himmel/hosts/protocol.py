@@ -60,7 +60,7 @@ class Host(Protocol):
     tower_map: tuple[int, int, int] | None
     """Channels, rows and columns of the tower's feature map where it can serve as the context stream; else None."""
     lora_targets: str
-    """Regular expression for the language model's seven projections (design, section 3, item 9)."""
+    """Regular expression for the language model's seven projections (docs/method.md, section 8)."""
 
     @property
     def chat(self) -> ChatTokens:
