@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from himmel._checks import check_picture
 from himmel._files import atomic_path
 from himmel.video.results import Decomposition, StepMaps
 
@@ -21,14 +22,16 @@ _INK, _PALE = "#222222", "#777777"
 
 
 def draw_streams(decomposition: Decomposition, path: str | os.PathLike[str]) -> None:
-    """Write a PNG with one column per interval (at most 10, evenly chosen): its anchor, its motion, its residual.
+    """Write a picture (PNG, JPEG or PDF, by its name) with one column per interval (at most 10, evenly chosen): its anchor, its motion, its residual.
 
     Motion is the mean velocity over the interval's steps: hue tells the direction, strength of colour the speed, white
     is rest, grey is unknown. Residual is the mean luma RMS.
 
     Raises:
+        UsageError: the name has another ending.
         HimmelError: the file can't be written.
     """
+    check_picture(path)
     from matplotlib.figure import Figure
 
     count = len(decomposition.anchors)
@@ -63,7 +66,8 @@ def draw_streams(decomposition: Decomposition, path: str | os.PathLike[str]) -> 
     _add_title(figure, decomposition, len(chosen), width, height)
     _add_keys(figure, axes, speed, error, width, height)
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png")
+        # Without a date, so that the same streams give the same file.
+        figure.savefig(temporary, metadata={"CreationDate": None} if temporary.suffix.lower() == ".pdf" else None)
 
 
 def mean_velocity(maps: StepMaps) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
