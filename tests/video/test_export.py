@@ -72,6 +72,6 @@ def test_a_picture_is_what_its_name_says(name: str, begins: bytes, encode_clip: 
 @pytest.mark.parametrize("name", ["a", "a.gif", "a.mp4"])
 def test_a_picture_of_another_ending_is_refused(name: str, encode_clip: Encode, tmp_path: Path) -> None:
     decomposition = Video(encode_clip("b.mp4", num_frames=10)).decompose(num_anchors=1)
-    with pytest.raises(UsageError, match="has no known ending; name it .png, .jpg"):
+    with pytest.raises(UsageError, match=r"has no known ending; name it \.png, \.jpg"):
         draw_streams(decomposition, tmp_path / name)
     assert not (tmp_path / name).exists()

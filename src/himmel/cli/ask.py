@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from himmel._progress import working
 from himmel._checks import check_options, check_question
+from himmel._progress import working
 from himmel.choices import AnchorMode, Backend, DeviceMap, PlacementName, Quantization
 from himmel.cli.checks import check_picture
 from himmel.cli.console import Column, console, list_seconds, print_json, print_rows, print_table, quieten

@@ -22,7 +22,9 @@ _INK, _PALE = "#222222", "#777777"
 
 
 def draw_streams(decomposition: Decomposition, path: str | os.PathLike[str]) -> None:
-    """Write a picture (PNG, JPEG or PDF, by its name) with one column per interval (at most 10, evenly chosen): its anchor, its motion, its residual.
+    """Draw one column per interval (at most 10, evenly chosen): its anchor, its motion, its residual.
+
+    The file is PNG, JPEG or PDF, as its name says.
 
     Motion is the mean velocity over the interval's steps: hue tells the direction, strength of colour the speed, white
     is rest, grey is unknown. Residual is the mean luma RMS.
