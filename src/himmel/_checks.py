@@ -1,12 +1,15 @@
 """What is checked of a request before any work is done for it; nothing heavy is imported here."""
 
 import operator
+import os
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from himmel.errors import UsageError
 
 MOST_SEED = 2**63 - 1
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".svg", ".pdf")
 
 
 def check_choice(name: str, value: object, allowed: Sequence[object]) -> None:
@@ -33,6 +36,19 @@ def check_whole(name: str, value: object, least: int, most: int) -> int:
     if isinstance(value, bool) or not least <= number <= most:
         raise UsageError(f"{name}={value!r} is out of range; give a whole number from {least} to {most}.")
     return number
+
+
+def check_picture(path: str | os.PathLike[str]) -> None:
+    """See that a picture can be written as what its name ends in.
+
+    Raises:
+        UsageError: the name ends in something else.
+    """
+    if Path(path).suffix.lower() not in PICTURE_SUFFIXES:
+        raise UsageError(
+            f"{os.fspath(path)!r} names no picture that can be written; end it with {', '.join(PICTURE_SUFFIXES[:-1])}"
+            f" or {PICTURE_SUFFIXES[-1]}."
+        )
 
 
 def check_question(question: object) -> str:

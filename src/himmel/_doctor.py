@@ -6,6 +6,7 @@ import platform
 import tempfile
 from dataclasses import dataclass
 from fractions import Fraction
+from importlib.resources import files
 from pathlib import Path
 from typing import cast
 
@@ -16,8 +17,10 @@ from av.video.stream import VideoStream
 
 from himmel._files import nano_host_folder
 from himmel._install import EXTRAS
+from himmel._manifest import find_damage
 from himmel._versions import versions
 from himmel.errors import HimmelError
+from himmel.nano.assets import find_damaged_assets
 from himmel.video import Video
 
 # One encoder per codec that people's files are in, and the container that carries it.
@@ -84,6 +87,8 @@ class Diagnosis:
         host_folder: where the embedded host lies or would lie.
         host_ready: whether it is there.
         lacks: by verb, what it still needs: the name of an extra, or "host"; empty where it works.
+        damage: folder and what is wrong with it, in a clause, of all that was fetched and of the checkpoint that comes
+            with the package; every byte was compared.
     """
 
     versions: dict[str, str]
@@ -94,6 +99,7 @@ class Diagnosis:
     host_folder: str
     host_ready: bool
     lacks: dict[str, tuple[str, ...]]
+    damage: dict[str, str]
 
 
 def diagnose() -> Diagnosis:
@@ -115,7 +121,14 @@ def diagnose() -> Diagnosis:
         host_folder=str(folder),
         host_ready=there["host"],
         lacks={verb: tuple(name for name in needs if not there[name]) for verb, needs in _NEEDS.items()},
+        damage={str(place): found for place, found in _find_damage().items()},
     )
+
+
+def _find_damage() -> dict[Path, str]:
+    shipped = Path(str(files("himmel") / "nano" / "checkpoint"))
+    damage = find_damage(shipped, fully=True)
+    return find_damaged_assets() | ({} if damage is None else {shipped: damage})
 
 
 def _try_codec(codec: str, folder: Path) -> CodecTrial:

@@ -1,12 +1,16 @@
 """Weights spread over devices or packed into 4 bits."""
 
+import shutil
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import Qwen2_5_VLForConditionalGeneration
 
-from himmel.errors import UsageError
+from himmel.errors import HostError, UsageError
 from himmel.hosts import Loading, load_host, loading
 
 
@@ -45,7 +49,7 @@ def test_four_bits_go_to_the_gpu_at_once(
         @classmethod
         def from_pretrained(cls, folder: str, **options: Any) -> Any:
             asked.update(options)
-            return Qwen2_5_VLForConditionalGeneration.from_pretrained(folder)
+            return Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, output_loading_info=True)
 
     host: Any = load_host(qwen_folder)
     monkeypatch.setattr(type(host), "network_class", Network)
@@ -61,3 +65,17 @@ def test_four_bits_go_to_the_gpu_at_once(
 def test_nano_is_never_spread_or_packed(nano_folder: str) -> None:
     with pytest.raises(UsageError, match="for large hosts; nano needs half a gigabyte"):
         load_host(nano_folder).load_network(Loading(device_map="auto"))
+
+
+@pytest.mark.parametrize("kind", ["nano", "qwen2_5_vl"])
+def test_weights_that_are_missing_are_not_drawn_at_random(
+    kind: str, tiny_host: Callable[[str], str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "host"
+    shutil.copytree(tiny_host(kind), folder)
+    weights = load_file(folder / "model.safetensors")
+    lost = next(name for name in weights if name.endswith("layers.0.mlp.up_proj.weight"))
+    del weights[lost]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(HostError, match=r"1 of its weights are missing, the first of them '.*up_proj\.weight'"):
+        load_host(str(folder)).load_network()

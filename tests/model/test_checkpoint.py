@@ -24,7 +24,8 @@ def folder(setup: Setup, tmp_path: Path) -> Path:
 
 def test_a_checkpoint_holds_what_was_trained_and_no_more(setup: Setup, folder: Path) -> None:
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    expected = {"config.json", "adapter.safetensors", "lora/adapter_config.json", "lora/adapter_model.safetensors"}
+    expected = {"config.json", "manifest.json", "adapter.safetensors"}
+    expected |= {"lora/adapter_config.json", "lora/adapter_model.safetensors"}
     assert files == expected | ({"host_projector.safetensors"} if setup.config.context_source == "tower" else set())
     names = {name for name, _ in setup.model.adapter.named_parameters()}
     for name, value in load_file(folder / "adapter.safetensors").items():

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
+from himmel._checks import check_options, check_question
 from himmel._progress import working
 from himmel.choices import AnchorMode, Backend, DeviceMap, PlacementName, Quantization
-from himmel.cli.checks import check_question, check_writable
+from himmel.cli.checks import check_picture
 from himmel.cli.console import Column, console, list_seconds, print_json, print_rows, print_table, quieten
 from himmel.cli.options import Accumulate, Adapter, Json, Picture, Threads, VideoFile
 
@@ -64,13 +65,11 @@ def ask(
     as_json: Json = False,
 ) -> None:
     """Answer QUESTION about VIDEO, and say what was read for the answer."""
-    check_question(question, choice or [])
-    check_writable(picture)
+    check_question(question)
+    check_options(choice or [])
+    check_picture(picture)
     from himmel.video import Video
-    from himmel.video.draw import check_picture
 
-    if picture is not None:
-        check_picture(picture)
     # Before the model's libraries, which take seconds to load: a file that is no video is refused at once.
     opened = Video(video)
     quieten()

@@ -42,6 +42,8 @@ def print_diagnosis(diagnosis: "Diagnosis") -> None:
             or "all are installed",
             "bitstream": _engine_row(diagnosis),
             "host": f"{diagnosis.host_folder} {ready}",
+            "files": "\n".join(f"{folder} is damaged: {how}" for folder, how in diagnosis.damage.items())
+            or "all that is kept is whole",
         }
     )
     columns = [Column("codec", whole=True, text=True), Column("backend", whole=True, text=True), Column("vectors")]

@@ -7,7 +7,7 @@ import typer
 
 from himmel._progress import working
 from himmel.choices import AnchorMode, Backend, Cell, Every
-from himmel.cli.checks import check_writable
+from himmel.cli.checks import check_picture, check_writable
 from himmel.cli.console import list_seconds, print_json, print_rows
 from himmel.cli.options import Json, Picture, Threads, VideoFile
 from himmel.errors import UsageError
@@ -69,12 +69,8 @@ def streams(
     if output.suffix != ".npz":
         raise UsageError(f"Output {str(output)!r} does not end in .npz; the streams are written as a NumPy archive.")
     check_writable(output)
-    check_writable(picture)
+    check_picture(picture)
     from himmel.video import Video, draw_streams, save_streams
-    from himmel.video.draw import check_picture
-
-    if picture is not None:
-        check_picture(picture)
 
     # Accumulation reads every picture, and the backend coviar may encode them all first.
     with working("Reading the video"):

@@ -88,8 +88,7 @@ def load_weights(
     if loading.device_map is not None:
         options["device_map"] = loading.device_map
     try:
-        with quiet_transformers():
-            network = network_class.from_pretrained(folder, **options)
+        network = load_whole(network_class, folder, **options)
     except Exception as error:
         raise HostError(
             f"The weights of {folder!r} cannot be loaded ({' '.join(str(error).split())}); "
@@ -99,6 +98,21 @@ def load_weights(
     if "device_map" not in options:
         network.to(cast(Any, loading.device or "cpu"))
     return cast(PreTrainedModel, network.eval())
+
+
+def load_whole(network_class: type[PreTrainedModel], folder: str, **options: Any) -> PreTrainedModel:
+    """transformers' own `from_pretrained`, but for weights that are missing: it would draw them at random.
+
+    Raises:
+        ValueError: weights are missing.
+    """
+    with quiet_transformers():
+        loaded: Any = network_class.from_pretrained(folder, output_loading_info=True, **options)
+    network, found = loaded
+    missing = sorted(found["missing_keys"])
+    if missing:
+        raise ValueError(f"{len(missing)} of its weights are missing, the first of them {missing[0]!r}")
+    return cast(PreTrainedModel, network)
 
 
 def _four_bits(compute: torch.dtype) -> BitsAndBytesConfig:

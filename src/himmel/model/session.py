@@ -13,6 +13,7 @@ from typing import Self, Unpack
 
 import torch
 
+from himmel._checks import check_picture
 from himmel._memory import peak_memory
 from himmel._versions import versions
 from himmel.choices import AnchorMode, Backend, DeviceMap, PlacementName, Quantization
@@ -219,6 +220,8 @@ class Session:
             seed=seed,
             threads=threads,
         )
+        if picture is not None:
+            check_picture(picture)
         config = request.settings(self._config)
         seconds: dict[str, float] = {}
         with torch_threads(threads):

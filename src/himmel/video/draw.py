@@ -1,15 +1,14 @@
 """A decomposition as one picture: what the model sees of a video."""
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from himmel._checks import check_picture
 from himmel._files import atomic_path
-from himmel.errors import UsageError
 from himmel.video.results import Decomposition, StepMaps
 
 if TYPE_CHECKING:
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[Any]
 
 MAX_COLUMNS = 10
-PICTURES = (".png", ".jpg", ".jpeg", ".svg", ".pdf")
-# Without the time of writing, so that the same video gives the same bytes.
 _METADATA: dict[str, dict[str, Any]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
 _INK, _PALE = "#222222", "#777777"
 
@@ -37,9 +34,10 @@ def draw_streams(decomposition: Decomposition, path: str | os.PathLike[str]) -> 
         UsageError: the name ends with something else.
         HimmelError: the file can't be written.
     """
+    check_picture(path)
+    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    check_picture(path)
     count = len(decomposition.anchors)
     chosen = np.unique(np.linspace(0, count - 1, min(count, MAX_COLUMNS)).round().astype(int))
     velocities = [mean_velocity(decomposition.intervals[k].maps) for k in chosen]
@@ -71,21 +69,9 @@ def draw_streams(decomposition: Decomposition, path: str | os.PathLike[str]) -> 
         axes[row, 0].set_ylabel(name, fontsize=9, color=_INK, labelpad=6)
     _add_title(figure, decomposition, len(chosen), width, height)
     _add_keys(figure, axes, speed, error, width, height)
-    with atomic_path(path) as temporary:
+    # Without the time of writing, and with names that follow from the picture: the same video gives the same bytes.
+    with atomic_path(path) as temporary, rc_context({"svg.hashsalt": "himmel"}):
         figure.savefig(temporary, metadata=_METADATA.get(temporary.suffix.lower()))
-
-
-def check_picture(path: str | os.PathLike[str]) -> None:
-    """Refuse a name whose ending names no kind of picture that can be written.
-
-    Raises:
-        UsageError: so it is.
-    """
-    if Path(path).suffix.lower() not in PICTURES:
-        raise UsageError(
-            f"{os.fspath(path)!r} names no picture that can be written; end it with {', '.join(PICTURES[:-1])} or"
-            f" {PICTURES[-1]}."
-        )
 
 
 def mean_velocity(maps: StepMaps) -> tuple[FloatArray, npt.NDArray[np.bool_]]:

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from himmel._quiet import quiet_transformers
+from himmel._manifest import find_damage
 from himmel.errors import HostError, UsageError
 from himmel.hosts.base import BaseHost
 from himmel.hosts.chat import ChatTokens, take_apart
-from himmel.hosts.loading import AS_STORED, Loading
+from himmel.hosts.loading import AS_STORED, Loading, load_whole
 from himmel.hosts.nano.configuration import NanoConfig
 from himmel.hosts.nano.modeling import NanoForConditionalGeneration
 from himmel.hosts.protocol import Picture, Run
@@ -45,11 +45,14 @@ class NanoHost(BaseHost):
         self.folder = str(folder)
         if not (Path(folder) / "config.json").is_file():
             raise HostError(f"There is no nano host in {self.folder!r}; run `himmel nano get` to fetch it.")
+        damage = find_damage(Path(folder))
+        if damage is not None:
+            raise _damaged(self.folder, damage)
         try:
             self.config = NanoConfig.from_pretrained(self.folder)
             self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(self.folder)
         except (OSError, ValueError) as error:
-            raise _damaged(self.folder) from error
+            raise _damaged(self.folder, "its settings or its tokenizer cannot be read") from error
         self.image_token_id = self.config.image_token_id
         self.motion_token_id = self.config.motion_token_id
         text = self.config.get_text_config()
@@ -120,12 +123,9 @@ class NanoHost(BaseHost):
                 "nano needs half a gigabyte, so leave them out."
             )
         try:
-            with quiet_transformers():
-                network = NanoForConditionalGeneration.from_pretrained(
-                    self.folder, dtype=loading.dtype or torch.float32
-                )
+            network = load_whole(NanoForConditionalGeneration, self.folder, dtype=loading.dtype or torch.float32)
         except Exception as error:
-            raise _damaged(self.folder) from error
+            raise _damaged(self.folder, " ".join(str(error).split())) from error
         network.requires_grad_(False)
         # A depthwise tower spends most of its time on memory; this layout makes it half again as fast on CPUs.
         network.model.tower.to(memory_format=torch.channels_last)
@@ -150,5 +150,5 @@ class NanoHost(BaseHost):
         return {"host_projector": cast(NanoForConditionalGeneration, network).model.projector}
 
 
-def _damaged(folder: str) -> HostError:
-    return HostError(f"The nano host in {folder!r} cannot be read; delete it and run `himmel nano get`.")
+def _damaged(folder: str, how: str) -> HostError:
+    return HostError(f"The nano host in {folder!r} cannot be loaded ({how}); `himmel nano get` makes it anew.")
