@@ -67,7 +67,7 @@ def train(
 ) -> None:
     """Train RECIPE, stage by stage. An interrupted run continues where it stopped."""
     overrides = split_changes(change)
-    quieten()
+    quieten(bars=True)
     from himmel.training.run import run_recipe
 
     checkpoint = run_recipe(recipe, base=base, overrides=overrides, resume=resume, tell=typer.echo)
