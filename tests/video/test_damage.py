@@ -127,6 +127,17 @@ def test_flipped_bits_are_counted(name: str, backend: str, encode_clip: Encode) 
     assert note(found, "are damaged")
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_traces_go_on_past_lost_pictures(backend: str, encode_clip: Encode) -> None:
+    """What is missing on the way, the base or others, costs its own steps alone."""
+    whole = encode_clip("whole.mp4", options={"g": "20", "bf": "3", "x264-params": "b-pyramid=normal"}, num_frames=60)
+    lost = Video(overwrite(whole, "lost.mp4", [3, 8, 9, 17, 20, 31, 46]))
+    found = lost.decompose(num_anchors=3, backend=backend, accumulate=True, steps_per_interval=60)
+    assert found.num_damaged >= 6
+    assert sum(len(interval.frames) for interval in found.intervals) > 30
+    assert all(np.isfinite(interval.maps.past).all() for interval in found.intervals)
+
+
 def switch_size(first: Path, second: Path, target: Path) -> Path:
     """One stream after the other, as a broadcaster sends them."""
     with av.open(str(target), "w") as new:
