@@ -177,3 +177,9 @@ def test_another_size_in_the_middle_is_told(backend: str, tmp_path: Path, encode
     else:
         assert note(found, "17 of the pictures read are of another size than the first (160 x 80): they are scaled")
         assert np.allclose(list(speeds(found, 1)), (1, 0.5), atol=0.25)
+
+
+def test_damage_is_told_of_what_is_encoded_again(encode_clip: Encode) -> None:
+    whole = encode_clip("whole.ts", options={"g": "12", "bf": "0"}, num_frames=40, size=(320, 256))
+    found = Video(lose(whole, "lost.ts", 13)).decompose(num_anchors=1, backend="coviar")
+    assert note(found, "1 pictures are damaged, and were encoded again")
