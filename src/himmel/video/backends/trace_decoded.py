@@ -138,14 +138,16 @@ class _Reading:
         yield from self.advance()
 
     def advance(self, *, to_the_end: bool = False) -> Iterator[Found]:
-        """Trace pictures that wait, in the order in which they were decoded.
+        """Trace pictures that wait, in the order in which each follows those that it is traced to.
 
         Args:
             to_the_end: whatever is missing will not come.
         """
         while self._waiting:
             impatient = to_the_end or len(self._waiting) > PATIENCE
-            ready = [number for number in sorted(self._waiting) if impatient or self._is_ready(number)]
+            # Vectors lead to what was decoded before, flow to what is shown before.
+            turns = sorted(self._waiting, key=None if self.reader.vectors else self.plan.file.index.rank.__getitem__)
+            ready = [number for number in turns if impatient or self._is_ready(number)]
             if not ready:
                 break
             seen = self._waiting.pop(ready[0])
