@@ -16,7 +16,9 @@ Adapter = Annotated[
     Path | None, typer.Option(help="Checkpoint folder. Default: the checkpoint that comes with himmel.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
-Picture = Annotated[Path | None, typer.Option(help="Also draw anchors, motion and residual into this PNG file.")]
+Picture = Annotated[
+    Path | None, typer.Option(help="Also draw anchors, motion and residual into this .png, .jpg, .svg or .pdf file.")
+]
 Threads = Annotated[int | None, typer.Option(min=1, max=256, help="How many processor threads to use.")]
 VideoFile = Annotated[str, typer.Argument(metavar="VIDEO", help="A video file.", show_default=False)]
 

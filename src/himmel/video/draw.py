@@ -1,6 +1,7 @@
 """A decomposition as one picture: what the model sees of a video."""
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -8,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from himmel._files import atomic_path
+from himmel.errors import UsageError
 from himmel.video.results import Decomposition, StepMaps
 
 if TYPE_CHECKING:
@@ -17,20 +19,27 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[Any]
 
 MAX_COLUMNS = 10
+PICTURES = (".png", ".jpg", ".jpeg", ".svg", ".pdf")
+# Without the time of writing, so that the same video gives the same bytes.
+_METADATA: dict[str, dict[str, Any]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
 _INK, _PALE = "#222222", "#777777"
 
 
 def draw_streams(decomposition: Decomposition, path: str | os.PathLike[str]) -> None:
-    """Write a PNG with one column per interval (at most 10, evenly chosen): its anchor, its motion, its residual.
+    """Draw one column per interval (at most 10, evenly chosen): its anchor, its motion, its residual.
+
+    The file is what its name ends with: .png, .jpg, .jpeg, .svg or .pdf.
 
     Motion is the mean velocity over the interval's steps: hue tells the direction, strength of colour the speed, white
     is rest, grey is unknown. Residual is the mean luma RMS.
 
     Raises:
+        UsageError: the name ends with something else.
         HimmelError: the file can't be written.
     """
     from matplotlib.figure import Figure
 
+    check_picture(path)
     count = len(decomposition.anchors)
     chosen = np.unique(np.linspace(0, count - 1, min(count, MAX_COLUMNS)).round().astype(int))
     velocities = [mean_velocity(decomposition.intervals[k].maps) for k in chosen]
@@ -63,7 +72,20 @@ def draw_streams(decomposition: Decomposition, path: str | os.PathLike[str]) -> 
     _add_title(figure, decomposition, len(chosen), width, height)
     _add_keys(figure, axes, speed, error, width, height)
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png")
+        figure.savefig(temporary, metadata=_METADATA.get(temporary.suffix.lower()))
+
+
+def check_picture(path: str | os.PathLike[str]) -> None:
+    """Refuse a name whose ending names no kind of picture that can be written.
+
+    Raises:
+        UsageError: so it is.
+    """
+    if Path(path).suffix.lower() not in PICTURES:
+        raise UsageError(
+            f"{os.fspath(path)!r} names no picture that can be written; end it with {', '.join(PICTURES[:-1])} or"
+            f" {PICTURES[-1]}."
+        )
 
 
 def mean_velocity(maps: StepMaps) -> tuple[FloatArray, npt.NDArray[np.bool_]]:

@@ -5,7 +5,7 @@ its own size and with as many bits for an area as CoViAR's 340 x 256 pictures ge
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from fractions import Fraction
@@ -18,8 +18,8 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from himmel.errors import VideoError
-from himmel.video.backends.libav import plan_traced_vectors
-from himmel.video.backends.protocol import Backend, Reading, Wanted
+from himmel.video.backends.libav import list_exported_vectors, plan_traced_vectors, trace_every
+from himmel.video.backends.protocol import Backend, Found, FoundVectors, Reading, Wanted
 from himmel.video.file.decoder import Decoder, Segment
 from himmel.video.file.opened import VideoFile, open_video
 
@@ -53,6 +53,16 @@ class Coviar(Backend):
         """Anchors come from the file, steps are traced along the copy's vectors."""
         reading = plan_traced_vectors(wanted)
         return replace(reading, notes=wanted.source.notes) if wanted.is_copy else reading
+
+    def every(self, file: VideoFile, segments: Iterable[Segment], cell: int) -> Iterator[Found]:
+        """Each picture is traced back to the keyframe of its group."""
+        with Decoder(file.path, file.index, vectors=True) as decoder:
+            for segment in segments:
+                yield from trace_every(decoder, file, segment.wanted, cell)
+
+    def vectors(self, file: VideoFile, segments: Iterable[Segment]) -> Iterator[FoundVectors]:
+        """Those of the copy, where there is one: each leads to the picture before."""
+        return list_exported_vectors(file, segments)
 
 
 def must_be_recoded(file: VideoFile) -> bool:
