@@ -40,7 +40,8 @@ class Video:
         start: time of the first shown picture in the file's own clock, in seconds.
         duration: seconds from the first shown picture to the end of the last.
         average_rate: pictures per second, measured: `num_frames / duration`.
-        pts: int64 [T], presentation timestamps in the file's own unit, in presentation order.
+        pts: int64 [T], presentation timestamps in the file's own unit, in presentation order; counted on where the
+            file's clock starts again.
         times: float64 [T], seconds since the first shown picture.
         keyframes: int64 [K], indices into `times` of pictures at which decoding may start.
         notes: sentences about what was unusual in the file.

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from himmel.video.file.container import demux
 from himmel.video.file.fields import FieldRule
 from himmel.video.file.headers import new_header
 from himmel.video.file.reference import ReferenceRule
@@ -67,9 +68,7 @@ def walk_packets(container: InputContainer, stream: VideoStream, notes: list[str
     header, headers = context.extradata, list[tuple[int, bytes]]()
     latest = NO_TIME
     try:
-        for packet in container.demux(stream):
-            if not packet.size:
-                continue
+        for packet in demux(container, stream):
             changed = new_header(packet)
             if changed is not None and changed != header:
                 header = changed

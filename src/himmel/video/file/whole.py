@@ -7,7 +7,7 @@ import numpy as np
 from av.video.stream import VideoStream
 
 from himmel.video.file.boxes import top_boxes
-from himmel.video.file.container import open_stream
+from himmel.video.file.container import demux, open_stream
 from himmel.video.file.packets import Columns
 
 # Boxes that hold pictures or tell where they are.
@@ -81,8 +81,8 @@ def _find_pictures(path: Path, own: int, start: int) -> int | None:
             for other in container.streams:
                 other.discard = av.stream.Discard.none
             container.seek(start, unsupported_byte_offset=True)
-            for _, packet in zip(range(_LOOKED_AT), container.demux(), strict=False):
-                if packet.size and packet.stream.type == "video" and packet.stream.id != own:
+            for _, packet in zip(range(_LOOKED_AT), demux(container), strict=False):
+                if packet.stream.type == "video" and packet.stream.id != own:
                     counts[packet.stream.id] = counts.get(packet.stream.id, 0) + 1
     except av.FFmpegError:
         return None
