@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from himmel.errors import HimmelError
+from himmel.errors import HimmelError, UsageError
 from himmel.video import Video, draw_streams, save_streams
 
 Encode = Callable[..., Path]
@@ -55,3 +55,27 @@ def test_picture_is_drawn_for_any_number_of_intervals(
     assert picture.shape[1] > 400
     assert picture.shape[1] < 4000
     assert picture.std() > 5
+
+
+@pytest.mark.parametrize(
+    ("name", "begins"),
+    [
+        ("p.png", b"\x89PNG"),
+        ("p.jpg", b"\xff\xd8\xff"),
+        ("p.JPEG", b"\xff\xd8\xff"),
+        ("p.svg", b"<?xml"),
+        ("p.pdf", b"%PDF"),
+    ],
+)
+def test_a_picture_is_what_its_name_ends_with(name: str, begins: bytes, encode_clip: Encode, tmp_path: Path) -> None:
+    decomposition = Video(encode_clip("a.mp4", num_frames=3)).decompose(num_anchors=1)
+    draw_streams(decomposition, tmp_path / name)
+    assert (tmp_path / name).read_bytes().startswith(begins)
+
+
+@pytest.mark.parametrize("name", ["p.gif", "p", "p.npz"])
+def test_other_endings_are_refused(name: str, encode_clip: Encode, tmp_path: Path) -> None:
+    decomposition = Video(encode_clip("a.mp4", num_frames=3)).decompose(num_anchors=1)
+    with pytest.raises(UsageError, match=r"end it with .png, .jpg, .jpeg, .svg or .pdf"):
+        draw_streams(decomposition, tmp_path / name)
+    assert not (tmp_path / name).exists()

@@ -5,12 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-<<<<<<< HEAD
-from himmel.choices import AnchorMode, Backend, Cell, Every
-=======
 from himmel._progress import working
-from himmel.choices import AnchorMode, Backend, Cell
->>>>>>> main
+from himmel.choices import AnchorMode, Backend, Cell, Every
 from himmel.cli.checks import check_writable
 from himmel.cli.console import list_seconds, print_json, print_rows
 from himmel.cli.options import Json, Picture, Threads, VideoFile
@@ -114,7 +110,7 @@ def write_every(video: str, folder: Path, *, every: Every, cell: Cell | None, ba
     """Write all pictures into a folder, and say what was written."""
     from himmel.video import Video, save_every
 
-    with progress("Reading the video", quiet=as_json):
+    with working("Reading the video"):
         saved = save_every(Video(video), folder, what=every, cell=cell, backend=backend)
     summary = {**saved.about, "pictures_written": saved.num_pictures, "output": str(folder), "files": len(saved.shards)}
     if as_json:

@@ -96,16 +96,16 @@ class Bitstream(Backend):
             window = _shown_window(picture, file.format)
             step = None if window is None else _make_step(picture, plan, window)
             if step is not None:
-                damaged = engine.is_damaged(picture)
-                yield Found(picture.number, picture.kind, step, engine.quantiser(picture), damaged)
+                damaged = picture.is_damaged
+                yield Found(picture.number, picture.kind, step, picture.quantiser, damaged)
 
     def vectors(self, file: VideoFile, segments: Iterable[Segment]) -> Iterator[FoundVectors]:
         """Each with the picture that its slice's reference list names."""
         for picture in _parse_all(file, segments):
             window = _shown_window(picture, file.format)
             if window is not None:
-                vectors, damaged = _list_vectors(picture, file, window[:2]), engine.is_damaged(picture)
-                yield FoundVectors(picture.number, picture.kind, vectors, engine.quantiser(picture), damaged)
+                vectors, damaged = _list_vectors(picture, file, window[:2]), picture.is_damaged
+                yield FoundVectors(picture.number, picture.kind, vectors, picture.quantiser, damaged)
 
 
 def _parse_all(file: VideoFile, segments: Iterable[Segment]) -> "Iterator[Picture]":
@@ -161,7 +161,7 @@ def _read_steps(decoder: Decoder, segment: Segment, *, plan: Plan) -> Extract:
                 continue
             window = _shown_window(picture, plan.file.format)
             step = None if window is None else _make_step(picture, plan, window)
-            result.mark(picture.number, damaged=engine.is_damaged(picture), resized=window is None)
+            result.mark(picture.number, damaged=picture.is_damaged, resized=window is None)
             if step is not None:
                 result.steps[picture.number] = step
                 if not picture.missing_references:

@@ -1,6 +1,5 @@
 """The compiled H.264 engine, import package himmel_bitstream, which is there where a compiler was at installation."""
 
-import math
 from collections.abc import Iterator, Set
 from typing import TYPE_CHECKING
 
@@ -62,18 +61,6 @@ def displacements(vectors: npt.NDArray[np.void]) -> tuple[FloatArray, FloatArray
     dx, dy = (vectors[name].astype(np.float32) * _QUARTER for name in ("mv_x", "mv_y"))
     parities = (vectors["ref_structure"] == _BOTTOM).astype(np.float32) - (vectors["field"] == _BOTTOM)
     return dx, np.where(vectors["field"] > 0, 2 * dy + parities, dy).astype(np.float32)
-
-
-def quantiser(picture: "Picture") -> float:
-    """Mean QPY of the macroblocks that could be parsed; NaN if none could."""
-    blocks = picture.macroblocks()
-    read = blocks["qp"][blocks["flags"] & himmel_bitstream.DAMAGED == 0]
-    return float(read.mean()) if len(read) else math.nan
-
-
-def is_damaged(picture: "Picture") -> bool:
-    """Whether parts of a picture that has been parsed are missing."""
-    return picture.broken_header or picture.damaged > 0
 
 
 def intra_share(picture: "Picture") -> float:

@@ -61,7 +61,7 @@ def _trace(plan: Plan, picture: "Picture", jobs: list[Job], canvas: tuple[int, i
         result.mark(picture.number, damaged=False, resized=True)
         return False
     picture.parse(residual=True)
-    result.mark(picture.number, damaged=engine.is_damaged(picture), resized=False)
+    result.mark(picture.number, damaged=picture.is_damaged, resized=False)
     if picture.damaged == len(picture.macroblocks()):
         return False
     number, rank = picture.number, plan.file.index.rank
