@@ -38,7 +38,7 @@ def test_each_refusal_is_told(encode_clip: Encode, monkeypatch: pytest.MonkeyPat
     assert reason == "every picture is a keyframe; not bitstream: every picture is a keyframe"
     monkeypatch.setattr(engine, "himmel_bitstream", None)
     reason = choose_backend(file, "auto", has_steps=True).reason
-    assert reason == "every picture is a keyframe; not bitstream: the package himmel-bitstream is not installed"
+    assert reason.startswith("every picture is a keyframe; not bitstream: himmel was installed without")
 
 
 @pytest.mark.parametrize(("asked", "other"), [("bitstream", "libav"), ("libav", "proxy")])
