@@ -13,7 +13,7 @@ from himmel.cli.console import Column, console, list_seconds, print_json, print_
 from himmel.cli.options import Accumulate, Adapter, Json, Picture, Threads, VideoFile
 
 if TYPE_CHECKING:
-    from himmel.model.asking import AnchorRead, Answer
+    from himmel.model.answer import AnchorRead, Answer
 
 
 def ask(
@@ -74,7 +74,7 @@ def ask(
     # Before the model's libraries, which take seconds to load: a file that is no video is refused at once.
     opened = Video(video)
     quieten()
-    from himmel.model.asking import ask as ask_model
+    from himmel.model.session import ask as ask_model
 
     with working("Reading the video and asking the model"):
         answer = ask_model(

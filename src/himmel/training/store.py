@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from multiprocessing import active_children, get_context
 from pathlib import Path
-from typing import cast
 
 import torch
 from safetensors import safe_open
@@ -21,7 +20,6 @@ from transformers import PreTrainedModel
 from himmel._files import atomic_path, cache_root
 from himmel._progress import track
 from himmel._versions import engine_version
-from himmel.choices import AnchorMode
 from himmel.hosts import Host
 from himmel.model.config import HimmelConfig
 from himmel.model.processor import HimmelProcessor
@@ -154,21 +152,13 @@ def _start_worker(config: HimmelConfig) -> None:
     torch.set_num_threads(1)
     _processor = HimmelProcessor(config)
     host: Host = _processor.host
-    _network = host.load_network(dtype=None, device=None)
+    _network = host.load_network()
 
 
 def _prepare_one(seed: int, split: Split, target: Path) -> None:
     spec = draw_spec(seed, split)
-    settings = _processor.config
     with clip_file(spec) as file:
-        decomposition = Video(file).decompose(
-            num_anchors=settings.num_anchors,
-            anchor_mode=cast(AnchorMode, settings.anchor_mode),
-            steps_per_interval=settings.steps_per_interval,
-            accumulate=settings.accumulate,
-            threads=1,
-            rgb_difference=settings.rgb_difference,
-        )
+        decomposition = _processor.read(Video(file), threads=1)
     sample = _processor.prepare(decomposition, far_image=render_clip(spec)[-1])
     sample = replace(
         sample,

@@ -1,4 +1,4 @@
-"""What a decomposition holds (design, equation 1): anchors, intervals and dense maps, as small frozen dataclasses."""
+"""What a decomposition holds (docs/method.md, equation 1): anchors, intervals and dense maps, in frozen dataclasses."""
 
 from dataclasses import dataclass, fields
 from typing import Any
@@ -102,7 +102,7 @@ class Interval(_ShapeRepr):
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Decomposition(_ShapeRepr):
-    """A video as anchors and intervals (design, equation 1).
+    """A video as anchors and intervals (docs/method.md, equation 1).
 
     Attributes:
         path, sha256: the file; the hash is None unless it had been asked for before (`Video.sha256`).

@@ -102,7 +102,9 @@ class Video:
         threads: int | None = None,
         rgb_difference: bool = False,
     ) -> Decomposition:
-        """Split the video into anchors and intervals, and read the intervals' motion and residual (design, equation 1).
+        """Split the video into anchors and intervals, and read the intervals' motion and residual.
+
+        This is equation 1 of docs/method.md.
 
         Args:
             num_anchors: pictures for the vision tower, uniform over the duration, 1 to 4096; at most one per picture.

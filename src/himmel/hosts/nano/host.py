@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from himmel.choices import Quantization
+from himmel._quiet import quiet_transformers
 from himmel.errors import HostError, UsageError
 from himmel.hosts.base import BaseHost
 from himmel.hosts.chat import ChatTokens, take_apart
+from himmel.hosts.loading import AS_STORED, Loading
 from himmel.hosts.nano.configuration import NanoConfig
 from himmel.hosts.nano.modeling import NanoForConditionalGeneration
 from himmel.hosts.protocol import Picture, Run
@@ -37,6 +38,8 @@ class NanoHost(BaseHost):
     """
 
     name = "nano"
+    # So small a network spends its time on waiting for threads, much of it where others use the processors too.
+    decoding_threads: int | None = 1
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = str(folder)
@@ -52,6 +55,7 @@ class NanoHost(BaseHost):
         text = self.config.get_text_config()
         self.hidden_size = int(text.hidden_size)
         self.vocab_size = int(text.vocab_size)
+        self.context_length = int(text.max_position_embeddings)
         self.tower_map: tuple[int, int, int] | None = (
             self.config.tower_width,
             self.config.tower_grid,
@@ -103,33 +107,29 @@ class NanoHost(BaseHost):
             Run("text", (self.config.vision_end_token_id,)),
         ]
 
-    def load_network(
-        self,
-        *,
-        dtype: torch.dtype | None = None,
-        device: str | torch.device | None = None,
-        device_map: str | None = None,
-        quantization: Quantization | None = None,
-    ) -> PreTrainedModel:
+    def load_network(self, loading: Loading = AS_STORED) -> PreTrainedModel:
         """Load `NanoForConditionalGeneration`; float32 by default, since bf16 is ten times slower on many CPUs.
 
         Raises:
             HostError: the weights are missing or damaged.
             UsageError: it is to be spread over devices or packed into 4 bits.
         """
-        if device_map is not None or quantization is not None:
+        if loading.device_map is not None or loading.quantization is not None:
             raise UsageError(
-                f"device_map={device_map!r} and quantization={quantization!r} are for large hosts; "
+                f"device_map={loading.device_map!r} and quantization={loading.quantization!r} are for large hosts; "
                 "nano needs half a gigabyte, so leave them out."
             )
         try:
-            network = NanoForConditionalGeneration.from_pretrained(self.folder, dtype=dtype or torch.float32)
+            with quiet_transformers():
+                network = NanoForConditionalGeneration.from_pretrained(
+                    self.folder, dtype=loading.dtype or torch.float32
+                )
         except Exception as error:
             raise _damaged(self.folder) from error
         network.requires_grad_(False)
         # A depthwise tower spends most of its time on memory; this layout makes it half again as fast on CPUs.
         network.model.tower.to(memory_format=torch.channels_last)
-        return cast(PreTrainedModel, network.eval().to(cast(Any, device or "cpu")))
+        return cast(PreTrainedModel, network.eval().to(cast(Any, loading.device or "cpu")))
 
     def image_features(self, network: PreTrainedModel, images: Mapping[str, Tensor]) -> BaseModelOutputWithPooling:
         """Projected tokens, 16 a picture; `last_hidden_state` is the tower's map [I, 1280, 7, 7]."""
