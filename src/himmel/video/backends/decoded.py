@@ -1,6 +1,5 @@
 """One segment of a file -> images of its anchors and maps of its steps, by decoding."""
 
-import gc
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -149,9 +148,6 @@ def decode_steps(
         if users[number]:
             held[number] = copy_planes(frame, reformatter)
         del frame
-        if reader.vectors and number in waiting:
-            # PyAV's side data and its picture refer to each other: only the collector frees them.
-            gc.collect(1)
         for step, since in [(step, arrived.place) for step, arrived in waiting.items()]:
             if reader.pixels_of(step) <= held.keys() or place - since >= PATIENCE:
                 yield make(step)

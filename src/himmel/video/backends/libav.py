@@ -1,6 +1,5 @@
 """Backend "libav": the motion vectors that FFmpeg exports while it decodes."""
 
-import gc
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -93,8 +92,6 @@ def list_exported_vectors(file: VideoFile, segments: Iterable[Segment]) -> Itera
                 blocks = read_blocks(frame, file.format) if readable else Blocks.empty()
                 del frame
                 if number in wanted:
-                    # PyAV's side data and its picture refer to each other: only the collector frees them.
-                    gc.collect(1)
                     yield FoundVectors(number, kind, _list_vectors(blocks, number, file), damaged=damaged)
 
 

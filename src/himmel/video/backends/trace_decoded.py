@@ -4,7 +4,6 @@ The accumulated residual is taken as CoViAR's data loader takes it: the picture 
 are traced back, which is what the sum of all residuals on the way comes to.
 """
 
-import gc
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import NamedTuple, Protocol
@@ -87,9 +86,6 @@ def _read(decoder: Decoder, start: int, readings: "list[_Reading]", result: Extr
         planes = copy_planes(frame, reformatter) if needs_pixels else None
         seen = _Seen(type_of(frame), frame.is_corrupt, blocks)
         del frame
-        if reader.vectors:
-            # PyAV's side data and its picture refer to each other: only the collector frees them.
-            gc.collect(1)
         for reading in takers:
             yield from reading.arrive(number, seen, planes)
     for reading in readings:
