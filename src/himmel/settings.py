@@ -268,6 +268,11 @@ class ModelSettings:
                 f"tokens_per_interval={self.motion_tokens} is not possible; the adapter makes "
                 f"1 to {self.adapter.tokens_per_interval}."
             )
+        if self.context_source == "rgb" and "context" in self.adapter.streams and self.adapter.context_channels != 3:
+            raise UsageError(
+                f"context_source='rgb' gives the adapter a small picture of 3 channels, and its context_channels is "
+                f"{self.adapter.context_channels}; set the adapter's context_channels=3 and context_size=112."
+            )
         if self.own_language_model and self.lora_rank:
             raise UsageError(
                 f"lora_rank={self.lora_rank} makes no sense beside own_language_model; set lora_rank=0, or name the "

@@ -59,6 +59,8 @@ class Host(Protocol):
     """The scheme that suits this host's positions, used where the configuration names none."""
     tower_map: tuple[int, int, int] | None
     """Channels, rows and columns of the tower's feature map where it can serve as the context stream; else None."""
+    part_names: tuple[str, ...]
+    """Names of what `trained_parts` gives, known before any weights are loaded."""
     lora_targets: str
     """Regular expression for the language model's seven projections (docs/method.md, section 8)."""
 

@@ -371,7 +371,8 @@ def check_fit(config: HimmelConfig, host: Host) -> None:
         if host.tower_map != wanted:
             raise HostError(
                 f"The adapter's context is a feature map of {wanted} and the tower of {host.folder!r} gives "
-                f"{host.tower_map}; use context_source='rgb' or another host."
+                f"{host.tower_map}; use another host, or context_source='rgb' with the adapter's context_channels=3 "
+                "and context_size=112."
             )
 
 

@@ -40,6 +40,7 @@ class NanoHost(BaseHost):
     name = "nano"
     # So small a network spends its time on waiting for threads, much of it where others use the processors too.
     decoding_threads: int | None = 1
+    part_names: tuple[str, ...] = ("host_projector",)
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = str(folder)
