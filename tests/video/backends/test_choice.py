@@ -7,6 +7,7 @@ from typing import get_args
 import pytest
 
 from himmel import choices
+from himmel._install import GET_ENGINE, NO_ENGINE
 from himmel.errors import VideoError
 from himmel.video import Video
 from himmel.video.backends import engine
@@ -37,7 +38,7 @@ def test_each_refusal_is_told(encode_clip: Encode, monkeypatch: pytest.MonkeyPat
     assert reason == "every picture is a keyframe; not bitstream: every picture is a keyframe"
     monkeypatch.setattr(engine, "himmel_bitstream", None)
     reason = choose_backend(file, "auto", has_steps=True).reason
-    assert reason == "every picture is a keyframe; not bitstream: the package himmel-bitstream is not installed"
+    assert reason == f"every picture is a keyframe; not bitstream: {NO_ENGINE} ({GET_ENGINE})"
 
 
 @pytest.mark.parametrize(("asked", "other"), [("bitstream", "libav"), ("libav", "proxy")])
