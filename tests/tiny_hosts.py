@@ -2,7 +2,7 @@
 
 import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import torch
 
 from himmel.adapter import AdapterConfig
 from himmel.model import HimmelConfig, HimmelForConditionalGeneration, HimmelProcessor, PreparedSample
+from himmel.model.inputs import ModelInputs
 from himmel.video import Anchor, Decomposition, Interval, StepMaps
 
 # Tensors this small gain nothing from threads, which only wait for each other on a busy machine.
@@ -165,6 +166,19 @@ def make_decomposition(
         notes=(),
         seconds={},
     )
+
+
+def host_arguments(inputs: ModelInputs) -> dict[str, torch.Tensor]:
+    """Inputs without motion, as arguments of transformers' own classes."""
+    assert inputs.motion is None
+    text = {"input_ids": inputs.input_ids, "attention_mask": inputs.attention_mask, "position_ids": inputs.position_ids}
+    return {**text, **inputs.images}
+
+
+def with_motion(inputs: ModelInputs, **changes: object) -> ModelInputs:
+    """The same inputs with some fields of their motion changed."""
+    assert inputs.motion is not None
+    return replace(inputs, motion=replace(inputs.motion, **changes))
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const uint8_t choice = data[0];
   size_t at = 1;
   try {
-    himmel::h264::Stream stream(nullptr, 0);
+    himmel::h264::Stream stream;
     for (int64_t number = 0; at + 2 <= size; ++number) {
       const size_t length = std::min<size_t>(size_t(data[at] << 8 | data[at + 1]), size - at - 2);
       const bool keep = !(choice & 1) || number % 3 != 0;

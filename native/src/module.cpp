@@ -60,6 +60,17 @@ void check_parsable(const Handle& picture) {
     throw nb::value_error("this picture was pushed with keep=False, so that only its headers are known");
 }
 
+void parse_picture(const Handle& picture, bool residual) {
+  check_parsable(picture);
+  nb::gil_scoped_release release;
+  parse(picture, residual ? Detail::Residual : Detail::Vectors);
+}
+
+const Picture& parsed(const Handle& picture) {
+  if (picture->detail == Detail::None) parse_picture(picture, false);
+  return *picture;
+}
+
 const char* kind_name(SliceType type) { return type == SliceType::B ? "B" : type == SliceType::P ? "P" : "I"; }
 
 struct MacroblockRecord {
@@ -70,18 +81,38 @@ struct MacroblockRecord {
 };
 
 nb::bytes macroblocks(const Handle& picture) {
-  check_parsable(picture);
-  {
-    nb::gil_scoped_release release;
-    parse(picture, Detail::Vectors);
-  }
   std::vector<MacroblockRecord> records;
-  const FrameMotion& motion = *picture->motion;
+  const FrameMotion& motion = *parsed(picture).motion;
   for (size_t i = 0; i < motion.size(); ++i) {
     const Macroblock& mb = motion.mbs[i];
     records.push_back({mb.flags, mb.qp, mb.cbp, mb.slice, mb.bits});
   }
   return as_bytes(records);
+}
+
+nb::bytes vector_records(const Handle& picture) {
+  check_parsable(picture);
+  std::vector<VectorRecord> records;
+  {
+    nb::gil_scoped_release release;
+    parse(picture, Detail::Vectors);
+    records = vectors(*picture);
+  }
+  return as_bytes(records);
+}
+
+nb::tuple residual_planes(const Handle& picture) {
+  check_parsable(picture);
+  ResidualPlanes planes;
+  {
+    nb::gil_scoped_release release;
+    planes = spatial_residual(picture);
+  }
+  nb::list out;
+  for (int i = 0; i < 3; ++i)
+    if (planes.width[i] > 0)
+      out.append(own_array(std::move(planes.plane[i]), {size_t(planes.height[i]), size_t(planes.width[i])}));
+  return nb::tuple(out);
 }
 
 nb::dict slice_of(const Slice& slice) {
@@ -122,6 +153,12 @@ nb::dict slice_of(const Slice& slice) {
   return out;
 }
 
+nb::list slices(const Handle& picture) {
+  nb::list out;
+  for (const Slice& slice : *picture->slices) out.append(slice_of(slice));
+  return out;
+}
+
 using MapArray = nb::ndarray<float, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
 
 Grid make_grid(const Picture& picture, int cell, std::optional<std::tuple<int, int, int, int>> window,
@@ -151,6 +188,18 @@ std::tuple<float, float, int64_t> rasterise_into(const Handle& picture, MapArray
   parse(picture, !residual ? Detail::Vectors : cell < 8 ? Detail::FineResidual : Detail::Residual);
   const Summary summary = rasterise(*picture, grid, residual, out.data());
   return {summary.past_distance, summary.future_distance, summary.num_vectors};
+}
+
+void set_extradata(Stream& stream, nb::object extradata) {
+  const Bytes bytes(extradata);
+  try {
+    stream.set_extradata(bytes.data(), bytes.size());
+  } catch (const StreamError& error) { throw nb::value_error(error.what()); }
+}
+
+std::vector<Handle> push(Stream& stream, nb::object packet, int64_t number, double position, bool keep) {
+  const Bytes bytes(packet);
+  return stream.push(bytes.data(), bytes.size(), number, position, keep);
 }
 
 }  // namespace
@@ -195,73 +244,23 @@ NB_MODULE(_core, m) {
       .def_ro("field_picture", &Picture::field_picture)
       .def_ro("mbaff", &Picture::mbaff)
       .def_ro("broken_header", &Picture::broken_header)
-      .def_prop_ro("damaged", [](const Handle& p) { return p->detail == Detail::None ? 0 : p->damaged; })
+      .def_ro("bits", &Picture::bits)
+      .def_prop_ro("damaged", [](const Handle& p) { return parsed(p).damaged; })
+      .def_prop_ro("broken_slices", [](const Handle& p) { return parsed(p).broken_slices; })
+      .def_prop_ro("quantiser", [](const Handle& p) { return parsed(p).quantiser; })
       .def_prop_ro("missing_references", [](const Handle& p) { return p->missing_references(); })
-      .def(
-          "parse",
-          [](const Handle& p, bool residual) {
-            check_parsable(p);
-            nb::gil_scoped_release release;
-            parse(p, residual ? Detail::Residual : Detail::Vectors);
-          },
-          nb::kw_only(), "residual"_a = false)
-      .def("vectors",
-           [](const Handle& p) {
-             check_parsable(p);
-             std::vector<VectorRecord> records;
-             {
-               nb::gil_scoped_release release;
-               parse(p, Detail::Vectors);
-               records = vectors(*p);
-             }
-             return as_bytes(records);
-           })
+      .def("parse", &parse_picture, nb::kw_only(), "residual"_a = false)
+      .def("vectors", &vector_records)
       .def("macroblocks", &macroblocks)
-      .def("slices",
-           [](const Handle& p) {
-             nb::list out;
-             for (const Slice& slice : *p->slices) out.append(slice_of(slice));
-             return out;
-           })
-      .def(
-          "residual",
-          [](const Handle& p) {
-            check_parsable(p);
-            ResidualPlanes planes;
-            {
-              nb::gil_scoped_release release;
-              planes = spatial_residual(p);
-            }
-            nb::list out;
-            for (int i = 0; i < 3; ++i)
-              if (planes.width[i] > 0)
-                out.append(own_array(std::move(planes.plane[i]), {size_t(planes.height[i]), size_t(planes.width[i])}));
-            return nb::tuple(out);
-          })
+      .def("slices", &slices)
+      .def("residual", &residual_planes)
       .def("rasterise", &rasterise_into, "out"_a, nb::kw_only(), "cell"_a, "window"_a.none(), "lead"_a, "residual"_a);
 
   nb::class_<Stream>(m, "Stream")
-      .def(
-          "__init__",
-          [](Stream* self, nb::object extradata) {
-            if (extradata.is_none()) {
-              new (self) Stream(nullptr, 0);
-              return;
-            }
-            const Bytes bytes(extradata);
-            try {
-              new (self) Stream(bytes.data(), bytes.size());
-            } catch (const StreamError& error) { throw nb::value_error(error.what()); }
-          },
-          "extradata"_a = nb::none())
-      .def(
-          "push",
-          [](Stream& self, nb::object packet, int64_t number, double position, bool keep) {
-            const Bytes bytes(packet);
-            return self.push(bytes.data(), bytes.size(), number, position, keep);
-          },
-          "packet"_a, nb::kw_only(), "number"_a, "position"_a = std::numeric_limits<double>::quiet_NaN(),
-          "keep"_a = true)
+      .def(nb::init<>())
+      .def("set_extradata", &set_extradata, "extradata"_a)
+      .def("push", &push, "packet"_a, nb::kw_only(), "number"_a,
+           "position"_a = std::numeric_limits<double>::quiet_NaN(), "keep"_a = true)
       .def("flush", &Stream::flush)
       .def("reset", &Stream::reset);
 }

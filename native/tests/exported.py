@@ -205,5 +205,6 @@ def mismatches(path: Path | str) -> Iterator[str]:
     for number in sorted(theirs.keys() & ours.keys()):
         for text in differences(theirs[number], ours[number]):
             yield f"packet {number}: {text}"
-        if ours[number].damaged:
-            yield f"packet {number}: {ours[number].damaged} damaged macroblocks"
+        if ours[number].is_damaged:
+            found = ours[number]
+            yield f"packet {number}: {found.damaged} damaged macroblocks, {found.broken_slices} broken slices"

@@ -126,8 +126,8 @@ def sample_differences(
             continue
         width = picture.coded_size[0] // 16
         intra = (picture.macroblocks()["flags"] & INTRA) != 0
-        if picture.damaged:
-            yield f"picture {k}: {picture.damaged} damaged macroblocks"
+        if picture.is_damaged:
+            yield f"picture {k}: {picture.damaged} damaged macroblocks, {picture.broken_slices} broken slices"
             continue
         covered = int(known[0].sum())
         if covered + 256 * intra.sum() != known[0].size:

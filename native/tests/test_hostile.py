@@ -147,6 +147,47 @@ def test_a_cut_picture_is_marked_and_the_next_ones_go_on(packets: list[list[byte
 
 
 @pytest.mark.parametrize("clip", range(len(PARAMS)))
+def test_one_flipped_bit_is_noticed(clip: int, packets: list[list[bytes]]) -> None:
+    """In CABAC whatever it changes; in CAVLC some bits change one number and nothing after it."""
+    right = {picture.number: picture for picture in read(Stream(), packets[clip])}
+    assert not any(picture.is_damaged for picture in right.values())
+    rng = random.Random(clip)
+    changed = noticed = 0
+    for _ in range(60):
+        at = rng.randrange(len(packets[clip]))
+        data = bytearray(packets[clip][at])
+        behind_headers = data.rfind(b"\0\0\1") + 24  # of the last slice
+        if behind_headers >= len(data):
+            continue
+        data[rng.randrange(behind_headers, len(data))] ^= 1 << rng.randrange(8)
+        wrong = read(Stream(), [bytes(data) if k == at else packet for k, packet in enumerate(packets[clip])])
+        for picture in wrong:
+            if picture.number != at:
+                # What is read from a damaged picture's vectors may be wrong, but its own data are all there.
+                assert not picture.is_damaged
+            elif not np.array_equal(picture.macroblocks(), right[at].macroblocks()):
+                changed += 1
+                noticed += picture.is_damaged
+    assert changed > 20
+    assert noticed == changed if "cabac=0" not in PARAMS[clip] else noticed > 0.7 * changed
+
+
+def test_a_slice_that_is_missing_is_counted(packets: list[list[bytes]]) -> None:
+    """Three slices of 5 rows of 6 macroblocks: without the second one, its macroblocks were not read."""
+    first, second = packets[3][:2]
+    units = [b"\0\0\1" + unit for unit in second.split(b"\0\0\1")[1:]]
+    assert len(units) == 3
+    whole = read(Stream(), [first, second])[1]
+    share = whole.macroblocks()["slice"] == 1
+    picture = read(Stream(), [first, units[0] + units[2]])[1]
+    assert (whole.damaged, whole.broken_slices, whole.is_damaged) == (0, 0, False)
+    assert (picture.damaged, picture.broken_slices, picture.is_damaged) == (share.sum(), 0, True)
+    assert picture.num_macroblocks == 30
+    maps = picture.maps(window=(0, 0, 96, 80))
+    assert np.array_equal(maps.covered + maps.intra == 0, share.reshape(5, 6))
+
+
+@pytest.mark.parametrize("clip", range(len(PARAMS)))
 def test_a_packet_cut_anywhere_is_marked(clip: int, packets: list[list[bytes]]) -> None:
     """Behind the parameter sets (below 100 bytes here) no cut leaves a picture that claims to be whole."""
     whole, marked, lost = packets[clip], 0, 0
@@ -195,8 +236,10 @@ def test_a_picture_that_was_not_kept_says_so(packets: list[list[bytes]]) -> None
     pictures = [p for k, packet in enumerate(packets[0]) for p in stream.push(packet, number=k, keep=False)]
     dropped = [picture for picture in pictures if not picture.reference]
     assert dropped
-    with pytest.raises(ValueError, match="keep=False"):
-        dropped[0].vectors()
+    for ask in (Picture.vectors, lambda p: p.damaged, lambda p: p.quantiser, lambda p: p.is_damaged):
+        with pytest.raises(ValueError, match="keep=False"):
+            ask(dropped[0])
+    assert dropped[0].bits > 0
 
 
 def test_a_file_that_ends_early_is_read_as_far_as_it_goes(tmp_path: Path) -> None:

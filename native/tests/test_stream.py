@@ -122,6 +122,104 @@ def _raw(clip: Clip, folder: Path) -> tuple[bytes | None, list[bytes], list[int]
         return None, [bytes(packet) for packet in container.demux(video=0) if packet.size], []
 
 
+def _avcc(extradata: bytes, packets: list[bytes], length_size: int) -> tuple[bytes, list[bytes]]:
+    """The same record and packets with NAL units behind lengths of another size."""
+    record = bytearray(extradata)
+    record[4] = record[4] & ~3 | (length_size - 1)
+    changed = []
+    for packet in packets:
+        at, units = 0, b""
+        while at < len(packet):
+            size = int.from_bytes(packet[at : at + 4], "big")
+            units += size.to_bytes(length_size, "big") + packet[at + 4 : at + 4 + size]
+            at += 4 + size
+        changed.append(units)
+    return bytes(record), changed
+
+
+def _annex_b(extradata: bytes, packets: list[bytes]) -> tuple[bytes, list[bytes]]:
+    """The same parameter sets and packets with start codes."""
+    sizes, at = [], 6
+    sizes.append(int.from_bytes(extradata[at : at + 2], "big"))
+    sps = extradata[at + 2 : at + 2 + sizes[0]]
+    at += 2 + sizes[0] + 1
+    sizes.append(int.from_bytes(extradata[at : at + 2], "big"))
+    pps = extradata[at + 2 : at + 2 + sizes[1]]
+    _, bare = _avcc(extradata, packets, 4)
+    changed = []
+    for packet in bare:
+        at, units = 0, b""
+        while at < len(packet):
+            size = int.from_bytes(packet[at : at + 4], "big")
+            units += b"\0\0\0\1" + packet[at + 4 : at + 4 + size]
+            at += 4 + size
+        changed.append(units)
+    return b"\0\0\0\1" + sps + b"\0\0\0\1" + pps, changed
+
+
+@pytest.mark.parametrize("stored", ["4", "2", "Annex B"])
+@pytest.mark.parametrize("second", ["8x8dct=0:bframes=0", "cabac=0:bframes=2", "tff=1"])
+def test_parameter_sets_may_change_in_the_middle(second: str, stored: str, tmp_path: Path) -> None:
+    """Each part is read by its own sets, which have the same numbers, as if it were alone. Lengths change too."""
+    parts = []
+    for k, clip in enumerate((Clip("bframes=2", num_frames=8), Clip(second, size=(128, 64), num_frames=8))):
+        extradata, packets, _ = packets_of(clip.encode(tmp_path / f"{k}.mp4"))
+        assert extradata is not None
+        parts.append((extradata, packets))
+    alone = []
+    for extradata, packets in parts:
+        stream = Stream(extradata)
+        alone += [p for k, packet in enumerate(packets) for p in stream.push(packet, number=k)] + stream.flush()
+    if stored == "Annex B":
+        parts[1] = _annex_b(*parts[1])
+    else:
+        parts[1] = _avcc(*parts[1], int(stored))
+    stream = Stream()
+    together = []
+    for extradata, packets in parts:
+        stream.set_extradata(extradata)
+        together += [p for k, packet in enumerate(packets) for p in stream.push(packet, number=k)]
+    together += stream.flush()
+    assert len(together) == len(alone) == 16
+    for mine, theirs in zip(together, alone, strict=True):
+        assert not mine.is_damaged
+        assert mine.coded_size == theirs.coded_size
+        assert np.array_equal(mine.macroblocks(), theirs.macroblocks())
+        names = ["x", "y", "mv_x", "mv_y", "ref_number", "distance"]
+        assert np.array_equal(mine.vectors()[names], theirs.vectors()[names])
+
+
+def test_the_wrong_parameter_sets_are_noticed(tmp_path: Path) -> None:
+    """Pictures of a second part read by the first one's sets break off."""
+    (first, _, _), (_, packets, _) = (
+        packets_of(Clip(params, num_frames=4).encode(tmp_path / "a.mp4"))
+        for params in ("bframes=0", "bframes=0:8x8dct=0")
+    )
+    stream = Stream(first)
+    assert all(p.is_damaged for k, packet in enumerate(packets) for p in stream.push(packet, number=k))
+
+
+def test_extradata_that_cannot_be_read_change_nothing(tmp_path: Path) -> None:
+    extradata, packets, _ = packets_of(Clip("bframes=0", num_frames=2).encode(tmp_path / "a.mp4"))
+    stream = Stream(extradata)
+    with pytest.raises(ValueError, match="avcC"):
+        stream.set_extradata(b"neither")
+    assert not any(p.is_damaged for k, packet in enumerate(packets) for p in stream.push(packet, number=k))
+
+
+def test_quantiser_and_bits_of_a_picture(tmp_path: Path) -> None:
+    """A constant quantiser is what x264 was told: 3 less for I pictures than for P, whose size is 1.4 (ipratio)."""
+    extradata, packets, _ = packets_of(Clip("qp=30:bframes=0:ipratio=1.4142", num_frames=4).encode(tmp_path / "a.mp4"))
+    stream = Stream(extradata)
+    found = [p for k, packet in enumerate(packets) for p in stream.push(packet, number=k)]
+    assert [p.quantiser for p in found] == pytest.approx([27, 30, 30, 30])
+    # Each packet is its slices behind their lengths, but the first, which begins with x264's message.
+    assert [p.bits for p in found[1:]] == [8 * (len(packet) - 4) for packet in packets[1:]]
+    for picture in found:
+        assert picture.quantiser == pytest.approx(picture.macroblocks()["qp"].mean())
+        assert picture.macroblocks()["bits"].sum() <= picture.bits
+
+
 def test_bits_and_shares_add_up(tmp_path: Path) -> None:
     extradata, packets, _ = packets_of(Clip("bframes=2", num_frames=8).encode(tmp_path / "a.mp4"))
     stream = Stream(extradata)

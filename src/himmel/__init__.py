@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from himmel.adapter import MotionAdapter
     from himmel.model import HimmelConfig, HimmelForConditionalGeneration, HimmelProcessor
-    from himmel.model.asking import Answer, ask
+    from himmel.model.answer import Answer
+    from himmel.model.session import Session, ask
     from himmel.video import Decomposition, Video
 
 __version__ = "0.1.0"
@@ -21,19 +22,21 @@ __all__ = [
     "HimmelForConditionalGeneration",
     "HimmelProcessor",
     "MotionAdapter",
+    "Session",
     "Video",
     "ask",
 ]
 
 _HOMES = {
-    "Answer": "himmel.model.asking",
+    "Answer": "himmel.model.answer",
     "Decomposition": "himmel.video",
     "HimmelConfig": "himmel.model",
     "HimmelForConditionalGeneration": "himmel.model",
     "HimmelProcessor": "himmel.model",
     "MotionAdapter": "himmel.adapter",
     "Video": "himmel.video",
-    "ask": "himmel.model.asking",
+    "Session": "himmel.model.session",
+    "ask": "himmel.model.session",
 }
 
 

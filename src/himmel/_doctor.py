@@ -6,6 +6,7 @@ import platform
 import tempfile
 from dataclasses import dataclass
 from fractions import Fraction
+from importlib.resources import files
 from pathlib import Path
 from typing import cast
 
@@ -16,8 +17,10 @@ from av.video.stream import VideoStream
 
 from himmel._files import nano_host_folder
 from himmel._install import EXTRAS
+from himmel._manifest import find_damage
 from himmel._versions import versions
 from himmel.errors import HimmelError
+from himmel.nano.assets import find_damaged_assets
 from himmel.video import Video
 
 # One encoder per codec that people's files are in, and the container that carries it.
@@ -29,6 +32,17 @@ _CODECS = {
     "vp8": ("libvpx", ".webm"),
     "vp9": ("libvpx-vp9", ".webm"),
     "av1": ("libsvtav1", ".mp4"),
+}
+# What each verb can't do without; of verbs with several uses, their default one.
+_NEEDS = {
+    "streams": (),
+    "ask": ("models", "host"),
+    "budget": ("models", "host"),
+    "recipe": ("models",),
+    "params": ("models",),
+    "train": ("models", "train", "host"),
+    "eval": ("models", "train", "host"),
+    "merge, card, push": ("models",),
 }
 _SIDE = 96
 _PICTURES = 12
@@ -72,6 +86,9 @@ class Diagnosis:
         threads: that torch uses on the CPU; None without torch.
         host_folder: where the embedded host lies or would lie.
         host_ready: whether it is there.
+        lacks: by verb, what it still needs: the name of an extra, or "host"; empty where it works.
+        damage: folder and what is wrong with it, in a clause, of all that was fetched and of the checkpoint that comes
+            with the package; every byte was compared.
     """
 
     versions: dict[str, str]
@@ -81,6 +98,8 @@ class Diagnosis:
     threads: int | None
     host_folder: str
     host_ready: bool
+    lacks: dict[str, tuple[str, ...]]
+    damage: dict[str, str]
 
 
 def diagnose() -> Diagnosis:
@@ -91,15 +110,25 @@ def diagnose() -> Diagnosis:
     with tempfile.TemporaryDirectory(prefix="himmel-doctor-") as scratch:
         trials = tuple(_try_codec(codec, Path(scratch)) for codec in _CODECS)
     devices, threads = _torch_devices()
+    extras = {name: all(map(_is_installed, packages)) for name, packages in EXTRAS.items()}
+    there = {**extras, "host": (folder / "config.json").is_file()}
     return Diagnosis(
         versions=versions(),
         codecs=trials,
-        extras={name: all(map(_is_installed, packages)) for name, packages in EXTRAS.items()},
+        extras=extras,
         devices=devices,
         threads=threads,
         host_folder=str(folder),
-        host_ready=(folder / "config.json").is_file(),
+        host_ready=there["host"],
+        lacks={verb: tuple(name for name in needs if not there[name]) for verb, needs in _NEEDS.items()},
+        damage={str(place): found for place, found in _find_damage().items()},
     )
+
+
+def _find_damage() -> dict[Path, str]:
+    shipped = Path(str(files("himmel") / "nano" / "checkpoint"))
+    damage = find_damage(shipped, fully=True)
+    return find_damaged_assets() | ({} if damage is None else {shipped: damage})
 
 
 def _try_codec(codec: str, folder: Path) -> CodecTrial:
@@ -137,11 +166,11 @@ def _is_installed(package: str) -> bool:
 
 
 def _torch_devices() -> tuple[tuple[Device, ...], int | None]:
-    """Devices and CPU threads that torch would compute on; none without torch."""
-    if not _is_installed("torch"):
+    """Devices and CPU threads that torch would compute on; none without torch, or with one that cannot be loaded."""
+    try:
+        import torch
+    except (ImportError, OSError):
         return (), None
-    import torch
-
     found = [Device("cpu", platform.processor() or platform.machine(), None)]
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)

@@ -17,6 +17,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
         "psutil",
         "pydantic",
         "safetensors",
+        "threadpoolctl",
         "torch",
         "transformers",
         "yaml",

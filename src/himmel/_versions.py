@@ -7,12 +7,12 @@ ENGINE = "himmel-bitstream"
 _PACKAGES = ("himmel", "torch", "transformers", "peft", "safetensors", "av", "opencv-python-headless", "numpy")
 
 
-def versions() -> dict[str, str]:
-    """Versions by name: Python, himmel, the packages that compute and are here, and the FFmpeg inside PyAV."""
+def versions(*more: str) -> dict[str, str]:
+    """Versions by name: Python, himmel, the packages that compute (those that are here), `more`, and PyAV's FFmpeg."""
     # Imported here, so that the command line can name the engine without loading FFmpeg.
     import av
 
-    packages = {name: found for name in _PACKAGES if (found := _version(name)) is not None}
+    packages = {name: found for name in (*_PACKAGES, *more) if (found := _version(name)) is not None}
     engine = engine_version()
     if engine is not None:
         packages[ENGINE] = engine

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final, Self, cast, get_args
 
 from huggingface_hub.dataclasses import strict
 
+from himmel._checks import check_choice, check_whole
 from himmel.choices import AnchorMode, Encoder, PlacementName
 from himmel.errors import UsageError
 
@@ -36,7 +37,7 @@ class AdapterSettings:
     """Sizes and choices of a `MotionAdapter`; `paper()` and `nano()` are the two sizes that are used.
 
     Args:
-        hidden_size: width d of the adapter (design, section 3).
+        hidden_size: width d of the adapter (docs/method.md, section 1).
         host_hidden_size: width D of the host's token embeddings.
         tokens_per_interval: K, motion tokens of one interval, 1 to 256.
         streams: which of context, motion, residual and rgb_diff are read. A missing one is replaced by zeros (section
@@ -120,16 +121,11 @@ class AdapterSettings:
             ("branch", self.branch, BRANCHES),
         )
         for name, value, allowed in choices:
-            if value not in allowed:
-                raise UsageError(f"{name}={value!r} does not exist; choose one of {', '.join(allowed)}.")
+            check_choice(name, value, allowed)
         unknown = sorted(set(self.siglip or {}) - set(_SIGLIP_SIZES))
         if unknown:
             raise UsageError(f"siglip has no size {unknown[0]!r}; name some of {', '.join(_SIGLIP_SIZES)}.")
-        if not 1 <= self.tokens_per_interval <= MAX_TOKENS:
-            raise UsageError(
-                f"tokens_per_interval={self.tokens_per_interval} is out of range; "
-                f"give a whole number from 1 to {MAX_TOKENS}."
-            )
+        check_whole("tokens_per_interval", self.tokens_per_interval, 1, MAX_TOKENS)
         if len(self.conv_channels) != 3:
             raise UsageError(f"conv_channels={list(self.conv_channels)} is not possible; name three numbers.")
         inner = self.hidden_size * self.ssm_expand
@@ -172,7 +168,7 @@ class AdapterSettings:
 
     @classmethod
     def paper(cls, host_hidden_size: int = 3584, **changes: Any) -> Self:
-        """The report's size: 86 M parameters for a host of width 3584 (design, section 3: parameter budget)."""
+        """The report's size: 86 M parameters for a host of width 3584 (docs/method.md, section 4)."""
         return cls(host_hidden_size=host_hidden_size, **changes)
 
     @classmethod
@@ -272,6 +268,11 @@ class ModelSettings:
                 f"tokens_per_interval={self.motion_tokens} is not possible; the adapter makes "
                 f"1 to {self.adapter.tokens_per_interval}."
             )
+        if self.context_source == "rgb" and "context" in self.adapter.streams and self.adapter.context_channels != 3:
+            raise UsageError(
+                f"context_source='rgb' gives the adapter a small picture of 3 channels, and its context_channels is "
+                f"{self.adapter.context_channels}; set the adapter's context_channels=3 and context_size=112."
+            )
         if self.own_language_model and self.lora_rank:
             raise UsageError(
                 f"lora_rank={self.lora_rank} makes no sense beside own_language_model; set lora_rank=0, or name the "
@@ -321,22 +322,10 @@ def own_settings(settings: AdapterSettings | ModelSettings) -> dict[str, Any]:
     return plain
 
 
-def check_count(name: str, value: int) -> int:
+def check_count(name: str, value: object) -> int:
     """`value` again, if it is a number of anchors, tokens or steps that a prompt can have.
 
     Raises:
-        UsageError: it is out of its range, see `MOST`.
+        UsageError: it is no whole number, or out of its range, see `MOST`.
     """
-    if not 1 <= value <= MOST[name]:
-        raise UsageError(f"{name}={value} is out of range; give a whole number from 1 to {MOST[name]}.")
-    return value
-
-
-def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    """See that `value` is one of `allowed`.
-
-    Raises:
-        UsageError: it is none.
-    """
-    if value not in allowed:
-        raise UsageError(f"{name}={value!r} does not exist; choose one of {', '.join(allowed)}.")
+    return check_whole(name, value, 1, MOST[name])

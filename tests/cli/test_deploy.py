@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from himmel.hosts import Loading
 from himmel.model import HimmelForConditionalGeneration, HimmelProcessor
 from tiny_hosts import make_decomposition
 
@@ -23,14 +24,14 @@ def test_a_merged_checkpoint_answers_alike(run: Run, checkpoint: Path, tmp_path:
     merged = HimmelForConditionalGeneration.from_pretrained(told["checkpoint"])
     processor = HimmelProcessor.from_pretrained(told["checkpoint"])
     inputs = processor.encode([processor.prepare(make_decomposition())], [[("What moves?", None)]])
-    torch.testing.assert_close(merged(**inputs).logits, apart(**inputs).logits, rtol=1e-4, atol=2e-6)
+    torch.testing.assert_close(merged(inputs).logits, apart(inputs).logits, rtol=1e-4, atol=2e-6)
 
 
 def test_a_merged_host_in_bfloat16(run: Run, checkpoint: Path, tmp_path: Path) -> None:
     code, out, _ = run("merge", checkpoint, "-o", tmp_path / "merged", "--dtype", "bfloat16")
     assert code == 0
     assert "LoRA of rank 4 is in the weights of" in out
-    stored = HimmelForConditionalGeneration.from_pretrained(tmp_path / "merged", dtype=torch.bfloat16)
+    stored = HimmelForConditionalGeneration.from_pretrained(tmp_path / "merged", loading=Loading(dtype=torch.bfloat16))
     assert stored.network.lm_head.weight.dtype == torch.bfloat16
 
 

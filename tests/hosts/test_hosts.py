@@ -28,7 +28,7 @@ def qwen(qwen_folder: str) -> Host:
 
 @pytest.fixture(scope="module")
 def network(nano: Host) -> NanoForConditionalGeneration:
-    network = nano.load_network(dtype=None, device=None)
+    network = nano.load_network()
     assert isinstance(network, NanoForConditionalGeneration)
     return network
 
@@ -190,7 +190,7 @@ def test_damaged_weights_are_one_sentence(nano_folder: str, qwen_folder: str, tm
         for file in Path(folder).iterdir():
             (copy / file.name).write_bytes(file.read_bytes()[: 1000 if file.name == "model.safetensors" else None])
         with pytest.raises(HostError, match="cannot be"):
-            load_host(str(copy)).load_network(dtype=None, device=None)
+            load_host(str(copy)).load_network()
 
 
 def test_qwen_refuses_a_budget_that_a_picture_cannot_keep(qwen_folder: str) -> None:

@@ -19,6 +19,7 @@ from transformers import (
 )
 
 from himmel.hosts import Host
+from himmel.model.inputs import ModelInputs
 from tiny_hosts import HOST_KINDS, Setup, build, make_decomposition, qwen_config
 
 ASK = [("What moves?", None)]
@@ -91,7 +92,7 @@ def test_llava_frames_are_videos_of_one_frame(tiny_host: Callable[[str], str]) -
     decomposition = make_decomposition((2, 2), size=(150, 70))
     given = setup.processor.encode([setup.processor.prepare(decomposition)], [ASK], motion=False)
     video = host.config.video_token_id
-    ids = given["input_ids"].where(given["input_ids"] != host.image_token_id, video)
+    ids = given.input_ids.where(given.input_ids != host.image_token_id, video)
     # Squares, whatever the shape was, as the family's video processor makes them.
     squares = [
         Image.fromarray(anchor.image).resize((42, 42), Image.Resampling.BICUBIC) for anchor in decomposition.anchors
@@ -106,13 +107,13 @@ def assert_as_the_family_does(setup: Setup, processor: Any, *, anchors: int) -> 
     decomposition = make_decomposition((2,) * anchors, size=(250, 70))
     expected = own_inputs(processor, [anchor.image for anchor in decomposition.anchors])
     given = setup.processor.encode([setup.processor.prepare(decomposition)], [ASK], motion=False)
-    assert torch.equal(given["input_ids"], expected["input_ids"])
+    assert torch.equal(given.input_ids, expected["input_ids"])
     assert_same_logits(setup, given, expected)
 
 
 def assert_same_logits(
-    setup: Setup, given: Mapping[str, Any], expected: Mapping[str, Any], *, rtol: float = 0, atol: float = 0
+    setup: Setup, given: ModelInputs, expected: Mapping[str, Any], *, rtol: float = 0, atol: float = 0
 ) -> None:
     plain = setup.model.host.load_network()
     with torch.no_grad(), setup.model.disable_motion():
-        torch.testing.assert_close(setup.model(**given).logits, plain(**expected).logits, rtol=rtol, atol=atol)
+        torch.testing.assert_close(setup.model(given).logits, plain(**expected).logits, rtol=rtol, atol=atol)

@@ -18,11 +18,11 @@ QUESTION = "Which way does the red ball move?"
 
 def real_cost(processor: HimmelProcessor, prompt: BatchFeature, frames: int) -> PromptCost:
     counts = processor.count_tokens(prompt)
-    positions = prompt["position_ids"]
+    positions = prompt.position_ids
     # Of four axes the first is the plain order, by which the host masks.
     axes = positions[1:] if positions.ndim == 3 else positions
     return PromptCost(
-        frames, counts["text"], counts["image"], counts["motion"], prompt["input_ids"].shape[1], int(axes.max()) + 1
+        frames, counts["text"], counts["image"], counts["motion"], prompt.input_ids.shape[1], int(axes.max()) + 1
     )
 
 

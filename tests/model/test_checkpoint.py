@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 from himmel.adapter import MotionAdapter
 from himmel.errors import HostError
 from himmel.model import HimmelConfig, HimmelForConditionalGeneration, HimmelProcessor
-from himmel.model.asking import default_checkpoint
-from tiny_hosts import Setup, nano_config
+from himmel.model.session import default_checkpoint
+from tiny_hosts import Setup, host_arguments, nano_config
 
 ASK = [("What moves?", None)]
 
@@ -24,7 +24,8 @@ def folder(setup: Setup, tmp_path: Path) -> Path:
 
 def test_a_checkpoint_holds_what_was_trained_and_no_more(setup: Setup, folder: Path) -> None:
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    expected = {"config.json", "adapter.safetensors", "lora/adapter_config.json", "lora/adapter_model.safetensors"}
+    expected = {"config.json", "manifest.json", "adapter.safetensors"}
+    expected |= {"lora/adapter_config.json", "lora/adapter_model.safetensors"}
     assert files == expected | ({"host_projector.safetensors"} if setup.config.context_source == "tower" else set())
     names = {name for name, _ in setup.model.adapter.named_parameters()}
     for name, value in load_file(folder / "adapter.safetensors").items():
@@ -36,10 +37,10 @@ def test_a_loaded_model_answers_as_the_saved_one(setup: Setup, folder: Path, tmp
     loaded = HimmelForConditionalGeneration.from_pretrained(folder)
     inputs = setup.processor.encode(setup.samples, [ASK, ASK])
     # Saving rounds to bfloat16 once; a second round trip changes nothing.
-    torch.testing.assert_close(loaded(**inputs).logits, setup.model(**inputs).logits, rtol=0.1, atol=0.05)
+    torch.testing.assert_close(loaded(inputs).logits, setup.model(inputs).logits, rtol=0.1, atol=0.05)
     loaded.save_pretrained(tmp_path / "again")
     again = HimmelForConditionalGeneration.from_pretrained(tmp_path / "again")
-    assert torch.equal(again(**inputs).logits, loaded(**inputs).logits)
+    assert torch.equal(again(inputs).logits, loaded(inputs).logits)
     assert again.config.to_dict() == loaded.config.to_dict()
 
 
@@ -54,12 +55,12 @@ def test_the_configuration_survives(setup: Setup, folder: Path) -> None:
 def test_peft_reads_the_lora_folder(setup: Setup, folder: Path) -> None:
     inputs = setup.processor.encode([setup.samples[0]], [ASK], motion=False)
     loaded = HimmelForConditionalGeneration.from_pretrained(folder)
-    expected = loaded(**inputs).logits
-    network = loaded.host.load_network(dtype=None, device=None)
+    expected = loaded(inputs).logits
+    network = loaded.host.load_network()
     for name, part in loaded.host.trained_parts(network).items():
         part.load_state_dict(loaded.host_parts()[name].state_dict())
     network = PeftModel.from_pretrained(network, folder / "lora").eval()
-    torch.testing.assert_close(network(**inputs).logits, expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(network(**host_arguments(inputs)).logits, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_another_folder_of_the_host_can_be_named(setup: Setup, folder: Path, tmp_path: Path) -> None:
@@ -107,4 +108,4 @@ def test_a_model_without_lora(nano: Setup, nano_folder: str, tmp_path: Path) -> 
     assert not (tmp_path / "lora").exists()
     loaded = HimmelForConditionalGeneration.from_pretrained(tmp_path)
     inputs = nano.processor.encode([nano.samples[0]], [ASK])
-    torch.testing.assert_close(loaded(**inputs).logits, model(**inputs).logits, rtol=0.1, atol=0.05)
+    torch.testing.assert_close(loaded(inputs).logits, model(inputs).logits, rtol=0.1, atol=0.05)

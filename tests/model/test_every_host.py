@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from himmel.hosts import load_host
+from himmel.hosts import Loading, load_host
 from himmel.model import HimmelForConditionalGeneration, HimmelProcessor
 from himmel.model.targets import align_targets
 from tiny_hosts import HOST_KINDS, Setup, build, host_config, make_decomposition, qwen_config, tiny_adapter
@@ -39,20 +40,20 @@ PLACES = {
 def test_a_padded_batch_is_its_samples(host_setup: Setup) -> None:
     together = host_setup.processor.encode(host_setup.samples, [ASK, LONGER])
     assert host_setup.samples[0].num_intervals != host_setup.samples[1].num_intervals
-    assert not together["attention_mask"][0, 0]
+    assert not together.attention_mask[0, 0]
     with torch.no_grad():
-        logits = host_setup.model(**together).logits
+        logits = host_setup.model(together).logits
         for index, (sample, turns) in enumerate(zip(host_setup.samples, [ASK, LONGER], strict=True)):
-            alone = host_setup.model(**host_setup.processor.encode([sample], [turns])).logits
+            alone = host_setup.model(host_setup.processor.encode([sample], [turns])).logits
             torch.testing.assert_close(logits[index, -alone.shape[1] :], alone[0], rtol=1e-4, atol=1e-5)
 
 
 def test_independent_turns_are_asked_as_if_alone(host_setup: Setup) -> None:
     packed = host_setup.processor.encode(host_setup.samples, [TURNS, TURNS[1:]], independent=True)
     with torch.no_grad():
-        logits = host_setup.model(**packed).logits
+        logits = host_setup.model(packed).logits
         alone = [
-            host_setup.model(**host_setup.processor.encode([sample], [[turn]])).logits
+            host_setup.model(host_setup.processor.encode([sample], [[turn]])).logits
             for sample, turns in zip(host_setup.samples, [TURNS, TURNS[1:]], strict=True)
             for turn in turns
         ]
@@ -65,14 +66,14 @@ def test_decoding_with_the_cache_is_computing_all_again(
 ) -> None:
     processor = HimmelProcessor(host_config(host_kind, host_folder, position_scheme=scheme), host_setup.model.host)
     inputs = processor.encode(host_setup.samples, [ASK, LONGER])
-    model, length = host_setup.model, inputs["input_ids"].shape[1]
-    generated = model.generate(**inputs, max_new_tokens=4, min_new_tokens=4, do_sample=False)
+    model, length = host_setup.model, inputs.input_ids.shape[1]
+    generated = model.generate(inputs, max_new_tokens=4, min_new_tokens=4, do_sample=False)
     never = [model.host.motion_token_id, model.network.generation_config.eos_token_id]
-    ids, positions, mask = inputs["input_ids"], inputs["position_ids"], inputs["attention_mask"]
+    ids, positions, mask = inputs.input_ids, inputs.position_ids, inputs.attention_mask
     for step in range(4):
-        given = {**inputs, "input_ids": ids, "position_ids": positions, "attention_mask": mask}
+        given = replace(inputs, input_ids=ids, position_ids=positions, attention_mask=mask)
         with torch.no_grad():
-            scores = model(**given).logits[:, -1]
+            scores = model(given).logits[:, -1]
         scores[:, never] = -torch.inf
         assert torch.equal(generated[:, length + step], scores.argmax(-1))
         ids = torch.cat([ids, scores.argmax(-1, keepdim=True)], dim=1)
@@ -96,15 +97,15 @@ def test_targets_of_alignment_are_changes_of_the_hosts_own_features(host_setup: 
 
 def test_beams_of_a_batch_are_those_of_its_samples(host_setup: Setup) -> None:
     options: dict[str, Any] = {"num_beams": 2, "max_new_tokens": 3, "min_new_tokens": 3, "do_sample": False}
-    together = host_setup.model.generate(**host_setup.processor.encode(host_setup.samples, [ASK, ASK]), **options)
+    together = host_setup.model.generate(host_setup.processor.encode(host_setup.samples, [ASK, ASK]), **options)
     for index, sample in enumerate(host_setup.samples):
-        alone = host_setup.model.generate(**host_setup.processor.encode([sample], [ASK]), **options)
+        alone = host_setup.model.generate(host_setup.processor.encode([sample], [ASK]), **options)
         assert torch.equal(together[index, -3:], alone[0, -3:])
 
 
 def test_gradients_reach_what_learns_and_nothing_else(host_setup: Setup) -> None:
     model = copy.deepcopy(host_setup.model)
-    model(**host_setup.processor.encode(host_setup.samples, [TURNS, TURNS])).loss.backward()
+    model(host_setup.processor.encode(host_setup.samples, [TURNS, TURNS])).loss.backward()
     touched = {name for name, parameter in model.named_parameters() if parameter.grad is not None}
     assert all(name.startswith("adapter.") or ".lora_" in name for name in touched)
     lora = {name for name, _ in model.named_parameters() if ".lora_" in name}
@@ -124,7 +125,7 @@ def test_checkpointing_gives_the_same_gradients(host_setup: Setup) -> None:
         if checkpointing:
             model.gradient_checkpointing_enable()
         model.train()
-        model(**inputs).loss.backward()
+        model(inputs).loss.backward()
         return {name: value.grad for name, value in model.named_parameters() if value.grad is not None}
 
     plain, checked = gradients(checkpointing=False), gradients(checkpointing=True)
@@ -143,20 +144,20 @@ def test_a_checkpoint_says_the_same(host_setup: Setup, tmp_path: Path) -> None:
     loaded = HimmelForConditionalGeneration.from_pretrained(tmp_path / "saved")
     inputs = HimmelProcessor.from_pretrained(tmp_path / "saved").encode(host_setup.samples, [ASK, LONGER])
     with torch.no_grad():
-        assert torch.equal(loaded(**inputs).logits, model(**inputs).logits)
+        assert torch.equal(loaded(inputs).logits, model(inputs).logits)
 
 
 def test_a_bfloat16_host_works_with_a_float32_adapter(host_kind: str, host_folder: str) -> None:
     config = host_config(host_kind, host_folder)
-    model = HimmelForConditionalGeneration.from_config(config, dtype=torch.bfloat16)
+    model = HimmelForConditionalGeneration.from_config(config, loading=Loading(dtype=torch.bfloat16))
     processor = HimmelProcessor(config, model.host)
     sample = processor.prepare(make_decomposition())
     assert model.network.get_input_embeddings().weight.dtype == torch.bfloat16
     assert {parameter.dtype for parameter in model.parameters() if parameter.requires_grad} == {torch.float32}
-    output = model(**processor.encode([sample], [TURNS], independent=True))
+    output = model(processor.encode([sample], [TURNS], independent=True))
     output.loss.backward()
     assert output.logits.dtype == torch.bfloat16
-    assert model.generate(**processor.encode([sample], [ASK]), max_new_tokens=2).shape[0] == 1
+    assert model.generate(processor.encode([sample], [ASK]), max_new_tokens=2).shape[0] == 1
     scores = model.score_choices(processor.encode_choices([sample], [[("Which way?", ["left", "right"])]]))
     assert torch.isfinite(scores[0][0]).all()
 
@@ -164,13 +165,13 @@ def test_a_bfloat16_host_works_with_a_float32_adapter(host_kind: str, host_folde
 def compiled_like_plain(setup: Setup, backend: str) -> None:
     model = copy.deepcopy(setup.model)
     inputs = setup.processor.encode(setup.samples, [TURNS, TURNS])
-    expected = model(**inputs)
+    expected = model(inputs)
     expected.loss.backward()
     gradients = {name: value.grad.clone() for name, value in model.adapter.named_parameters() if value.grad is not None}
     model.zero_grad()
     torch._dynamo.reset()
     model.adapter.compile(backend=backend)
-    output = model(**inputs)
+    output = model(inputs)
     output.loss.backward()
     torch.testing.assert_close(output.loss, expected.loss, rtol=1e-5, atol=1e-6)
     for name, value in gradients.items():
@@ -188,10 +189,10 @@ def test_the_adapter_compiles_to_machine_code(qwen_folder: str) -> None:
     setup = build(qwen_config(qwen_folder, adapter_config=tiny_adapter(48, encoder="none")))
     inputs = setup.processor.encode(setup.samples, [ASK, ASK])
     with torch.no_grad():
-        expected = setup.model(**inputs).motion.tokens
+        expected = setup.model(inputs).motion.tokens
         torch._dynamo.reset()
         setup.model.adapter.compile(backend="inductor")
-        torch.testing.assert_close(setup.model(**inputs).motion.tokens, expected, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(setup.model(inputs).motion.tokens, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_motion_tokens_get_no_deepstack_features(tiny_host: Callable[[str], str]) -> None:
@@ -201,12 +202,12 @@ def test_motion_tokens_get_no_deepstack_features(tiny_host: Callable[[str], str]
     language_model.register_forward_pre_hook(lambda _, __, given: seen.update(given), with_kwargs=True)
     inputs = setup.processor.encode(setup.samples, [ASK, ASK])
     with torch.no_grad():
-        setup.model(**inputs)
+        setup.model(inputs)
         vision = setup.model.host.image_features(
             setup.model.network, setup.model.host.join_images([sample.images for sample in setup.samples])
         )
-    assert torch.equal(seen["visual_pos_masks"], inputs["input_ids"] == setup.model.host.image_token_id)
-    assert int((inputs["input_ids"] == setup.model.host.motion_token_id).sum()) == 4 * 5
+    assert torch.equal(seen["visual_pos_masks"], inputs.input_ids == setup.model.host.image_token_id)
+    assert int((inputs.input_ids == setup.model.host.motion_token_id).sum()) == 4 * 5
     assert len(seen["deepstack_visual_embeds"]) == 2
     for given, made in zip(seen["deepstack_visual_embeds"], vision.deepstack_features, strict=True):
         assert torch.equal(given, torch.cat(list(made)))
@@ -215,16 +216,16 @@ def test_motion_tokens_get_no_deepstack_features(tiny_host: Callable[[str], str]
 def test_a_mixture_of_experts_is_a_host_as_well(tiny_host: Callable[[str], str]) -> None:
     setup = build(qwen_config(tiny_host("qwen3_vl_moe")))
     together = setup.processor.encode(setup.samples, [TURNS, TURNS[1:]])
-    setup.model(**together).loss.backward()
+    setup.model(together).loss.backward()
     touched = {name for name, parameter in setup.model.named_parameters() if parameter.grad is not None}
     assert all(name.startswith("adapter.") or ".lora_" in name for name in touched)
     projections = {name.split(".lora_")[0].split(".")[-1] for name in touched if ".lora_" in name}
     assert projections == {"q_proj", "k_proj", "v_proj", "o_proj"}
     asked = setup.processor.encode(setup.samples, [ASK, LONGER])
-    generated = setup.model.generate(**asked, max_new_tokens=3, min_new_tokens=3, do_sample=False)
+    generated = setup.model.generate(asked, max_new_tokens=3, min_new_tokens=3, do_sample=False)
     for index, (sample, turns) in enumerate(zip(setup.samples, [ASK, LONGER], strict=True)):
         alone = setup.processor.encode([sample], [turns])
-        said = setup.model.generate(**alone, max_new_tokens=3, min_new_tokens=3, do_sample=False)
+        said = setup.model.generate(alone, max_new_tokens=3, min_new_tokens=3, do_sample=False)
         assert torch.equal(generated[index, -3:], said[0, -3:])
 
 
@@ -236,11 +237,11 @@ def test_a_device_map_changes_nothing_but_places(kind: str, tiny_host: Callable[
     plain = build(config)
     inputs = plain.processor.encode(plain.samples, [ASK, LONGER])
     host: Any = load_host(config.host, max_anchor_tokens=config.max_anchor_tokens)
-    for network in (host.load_network(device_map="auto"), spread(host)):
+    for network in (host.load_network(Loading(device_map="auto")), spread(host)):
         model = HimmelForConditionalGeneration(config, host, network)
         model.adapter.load_state_dict(plain.model.adapter.state_dict())
         with torch.no_grad():
-            assert torch.equal(model(**inputs).logits, plain.model(**inputs).logits)
+            assert torch.equal(model(inputs).logits, plain.model(inputs).logits)
 
 
 def spread(host: Any) -> Any:

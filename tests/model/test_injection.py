@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
@@ -5,7 +7,7 @@ from hypothesis import strategies as st
 
 from himmel.errors import HostError
 from himmel.model.injection import check_placeholders, inject
-from tiny_hosts import Setup
+from tiny_hosts import Setup, with_motion
 
 ASK = [("What moves?", None)]
 
@@ -43,45 +45,44 @@ def test_a_wrong_number_of_placeholders_is_one_error() -> None:
 
 def test_the_model_checks_placeholders(setup: Setup) -> None:
     inputs = setup.processor.encode([setup.samples[0]], [ASK])
-    place = int((inputs["input_ids"][0] == setup.model.host.motion_token_id).nonzero()[0])
-    inputs["input_ids"][0, place] = 30
+    place = int((inputs.input_ids[0] == setup.model.host.motion_token_id).nonzero()[0])
+    inputs.input_ids[0, place] = 30
     with pytest.raises(HostError, match=r"hold \[7\] motion placeholders and the videos give \[8\] motion tokens"):
-        setup.model(**inputs)
+        setup.model(inputs)
     with pytest.raises(HostError, match="placeholders"):
-        setup.model.generate(**inputs, max_new_tokens=1)
+        setup.model.generate(inputs, max_new_tokens=1)
 
 
 def test_pads_without_streams_and_streams_without_pads(setup: Setup) -> None:
     inputs = setup.processor.encode([setup.samples[0]], [ASK])
     plain = setup.processor.encode([setup.samples[0]], [ASK], motion=False)
-    bare = {name: value for name, value in inputs.items() if name not in ("motion", "residual", "step_mask")}
     with pytest.raises(HostError, match="placeholders"):
-        setup.model(**bare)
+        setup.model(replace(inputs, motion=None))
     with pytest.raises(HostError, match="placeholders"):
-        setup.model(**{**inputs, "input_ids": plain["input_ids"]})
+        setup.model(replace(inputs, input_ids=plain.input_ids))
 
 
 def test_streams_of_more_intervals_than_counted(qwen: Setup) -> None:
     inputs = qwen.processor.encode(qwen.samples, [ASK, ASK])
     first = qwen.processor.encode([qwen.samples[0]], [ASK])
-    names = ("motion", "residual", "step_mask", "context")
+    more = {name: getattr(inputs.motion, name) for name in ("motion", "residual", "step_mask", "context")}
     with pytest.raises(HostError, match="hold 5 intervals and intervals_per_sample adds up to 2"):
-        qwen.model(**{**first, **{name: inputs[name] for name in names}})
+        qwen.model(with_motion(first, **more))
 
 
 def test_an_index_beyond_the_adapters_tokens(qwen: Setup) -> None:
     inputs = qwen.processor.encode([qwen.samples[0]], [ASK])
-    inputs["motion_index"] = inputs["motion_index"] + 1
+    inputs = with_motion(inputs, index=inputs.motion.index + 1)
     with pytest.raises(HostError, match="motion_index names token 8 and the adapter makes 8"):
-        qwen.model(**inputs)
+        qwen.model(inputs)
 
 
 def test_beams_repeat_each_prompts_own_tokens(setup: Setup) -> None:
     inputs = setup.processor.encode(setup.samples, [ASK, ASK])
     options = {"max_new_tokens": 3, "do_sample": False, "num_beams": 2, "num_return_sequences": 2}
-    both = setup.model.generate(**inputs, **options)
+    both = setup.model.generate(inputs, **options)
     for index, sample in enumerate(setup.samples):
-        alone = setup.model.generate(**setup.processor.encode([sample], [ASK]), **options)
+        alone = setup.model.generate(setup.processor.encode([sample], [ASK]), **options)
         length = alone.shape[1]
         assert torch.equal(both[2 * index : 2 * index + 2, -length:][:, : length - 3], alone[:, : length - 3])
         assert torch.equal(both[2 * index : 2 * index + 2, -3:], alone[:, -3:])

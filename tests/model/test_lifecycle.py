@@ -2,7 +2,7 @@
 
 import copy
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,17 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from himmel.errors import HostError, UsageError
+from himmel.hosts import Loading
 from himmel.model import HimmelForConditionalGeneration, HimmelProcessor
-from tiny_hosts import Setup, make_decomposition
+from himmel.model.inputs import ModelInputs
+from tiny_hosts import Setup, host_arguments, make_decomposition
 
 ASK = [("What moves?", None)]
 TURNS = [("What moves?", "the red ball"), ("Which way?", "left")]
 
 
 def load_plain(setup: Setup, dtype: torch.dtype | None = None) -> PreTrainedModel:
-    return setup.model.host.load_network(dtype=dtype, device=None)
+    return setup.model.host.load_network(Loading(dtype=dtype))
 
 
 def train(model: HimmelForConditionalGeneration, setup: Setup, steps: int = 2) -> None:
@@ -29,7 +31,7 @@ def train(model: HimmelForConditionalGeneration, setup: Setup, steps: int = 2) -
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
     model.train()
     for _ in range(steps):
-        model(**setup.processor.encode(setup.samples, [TURNS, TURNS])).loss.backward()
+        model(setup.processor.encode(setup.samples, [TURNS, TURNS])).loss.backward()
         optimizer.step()
         optimizer.zero_grad()
     model.eval()
@@ -58,11 +60,10 @@ def describe(network: nn.Module) -> list[tuple[str, type, int]]:
     ]
 
 
-def for_the_host(setup: Setup, network: PreTrainedModel, inputs: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+def for_the_host(setup: Setup, network: PreTrainedModel, inputs: ModelInputs) -> dict[str, Any]:
     """What the processor made, without motion, as arguments of the host's own forward."""
-    text = {name: inputs[name] for name in ("input_ids", "attention_mask", "position_ids")}
-    pictures = {name: value for name, value in inputs.items() if name not in text and name != "labels"}
-    return {**text, **setup.model.host.vision_inputs(setup.model.host.image_features(network, pictures))}
+    text = {name: value for name, value in host_arguments(inputs).items() if name not in inputs.images}
+    return {**text, **setup.model.host.vision_inputs(setup.model.host.image_features(network, inputs.images))}
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -74,37 +75,37 @@ def test_a_trained_model_becomes_its_host_bit_for_bit(every: Callable[..., Setup
     inputs = setup.processor.encode(setup.samples, [ASK, [("Which way does it move?", None)]], motion=False)
     own = for_the_host(setup, plain, inputs)
     greedy = {"max_new_tokens": 6, "do_sample": False}
-    before = model(**inputs).logits
+    before = model(inputs).logits
     with torch.no_grad(), model.disable_motion():
         assert same_host(model.network, plain)
-        assert torch.equal(model(**inputs).logits, plain(**own).logits)
-        assert torch.equal(model.generate(**inputs, **greedy), plain.generate(**own, **greedy))
-    assert torch.equal(model(**inputs).logits, before)
+        assert torch.equal(model(inputs).logits, plain(**own).logits)
+        assert torch.equal(model.generate(inputs, **greedy), plain.generate(**own, **greedy))
+    assert torch.equal(model(inputs).logits, before)
     assert not torch.equal(before, plain(**own).logits)
 
 
 def test_the_switch_lasts_until_it_is_turned_back(fresh: Callable[..., Setup]) -> None:
     setup = fresh()
     inputs = setup.processor.encode(setup.samples, [ASK, ASK])
-    before = setup.model(**inputs).logits
+    before = setup.model(inputs).logits
     setup.model.disable_motion()
     with setup.model.disable_motion():
         pass
     with pytest.raises(HostError, match="encode them with motion=False"):
-        setup.model(**inputs)
+        setup.model(inputs)
     setup.model.enable_motion()
-    assert torch.equal(setup.model(**inputs).logits, before)
+    assert torch.equal(setup.model(inputs).logits, before)
 
 
 def test_a_copy_is_switched_by_itself(fresh: Callable[..., Setup]) -> None:
     setup = fresh()
     twin = copy.deepcopy(setup.model)
     inputs = setup.processor.encode(setup.samples, [ASK, ASK])
-    before = setup.model(**inputs).logits
+    before = setup.model(inputs).logits
     with twin.disable_motion():
         assert same_host(twin.network, load_plain(setup))
-        assert torch.equal(setup.model(**inputs).logits, before)
-    assert torch.equal(twin(**inputs).logits, before)
+        assert torch.equal(setup.model(inputs).logits, before)
+    assert torch.equal(twin(inputs).logits, before)
 
 
 def test_training_goes_on_after_a_look_at_the_host(fresh: Callable[..., Setup]) -> None:
@@ -144,9 +145,9 @@ def test_a_network_takes_one_adapter_after_another(fresh: Callable[..., Setup], 
     train(setup.model, setup)
     setup.model.save_pretrained(tmp_path)
     inputs = setup.processor.encode(setup.samples, [ASK, ASK])
-    expected = HimmelForConditionalGeneration.from_pretrained(tmp_path)(**inputs).logits
+    expected = HimmelForConditionalGeneration.from_pretrained(tmp_path)(inputs).logits
     again = HimmelForConditionalGeneration.from_pretrained(tmp_path, network=setup.model.detach())
-    assert torch.equal(again(**inputs).logits, expected)
+    assert torch.equal(again(inputs).logits, expected)
 
 
 def test_another_adapter_goes_onto_the_loaded_host(every: Callable[..., Setup], tmp_path: Path) -> None:
@@ -163,7 +164,7 @@ def test_another_adapter_goes_onto_the_loaded_host(every: Callable[..., Setup], 
     assert first.model.config.to_dict() == expected.config.to_dict()
     processor = HimmelProcessor(first.model.config, first.model.host)
     inputs = processor.encode([processor.prepare(make_decomposition())], [ASK])
-    assert torch.equal(first.model(**inputs).logits, expected(**inputs).logits)
+    assert torch.equal(first.model(inputs).logits, expected(inputs).logits)
     with first.model.disable_motion():
         assert same_host(loaded, load_plain(first))
 
@@ -183,7 +184,7 @@ def test_a_failed_exchange_leaves_the_model_as_it_was(
     else:
         (tmp_path / "other/adapter.safetensors").unlink()
     inputs = setup.processor.encode(setup.samples, [ASK, ASK])
-    before, config = setup.model(**inputs).logits, setup.model.config
+    before, config = setup.model(inputs).logits, setup.model.config
     if disabled:
         setup.model.disable_motion()
     with pytest.raises(HostError, match="cannot be loaded"):
@@ -192,16 +193,18 @@ def test_a_failed_exchange_leaves_the_model_as_it_was(
         assert same_host(setup.model.network, load_plain(setup))
         setup.model.enable_motion()
     assert setup.model.config is config
-    assert torch.equal(setup.model(**inputs).logits, before)
+    assert torch.equal(setup.model(inputs).logits, before)
 
 
 def test_an_adapter_of_another_host_is_refused(nano: Setup, qwen: Setup, tmp_path: Path) -> None:
     qwen.model.save_pretrained(tmp_path)
     with pytest.raises(HostError, match="use the host that the adapter was trained for"):
         nano.model.load_adapter(tmp_path)
-    assert nano.model(**nano.processor.encode([nano.samples[0]], [ASK])).logits.isfinite().all()
+    assert nano.model(nano.processor.encode([nano.samples[0]], [ASK])).logits.isfinite().all()
 
 
 def test_a_network_comes_without_dtype_or_device(nano: Setup) -> None:
     with pytest.raises(UsageError, match="move the network itself before"):
-        HimmelForConditionalGeneration.from_config(nano.config, network=nano.model.network, dtype=torch.float32)
+        HimmelForConditionalGeneration.from_config(
+            nano.config, network=nano.model.network, loading=Loading(dtype=torch.float32)
+        )

@@ -8,10 +8,11 @@ import torch
 from transformers import AutoConfig, AutoModelForImageTextToText
 
 from himmel.errors import HostError, UsageError
+from himmel.hosts import Loading
 from himmel.model import HimmelConfig, HimmelForConditionalGeneration, HimmelProcessor
 from himmel.model.lora import lora_parameters
 from himmel.settings import own_settings
-from tiny_hosts import Setup, build, nano_config
+from tiny_hosts import Setup, build, host_arguments, nano_config
 
 ASK = [("What moves?", None)]
 TEXT = ("input_ids", "attention_mask", "position_ids")
@@ -21,9 +22,9 @@ TURNS = [("What moves?", "the red ball"), ("Which way?", "left")]
 def test_merging_changes_nothing_but_rounding(every: Callable[..., Setup]) -> None:
     setup = every()
     inputs = setup.processor.encode(setup.samples, [ASK, ASK])
-    before = setup.model(**inputs).logits
+    before = setup.model(inputs).logits
     setup.model.merge_lora()
-    after = setup.model(**inputs).logits
+    after = setup.model(inputs).logits
     assert not lora_parameters(setup.model.network)
     # Two products and their sum in float32, in another order.
     torch.testing.assert_close(after, before, rtol=1e-4, atol=2e-6)
@@ -32,7 +33,7 @@ def test_merging_changes_nothing_but_rounding(every: Callable[..., Setup]) -> No
 def test_bfloat16_weights_are_rounded_once(fresh: Callable[..., Setup]) -> None:
     setup = fresh()
     host = setup.model.host
-    model = HimmelForConditionalGeneration(setup.config, host, host.load_network(dtype=torch.bfloat16, device=None))
+    model = HimmelForConditionalGeneration(setup.config, host, host.load_network(Loading(dtype=torch.bfloat16)))
     for parameter in lora_parameters(model.network):
         torch.nn.init.normal_(parameter, std=0.05)
     name = next(name for name, _ in model.network.named_modules() if name.endswith("layers.1.self_attn.q_proj"))
@@ -57,24 +58,23 @@ def test_a_merged_checkpoint_stands_alone(every: Callable[..., Setup], tmp_path:
     processor = HimmelProcessor.from_pretrained(folder)
     assert processor.host.folder == str(folder / "host")
     inputs = processor.encode(setup.samples, [ASK, ASK])
-    torch.testing.assert_close(loaded(**inputs).logits, setup.model(**inputs).logits, rtol=0.1, atol=0.05)
+    torch.testing.assert_close(loaded(inputs).logits, setup.model(inputs).logits, rtol=0.1, atol=0.05)
     loaded.save_pretrained(tmp_path / "again")
     again = HimmelForConditionalGeneration.from_pretrained(tmp_path / "again")
-    assert torch.equal(again(**inputs).logits, loaded(**inputs).logits)
+    assert torch.equal(again(inputs).logits, loaded(inputs).logits)
     assert again.config.base_host == setup.config.host
 
 
 def test_transformers_loads_the_merged_host(every: Callable[..., Setup], tmp_path: Path) -> None:
     setup = every()
     inputs = setup.processor.encode(setup.samples, [ASK, ASK], motion=False)
-    before = setup.model(**inputs).logits
-    pictures = {name: value for name, value in inputs.items() if name not in TEXT}
+    before = setup.model(inputs).logits
     setup.model.merge_lora()
     setup.model.save_pretrained(tmp_path)
     network = AutoModelForImageTextToText.from_pretrained(tmp_path / "host", dtype=torch.float32)
     assert type(network) is type(setup.model.network)
-    vision = setup.model.host.vision_inputs(setup.model.host.image_features(network, pictures))
-    given = {name: inputs[name] for name in TEXT} | vision
+    vision = setup.model.host.vision_inputs(setup.model.host.image_features(network, inputs.images))
+    given = {name: host_arguments(inputs)[name] for name in TEXT} | vision
     torch.testing.assert_close(network(**given).logits, before, rtol=1e-4, atol=2e-6)
     own = {path.name for path in Path(setup.config.host).iterdir()}
     assert {path.name for path in (tmp_path / "host").iterdir()} == own
@@ -100,12 +100,12 @@ def test_lora_that_is_not_finite_is_not_merged(nano_folder: str) -> None:
     inputs = setup.processor.encode([setup.samples[0]], [ASK], motion=False)
     last = lora_parameters(setup.model.network)[-1]
     kept = last.detach().clone()
-    before = setup.model(**inputs).logits
+    before = setup.model(inputs).logits
     last.data[0, 0] = float("nan")
     with pytest.raises(HostError, match="not finite; take an earlier checkpoint"):
         setup.model.merge_lora()
     last.data.copy_(kept)
-    assert torch.equal(setup.model(**inputs).logits, before)
+    assert torch.equal(setup.model(inputs).logits, before)
 
 
 def test_a_language_model_trained_whole_is_saved_and_loaded(fresh: Callable[..., Setup], tmp_path: Path) -> None:
@@ -115,9 +115,9 @@ def test_a_language_model_trained_whole_is_saved_and_loaded(fresh: Callable[...,
     frozen = {name: value.clone() for name, value in model.network.named_parameters() if not value.requires_grad}
     assert frozen
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
-    plain = model.host.load_network(dtype=None, device=None)
+    plain = model.host.load_network()
     for _ in range(2):
-        model(**setup.processor.encode(setup.samples, [TURNS, TURNS])).loss.backward()
+        model(setup.processor.encode(setup.samples, [TURNS, TURNS])).loss.backward()
         optimizer.step()
         optimizer.zero_grad()
     model.save_pretrained(tmp_path)

@@ -172,10 +172,10 @@ def test_every_host_reads_every_placement(host_setup: Setup, placement: str) -> 
     both = processor.encode(host_setup.samples, [turns, turns])
     extra = sum(repeated_tokens(intervals, 4, placement=placement) for intervals in (2, 3))
     assert processor.count_tokens(both)["motion"] == 20 + extra
-    logits = host_setup.model(**both).logits
-    alone = [host_setup.model(**processor.encode([sample], [turns])).logits for sample in host_setup.samples]
+    logits = host_setup.model(both).logits
+    alone = [host_setup.model(processor.encode([sample], [turns])).logits for sample in host_setup.samples]
     assert torch.allclose(logits, torch.cat(alone), atol=1e-4)
-    loss = host_setup.model(**both).loss
+    loss = host_setup.model(both).loss
     reached = torch.autograd.grad(loss, list(host_setup.model.adapter.parameters()), allow_unused=True)
     assert sum(float(gradient.abs().sum()) for gradient in reached if gradient is not None) > 0
 
@@ -208,5 +208,5 @@ def test_attention_repeats_the_salient_interval(nano: Setup) -> None:
     sample = nano.samples[0]
     loud = replace(sample, motion=sample.motion.clone())
     loud.motion[1] *= 100
-    index = processor.encode([loud], [ASK])["motion_index"].tolist()
+    index = processor.encode([loud], [ASK]).motion.index.tolist()
     assert index == [0, 1, 2, 3, 4, 5, 6, 7, 4]

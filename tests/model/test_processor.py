@@ -17,18 +17,18 @@ def shown(setup: Setup, ids: torch.Tensor) -> str:
 
 def test_golden_prompt_of_nano(nano: Setup) -> None:
     inputs = nano.processor.encode([nano.samples[0]], [ASK])
-    assert shown(nano, inputs["input_ids"][0]) == (
+    assert shown(nano, inputs.input_ids[0]) == (
         "<|im_start|>system\nYou answer questions about a video.<|im_end|>\n<|im_start|>user\n"
         f"<|vision_start|>{'I' * 16}<|vision_end|>MMMM<|vision_start|>{'I' * 16}<|vision_end|>MMMM"
         "What moves?<|im_end|>\n<|im_start|>assistant\n"
     )
-    assert inputs["position_ids"].tolist() == [list(range(inputs["input_ids"].shape[1]))]
-    assert "labels" not in inputs
+    assert inputs.position_ids.tolist() == [list(range(inputs.input_ids.shape[1]))]
+    assert inputs.labels is None
 
 
 def test_golden_prompt_of_qwen(qwen: Setup) -> None:
     inputs = qwen.processor.encode([qwen.samples[0]], [ASK])
-    text = shown(qwen, inputs["input_ids"][0])
+    text = shown(qwen, inputs.input_ids[0])
     assert text == (
         "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n"
         f"<|vision_start|>{'I' * 12}<|vision_end|>MMMM<|vision_start|>{'I' * 12}<|vision_end|>MMMM"
@@ -36,8 +36,8 @@ def test_golden_prompt_of_qwen(qwen: Setup) -> None:
     )
     head = text.index("<|vision_start|>")
     head = len(qwen.processor.host.tokenizer(text[:head])["input_ids"])
-    order, time, row, column = inputs["position_ids"][:, 0]
-    assert order.tolist() == list(range(inputs["input_ids"].shape[1]))
+    order, time, row, column = inputs.position_ids[:, 0]
+    assert order.tolist() == list(range(inputs.input_ids.shape[1]))
     # A picture of 3 x 4 tokens at one time, its end marker, the interval as 2 x 2 at its own time, the next marker.
     part = slice(head + 1, head + 19)
     assert (time[part] - head).tolist() == [1] * 12 + [5] + [6] * 4 + [8]
@@ -56,8 +56,7 @@ def test_schemes_can_be_exchanged(nano_folder: str, qwen_folder: str) -> None:
         sample = processor.prepare(make_decomposition((2,)))
         # The last row is nano's only one and Qwen's columns.
         ends = [
-            int(processor.encode([sample], [ASK], motion=motion)["position_ids"].flatten()[-1])
-            for motion in (True, False)
+            int(processor.encode([sample], [ASK], motion=motion).position_ids.flatten()[-1]) for motion in (True, False)
         ]
         assert ends[0] - ends[1] == cost
 
@@ -66,17 +65,17 @@ def test_without_motion_the_prompt_is_the_same_but_for_the_pads(setup: Setup) ->
     processor = setup.processor
     with_motion = processor.encode([setup.samples[0]], [ASK])
     without = processor.encode([setup.samples[0]], [ASK], motion=False)
-    ids = with_motion["input_ids"][0]
-    assert torch.equal(ids[ids != processor.host.motion_token_id], without["input_ids"][0])
-    assert not {"motion", "residual", "step_mask", "context", "intervals_per_sample"} & without.keys()
+    ids = with_motion.input_ids[0]
+    assert torch.equal(ids[ids != processor.host.motion_token_id], without.input_ids[0])
+    assert without.motion is None
     blind = processor.encode([setup.samples[0]], [ASK], motion=False, anchors=False)
-    assert shown(setup, blind["input_ids"][0]).endswith("user\nWhat moves?<|im_end|>\n<|im_start|>assistant\n")
-    assert not {"pixel_values", "tower_features"} & blind.keys()
+    assert shown(setup, blind.input_ids[0]).endswith("user\nWhat moves?<|im_end|>\n<|im_start|>assistant\n")
+    assert not blind.images
 
 
 def test_motion_alone_takes_its_context_along(nano: Setup) -> None:
     inputs = nano.processor.encode([nano.samples[0]], [ASK], anchors=False)
-    assert inputs["context"].shape == (2, 1280, 7, 7)
+    assert inputs.motion.context.shape == (2, 1280, 7, 7)
     assert nano.processor.count_tokens(inputs)["image"] == 0
     fresh = nano.processor.prepare(make_decomposition((2, 2)))
     with pytest.raises(HostError, match="call keep_features on them first"):
@@ -87,8 +86,8 @@ def test_labels_stand_on_answers_and_their_end(setup: Setup) -> None:
     turns = [("What moves?", "the red ball"), ("Which way?", "left")]
     for independent in (False, True):
         inputs = setup.processor.encode([setup.samples[0]], [turns], independent=independent)
-        labels = inputs["labels"][0]
-        assert torch.equal(labels[labels >= 0], inputs["input_ids"][0][labels >= 0])
+        labels = inputs.labels[0]
+        assert torch.equal(labels[labels >= 0], inputs.input_ids[0][labels >= 0])
         tokenizer = setup.processor.host.tokenizer
         assert tokenizer.decode(labels[labels >= 0]) == "the red ball<|im_end|>left<|im_end|>"
 
@@ -96,15 +95,15 @@ def test_labels_stand_on_answers_and_their_end(setup: Setup) -> None:
 def test_a_prompt_is_a_prefix_of_its_conversation(setup: Setup) -> None:
     prompt = setup.processor.encode([setup.samples[0]], [ASK])
     whole = setup.processor.encode([setup.samples[0]], [[("What moves?", "the ball")]])
-    length = prompt["input_ids"].shape[1]
-    assert torch.equal(whole["input_ids"][:, :length], prompt["input_ids"])
-    assert torch.equal(whole["position_ids"][..., :length], prompt["position_ids"])
+    length = prompt.input_ids.shape[1]
+    assert torch.equal(whole.input_ids[:, :length], prompt.input_ids)
+    assert torch.equal(whole.position_ids[..., :length], prompt.position_ids)
 
 
 def test_turns_join_as_the_template_joins_them(setup: Setup) -> None:
     turns = [("What moves?", "the ball"), ("Which way?", None)]
     inputs = setup.processor.encode([setup.samples[0]], [turns], motion=False, anchors=False)
-    assert shown(setup, inputs["input_ids"][0]).endswith(
+    assert shown(setup, inputs.input_ids[0]).endswith(
         "user\nWhat moves?<|im_end|>\n<|im_start|>assistant\nthe ball<|im_end|>\n"
         "<|im_start|>user\nWhich way?<|im_end|>\n<|im_start|>assistant\n"
     )
@@ -114,14 +113,14 @@ def test_rows_are_padded_on_the_left(setup: Setup) -> None:
     processor = setup.processor
     both = processor.encode(setup.samples, [ASK, ASK])
     alone = processor.encode(setup.samples[:1], [ASK])
-    length = alone["input_ids"].shape[1]
-    missing = both["input_ids"].shape[1] - length
+    length = alone.input_ids.shape[1]
+    missing = both.input_ids.shape[1] - length
     assert missing > 0
-    assert both["attention_mask"][0].tolist() == [0] * missing + [1] * length
-    assert torch.equal(both["input_ids"][0, missing:], alone["input_ids"][0])
-    assert torch.equal(both["position_ids"][..., 0, missing:], alone["position_ids"][..., 0, :])
-    assert both["intervals_per_sample"].tolist() == [2, 3]
-    assert both["motion"].shape[:2] == (5, 4)
+    assert both.attention_mask[0].tolist() == [0] * missing + [1] * length
+    assert torch.equal(both.input_ids[0, missing:], alone.input_ids[0])
+    assert torch.equal(both.position_ids[..., 0, missing:], alone.position_ids[..., 0, :])
+    assert both.motion.intervals_per_sample.tolist() == [2, 3]
+    assert both.motion.motion.shape[:2] == (5, 4)
 
 
 @pytest.mark.parametrize("branched", [False, True])
@@ -129,17 +128,19 @@ def test_tokens_are_counted_by_kind(setup: Setup, branched: bool) -> None:
     processor = setup.processor
     grids = [grid for sample in setup.samples for grid in processor.host.image_grids(sample.images)]
     if branched:
-        inputs = processor.encode_choices(setup.samples, [[("What moves?", ["a", "b"])], [("Who?", ["c"])]])
-        rows = [processor.encode_choices([sample], [[("Who?", ["c"])]]) for sample in setup.samples[1:]]
+        inputs = processor.encode_choices(setup.samples, [[("What moves?", ["a", "b"])], [("Who?", ["c"])]]).inputs
+        rows = [processor.encode_choices([sample], [[("Who?", ["c"])]]).inputs for sample in setup.samples[1:]]
     else:
         inputs = processor.encode(setup.samples, [ASK, [("Who?", None)]])
         rows = [processor.encode([sample], [[("Who?", None)]]) for sample in setup.samples[1:]]
     counts = processor.count_tokens(inputs)
     assert (counts["motion"], counts["image"]) == (20, sum(rows_ * columns for rows_, columns in grids))
-    first = processor.encode_choices(setup.samples[:1], [[("What moves?", ["a", "b"])]]) if branched else None
-    first = first or processor.encode(setup.samples[:1], [ASK])
+    if branched:
+        first = processor.encode_choices(setup.samples[:1], [[("What moves?", ["a", "b"])]]).inputs
+    else:
+        first = processor.encode(setup.samples[:1], [ASK])
     alone = [sum(processor.count_tokens(row).values()) for row in (first, *rows)]
-    assert alone == [row["input_ids"].shape[1] for row in (first, *rows)]
+    assert alone == [row.input_ids.shape[1] for row in (first, *rows)]
     assert sum(counts.values()) == sum(alone)
 
 

@@ -55,7 +55,7 @@ def test_a_real_file_goes_all_the_way(nano: Setup, encode_clip: Callable[..., Pa
     assert right == pytest.approx(1.25, abs=0.2)
     assert down == pytest.approx(0.78, abs=0.2)
     inputs = nano.processor.encode([sample], [[("What moves?", None)]])
-    assert nano.model.generate(**inputs, max_new_tokens=2).shape[1] > inputs["input_ids"].shape[1]
+    assert nano.model.generate(inputs, max_new_tokens=2).shape[1] > inputs.input_ids.shape[1]
 
 
 def test_shuffled_motion_keeps_the_anchors(nano: Setup) -> None:
@@ -67,7 +67,7 @@ def test_shuffled_motion_keeps_the_anchors(nano: Setup) -> None:
     assert mixed.context is not None
     assert torch.equal(mixed.context, other.images["tower_features"])
     prompts = [[("What moves?", None)]]
-    tokens = [nano.model(**nano.processor.encode([sample], prompts)).motion for sample in (mixed, other)]
+    tokens = [nano.model(nano.processor.encode([sample], prompts)).motion for sample in (mixed, other)]
     assert torch.equal(tokens[0].tokens, tokens[1].tokens)
 
 

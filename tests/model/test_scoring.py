@@ -12,8 +12,8 @@ QUESTIONS = [
 
 def by_recomputing(setup: Setup, sample: object, question: str, option: str) -> tuple[float, int]:
     inputs = setup.processor.encode([sample], [[(question, option)]])
-    full = setup.model(**{name: value for name, value in inputs.items() if name != "labels"}).logits.log_softmax(-1)
-    targets = inputs["labels"][0, 1:]
+    full = setup.model(inputs.without_labels()).logits.log_softmax(-1)
+    targets = inputs.labels[0, 1:]
     places = (targets >= 0).nonzero().flatten()
     return float(sum(full[0, place, targets[place]] for place in places)), len(places)
 

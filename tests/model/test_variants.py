@@ -61,17 +61,17 @@ def _with_difference(found: Decomposition, seed: int = 0) -> Decomposition:
 def test_every_encoder_learns_answers_and_comes_back(make: Make, encoder: str, tmp_path) -> None:
     setup = make(encoder=encoder)
     inputs = setup.processor.encode(setup.samples, [TURNS, TURNS])
-    loss = setup.model(**inputs).loss
+    loss = setup.model(inputs).loss
     loss.backward()
     for name, branch in setup.model.adapter.branches.items():
         assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in branch.parameters()), name
     asked = setup.processor.encode(setup.samples, [[("What moves?", None)]] * 2)
-    assert len(setup.model.generate(**asked, max_new_tokens=3, do_sample=False)) == 2
+    assert len(setup.model.generate(asked, max_new_tokens=3, do_sample=False)) == 2
     setup.model.save_pretrained(tmp_path)
     again = HimmelForConditionalGeneration.from_pretrained(tmp_path)
     assert again.config.adapter.encoder == encoder
     # Checkpoints are bfloat16.
-    torch.testing.assert_close(again(**inputs).loss, loss, rtol=0.02, atol=0)
+    torch.testing.assert_close(again(inputs).loss, loss, rtol=0.02, atol=0)
 
 
 def test_the_host_sees_each_existing_step_drawn_as_a_picture(make_any: Make) -> None:
@@ -81,7 +81,10 @@ def test_the_host_sees_each_existing_step_drawn_as_a_picture(make_any: Make) -> 
     inputs = setup.processor.encode([sample], [TURNS])
     context = torch.zeros(3, *setup.config.adapter.context_shape)
     streams = shared_tower.StreamInputs(
-        motion=inputs["motion"], residual=inputs["residual"], context=context, step_mask=inputs["step_mask"]
+        motion=inputs.motion.motion,
+        residual=inputs.motion.residual,
+        context=context,
+        step_mask=inputs.motion.step_mask,
     )
     seen = setup.model.adapter_inputs(streams)
     assert seen.motion.shape == (3, 4, setup.config.adapter.host_hidden_size, 1, 1)
@@ -109,7 +112,7 @@ def test_the_tower_sees_few_pictures_at_once(make_any: Make, monkeypatch: pytest
 
     monkeypatch.setattr(shared_tower, "see_pictures", counted)
     inputs = setup.processor.encode([setup.processor.prepare(make_decomposition((20, 13)))], [TURNS])
-    setup.model(**inputs)
+    setup.model(inputs)
     assert sizes == [16, 16, 1] * 2
 
 
@@ -134,7 +137,7 @@ def test_rgb_difference_stands_in_motions_place(make: Make) -> None:
     assert sample.motion.shape == (2, 3, 3, 12, 12)
     model = HimmelForConditionalGeneration.from_config(config)
     outputs = [
-        model(**processor.encode([processor.prepare(_with_difference(plain, seed))], [TURNS])).logits for seed in (0, 1)
+        model(processor.encode([processor.prepare(_with_difference(plain, seed))], [TURNS])).logits for seed in (0, 1)
     ]
     assert not torch.allclose(*outputs, atol=1e-4)
 
@@ -159,32 +162,24 @@ def test_siglip_computed_again_in_the_backward_pass_gives_the_same_gradients(mak
             setup.model.gradient_checkpointing_enable()
             assert all(backbone.is_activation_checkpointing for backbone in setup.model.adapter.transformers())
         setup.model.zero_grad()
-        setup.model(**inputs).loss.backward()
+        setup.model(inputs).loss.backward()
         parameters = setup.model.adapter.branches["motion"].backbone.parameters()
         gradients.append(torch.cat([p.grad.flatten() for p in parameters if p.grad is not None]))
     assert len(setup.model.adapter.transformers()) == 2
     torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-7)
 
 
-def test_gate_statistics_stay_readable_after_every_kind_of_pass(make: Make) -> None:
+def test_a_call_returns_its_own_gates(make: Make) -> None:
     setup = make()
     model, processor, samples = setup.model, setup.processor, setup.samples
-    assert model.gate_statistics is None
     inputs = processor.encode(samples, [TURNS, TURNS])
-    motion = model(**inputs).motion
+    motion = model(inputs).motion
     assert motion is not None
-    assert model.gate_statistics is motion.gates
     assert motion.gates is not None
-    assert torch.equal(motion.gates.step_mask, inputs["step_mask"])
-    means = motion.gates.mean_shares(inputs["intervals_per_sample"].tolist())
+    assert torch.equal(motion.gates.step_mask, inputs.motion.step_mask)
+    means = motion.gates.mean_shares(inputs.motion.intervals_per_sample.tolist())
     torch.testing.assert_close(means.sum(1), torch.ones(2))
-
-    asked = processor.encode(samples[:1], [[("What moves?", None)]])
-    model.generate(**asked, max_new_tokens=2, do_sample=False)
-    assert model.gate_statistics is not None
-    torch.testing.assert_close(model.gate_statistics.mean_shares()[0], means[0], rtol=1e-4, atol=1e-5)
-    model.score_choices(processor.encode_choices(samples[1:], [[("Which?", ["left", "right"])]]))
-    assert model.gate_statistics is not None
-    torch.testing.assert_close(model.gate_statistics.mean_shares()[0], means[1], rtol=1e-4, atol=1e-5)
-    model(**processor.encode(samples, [TURNS, TURNS], motion=False))
-    assert model.gate_statistics is None
+    asked = processor.encode_choices(samples[1:], [[("Which?", ["left", "right"])]])
+    alone = model(asked.inputs).motion
+    torch.testing.assert_close(alone.gates.mean_shares()[0], means[1], rtol=1e-4, atol=1e-5)
+    assert model(processor.encode(samples, [TURNS, TURNS], motion=False)).motion is None

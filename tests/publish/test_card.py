@@ -204,7 +204,7 @@ def test_what_is_pushed_is_loaded_by_its_name(
     into_cache(sent["files"], cache)
     loaded = HimmelForConditionalGeneration.from_pretrained(REPOSITORY)
     inputs = HimmelProcessor.from_pretrained(REPOSITORY).encode([nano.samples[0]], [ASK])
-    assert torch.equal(loaded(**inputs).logits, model(**inputs).logits)
+    assert torch.equal(loaded(inputs).logits, model(inputs).logits)
 
 
 def test_what_training_keeps_for_itself_stays_at_home(folder: Path, uploads: list[dict[str, Any]]) -> None:

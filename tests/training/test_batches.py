@@ -39,7 +39,7 @@ def _answers(setup: Setup, labels: torch.Tensor) -> str:
 def test_instruction_batch_learns_the_right_options_and_nothing_else(setup: Setup, filled_store: Fill) -> None:
     collator = InstructCollator(filled_store(1), setup.processor, questions_per_clip=4, seed=0)
     batch = collator([(0, 0)])
-    assert sorted(_answers(setup, batch["labels"][0]).replace("blue", "").replace("red", "red ").split()) in (
+    assert sorted(_answers(setup, batch["inputs"].labels[0]).replace("blue", "").replace("red", "red ").split()) in (
         ["red", "right"],
         ["redright"],
         ["rightred"],
@@ -50,25 +50,25 @@ def test_instruction_batch_learns_the_right_options_and_nothing_else(setup: Setu
 def test_questions_are_drawn_from_the_seed_and_the_item(setup: Setup, filled_store: Fill) -> None:
     store = filled_store(1)
     first, again = (InstructCollator(store, setup.processor, questions_per_clip=1, seed=5) for _ in range(2))
-    drawn = [_answers(setup, first([(item, 0)])["labels"][0]) for item in range(12)]
-    assert drawn == [_answers(setup, again([(item, 0)])["labels"][0]) for item in range(12)]
+    drawn = [_answers(setup, first([(item, 0)])["inputs"].labels[0]) for item in range(12)]
+    assert drawn == [_answers(setup, again([(item, 0)])["inputs"].labels[0]) for item in range(12)]
     assert len(set(drawn)) == 2
 
 
 def test_still_questions_come_with_one_anchor_and_no_motion(setup: Setup, filled_store: Fill) -> None:
     collator = InstructCollator(filled_store(1), setup.processor, questions_per_clip=4, seed=0, still_only=True)
     batch = collator([(0, 0)])
-    assert "motion" not in batch
-    assert len(batch["tower_features"]) == 1
-    assert _answers(setup, batch["labels"][0]) == "red"
+    assert batch["inputs"].motion is None
+    assert len(batch["inputs"].images["tower_features"]) == 1
+    assert _answers(setup, batch["inputs"].labels[0]) == "red"
 
 
 def test_blind_batches_ask_about_motion_alone_without_pictures(setup: Setup, filled_store: Fill) -> None:
     collator = InstructCollator(filled_store(1), setup.processor, questions_per_clip=4, seed=0, blind_share=1.0)
     batch = collator([(0, 0)])
-    assert "tower_features" not in batch
-    assert setup.processor.count_tokens(batch)["image"] == 0
-    assert _answers(setup, batch["labels"][0]) == "right"
+    assert not batch["inputs"].images
+    assert setup.processor.count_tokens(batch["inputs"])["image"] == 0
+    assert _answers(setup, batch["inputs"].labels[0]) == "right"
     assert setup.model(**batch).loss.isfinite()
 
 

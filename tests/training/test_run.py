@@ -1,19 +1,24 @@
 """All stages on real rendered clips and a tiny host: what `himmel train` does, in little."""
 
 import json
+import re
+import shlex
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from himmel.errors import RecipeError
-from himmel.model import HimmelConfig, HimmelForConditionalGeneration
+from himmel.model import HimmelConfig, HimmelForConditionalGeneration, HimmelProcessor
 from himmel.training.plan import plan_stages
 from himmel.training.resolve import resolve_recipe
-from himmel.training.run import run_recipe
+from himmel.training.run import check_host, check_runnable, initial_model, run_recipe
 from himmel.training.store import ClipStore
+from tiny_hosts import make_decomposition
 from tiny_recipes import tiny_base
 
 
@@ -152,3 +157,32 @@ def test_what_this_version_lacks_is_one_sentence(tmp_path: Path) -> None:
         run_recipe("default")
     with pytest.raises(RecipeError, match=r"on 'nano' needs baselines.nothing"):
         run_recipe("default", base="nano", overrides={"needs": "[baselines.nothing]"})
+
+
+@pytest.mark.parametrize("kind", ["qwen2_5_vl", "qwen3_vl_moe", "internvl", "llava_onevision"])
+def test_the_advice_about_another_kind_of_host_works(kind: str, tiny_host: Callable[[str], str]) -> None:
+    """What the sentence says to type assembles a model of that host for the first stage."""
+    with pytest.raises(RecipeError, match="'host_projector', which the host") as caught:
+        run_recipe("default", base="nano", overrides={"host": tiny_host(kind)})
+    words = shlex.split(str(caught.value).split("`")[1])
+    assert words[:2] == ["himmel", "train"]
+    changes = dict(change.split("=") for change in words[6::2])
+    recipe = resolve_recipe(words[2], base=words[4], overrides=changes).recipe
+    check_runnable(recipe)
+    check_host(recipe)
+    model = initial_model(plan_stages(recipe)[0])
+    assert model.host.name == kind
+    assert model.config.adapter.host_hidden_size == model.host.hidden_size
+
+
+def test_the_advice_about_the_context_works(nano_folder: str) -> None:
+    changes = {"host": nano_folder, "model.context_source": "rgb"}
+    with pytest.raises(RecipeError, match=r"set the adapter's context_channels=3 and context_size=112\.") as caught:
+        resolve_recipe("default", base="nano", overrides=changes)
+    advised = re.findall(r"(context_\w+)=(\d+)", str(caught.value).split(";")[1])
+    changes |= {f"model.adapter.{name}": value for name, value in advised}
+    stage = plan_stages(resolve_recipe("default", base="nano", overrides=changes).recipe)[1]
+    model = initial_model(replace(stage, after=None))
+    processor = HimmelProcessor(model.config, model.host)
+    inputs = processor.encode([processor.prepare(make_decomposition())], [[("What moves?", "the ball")]])
+    assert model(inputs).loss.isfinite()

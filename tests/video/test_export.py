@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from himmel.errors import HimmelError
+from himmel.errors import HimmelError, UsageError
 from himmel.video import Video, draw_streams, save_streams
 
 Encode = Callable[..., Path]
@@ -55,3 +55,30 @@ def test_picture_is_drawn_for_any_number_of_intervals(
     assert picture.shape[1] > 400
     assert picture.shape[1] < 4000
     assert picture.std() > 5
+
+
+@pytest.mark.parametrize(
+    ("name", "begins"),
+    [
+        ("a.png", b"\x89PNG"),
+        ("a.jpg", b"\xff\xd8\xff"),
+        ("a.JPEG", b"\xff\xd8\xff"),
+        ("a.svg", b"<?xml"),
+        ("a.pdf", b"%PDF-"),
+    ],
+)
+def test_a_picture_is_what_its_name_says(name: str, begins: bytes, encode_clip: Encode, tmp_path: Path) -> None:
+    decomposition = Video(encode_clip("a.mp4", num_frames=10)).decompose(num_anchors=1)
+    draw_streams(decomposition, tmp_path / name)
+    written = (tmp_path / name).read_bytes()
+    assert written.startswith(begins)
+    draw_streams(decomposition, tmp_path / name)
+    assert (tmp_path / name).read_bytes() == written
+
+
+@pytest.mark.parametrize("name", ["a", "a.gif", "a.npz"])
+def test_a_picture_of_another_ending_is_refused(name: str, encode_clip: Encode, tmp_path: Path) -> None:
+    decomposition = Video(encode_clip("b.mp4", num_frames=10)).decompose(num_anchors=1)
+    with pytest.raises(UsageError, match=r"names no picture that can be written; end it with \.png, \.jpg"):
+        draw_streams(decomposition, tmp_path / name)
+    assert not (tmp_path / name).exists()

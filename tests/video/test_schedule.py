@@ -5,7 +5,7 @@ import numpy.typing as npt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from himmel.video.schedule import make_distinct, nearest, place_anchors, place_steps
+from himmel.video.schedule import Clock, make_distinct, nearest, place_anchors, place_steps
 
 Times = npt.NDArray[np.float64]
 
@@ -99,3 +99,44 @@ def test_steps_are_uniform_and_avoid_keyframes() -> None:
     assert place_steps(times, 0, 41, 4.1, none, 4).tolist() == [5, 15, 26, 36]
     assert place_steps(times, 0, 41, 4.1, np.array([15, 26, 27]), 4).tolist() == [5, 16, 26, 36]
     assert place_steps(times, 0, 5, 0.5, np.array([2]), 16).tolist() == [1, 2, 3, 4]
+
+
+@given(timelines(), st.integers(1, 20))
+def test_short_pauses_are_no_pauses(timeline: tuple[Times, float, npt.NDArray[np.int64]], num_anchors: int) -> None:
+    """The times are the video's own, to the bit."""
+    times, duration, _ = timeline
+    clock = Clock.without_pauses(times, duration, num_anchors)
+    assert clock.times is times
+    assert clock.duration == duration
+    assert clock.note is None
+
+
+@given(timelines(), st.integers(3, 20), st.lists(st.floats(1000, 1e6), min_size=1, max_size=3), st.data())
+def test_pauses_do_not_bunch_anchors(
+    timeline: tuple[Times, float, npt.NDArray[np.int64]], num_anchors: int, pauses: list[float], data: st.DataObject
+) -> None:
+    times, duration, keys = timeline
+    for pause in pauses:
+        begin = data.draw(st.integers(0, len(times) - 1))
+        times = np.concatenate((times[: begin + 1], times[begin + 1 :] + pause))
+        duration += pause
+    clock = Clock.without_pauses(times, duration, num_anchors)
+    count = min(num_anchors, len(times))
+    lengths = np.diff(np.append(clock.times, clock.duration))
+    assert (lengths > 0).all()
+    assert lengths.max() <= max(10.001, 2.001 * clock.duration / count)
+    assert len(place_anchors(clock.times, clock.duration, keys, num_anchors, "exact")) == count
+
+
+def test_an_hours_pause() -> None:
+    times = np.concatenate((np.arange(50) / 25, 3602 + np.arange(50) / 25))
+    clock = Clock.without_pauses(times, 3604.0, 8)
+    none = np.zeros(0, np.int64)
+    assert place_anchors(clock.times, clock.duration, none, 8, "exact").tolist() == [0, 12, 25, 37, 50, 62, 75, 87]
+    assert clock.note is not None
+    assert clock.note.startswith("The picture at 1.960 s is shown for 3600 s: ")
+    longer = np.append(times, 5000 + np.arange(50) / 25)
+    assert "and 1 more for 1396 s together" in str(Clock.without_pauses(longer, 5002.0, 8).note)
+    # A talk whose slides last minutes is as it is.
+    slides = np.cumsum([0, 60, 45, 90, 30, 120, 80, 75, 60])
+    assert Clock.without_pauses(slides, float(slides[-1] + 60), 8).note is None

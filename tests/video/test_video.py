@@ -199,3 +199,18 @@ def test_results_print_shapes(encode_clip: Encode) -> None:
     assert "past=float32[3, 2, 16, 20]" in shown
     assert "<2 x Anchor>" in shown
     assert len(shown) < 1500
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "ts", "mp4"])
+@pytest.mark.parametrize("mode", ["exact", "scene"])
+def test_an_hours_gap_in_times_does_not_bunch_anchors(suffix: str, mode: str, encode_clip: Encode) -> None:
+    """Times stay the file's own."""
+    pts = [40 * k + 3_600_000 * (k >= 50) for k in range(100)]
+    video = Video(encode_clip(f"a.{suffix}", num_frames=100, pts=pts, rate=1000, options={"g": "25", "bf": "0"}))
+    np.testing.assert_allclose(video.times, np.array(pts) / 1000, atol=1e-3)
+    read = video.decompose(anchor_mode=mode, steps_per_interval=4)
+    assert np.diff([anchor.frame for anchor in read.anchors]).min() > 5
+    assert [anchor.time for anchor in read.anchors] == [video.times[anchor.frame] for anchor in read.anchors]
+    for interval in read.intervals:
+        assert len(interval.frames) < 2 or np.diff(interval.frames).max() < 8
+    assert [note for note in read.notes if "3600 s" in note]

@@ -71,14 +71,13 @@ class BitReader {
 
   bool aligned() const { return (at_ & 7) == 0; }
 
-  // 7.2: whether anything stands before rbsp_trailing_bits().
-  bool more_rbsp_data() const {
-    if (at_ >= bits_) return false;
+  // 7.2: whether anything comes before rbsp_trailing_bits().
+  bool more_rbsp_data() const { return at_ < bits_ && at_ < stop_bit(); }
+  // The place of rbsp_stop_one_bit, the last bit that is one; 0 if none is.
+  size_t stop_bit() const {
     size_t last = bits_ / 8;
     while (last > 0 && data_[last - 1] == 0) --last;
-    if (last == 0) return false;
-    const size_t stop = 8 * last - 1 - size_t(std::countr_zero(data_[last - 1]));
-    return at_ < stop;
+    return last == 0 ? 0 : 8 * last - 1 - size_t(std::countr_zero(data_[last - 1]));
   }
 
  private:

@@ -27,12 +27,15 @@ struct CodedPicture {
   bool reference = false, gap = false, broken_header = false;
   bool has_bytes = true;       // false: only its headers were kept
   std::vector<uint8_t> bytes;  // NAL units of the slices, with emulation prevention
+  int64_t bits = 0;            // of these NAL units, whether they were kept or not
 
   // Guarded by `mutex` until `detail` says that they are there; constant afterwards, but for a change to more detail.
   std::mutex mutex;
   std::atomic<Detail> detail = Detail::None;
   ResidualBlocks residual;
-  int damaged = 0;  // macroblocks
+  int damaged = 0;        // macroblocks that were not read
+  int broken_slices = 0;  // slices whose data break off, or don't end where the syntax does
+  float quantiser = 0;    // mean over the macroblocks that were read; NaN if none was
 
   // Append the pictures, decoded before this one, whose motion is needed to parse it. Called with `mutex` locked.
   virtual void add_needed(std::vector<std::shared_ptr<CodedPicture>>& pictures) const = 0;

@@ -1,6 +1,7 @@
 #include "h264/picture.hpp"
 
 #include <algorithm>
+#include <limits>
 
 #include "common/units.hpp"
 #include "h264/residual.hpp"
@@ -19,8 +20,9 @@ bool Picture::missing_references() const {
 
 namespace {
 
-// Parse all slices of a picture whose co-located pictures have been parsed.
-std::shared_ptr<FrameMotion> parse_slices(const Picture& picture, ResidualSink* sink) {
+// Parse all slices of a picture whose co-located pictures have been parsed; `broken` counts those that are not read to
+// their end.
+std::shared_ptr<FrameMotion> parse_slices(const Picture& picture, ResidualSink* sink, int& broken) {
   static thread_local Scratch scratch;
   const std::vector<Slice>& slices = *picture.slices;
   auto motion = std::make_shared<FrameMotion>();
@@ -38,23 +40,35 @@ std::shared_ptr<FrameMotion> parse_slices(const Picture& picture, ResidualSink* 
     else if (source.motion && source.motion->width_mbs == motion->width_mbs && source.motion->size() == motion->size())
       colocated = {source.motion.get(), source.slices.get()};
     const size_t size = unescape(picture.bytes.data() + slice.offset, slice.size, slice.size, scratch.rbsp);
-    decode_slice(state, slice, uint16_t(i), colocated, picture.poc_field, picture.poc, scratch.rbsp.data(), size);
+    broken +=
+        !decode_slice(state, slice, uint16_t(i), colocated, picture.poc_field, picture.poc, scratch.rbsp.data(), size);
   }
   return motion;
 }
 
-// Macroblocks that no slice gave count as damaged, without vectors.
-int count_damaged(FrameMotion& motion) {
+struct Tally {
   int damaged = 0;
+  float quantiser = 0;
+};
+
+// Macroblocks that no slice gave count as damaged, without vectors; the mean quantiser is that of the others.
+Tally take_stock(FrameMotion& motion) {
+  Tally tally;
+  int64_t sum = 0;
   for (size_t mb = 0; mb < motion.size(); ++mb) {
-    if (!motion.mbs[mb].has(kMbDamaged)) continue;
-    ++damaged;
+    if (!motion.mbs[mb].has(kMbDamaged)) {
+      sum += motion.mbs[mb].qp;
+      continue;
+    }
+    ++tally.damaged;
     for (int list = 0; list < motion.lists; ++list) {
       std::fill_n(motion.mv[list] + 16 * mb, 16, Mv{});
       std::fill_n(motion.ref[list] + 4 * mb, 4, int8_t(-1));
     }
   }
-  return damaged;
+  const int64_t read = int64_t(motion.size()) - tally.damaged;
+  tally.quantiser = read > 0 ? float(double(sum) / double(read)) : std::numeric_limits<float>::quiet_NaN();
+  return tally;
 }
 
 }  // namespace
@@ -78,13 +92,16 @@ void Picture::parse_alone(Detail wanted) {
   }
   ResidualBlocks blocks;
   ResidualSink sink(blocks, nullptr, wanted == Detail::FineResidual);
-  const auto parsed = parse_slices(*this, wanted >= Detail::Residual ? &sink : nullptr);
-  const int lost = count_damaged(*parsed);
+  int broken = 0;
+  const auto parsed = parse_slices(*this, wanted >= Detail::Residual ? &sink : nullptr, broken);
+  const Tally tally = take_stock(*parsed);
   residual = std::move(blocks);
   // A second pass gives the same motion as the first, which others may be reading.
   if (detail != Detail::None) return;
   motion = parsed;
-  damaged = lost;
+  damaged = tally.damaged;
+  quantiser = tally.quantiser;
+  broken_slices = broken;
 }
 
 ResidualPlanes spatial_residual(const std::shared_ptr<Picture>& picture) {
@@ -100,7 +117,8 @@ ResidualPlanes spatial_residual(const std::shared_ptr<Picture>& picture) {
   ResidualBlocks blocks;
   ResidualSink sink(blocks, &planes, false);
   const std::lock_guard lock(picture->mutex);
-  parse_slices(*picture, &sink);
+  int broken = 0;
+  parse_slices(*picture, &sink, broken);
   return planes;
 }
 

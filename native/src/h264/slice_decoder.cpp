@@ -5,7 +5,7 @@
 
 namespace himmel::h264 {
 
-void decode_slice(SliceState& s, const Slice& slice, uint16_t index, const Colocated& colocated, const int32_t poc[2],
+bool decode_slice(SliceState& s, const Slice& slice, uint16_t index, const Colocated& colocated, const int32_t poc[2],
                   int32_t frame_poc, const uint8_t* rbsp, size_t bytes) {
   s.slice = &slice;
   s.header = &slice.header;
@@ -31,7 +31,7 @@ void decode_slice(SliceState& s, const Slice& slice, uint16_t index, const Coloc
   s.field = false;
   s.broken = false;
   const uint64_t first = uint64_t(s.header->first_mb) << s.mbaff;
-  if (first >= uint64_t(s.frame.width_mbs) * uint64_t(s.height)) return;
+  if (first >= uint64_t(s.frame.width_mbs) * uint64_t(s.height)) return false;
   if (s.mbaff) {
     s.x = int(first / 2) % s.frame.width_mbs;
     s.y = 2 * (int(first / 2) / s.frame.width_mbs);
@@ -40,10 +40,7 @@ void decode_slice(SliceState& s, const Slice& slice, uint16_t index, const Coloc
     s.y = int(first) / s.frame.width_mbs;
   }
   s.mb = s.y * s.stride + s.x + (s.header->structure == kBottom ? s.frame.width_mbs : 0);
-  if (s.pps->cabac)
-    run_cabac(s);
-  else
-    run_cavlc(s);
+  return s.pps->cabac ? run_cabac(s) : run_cavlc(s);
 }
 
 }  // namespace himmel::h264

@@ -8,9 +8,10 @@
 
 namespace himmel::h264 {
 
-// Parse one slice. Never throws; what cannot be parsed stays kMbDamaged. `poc` are the current frame's, top and
+// Parse one slice: whether its data were read up to their end. Never throws; what cannot be parsed stays kMbDamaged.
+// `poc` are the current frame's, top and
 // bottom.
-void decode_slice(SliceState& s, const Slice& slice, uint16_t index, const Colocated& colocated, const int32_t poc[2],
+bool decode_slice(SliceState& s, const Slice& slice, uint16_t index, const Colocated& colocated, const int32_t poc[2],
                   int32_t frame_poc, const uint8_t* rbsp, size_t bytes);
 
 }  // namespace himmel::h264

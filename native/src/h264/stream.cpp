@@ -20,9 +20,8 @@ constexpr size_t kMaxSlices = 65000;
 
 }  // namespace
 
-Stream::Stream(const uint8_t* extradata, size_t size) {
-  if (size == 0) return;
-  const Extradata record = parse_extradata(extradata, size);
+void Stream::set_extradata(const uint8_t* extradata, size_t size) {
+  const Extradata record = size == 0 ? Extradata{} : parse_extradata(extradata, size);
   length_size_ = record.length_size;
   for (const Unit& unit : record.units) {
     try {
@@ -114,6 +113,7 @@ void Stream::take_slice(const uint8_t* unit, size_t size) {
     source.self = source.picture == current_;
     if (source.self) source.picture.reset();
   }
+  current_->bits += 8 * int64_t(size);
   if (current_->has_bytes) {
     slice.offset = current_->bytes.size();
     slice.size = size - 1;

@@ -14,8 +14,10 @@ namespace himmel::h264 {
 
 class Stream {
  public:
-  // `extradata` as containers store it: an avcC record, Annex B, or nothing. Throws StreamError, Unsupported.
-  Stream(const uint8_t* extradata, size_t size);
+  // Parameter sets as containers store them: an avcC record, Annex B, or nothing, which means that they come in the
+  // stream, in Annex B. They and the length of NAL units' lengths are in force from the next packet on; sets of other
+  // numbers stay. A stream begins with nothing. Throws StreamError (and nothing changes), Unsupported.
+  void set_extradata(const uint8_t* extradata, size_t size);
 
   // Walk one packet's headers. Returns the frames that are now complete: usually the packet's own; a field without its
   // other half is held back until that, another picture, or flush() comes. `keep` false: nobody will ask for this

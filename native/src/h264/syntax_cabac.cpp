@@ -231,9 +231,20 @@ bool read_field_flag(SliceState& s) {
   return s.cabac.decision(s.contexts + 70 + field(s.x > 0, pair - 1) + field(s.y > 1, pair - 2 * w));
 }
 
+// Whether the data end where the last end_of_slice_flag says: bins of damaged data end a slice anywhere. The engine is
+// seven bits ahead of rbsp_stop_one_bit (9.3.4.5). x264 puts a one of its own behind it, and a byte or two that mean
+// nothing do no harm.
+bool at_end(const SliceState& s) {
+  constexpr size_t kForgivenBytes = 2;
+  const size_t stop = s.cabac.position() - 8, last = s.bits.stop_bit();
+  BitReader bits = s.bits;
+  bits.seek(stop);
+  return stop <= last && last / 8 - stop / 8 <= kForgivenBytes && bits.flag();
+}
+
 }  // namespace
 
-void run_cabac(SliceState& s) {
+bool run_cabac(SliceState& s) {
   s.bits.seek((s.header->data_bit + 7) & ~size_t(7));  // cabac_alignment_one_bit
   init_contexts(s.scratch.cabac_contexts, s.is_intra ? 0 : 1 + s.header->cabac_init_idc, s.header->qp);
   s.contexts = s.scratch.cabac_contexts.data();
@@ -244,36 +255,36 @@ void run_cabac(SliceState& s) {
     const size_t before = s.cabac.position();
     const bool bottom = s.mbaff && (s.y & 1);
     if (s.mbaff && !bottom) s.field = infer_field(s);
-    if (!start_macroblock(s)) return;
+    if (!start_macroblock(s)) return false;
     bool skip = false;
     if (!s.is_intra) {
       skip = bottom && top_skipped ? bottom_skip : syntax.skip();
       if (s.mbaff && !bottom && skip) {
-        // Whether the pair is of fields stands behind the lower macroblock's skip flag.
+        // Whether the pair is of fields is told after the lower macroblock's skip flag.
         s.cur->flags |= kMbSkip;
         ++s.y, s.mb += s.frame.width_mbs;
-        if (!start_macroblock(s)) return;
+        if (!start_macroblock(s)) return false;
         bottom_skip = syntax.skip();
         if (!bottom_skip) s.field = read_field_flag(s);
         --s.y, s.mb -= s.frame.width_mbs;
         s.frame.mbs[size_t(s.mb + s.frame.width_mbs)] = Macroblock{};
-        if (!start_macroblock(s)) return;
+        if (!start_macroblock(s)) return false;
       }
       if (!bottom) top_skipped = skip;
     }
     if (s.mbaff && !skip && !bottom) {
       s.field = read_field_flag(s);
-      if (!start_macroblock(s)) return;
+      if (!start_macroblock(s)) return false;
     }
     if (skip) {
       skip_macroblock(s);
     } else {
       if (!parse_macroblock(s, syntax)) s.broken = true;
     }
-    if (s.broken || s.cabac.overrun()) return;
+    if (s.broken || s.cabac.overrun()) return false;
     const bool more = (s.mbaff && !bottom) || !s.cabac.terminate();
     finish_macroblock(s, s.cabac.position() - before);
-    if (!more) return;
+    if (!more) return at_end(s);
     advance(s);
   }
 }

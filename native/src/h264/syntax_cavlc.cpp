@@ -103,7 +103,7 @@ struct CavlcSyntax {
 
 }  // namespace
 
-void run_cavlc(SliceState& s) {
+bool run_cavlc(SliceState& s) {
   s.bits.seek(s.header->data_bit);
   CavlcSyntax syntax{s};
   uint32_t run = 0;
@@ -116,7 +116,7 @@ void run_cavlc(SliceState& s) {
     if (!s.is_intra) {
       if (!run_read) {
         run = s.bits.ue();
-        if (run > s.frame.size() || s.bits.overrun()) return;
+        if (run > s.frame.size() || s.bits.overrun()) return false;
         run_read = true;
       }
       skip = run > 0;
@@ -131,15 +131,15 @@ void run_cavlc(SliceState& s) {
     field_known = bottom && !top_skipped;
     if (s.mbaff && !skip && !field_known) s.field = s.bits.flag();
     if (!bottom) top_skipped = skip;
-    if (!start_macroblock(s)) return;
+    if (!start_macroblock(s)) return false;
     if (skip) {
       skip_macroblock(s);
     } else if (!parse_macroblock(s, syntax) || s.bits.overrun()) {
-      return;
+      return false;
     }
     finish_macroblock(s, s.bits.position() - before);
     // After a run of skipped macroblocks the slice may end without another one (moreDataFlag).
-    if (!(skip && run > 0) && !s.bits.more_rbsp_data()) return;
+    if (!(skip && run > 0) && !s.bits.more_rbsp_data()) return true;
     advance(s);
   }
 }

@@ -6,6 +6,7 @@ from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.models.mamba2.modeling_mamba2 import Mamba2Mixer
 
+from himmel._quiet import quiet_transformers
 from himmel.adapter.branches import ResNetMapBranch
 from himmel.adapter.config import AdapterConfig
 from himmel.adapter.families import make_branches, make_encoder
@@ -19,7 +20,7 @@ from himmel.adapter.tensors import StreamInputs
 
 
 class MotionAdapter(PreTrainedModel):
-    """Branches, two fusion stages, motion encoder, alignment head and projector (design, section 3).
+    """Branches, two fusion stages, motion encoder, alignment head and projector (docs/method.md).
 
     Example:
         >>> from himmel.adapter import AdapterConfig, MotionAdapter, StreamInputs
@@ -86,8 +87,14 @@ class MotionAdapter(PreTrainedModel):
         Raises:
             ValueError: a step that exists comes after one that does not, or maps of another size than the config's.
         """
-        if not torch.compiler.is_compiling():
-            self._check(inputs)
+        if torch.compiler.is_compiling():
+            return self._encode(inputs)
+        self._check(inputs)
+        # Without fused kernels, transformers says so at the first call; the results are the same.
+        with quiet_transformers():
+            return self._encode(inputs)
+
+    def _encode(self, inputs: StreamInputs) -> AdapterOutput:
         inputs = inputs.to(device=self.device, dtype=self.dtype)
         mask = inputs.step_mask
         states = self._encode_streams(inputs)

@@ -15,6 +15,7 @@ from himmel.cli.budget import budget
 from himmel.cli.deploy import card, merge, push
 from himmel.cli.doctor import doctor
 from himmel.cli.evaluate import eval_app
+from himmel.cli.interrupt import EXIT_CODE, interruptible, tell
 from himmel.cli.nano import nano_app
 from himmel.cli.params import params
 from himmel.cli.recipe import recipe_app, train
@@ -65,20 +66,27 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     # Only before the verb; behind it, the word may be part of a question.
     debug = arguments[:1] == ["--debug"]
     try:
-        code = app(arguments, prog_name="himmel", standalone_mode=False)
-        # What is still in Python's own buffer may not fit where stdout goes.
-        sys.stdout.flush()
+        with interruptible():
+            code = app(arguments, prog_name="himmel", standalone_mode=False)
+            # What is still in Python's own buffer may not fit where stdout goes.
+            sys.stdout.flush()
     except BrokenPipeError:
         # The reader of a pipe has gone, as `head` does: nobody is left to tell.
         _drop_stdout()
         sys.exit(1)
+    except KeyboardInterrupt:
+        code = EXIT_CODE
     except HimmelError as error:
         _fail(str(error), error.exit_code, debug=debug)
     except typer.TyperException as error:
         _fail(_sentence_about_usage(error, arguments), error.exit_code, debug=debug)
     except Exception as error:
         _fail(_sentence_about(error), 1, debug=debug)
-    sys.exit(code)
+    # Typer, too, turns KeyboardInterrupt into this code.
+    if code == EXIT_CODE:
+        tell()
+    # Verbs return nothing; Typer returns the code of an early end, as that of --version.
+    sys.exit(code or 0)
 
 
 def _sentence_about_usage(error: typer.TyperException, arguments: list[str]) -> str:

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
+from himmel._checks import check_options, check_question
+from himmel._progress import working
 from himmel.choices import AnchorMode, Backend, DeviceMap, PlacementName, Quantization
-from himmel.cli.checks import check_question, check_writable
-from himmel.cli.console import console, list_seconds, plain_table, print_json, print_rows, progress, quieten
+from himmel.cli.checks import check_picture
+from himmel.cli.console import Column, console, list_seconds, print_json, print_rows, print_table, quieten
 from himmel.cli.options import Accumulate, Adapter, Json, Picture, Threads, VideoFile
 
 if TYPE_CHECKING:
-    from himmel.model.asking import AnchorRead, Answer
+    from himmel.model.answer import AnchorRead, Answer
 
 
 def ask(
@@ -63,16 +65,17 @@ def ask(
     as_json: Json = False,
 ) -> None:
     """Answer QUESTION about VIDEO, and say what was read for the answer."""
-    check_question(question, choice or [])
-    check_writable(picture)
+    check_question(question)
+    check_options(choice or [])
+    check_picture(picture)
     from himmel.video import Video
 
     # Before the model's libraries, which take seconds to load: a file that is no video is refused at once.
     opened = Video(video)
     quieten()
-    from himmel.model.asking import ask as ask_model
+    from himmel.model.session import ask as ask_model
 
-    with progress("Reading the video and asking the model", quiet=as_json):
+    with working("Reading the video and asking the model"):
         answer = ask_model(
             opened,
             question,
@@ -105,10 +108,8 @@ def print_answer(answer: "Answer") -> None:
     """Print an answer and what was read to give it."""
     console.print(f"[bold]{escape(answer.text)}[/bold]")
     if answer.choices:
-        table = plain_table("option", "probability")
-        for choice in answer.choices:
-            table.add_row(escape(choice.text), f"{choice.probability:.3f}")
-        console.print(table)
+        scores = [(choice.text, f"{choice.probability:.3f}") for choice in answer.choices]
+        print_table([Column("option", text=True), Column("probability")], scores)
     video, tokens = answer.video, answer.tokens
     steps = sum(len(interval.frames) for interval in video.intervals)
     kinds = ", ".join(f"{count} {kind}" for kind, count in tokens.items())

@@ -5,11 +5,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
 from himmel.choices import PlacementName
-from himmel.cli.console import console, plain_table, print_json, print_rows, quieten
-from himmel.cli.options import Json
+from himmel.cli.console import Column, console, print_json, print_rows, print_table, quieten
+from himmel.cli.options import Json, refuse_empty
 from himmel.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +20,8 @@ _DEFAULT_DURATION = 3600.0
 
 def budget(
     video: Annotated[
-        str | None, typer.Argument(metavar="[VIDEO]", help="A file to take size and duration from.")
+        str | None,
+        typer.Argument(metavar="VIDEO", help="A file to take size and duration from.", callback=refuse_empty),
     ] = None,
     host: Annotated[
         str, typer.Option(help="nano, or a host's folder or repository name. Only its small files are read.")
@@ -36,7 +36,7 @@ def budget(
     tokens: Annotated[int, typer.Option(min=1, max=256, help="Motion tokens per interval.")] = 64,
     steps: Annotated[int, typer.Option(min=1, max=128, help="How many moments to read per interval.")] = 16,
     dense_frames: Annotated[
-        int, typer.Option(min=1, max=4096, help="How many frames to compare with if all were shown as pictures.")
+        int, typer.Option(min=1, max=4096, help="Compare with a prompt that shows this many frames and no motion.")
     ] = 32,
     width: Annotated[int | None, typer.Option(min=1, max=16384, help="Width of the picture. Default: 1280.")] = None,
     height: Annotated[int | None, typer.Option(min=1, max=16384, help="Height of the picture. Default: 720.")] = None,
@@ -46,7 +46,7 @@ def budget(
     max_anchor_tokens: Annotated[int, typer.Option(min=1, max=65536, help="Most image tokens for one picture.")] = 256,
     as_json: Json = False,
 ) -> None:
-    """Count the tokens of a prompt by kind, exactly. Nothing is decoded and no weights are loaded."""
+    """Count a prompt's tokens, exactly and by kind. Nothing is decoded and no weights are loaded."""
     if video is not None and not (width is None and height is None and duration is None):
         raise UsageError(f"{video!r} came together with a width, height or duration; give either.")
     size, seconds = (width or _DEFAULT_SIZE[0], height or _DEFAULT_SIZE[1]), duration or _DEFAULT_DURATION
@@ -90,18 +90,14 @@ def print_budgets(budgets: "Sequence[Budget]") -> None:
             "seconds": ", ".join(f"{seconds:.2f} between {what}s" for what, seconds in budgets[0].spacing.items()),
         }
     )
-    counts = ("frames", "text", "image", "motion", "total", "positions")
-    table = plain_table("host", "prompt", *counts, "of dense", left=("prompt",))
-    table.columns[0].overflow = "fold"
-    table.columns[1].no_wrap = True
+    rows = []
     for one in budgets:
         costs = {"full": one.full, "anchors only": one.anchors_only, "dense": one.dense}
         for name, cost in costs.items():
             numbers = (cost.frames, cost.text, cost.image, cost.motion, cost.total, cost.positions)
             cells = ("" if number is None else f"{number:,}" for number in numbers)
-            table.add_row(
-                escape(one.host) if name == "full" else "", name, *cells, f"{cost.total / one.dense.total:.1%}"
-            )
-    console.print(table)
+            rows.append((one.host, name, *cells, f"{cost.total / one.dense.total:.1%}"))
+    names = ("frames", "text", "image", "motion", "total", "positions", "of dense")
+    print_table([Column("host", text=True), Column("prompt", text=True, whole=True), *map(Column, names)], rows)
     if budgets[0].full.text is None:
         console.print("Text tokens depend on a host's tokenizer, which --all-hosts does without: they are not counted.")

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from himmel import _checks
 from himmel.errors import UsageError
 
 
@@ -21,17 +22,12 @@ def check_writable(path: Path | None) -> None:
         raise UsageError(f"Nothing can be written to {str(path.parent)!r}; name a folder that exists and is writable.")
 
 
-def check_question(question: str, choices: list[str]) -> None:
-    """Refuse an empty question, and options that leave nothing to choose.
+def check_picture(path: Path | None) -> None:
+    """`check_writable`, and refuse a name from which no format follows.
 
     Raises:
         UsageError: one of these.
     """
-    if not question.strip():
-        raise UsageError("The question is empty; ask something, for example 'What moves?'.")
-    if any(not text.strip() for text in choices):
-        raise UsageError("A --choice is empty; give each option a text.")
-    if len(choices) == 1:
-        raise UsageError(f"One --choice, {choices[0]!r}, leaves nothing to choose; give at least two.")
-    if len(set(choices)) < len(choices):
-        raise UsageError(f"The options {choices} repeat one; give each --choice once.")
+    check_writable(path)
+    if path is not None:
+        _checks.check_picture(path)

@@ -3,21 +3,18 @@
 import json
 import os
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 console = Console(highlight=False)
-errors = Console(stderr=True)
-
-
-def progress(what: str, *, quiet: bool) -> AbstractContextManager[Any]:
-    """A spinner on stderr while something takes its time; nothing where stderr is no terminal."""
-    return nullcontext() if quiet or not errors.is_terminal else errors.status(f"{what} ...")
+_GAP = 2
+_NARROW = 14
 
 
 def print_json(content: Any) -> None:
@@ -25,13 +22,52 @@ def print_json(content: Any) -> None:
     typer.echo(json.dumps(content, indent=2, ensure_ascii=False, default=str))
 
 
-def plain_table(first: str, *others: str, left: Sequence[str] = ()) -> Table:
-    """A table without lines: the first column and those named in `left` start at the left, the others hold numbers."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column(first)
-    for name in others:
-        table.add_column(name, justify="left" if name in left else "right")
-    return table
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Attributes:
+        name: its heading.
+        text: whether it holds text, which starts at the left and may be broken into lines; else numbers, which may not.
+        whole: whether its text is never broken, since people copy it.
+    """
+
+    name: str
+    text: bool = False
+    whole: bool = False
+
+
+def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table without lines; where the window is too narrow for it, each row as lines of heading and value.
+
+    Nothing is cut off at any width.
+    """
+    if sum(_least_widths(columns, rows)) + _GAP * (len(columns) - 1) > console.width:
+        for row in rows:
+            first, *others = zip(columns, row, strict=True)
+            console.print(escape(f"{first[0].name}: {first[1]}"), overflow="fold")
+            print_rows({f"  {column.name}": cell for column, cell in others})
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="dim")
+    for column in columns:
+        table.add_column(
+            escape(column.name),
+            justify="left" if column.text else "right",
+            overflow="fold",
+            no_wrap=column.whole or not column.text,
+        )
+    for row in rows:
+        table.add_row(*map(escape, row))
+    console.print(table)
+
+
+def _least_widths(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[int]:
+    """The width below which each column would be cut, or broken into uncomfortably short lines."""
+    widths = [max(map(cell_len, (column.name, *cells))) for column, *cells in zip(columns, *rows, strict=True)]
+    return [
+        min(width, _NARROW) if column.text and not column.whole else width
+        for column, width in zip(columns, widths, strict=True)
+    ]
 
 
 def print_rows(rows: dict[str, str]) -> None:
@@ -41,7 +77,7 @@ def print_rows(rows: dict[str, str]) -> None:
     grid.add_column(overflow="fold")
     for name, text in rows.items():
         if text:
-            grid.add_row(name, escape(text))
+            grid.add_row(escape(name), escape(text))
     console.print(grid)
 
 
@@ -51,8 +87,15 @@ def list_seconds(seconds: dict[str, float]) -> str:
     return f"{sum(seconds.values()):.2f}: {stages}"
 
 
-def quieten() -> None:
-    """Keep the progress bars and notices of transformers and huggingface_hub out of what is printed."""
+def quieten(*, bars: bool = False) -> None:
+    """Keep the progress bars and notices of transformers and huggingface_hub out of what is printed.
+
+    Args:
+        bars: let other bars be, such as that of transformers' Trainer.
+    """
+    if not bars:
+        # Read by tqdm as it is imported; transformers' reader of GGUF knows no other switch.
+        os.environ["TQDM_DISABLE"] = "1"
     from huggingface_hub.utils.tqdm import disable_progress_bars
     from transformers.utils import logging
 

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
+from himmel._progress import working
 from himmel.choices import Precision
-from himmel.cli.console import print_json, progress, quieten
+from himmel.cli.console import print_json, quieten
 from himmel.cli.options import Json
 from himmel.errors import UsageError
 
@@ -37,7 +38,7 @@ def merge(
     from himmel.publish.merged import merge_checkpoint
 
     quieten()
-    with progress("Merging", quiet=as_json):
+    with working("Merging"):
         merged = merge_checkpoint(checkpoint, output, host=host, dtype=dtype)
     _tell(
         asdict(merged),
@@ -68,7 +69,7 @@ def push(
     results: Results = None,
     licence: Licence = None,
     private: Annotated[
-        bool | None, typer.Option("--private/--public", help="Who can see a repository that is made.")
+        bool | None, typer.Option("--private/--public", help="Of a new repository. Default: as your account has it.")
     ] = None,
     as_json: Json = False,
 ) -> None:

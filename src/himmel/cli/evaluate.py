@@ -1,17 +1,14 @@
 """`himmel eval`: benchmarks."""
 
-import contextlib
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
-from rich.markup import escape
 
 from himmel.choices import Condition
 from himmel.cli.checks import check_writable
-from himmel.cli.console import console, plain_table, print_json, quieten
+from himmel.cli.console import Column, console, print_json, print_table, quieten
 from himmel.cli.options import Adapter, Json, repeatable
 
 if TYPE_CHECKING:
@@ -41,7 +38,7 @@ def eval_motion(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="JSON file for the results. A run that broke off goes on from it."),
+        typer.Option("-o", "--output", help="JSON file for the results. An interrupted run continues from it."),
     ] = None,
     gates: Annotated[bool, typer.Option("--gates", help="Also print how the fusion weighed the streams.")] = False,
     as_json: Json = False,
@@ -49,20 +46,18 @@ def eval_motion(
     """Ask about freshly rendered clips: with motion tokens, without, with another clip's, and by text alone."""
     check_writable(output)
     from himmel.evaluation.motion import run_motion_benchmark
-    from himmel.model.asking import default_checkpoint
+    from himmel.model.session import default_checkpoint
     from himmel.nano.clips import FIRST_EVAL_SEED
 
     quieten()
-    # Progress goes to stderr, so that stdout holds the result alone.
-    with contextlib.redirect_stdout(sys.stderr):
-        result = run_motion_benchmark(
-            adapter or default_checkpoint(),
-            num_clips=clips,
-            seed=FIRST_EVAL_SEED if seed is None else seed,
-            questions_per_clip=questions,
-            conditions=cast("list[Condition]", condition) if condition else get_args(Condition),
-            output=output,
-        )
+    result = run_motion_benchmark(
+        adapter or default_checkpoint(),
+        num_clips=clips,
+        seed=FIRST_EVAL_SEED if seed is None else seed,
+        questions_per_clip=questions,
+        conditions=cast("list[Condition]", condition) if condition else get_args(Condition),
+        output=output,
+    )
     if as_json:
         print_json({**asdict(result), "summary": result.summary.to_json()})
     else:
@@ -74,12 +69,12 @@ def eval_motion(
 def print_motion(result: "MotionResult") -> None:
     """Print accuracies with their 95% Wilson intervals by question kind, and the paired tests."""
     by_kind = result.summary.by_kind
-    table = plain_table("right, %", "questions", *by_kind)
+    table = []
     kinds = {kind for rows in by_kind.values() for kind in rows}
     for kind in sorted(kinds, key=lambda kind: (kind.startswith("all"), kind)):
         cells = [rows[kind] for rows in by_kind.values()]
-        table.add_row(kind, str(cells[0].total), *(_show_accuracy(cell) for cell in cells))
-    console.print(table)
+        table.append((kind, str(cells[0].total), *map(_show_accuracy, cells)))
+    print_table([Column("right, %", text=True, whole=True), *map(Column, ("asked", *by_kind))], table)
     for name, test in result.summary.paired.items():
         console.print(
             f"{name}, motion questions: only the first right {test.only_first}, only the second {test.only_second}, "
@@ -95,13 +90,14 @@ def print_gates(gates: "dict[str, MeanShares]") -> None:
     if not gates:
         console.print("This adapter's fusion has no gates, or no question was asked with motion tokens.")
         return
-    table = plain_table("weight, %", "questions", "motion", "residual", "context")
+    table = []
     for kind in sorted(gates, key=lambda kind: (kind.startswith("all"), kind)):
         one = gates[kind]
         shares = (f"{100 * share:.1f}" for share in (one.motion, one.residual, one.context))
-        table.add_row(kind, str(one.questions), *shares)
-    console.print(table)
+        table.append((kind, str(one.questions), *shares))
+    names = ("asked", "motion", "residual", "context")
+    print_table([Column("weight, %", text=True, whole=True), *map(Column, names)], table)
 
 
 def _show_accuracy(one: "Accuracy") -> str:
-    return escape(f"{100 * one.share:.1f} [{100 * one.low:.0f}, {100 * one.high:.0f}]")
+    return f"{100 * one.share:.1f} [{100 * one.low:.0f}, {100 * one.high:.0f}]"

@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
+from himmel._progress import working
 from himmel.choices import SampleClip
 from himmel.cli.checks import check_writable
-from himmel.cli.console import print_json, progress, quieten
+from himmel.cli.console import print_json, quieten
 from himmel.cli.options import Json
 
 nano_app = typer.Typer(no_args_is_help=True, help="The default host, and a clip to try it on.")
@@ -22,7 +23,7 @@ def nano_get(as_json: Json = False) -> None:
 
     if not nano_host_folder().is_dir():
         quieten()
-    with progress("Fetching and converting the default host", quiet=as_json):
+    with working("Fetching and converting the default host"):
         folder = get_nano_host()
     if as_json:
         print_json({"host": str(folder)})

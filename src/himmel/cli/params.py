@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 import typer
 
 from himmel.choices import Encoder, Size
-from himmel.cli.console import console, plain_table, print_json
+from himmel.cli.console import Column, console, print_json, print_table
 from himmel.cli.options import Json, repeatable
 
 if TYPE_CHECKING:
@@ -45,12 +45,13 @@ def print_parameters(tables: "dict[str, dict[str, list[ComponentCount]]]") -> No
         # Every digit of one encoder, or as many encoders as fit on a line.
         show = "{:,}".format if len(columns) == 1 else _show_millions
         figures = [row.report for row in columns[0]]
-        table = plain_table(f"{size} size", *by_encoder, *(["report"] if any(figures) else []))
+        table = []
         for rows in zip(*columns, strict=True):
             counts = [show(row.parameters) for row in rows]
             report = [] if not any(figures) else ["" if rows[0].report is None else _show_millions(rows[0].report)]
-            table.add_row(rows[0].component, *counts, *report)
-        console.print(table)
+            table.append((rows[0].component, *counts, *report))
+        names = [*by_encoder, *(["report"] if any(figures) else [])]
+        print_table([Column(f"{size} size", text=True, whole=True), *map(Column, names)], table)
         differences = [row for row in by_encoder.get("ssm", []) if row.difference is not None]
         if differences:
             most = max(differences, key=lambda row: abs(row.difference or 0))

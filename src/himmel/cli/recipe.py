@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from himmel.cli.console import console, plain_table, print_json, print_rows
+from himmel.cli.console import Column, console, print_json, print_rows, print_table, quieten
 from himmel.cli.options import Json
 from himmel.errors import UsageError
 
@@ -61,12 +61,13 @@ def train(
         bool,
         typer.Option(
             "--resume/--from-scratch",
-            help="Take over finished stages and go on with an interrupted one, or start anew.",
+            help="Reuse finished stages and continue an interrupted one, or start from scratch.",
         ),
     ] = True,
 ) -> None:
-    """Train RECIPE, stage by stage. A run that broke off goes on where it was."""
+    """Train RECIPE, stage by stage. An interrupted run continues where it stopped."""
     overrides = split_changes(change)
+    quieten(bars=True)
     from himmel.training.run import run_recipe
 
     checkpoint = run_recipe(recipe, base=base, overrides=overrides, resume=resume, tell=typer.echo)
@@ -95,7 +96,7 @@ def list_all(
 
 @recipe_app.command("show")
 def show(recipe: RecipeName, base: Base = None, change: Change = None, as_json: Json = False) -> None:
-    """Print every setting of RECIPE and its origin, its stages, and the command that measures it."""
+    """Print RECIPE's settings and where each comes from, its stages, and the command that measures the result."""
     overrides = split_changes(change)
     from himmel.training.listing import show_recipe
     from himmel.training.resolve import resolve_recipe
@@ -128,16 +129,14 @@ def _runs(lacks: dict[str, tuple[str, ...]]) -> list[str]:
 
 def print_recipes(found: "Sequence[ListedRecipe]") -> None:
     """Print a line for each recipe: its row of the report, and on which of its bases it runs here."""
-    table = plain_table("recipe", "row of the report", "runs here on", left=("row of the report", "runs here on"))
-    # A name is there to be copied, so it is never broken, however narrow the window.
-    table.columns[0].no_wrap = True
-    table.columns[1].overflow = table.columns[2].overflow = "fold"
+    rows = []
     lacking: Counter[str] = Counter()
     for one in found:
         row = f"{_row_of_report(one.report)}: {one.report.row}" if one.report.row else ""
-        table.add_row(one.name, escape(row), ", ".join(_runs(one.lacks)) or "nothing")
+        rows.append((one.name, row, ", ".join(_runs(one.lacks)) or "nothing"))
         lacking.update(f"{base}: {_brief(missing)}" for base, missing in one.lacks.items() if missing)
-    console.print(table)
+    names = ("row of the report", "runs here on")
+    print_table([Column("recipe", text=True, whole=True), *(Column(name, text=True) for name in names)], rows)
     if lacking:
         console.print("\nWhat is missing here, and how many recipes need it (`himmel recipe show NAME` tells for one):")
     for needs, count in sorted(lacking.items()):
@@ -162,12 +161,8 @@ def print_recipe(shown: "ShownRecipe") -> None:
             "needs": ", ".join(shown.lacks),
         }
     )
-    table = plain_table("setting", "value", "from", left=("value", "from"))
-    table.columns[0].no_wrap = True
-    table.columns[1].overflow = table.columns[2].overflow = "fold"
-    for one in shown.settings:
-        table.add_row(escape(one.key), escape(str(one.value)), escape(one.origin))
-    console.print(table)
+    columns = [Column("setting", text=True, whole=True), Column("value", text=True), Column("from", text=True)]
+    print_table(columns, [(one.key, str(one.value), one.origin) for one in shown.settings])
 
 
 def _row_of_report(report: "ReportSection") -> str:

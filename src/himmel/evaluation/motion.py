@@ -10,27 +10,27 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, get_args
 
 import numpy as np
 import torch
-from rich.progress import track
 
 from himmel._files import atomic_path
+from himmel._progress import track
+from himmel._versions import versions
 from himmel.choices import Condition
 from himmel.errors import UsageError
 from himmel.evaluation.gates import MeanShares, shares_by_kind
 from himmel.evaluation.summary import Judged, Summary, summarise
 from himmel.model import HimmelForConditionalGeneration, HimmelProcessor
 from himmel.model.repository import local_folder
+from himmel.model.scoring import score_logits
 from himmel.nano.clips import FIRST_EVAL_SEED, MOTION_KINDS
 from himmel.nano.questions import Question
 from himmel.training.store import ClipStore, StoredClip
 
 CONDITIONS: Final[tuple[Condition, ...]] = get_args(Condition)
-_PACKAGES = ("himmel", "torch", "transformers", "peft", "av", "numpy")
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def run_motion_benchmark(
     answers = _AnswerFile(None if output is None else Path(output), mark)
     asker = _Asker(model, store, questions_per_clip)
     begun = time.monotonic()
-    for place, one in enumerate(track(seeds, description="Asking about motion")):
+    for place, one in enumerate(track(seeds, what="Asking about motion", total=len(seeds))):
         if one not in answers.done:
             answers.add(one, asker.ask(one, seeds[(place + 1) % len(seeds)], conditions))
     judged = [item for one in seeds for item in answers.done[one]]
@@ -138,14 +138,16 @@ class _Asker:
         if condition == "shuffled":
             sample = sample.with_streams_of(self._store.load(other).sample)
         places = choose_questions(clip.questions, most=self._most)
-        inputs = self._processor.encode_choices(
+        asked = self._processor.encode_choices(
             [sample],
             [[(clip.questions[place].text, clip.questions[place].choices) for place in places]],
             motion=condition in ("motion", "shuffled"),
             anchors=condition != "text",
         )
-        scores = self._model.score_choices(inputs)[0]
-        gates = self._model.gate_statistics
+        with torch.no_grad():
+            output = self._model(asked.inputs)
+        scores = score_logits(output.logits, asked)[0]
+        gates = None if output.motion is None else output.motion.gates
         shares = None if gates is None or not bool(gates.step_mask.any()) else gates.mean_shares()[0].tolist()
         return [
             Judged(
@@ -221,7 +223,7 @@ def _write(result: MotionResult, mark: str, judged: Sequence[Judged], output: Pa
         "questions": result.questions,
         "seconds": round(result.seconds, 1),
         "threads": torch.get_num_threads(),
-        "versions": {name: version(name) for name in _PACKAGES},
+        "versions": versions(),
         **result.summary.to_json(),
         "gates": {kind: asdict(shares) for kind, shares in result.gates.items()},
         "answers": [asdict(item) for item in judged],

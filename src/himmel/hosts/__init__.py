@@ -1,19 +1,19 @@
-"""The vision-language models behind one protocol (design, section 2: knows transformers, knows no adapter)."""
+"""The vision-language models behind one protocol; this room knows transformers and no adapter."""
 
 from typing import Any
 
 from transformers import PreTrainedConfig
 
 from himmel._files import nano_host_folder
-from himmel.choices import Quantization
 from himmel.errors import HostError
 from himmel.hosts.internvl import InternVLHost
 from himmel.hosts.llava_onevision import LlavaOnevisionHost
+from himmel.hosts.loading import Loading
 from himmel.hosts.nano import NanoConfig, NanoHost
 from himmel.hosts.protocol import Host, PositionScheme, Run
 from himmel.hosts.qwen_vl import Qwen3VLHost, Qwen3VLMoeHost, Qwen25VLHost, QwenVLHost
 
-__all__ = ["Host", "PositionScheme", "Quantization", "Run", "load_host"]
+__all__ = ["Host", "Loading", "PositionScheme", "Run", "load_host"]
 
 _PUBLISHED: dict[str, type[QwenVLHost | InternVLHost | LlavaOnevisionHost]] = {
     host.config_class.model_type: host

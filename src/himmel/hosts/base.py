@@ -1,5 +1,6 @@
 """What all hosts share: text in one way, plain positions, vision features handed over as transformers takes them."""
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,9 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from himmel.hosts.positions import plain_positions
 from himmel.hosts.protocol import PositionScheme, Run
 
+# A tokenizer keeps options of the newest call, and refuses to be changed while another thread reads it.
+_TOKENISING = threading.Lock()
+
 
 class BaseHost:
     """Parts of `Host` that hold for every family, or for all but one that says otherwise."""
@@ -17,10 +21,18 @@ class BaseHost:
     tokenizer: PreTrainedTokenizerBase
     lora_targets = r".*language_model\..*\.(q|k|v|o|gate|up|down)_proj"
     position_scheme: PositionScheme = "sequential"
+    decoding_threads: int | None = None
+    part_names: tuple[str, ...] = ()
 
     def encode_text(self, text: str) -> list[int]:
         """See `Host.encode_text`."""
-        return list(self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])
+        with _TOKENISING:
+            return list(self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])
+
+    def decode_text(self, ids: Tensor) -> str:
+        """See `Host.decode_text`."""
+        with _TOKENISING:
+            return str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
 
     def position_ids(self, runs: Sequence[Run], *, scheme: PositionScheme, start: int = 0) -> Tensor:
         """See `plain_positions`: [1, L]."""

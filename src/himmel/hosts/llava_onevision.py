@@ -1,8 +1,8 @@
 """LLaVA-OneVision, and LLaVA-Video converted to its form: pictures in one of three styles, plain positions."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -12,6 +12,7 @@ from transformers import (
     LlavaOnevisionConfig,
     LlavaOnevisionForConditionalGeneration,
     LlavaOnevisionImageProcessorPil,
+    LlavaOnevisionModel,
     PreTrainedModel,
 )
 from transformers.image_processing_utils import select_best_resolution
@@ -128,18 +129,18 @@ class LlavaOnevisionHost(PublishedHost):
             several = torch.tensor([max(2, len(images["image_sizes"]))])
             vision = family.get_image_features(**images, batch_num_images=several, return_dict=True)
         else:
-            with _pinpoints(family.config, self._pinpoints):
-                vision = family.get_image_features(**images, return_dict=True)
+            vision = _with_pinpoints(family, self._pinpoints).get_image_features(**images, return_dict=True)
         vision.pooler_output = list(vision.pooler_output)
         return cast(BaseModelOutputWithPooling, vision)
 
 
-@contextmanager
-def _pinpoints(config: LlavaOnevisionConfig, allowed: list[list[int]]) -> Iterator[None]:
-    """Have the network tell tiles by these resolutions alone within the block; it takes no argument for them."""
-    before = config.image_grid_pinpoints
+def _with_pinpoints(network: LlavaOnevisionForConditionalGeneration, allowed: list[list[int]]) -> LlavaOnevisionModel:
+    """The same weights under a configuration that tells tiles by these resolutions alone.
+
+    The class takes no argument for them, and changing the configuration of a network would show in other threads.
+    """
+    config = copy(network.config)
     config.image_grid_pinpoints = allowed
-    try:
-        yield
-    finally:
-        config.image_grid_pinpoints = before
+    view = copy(network.model)
+    view.config = config
+    return view

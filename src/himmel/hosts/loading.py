@@ -1,52 +1,94 @@
 """Weights of any size: on one device, spread over several, or packed into 4 bits."""
 
-from typing import Any, Final, cast, get_args
+from dataclasses import dataclass
+from typing import Any, cast, get_args
 
 import torch
 from transformers import BitsAndBytesConfig, PreTrainedModel
 from transformers.utils.import_utils import is_bitsandbytes_available
 
+from himmel._checks import check_choice
+from himmel._quiet import quiet_transformers
 from himmel.choices import DeviceMap, Quantization
 from himmel.errors import HostError, UsageError
 
-DEVICE_MAPS: Final = get_args(DeviceMap)
+
+@dataclass(frozen=True, kw_only=True)
+class Loading:
+    """In which type a host's weights are loaded, and where to.
+
+    Attributes:
+        dtype: of the weights; None: as stored, but float32 for nano. With 4 bits, the type that is computed in, by
+            default bfloat16.
+        device: where to, as a whole; None: the CPU, or with 4 bits the first GPU.
+        device_map: `auto`, `balanced`, `balanced_low_0` or `sequential`: spread the layers over all devices, as
+            accelerate does; excludes `device`.
+        quantization: `4bit`: pack the weights as NF4 of bitsandbytes, on a GPU.
+
+    Raises:
+        UsageError: a value does not exist, or two exclude each other.
+    """
+
+    dtype: torch.dtype | None = None
+    device: str | torch.device | None = None
+    device_map: DeviceMap | None = None
+    quantization: Quantization | None = None
+
+    def __post_init__(self) -> None:
+        if self.quantization is not None:
+            check_choice("quantization", self.quantization, get_args(Quantization))
+        if self.device_map is not None:
+            check_choice("device_map", self.device_map, get_args(DeviceMap))
+        if self.device_map is not None and self.device is not None:
+            raise UsageError(
+                f"device={str(self.device)!r} and device_map={self.device_map!r} both say where the host goes; "
+                "give one of them."
+            )
+
+    def check_machine(self) -> None:
+        """See that this machine can do it.
+
+        Raises:
+            UsageError: it can't.
+        """
+        if self.quantization and not is_bitsandbytes_available():
+            raise UsageError(
+                "quantization='4bit' needs bitsandbytes, which is not installed; pip install bitsandbytes."
+            )
+        if self.quantization and not torch.cuda.is_available():
+            raise UsageError("quantization='4bit' needs a GPU and this machine has none; leave it out.")
+
+
+AS_STORED = Loading()
+"""Weights in the type that they are stored in (nano: float32), on the CPU."""
 
 
 def load_weights(
-    network_class: type[PreTrainedModel],
-    folder: str,
-    *,
-    family: str,
-    dtype: torch.dtype | None,
-    device: str | torch.device | None,
-    device_map: str | None,
-    quantization: Quantization | None,
+    network_class: type[PreTrainedModel], folder: str, loading: Loading, *, family: str
 ) -> PreTrainedModel:
     """A network by its own class, frozen and in inference mode.
 
     Args:
         network_class: transformers' class.
         folder: folder or repository name.
+        loading: the type, and where to.
         family: name of the kind of host, for messages.
-        dtype: None: as stored; with 4 bits, the type that is computed in, by default bfloat16.
-        device: where to, as a whole; None: CPU, or with 4 bits the first GPU.
-        device_map: `auto`, `balanced` or `sequential`, which spread layers over all devices as accelerate does.
-        quantization: `4bit`, NF4 of bitsandbytes.
 
     Raises:
         HostError: the weights are missing or damaged.
-        UsageError: the options don't go together, or this machine cannot meet them.
+        UsageError: this machine cannot do what `loading` asks for.
     """
-    check_placing(device=device, device_map=device_map, quantization=quantization)
-    options: dict[str, Any] = {"dtype": dtype or "auto"}
-    if quantization:
-        compute = dtype or torch.bfloat16
+    loading.check_machine()
+    options: dict[str, Any] = {"dtype": loading.dtype or "auto"}
+    if loading.quantization:
+        compute = loading.dtype or torch.bfloat16
         # Packed weights cannot be moved afterwards.
-        options |= {"dtype": compute, "device_map": {"": device or 0}, "quantization_config": _four_bits(compute)}
-    if device_map is not None:
-        options["device_map"] = device_map
+        place = {"": loading.device or 0}
+        options |= {"dtype": compute, "device_map": place, "quantization_config": _four_bits(compute)}
+    if loading.device_map is not None:
+        options["device_map"] = loading.device_map
     try:
-        network = network_class.from_pretrained(folder, **options)
+        network = load_whole(network_class, folder, **options)
     except Exception as error:
         raise HostError(
             f"The weights of {folder!r} cannot be loaded ({' '.join(str(error).split())}); "
@@ -54,30 +96,23 @@ def load_weights(
         ) from error
     network.requires_grad_(False)
     if "device_map" not in options:
-        network.to(cast(Any, device or "cpu"))
+        network.to(cast(Any, loading.device or "cpu"))
     return cast(PreTrainedModel, network.eval())
 
 
-def check_placing(
-    *, device: str | torch.device | None, device_map: str | None, quantization: Quantization | None
-) -> None:
-    """See that the options go together and that this machine can meet them; arguments as in `load_weights`.
+def load_whole(network_class: type[PreTrainedModel], folder: str, **options: Any) -> PreTrainedModel:
+    """transformers' own `from_pretrained`, but for weights that are missing: it would draw them at random.
 
     Raises:
-        UsageError: they don't, or it can't.
+        ValueError: weights are missing.
     """
-    if quantization is not None and quantization not in get_args(Quantization):
-        raise UsageError(f"quantization={quantization!r} does not exist; choose 4bit, or leave it out.")
-    if device_map is not None and device_map not in DEVICE_MAPS:
-        raise UsageError(f"device_map={device_map!r} does not exist; choose one of {', '.join(DEVICE_MAPS)}.")
-    if device_map is not None and device is not None:
-        raise UsageError(
-            f"device={str(device)!r} and device_map={device_map!r} both say where the host goes; give one of them."
-        )
-    if quantization and not is_bitsandbytes_available():
-        raise UsageError("quantization='4bit' needs bitsandbytes, which is not installed; pip install bitsandbytes.")
-    if quantization and not torch.cuda.is_available():
-        raise UsageError("quantization='4bit' needs a GPU and this machine has none; leave it out.")
+    with quiet_transformers():
+        loaded: Any = network_class.from_pretrained(folder, output_loading_info=True, **options)
+    network, found = loaded
+    missing = sorted(found["missing_keys"])
+    if missing:
+        raise ValueError(f"{len(missing)} of its weights are missing, the first of them {missing[0]!r}")
+    return cast(PreTrainedModel, network)
 
 
 def _four_bits(compute: torch.dtype) -> BitsAndBytesConfig:

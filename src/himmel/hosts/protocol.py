@@ -6,13 +6,12 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from himmel.choices import Quantization
 from himmel.hosts.chat import ChatTokens
+from himmel.hosts.loading import AS_STORED, Loading
 
 PositionScheme = Literal["grid", "sequential"]
 RunKind = Literal["text", "image", "motion"]
@@ -52,12 +51,18 @@ class Host(Protocol):
     motion_token_id: int
     hidden_size: int
     vocab_size: int
+    context_length: int
+    """Positions that the language model was made for."""
+    decoding_threads: int | None
+    """Processor threads that suit this host when it writes an answer token by token; None: as many as torch has."""
     position_scheme: PositionScheme
     """The scheme that suits this host's positions, used where the configuration names none."""
     tower_map: tuple[int, int, int] | None
     """Channels, rows and columns of the tower's feature map where it can serve as the context stream; else None."""
+    part_names: tuple[str, ...]
+    """Names of what `trained_parts` gives, known before any weights are loaded."""
     lora_targets: str
-    """Regular expression for the language model's seven projections (design, section 3, item 9)."""
+    """Regular expression for the language model's seven projections (docs/method.md, section 8)."""
 
     @property
     def chat(self) -> ChatTokens:
@@ -65,6 +70,9 @@ class Host(Protocol):
 
     def encode_text(self, text: str) -> list[int]:
         """Token ids of a user's text; what looks like a special token in it stays ordinary text."""
+
+    def decode_text(self, ids: Tensor) -> str:
+        """Text of token ids [L], without special tokens and outer blanks."""
 
     def tokens_per_anchor(self, width: int, height: int) -> int:
         """Image tokens that an anchor of this size will cost, known before anything is decoded."""
@@ -87,14 +95,7 @@ class Host(Protocol):
     def batch_positions(self, positions: Tensor, order: Tensor) -> Tensor:
         """From [A, B, L] positions and the [B, L] order of tokens to what the host's forward takes."""
 
-    def load_network(
-        self,
-        *,
-        dtype: torch.dtype | None = None,
-        device: str | torch.device | None = None,
-        device_map: str | None = None,
-        quantization: Quantization | None = None,
-    ) -> PreTrainedModel:
+    def load_network(self, loading: Loading = AS_STORED) -> PreTrainedModel:
         """The host's weights as transformers' own class, frozen, in inference mode; see `load_weights`."""
 
     def image_features(self, network: PreTrainedModel, images: Mapping[str, Tensor]) -> BaseModelOutputWithPooling:

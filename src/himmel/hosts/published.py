@@ -12,11 +12,10 @@ from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTr
 from transformers.image_processing_utils import BaseImageProcessor
 from transformers.utils.hub import CHAT_TEMPLATE_FILE, LEGACY_PROCESSOR_CHAT_TEMPLATE_FILE, cached_file
 
-from himmel.choices import Quantization
 from himmel.errors import HostError
 from himmel.hosts.base import BaseHost
 from himmel.hosts.chat import ChatTokens, take_apart
-from himmel.hosts.loading import load_weights
+from himmel.hosts.loading import AS_STORED, Loading, load_weights
 from himmel.hosts.protocol import Picture
 from himmel.hosts.tokens import MOTION_TOKEN, token_id
 
@@ -61,6 +60,7 @@ class PublishedHost(BaseHost, ABC):
         text = self.config.get_text_config()
         self.hidden_size = int(text.hidden_size)
         self.vocab_size = int(text.vocab_size)
+        self.context_length = int(text.max_position_embeddings)
         self.image_token_id = int(self.config.image_token_id)
         self.motion_token_id = self._find_motion_row()
         self._set_budget(max_anchor_tokens)
@@ -111,29 +111,14 @@ class PublishedHost(BaseHost, ABC):
         """Keyword arguments of `image_features`, named as in `image_inputs`."""
         return {name: torch.cat([item[name] for item in images]) for name in self.image_inputs}
 
-    def load_network(
-        self,
-        *,
-        dtype: torch.dtype | None = None,
-        device: str | torch.device | None = None,
-        device_map: str | None = None,
-        quantization: Quantization | None = None,
-    ) -> PreTrainedModel:
+    def load_network(self, loading: Loading = AS_STORED) -> PreTrainedModel:
         """See `Host.load_network`; by default in the type that the weights are stored in.
 
         Raises:
             HostError: the weights are missing or damaged.
-            UsageError: the options don't go together, or this machine cannot meet them.
+            UsageError: this machine cannot do what `loading` asks for.
         """
-        return load_weights(
-            self.network_class,
-            self.folder,
-            family=self.family,
-            dtype=dtype,
-            device=device,
-            device_map=device_map,
-            quantization=quantization,
-        )
+        return load_weights(self.network_class, self.folder, loading, family=self.family)
 
     def keep_features(self, network: PreTrainedModel, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The pictures as they are: features as wide as the language model would hardly be smaller."""

@@ -4,6 +4,7 @@
     adapter.safetensors           the adapter with its projector
     lora/                         PEFT's own form
     host_projector.safetensors    a part of the host itself, on hosts where this project trains one
+    manifest.json                 sizes and hashes of all of these but config.json
 
 Where the host's weights are no longer the published ones (`own_language_model`), the host stands there whole in place
 of the last two, as transformers' own classes load it:
@@ -15,6 +16,7 @@ Parameters are bfloat16; buffers (running statistics) keep their type, as roundi
 
 import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from himmel._files import atomic_folder, atomic_path
+from himmel._manifest import MANIFEST, find_damage, write_manifest
 from himmel.adapter import MotionAdapter
 from himmel.errors import HostError
 from himmel.hosts import Host
@@ -81,8 +84,20 @@ def save(parts: Parts, folder: Path) -> None:
     if parts.config.own_language_model:
         _save_host(parts, folder / INNER_HOST)
         settings |= {"host": INNER_HOST, "base_host": parts.config.base_host or parts.config.host}
+    write_manifest(folder, _list_weights(parts, folder))
     with atomic_path(folder / "config.json") as file:
         file.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def check_sizes(folder: Path) -> None:
+    """See that the weights in a checkpoint are those that were written, by their sizes alone.
+
+    Raises:
+        HostError: one is missing, or of another size.
+    """
+    damage = find_damage(folder)
+    if damage is not None:
+        raise HostError(f"The checkpoint {str(folder)!r} cannot be loaded ({damage}); take it anew from its origin.")
 
 
 def load(parts: Parts, folder: Path) -> None:
@@ -91,10 +106,11 @@ def load(parts: Parts, folder: Path) -> None:
     Raises:
         HostError: a file is missing, damaged or of another shape.
     """
+    check_sizes(folder)
     for name, module in parts.modules().items():
         _load_module(module, folder / f"{name}.safetensors")
     if parts.lora is not None:
-        load_lora(parts.network, folder / _LORA)
+        load_lora(parts.network, parts.lora, folder / _LORA)
 
 
 def carry_over(parts: Parts, folder: Path) -> None:
@@ -111,7 +127,14 @@ def carry_over(parts: Parts, folder: Path) -> None:
         _load_module(module, folder / f"{name}.safetensors")
     same_lora = (earlier.lora_rank, earlier.lora_alpha) == (parts.config.lora_rank, parts.config.lora_alpha)
     if parts.lora is not None and same_lora:
-        load_lora(parts.network, folder / _LORA)
+        load_lora(parts.network, parts.lora, folder / _LORA)
+
+
+def _list_weights(parts: Parts, folder: Path) -> Iterator[str]:
+    """Everything that decides answers, but for `config.json`, which people edit."""
+    yield from (f"{name}.safetensors" for name in parts.modules())
+    for inner in (_LORA, INNER_HOST):
+        yield from (path.relative_to(folder).as_posix() for path in (folder / inner).glob("*") if path.is_file())
 
 
 def _save_host(parts: Parts, folder: Path) -> None:
@@ -121,7 +144,7 @@ def _save_host(parts: Parts, folder: Path) -> None:
         parts.network.save_pretrained(target, max_shard_size="5GB")
         for pattern in _HOST_FILES:
             for file in source.glob(pattern):
-                if file.name not in _WRITTEN_BY_NETWORK and not file.name.endswith(".index.json"):
+                if file.name not in (*_WRITTEN_BY_NETWORK, MANIFEST) and not file.name.endswith(".index.json"):
                     shutil.copyfile(file, target / file.name)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+from copy import deepcopy
 from typing import Any, ClassVar, Self, cast
 
 from huggingface_hub.dataclasses import strict
@@ -44,14 +45,26 @@ class HimmelConfig(PreTrainedConfig, ModelSettings):
         del plain["model_type"], plain["adapter_config"]["model_type"]
         return cls(**plain)
 
+    def changed(self, **changes: Any) -> Self:
+        """A copy with some settings changed; this one, which others may be reading, stays as it is.
+
+        Raises:
+            UsageError: as the class.
+        """
+        copied = deepcopy(self)
+        for name, value in changes.items():
+            setattr(copied, name, value)
+        copied.check()
+        return copied
+
     @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> Self:
-        """The configuration of a checkpoint, by folder or repository name.
+    def load(cls, folder: str | os.PathLike[str], *, revision: str | None = None) -> Self:
+        """The configuration of a checkpoint, by folder or repository name; see `local_folder` for `revision`.
 
         Raises:
             HostError: `folder` is no checkpoint of this project.
         """
-        place = local_folder(folder)
+        place = local_folder(folder, revision=revision)
         try:
             content = json.loads((place / "config.json").read_text(encoding="utf-8"))
             if content["model_type"] == cls.model_type:

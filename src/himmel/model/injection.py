@@ -1,7 +1,8 @@
-"""Motion tokens take their placeholders' rows among the input embeddings (design, equation 8)."""
+"""Motion tokens take their placeholders' rows among the input embeddings (docs/method.md, equation 8)."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -75,7 +76,8 @@ def check_placeholders(input_ids: Tensor, token_id: int, expected: Sequence[int]
 class MotionInjector:
     """Exchanges placeholder rows whenever the host embeds a prompt, in training and in generation alike.
 
-    It works from a hook on the host's input embeddings, so that the host's own code still sees `input_ids`.
+    It works from a hook on the host's input embeddings, so that the host's own code still sees `input_ids`. What is to
+    be injected is known to the thread (or task) that holds it alone: others may use the same host meanwhile.
 
     Args:
         network: the host's weights.
@@ -84,7 +86,6 @@ class MotionInjector:
 
     def __init__(self, network: PreTrainedModel, token_id: int) -> None:
         self._token_id = token_id
-        self._rows: list[Tensor] = []
         self.install(network)
 
     def install(self, network: PreTrainedModel) -> None:
@@ -98,20 +99,23 @@ class MotionInjector:
     @contextmanager
     def holding(self, rows: Sequence[Tensor]) -> Iterator[None]:
         """Inject within the block; `rows` are those of each prompt's placeholders [P_i, D]."""
-        self._rows = list(rows)
+        before = _held.set(tuple(rows))
         try:
             yield
         finally:
-            self._rows = []
+            _held.reset(before)
 
     def _replace(self, module: nn.Module, arguments: tuple[Any, ...], output: Tensor) -> Tensor | None:
         del module
-        input_ids = arguments[0]
+        rows, input_ids = _held.get(), arguments[0]
         mask = input_ids == self._token_id
         # Past the prompt, generation embeds one new token at a time.
-        if not self._rows or not bool(mask.any()):
+        if not rows or not bool(mask.any()):
             return None
         # Beams and several returned sequences repeat each prompt in place.
-        copies = len(input_ids) // len(self._rows)
+        copies = len(input_ids) // len(rows)
         # Where a device map spreads the host, embeddings may stand elsewhere than what comes in.
-        return inject(output, mask.to(output.device), torch.cat([row for row in self._rows for _ in range(copies)]))
+        return inject(output, mask.to(output.device), torch.cat([row for row in rows for _ in range(copies)]))
+
+
+_held: ContextVar[tuple[Tensor, ...]] = ContextVar("held", default=())

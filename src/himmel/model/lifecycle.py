@@ -11,9 +11,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from himmel.adapter import MotionAdapter
-from himmel.choices import Quantization
 from himmel.errors import UsageError
-from himmel.hosts import Host, load_host
+from himmel.hosts import Host, Loading, load_host
 from himmel.model import checkpoint
 from himmel.model.attachment import Attachment
 from himmel.model.config import HimmelConfig
@@ -49,10 +48,7 @@ class HostedModel(nn.Module):
         *,
         host: str | None = None,
         network: PreTrainedModel | None = None,
-        dtype: torch.dtype | None = None,
-        device: str | torch.device | None = None,
-        device_map: str | None = None,
-        quantization: Quantization | None = None,
+        loading: Loading | None = None,
     ) -> Self:
         """A model with an untrained adapter, drawn from the global generator, scaled to the host's embeddings.
 
@@ -61,18 +57,14 @@ class HostedModel(nn.Module):
             host: name or folder in place of the configuration's.
             network: the host's weights, where they are loaded already; LoRA is added to them in place. Excludes what
                 follows.
-            dtype: of the host's weights; None: float32 for nano, as stored for others. The adapter is float32.
-            device: where to; None: CPU.
-            device_map: `auto` spreads a large host over all devices; excludes `device`.
-            quantization: `4bit` packs the host's weights, on a GPU with bitsandbytes.
+            loading: type of the host's weights, and where to; None: as stored (nano: float32), on the CPU. The adapter
+                is float32.
 
         Raises:
             HostError: the host cannot be found or loaded, or doesn't fit.
             UsageError: the options don't go together, or this machine cannot meet them.
         """
-        model = cls._assemble(
-            config, host, network, dtype=dtype, device=device, device_map=device_map, quantization=quantization
-        )
+        model = cls._assemble(config, host, network, loading)
         model.adapter.load_backbones()
         weight = cast(Tensor, model.network.get_input_embeddings().weight)
         # A sample of rows will do, and spares a copy of the largest tables.
@@ -86,39 +78,43 @@ class HostedModel(nn.Module):
         *,
         host: str | None = None,
         network: PreTrainedModel | None = None,
-        dtype: torch.dtype | None = None,
-        device: str | torch.device | None = None,
-        device_map: str | None = None,
-        quantization: Quantization | None = None,
+        loading: Loading | None = None,
+        revision: str | None = None,
     ) -> Self:
         """Load what `save_pretrained` wrote, and its host; arguments as in `from_config`.
 
         Args:
             folder: a folder, or a repository name such as `someone/himmel-qwen2.5-vl`.
+            revision: branch, tag or commit of a repository; None for its main branch.
 
         Raises:
             HostError: no checkpoint is there, it is damaged, or its host is missing or another one.
             UsageError: as `from_config`; or a `network` for a checkpoint that holds its own.
         """
-        place = local_folder(folder)
+        place = local_folder(folder, revision=revision)
         config = HimmelConfig.load(place)
         if network is not None and config.own_language_model:
             raise UsageError(f"The checkpoint {str(folder)!r} holds its own host; load it without a network.")
-        model = cls._assemble(
-            config, host, network, dtype=dtype, device=device, device_map=device_map, quantization=quantization
-        )
+        model = cls._assemble(config, host, network, loading)
         checkpoint.load(model.parts, place)
         return model
 
     @classmethod
-    def _assemble(cls, config: HimmelConfig, host: str | None, network: PreTrainedModel | None, **loading: Any) -> Self:
-        if network is not None and any(value is not None for value in loading.values()):
-            raise UsageError("A network came together with a dtype or device; move the network itself before.")
-        config.host = host or config.host
+    def _assemble(
+        cls,
+        config: HimmelConfig,
+        host: str | None,
+        network: PreTrainedModel | None,
+        loading: Loading | None,
+    ) -> Self:
+        if network is not None and loading is not None:
+            raise UsageError("A network came together with loading options; move the network itself before.")
+        # A copy, as merging changes a model's settings, and the caller's are the caller's.
+        config = config.changed(host=host or config.host)
         found = load_host(config.host, max_anchor_tokens=config.max_anchor_tokens)
         # Before the host's weights, which may take minutes to load.
         check_fit(config, found)
-        return cls(config, found, network or found.load_network(**loading))
+        return cls(config, found, network or found.load_network(loading or Loading()))
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write what was trained, in the files that `checkpoint` lists; with motion disabled too."""
@@ -189,7 +185,7 @@ class HostedModel(nn.Module):
         It stays so until `enable_motion`, or until the end of the block where it opens one:
 
             with model.disable_motion():
-                plain = model(**processor.encode(samples, questions, motion=False))
+                plain = model(processor.encode(samples, questions, motion=False))
 
         Raises:
             UsageError: the weights are the model's own (LoRA was merged, or all was trained): nothing to go back to.
@@ -233,7 +229,7 @@ class HostedModel(nn.Module):
         config = HimmelConfig.load(place)
         if config.own_language_model:
             raise UsageError(f"The checkpoint {str(folder)!r} holds its own host; load it by from_pretrained.")
-        config.host = self.config.host
+        config = config.changed(host=self.config.host)
         was_on = self._attachment.is_on
         former = self.config, self.host, self.adapter, self._attachment
         self.disable_motion()
@@ -257,8 +253,7 @@ class HostedModel(nn.Module):
             HostError: the weights are stored in a packed form (4-bit), or LoRA's are not finite.
         """
         self._attachment.merge()
-        self.config.lora_rank = 0
-        self.config.own_language_model = True
+        self.config = self.config.changed(lora_rank=0, own_language_model=True)
 
     @contextmanager
     def _attached(self) -> Iterator[None]:

@@ -93,13 +93,27 @@ def save_lora(network: PreTrainedModel, config: LoraConfig, folder: Path) -> Non
         file.write_text(json.dumps(content | {"inference_mode": True}, indent=2, sort_keys=True), encoding="utf-8")
 
 
-def load_lora(network: PreTrainedModel, folder: str | os.PathLike[str]) -> None:
+def load_lora(network: PreTrainedModel, config: LoraConfig, folder: str | os.PathLike[str]) -> None:
     """Fill LoRA's matrices, added by `add_lora`, from what `save_lora` wrote.
 
+    Args:
+        network: with LoRA's layers.
+        config: their settings, with which those of the folder have to agree.
+        folder: with PEFT's two files.
+
     Raises:
-        HostError: files are missing or belong to another host or rank.
+        HostError: files are missing, damaged or belong to another host or rank.
     """
     file = Path(folder) / _WEIGHTS
+    try:
+        settings = json.loads((Path(folder) / _CONFIG).read_text(encoding="utf-8"))
+        if (settings["r"], settings["lora_alpha"]) != (config.r, config.lora_alpha):
+            raise ValueError(f"rank {settings['r']} and alpha {settings['lora_alpha']} in {_CONFIG}")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise HostError(
+            f"LoRA's settings {str(Path(folder) / _CONFIG)!r} cannot be loaded: they lack, or differ in, the rank "
+            f"{config.r} or the alpha {config.lora_alpha} of config.json; take the checkpoint anew from its origin."
+        ) from error
     try:
         state = {name.removeprefix(_PREFIX): value.float() for name, value in load_file(file).items()}
         wanted = {name: value.shape for name, value in get_peft_model_state_dict(network).items()}

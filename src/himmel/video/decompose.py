@@ -20,7 +20,7 @@ from himmel.video.maps.raster import grid_shape
 from himmel.video.repair import replace_damaged
 from himmel.video.results import Anchor, Decomposition, Interval, StepMaps
 from himmel.video.scene import place_scene_anchors, read_changes
-from himmel.video.schedule import place_anchors, place_steps
+from himmel.video.schedule import Clock, place_anchors, place_steps
 
 IntArray = npt.NDArray[np.int64]
 _PARSED_PER_ANCHOR = 4
@@ -52,20 +52,21 @@ class Outcome:
 def decompose(file: VideoFile, request: Request, *, sha256: str | None, open_seconds: float) -> Decomposition:
     """Carry out `Video.decompose`."""
     begin = time.perf_counter()
-    notes = list(file.notes)
-    anchors, reasons = _place_anchors(file, request)
+    clock = Clock.without_pauses(file.times, file.duration, request.num_anchors)
+    notes = [*file.notes, *filter(None, [clock.note])]
+    anchors, reasons = _place_anchors(file, clock, request)
     if len(anchors) < request.num_anchors:
         notes.append(
             f"{request.num_anchors} anchors were asked for, but the video has {len(file.times)} pictures:"
             f" {len(anchors)} are taken."
         )
-    has_steps = bool((np.append(anchors[1:], len(file.times)) - anchors > 1).any())
+    has_steps = bool((_stops(anchors, len(file.times)) - anchors > 1).any())
     backend, reason = choose_backend(file, request.backend, has_steps=has_steps)
     accumulate = request.accumulate or backend.always_accumulates
     probed = time.perf_counter()
 
     with backend.source(file, accumulate=accumulate) if has_steps else nullcontext(file) as source:
-        read = partial(_read, file, source, backend, request, accumulate=accumulate)
+        read = partial(_read, file, source, clock, backend, request, accumulate=accumulate)
         outcome = read(anchors)
         moved, repairs = replace_damaged(file, anchors, outcome.extract)
         if not np.array_equal(moved, anchors):
@@ -101,36 +102,43 @@ def decompose(file: VideoFile, request: Request, *, sha256: str | None, open_sec
 
 
 def _read(
-    file: VideoFile, source: VideoFile, backend: Backend, request: Request, anchors: IntArray, *, accumulate: bool
+    file: VideoFile,
+    source: VideoFile,
+    clock: Clock,
+    backend: Backend,
+    request: Request,
+    anchors: IntArray,
+    *,
+    accumulate: bool,
 ) -> Outcome:
     """Place steps between anchors, and have the backend read both."""
-    steps = _place_steps(file, anchors, source.keyframes, request.steps_per_interval)
+    steps = _place_steps(clock, anchors, source.keyframes, request.steps_per_interval)
     wanted = Wanted(file, source, anchors, steps, request.cell, request.max_anchor_pixels, accumulate)
     reading = backend.plan(wanted)
     return Outcome(wanted, run_work(reading.work, request.threads), reading.notes)
 
 
-def _place_anchors(file: VideoFile, request: Request) -> tuple[IntArray, tuple[str, ...]]:
+def _place_anchors(file: VideoFile, clock: Clock, request: Request) -> tuple[IntArray, tuple[str, ...]]:
     """Anchors, and why each is one; from times alone, but for the mode "scene" (see `read_changes`)."""
     if request.anchor_mode != "scene":
-        anchors = place_anchors(file.times, file.duration, file.keyframes, request.num_anchors, request.anchor_mode)
+        anchors = place_anchors(clock.times, clock.duration, file.keyframes, request.num_anchors, request.anchor_mode)
         return anchors, ("uniform",) * len(anchors)
     best = candidates(file.codec, request.backend)[0]
     changes = read_changes(file, look_closer=best.intra_shares, most=_PARSED_PER_ANCHOR * request.num_anchors)
-    return place_scene_anchors(file.times, file.duration, file.keyframes, changes, request.num_anchors)
+    return place_scene_anchors(clock.times, clock.duration, file.keyframes, changes, request.num_anchors)
 
 
-def _place_steps(file: VideoFile, anchors: IntArray, keyframes: IntArray, max_steps: int) -> tuple[IntArray, ...]:
-    stops, ends = _stops(file, anchors), np.append(file.times[anchors[1:]], file.duration)
+def _place_steps(clock: Clock, anchors: IntArray, keyframes: IntArray, max_steps: int) -> tuple[IntArray, ...]:
+    stops, ends = _stops(anchors, len(clock.times)), np.append(clock.times[anchors[1:]], clock.duration)
     return tuple(
-        place_steps(file.times, int(anchor), int(stop), float(end), keyframes, max_steps)
+        place_steps(clock.times, int(anchor), int(stop), float(end), keyframes, max_steps)
         for anchor, stop, end in zip(anchors, stops, ends, strict=True)
     )
 
 
-def _stops(file: VideoFile, anchors: IntArray) -> IntArray:
+def _stops(anchors: IntArray, num_frames: int) -> IntArray:
     """The end of each interval, int64 [n], a presentation index."""
-    return np.append(anchors[1:], len(file.times))
+    return np.append(anchors[1:], num_frames)
 
 
 def _assemble(
@@ -143,7 +151,7 @@ def _assemble(
     found: list[tuple[Anchor, Interval]] = []
     lost: set[int] = set()
     keys = set(file.keyframes.tolist())
-    stops = _stops(file, wanted.anchors)
+    stops = _stops(wanted.anchors, len(file.times))
     for frame, why, stop, steps in zip(wanted.anchors.tolist(), reasons, stops.tolist(), wanted.steps, strict=True):
         image = extract.images.get(int(file.index.order[frame]))
         if image is None:

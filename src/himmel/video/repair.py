@@ -1,10 +1,10 @@
-"""Anchors that turn out to be damaged give way to the next whole picture."""
+"""Anchors that turn out to be damaged give way to whole pictures nearby."""
 
 import numpy as np
 import numpy.typing as npt
 
 from himmel.video.backends.protocol import Extract
-from himmel.video.file.damage import next_whole_picture
+from himmel.video.file.damage import nearest_whole_picture
 from himmel.video.file.decoder import Decoder
 from himmel.video.file.opened import VideoFile
 
@@ -12,9 +12,9 @@ IntArray = npt.NDArray[np.int64]
 
 
 def replace_damaged(file: VideoFile, anchors: IntArray, extract: Extract) -> tuple[IntArray, tuple[str, ...]]:
-    """Anchors, of which some are moved, and a sentence about each that is damaged.
+    """Anchors, of which some are moved between those before and after them, and a sentence about each damaged one.
 
-    An anchor is moved at most to the picture before the next anchor; where no picture up to there is whole, it stays.
+    One for which there is no whole picture stays.
 
     Args:
         anchors: int64 [n], presentation indices.
@@ -25,15 +25,16 @@ def replace_damaged(file: VideoFile, anchors: IntArray, extract: Extract) -> tup
     if not bad:
         return anchors, ()
     moved, notes = anchors.copy(), []
-    known = file.with_references()
-    with Decoder(file.path, known.index, vectors=False) as decoder:
+    with Decoder(file.path, file.with_references().index, vectors=False) as decoder:
         for k in bad:
+            begin = int(moved[k - 1]) + 1 if k else 0
             stop = int(anchors[k + 1]) if k + 1 < len(anchors) else len(file.times)
-            found = next_whole_picture(decoder, int(anchors[k]), stop)
-            begin = f"The anchor at {file.times[anchors[k]]:.3f} s is damaged"
+            found = nearest_whole_picture(decoder, int(anchors[k]), begin, stop)
+            what = f"The anchor at {file.times[anchors[k]]:.3f} s is damaged"
             if found is not None:
                 moved[k] = found
-                notes.append(f"{begin}: the next whole picture, at {file.times[found]:.3f} s, takes its place.")
+                which = "next" if found > anchors[k] else "last"
+                notes.append(f"{what}: the {which} whole picture, at {file.times[found]:.3f} s, takes its place.")
             elif numbers[k] in extract.images:
-                notes.append(f"{begin}, and no whole picture was found before the next anchor: it is used as it is.")
+                notes.append(f"{what}, and there is no whole picture near it: it is used as it is.")
     return moved, tuple(notes)

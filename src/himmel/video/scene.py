@@ -13,10 +13,9 @@ import numpy.typing as npt
 
 from himmel.video.file.index import PictureIndex
 from himmel.video.file.opened import VideoFile
-from himmel.video.schedule import make_distinct, nearest
+from himmel.video.schedule import TimeArray, make_distinct, nearest
 
 IntArray = npt.NDArray[np.int64]
-TimeArray = npt.NDArray[np.float64]
 IntraShares = Callable[[Sequence[int]], Mapping[int, float] | None]
 
 # Neighbours on either side with which a picture is compared, and which quantile of their bits.

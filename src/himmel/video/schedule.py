@@ -1,5 +1,6 @@
-"""Which pictures become anchors and steps (design, equation 1), from timestamps and the keyframe index alone."""
+"""Which pictures become anchors and steps (docs/method.md, equation 1), from timestamps and keyframes alone."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,9 @@ from himmel.choices import AnchorMode
 
 IntArray = npt.NDArray[np.int64]
 TimeArray = npt.NDArray[np.floating[Any]]
+
+# Seconds for which one picture is shown before that may count as a pause.
+_PAUSE = 10
 
 
 def nearest(times: TimeArray, wanted: TimeArray) -> IntArray:
@@ -27,6 +31,50 @@ def make_distinct(chosen: IntArray, first: int, stop: int) -> IntArray:
     steps = np.arange(len(chosen))
     pushed = np.maximum.accumulate(np.maximum(chosen, first) - steps) + steps
     return np.minimum(pushed, stop - len(chosen) + steps)
+
+
+@dataclass(frozen=True, eq=False)
+class Clock:
+    """The time by which pictures are chosen: the video's own, but for pauses in which one picture is shown on.
+
+    Attributes:
+        times: float64 [T], sorted, in seconds.
+        duration: in seconds.
+        note: a sentence about the pauses that were left out, None if there are none.
+    """
+
+    times: TimeArray
+    duration: float
+    note: str | None
+
+    @classmethod
+    def without_pauses(cls, times: TimeArray, duration: float, num_anchors: int) -> "Clock":
+        """Leave out pauses that would bunch anchors at the pictures before and after them.
+
+        Those last over ten seconds, and so long that more than two anchors fall in them when they are spread over the
+        rest; each counts as long as pictures usually last then. Where there are none, the times are the video's own.
+        """
+        count = min(num_anchors, len(times))
+        lengths = np.diff(np.append(times, duration))
+        usual = float(np.median(lengths))
+        paused = np.zeros(len(times), np.bool_)
+        while True:
+            left = np.where(paused, usual, lengths)
+            found = (left > max(_PAUSE, 2 * left.sum() / count)) & ~paused
+            if not found.any():
+                break
+            paused |= found
+        if not paused.any():
+            return cls(times, duration, None)
+        clock = np.append(0.0, np.cumsum(left))
+        first = int(np.argmax(paused))
+        more = int(paused.sum()) - 1
+        others = "" if not more else f", and {more} more for {lengths[paused].sum() - lengths[first]:.0f} s together"
+        note = (
+            f"The picture at {times[first]:.3f} s is shown for {lengths[first]:.0f} s{others}: anchors and steps are"
+            " spread as if there were no such pause."
+        )
+        return cls(clock[:-1], float(clock[-1]), note)
 
 
 def place_anchors(

@@ -27,7 +27,7 @@ def test_it_knows_what_a_language_model_should(folder: Path, host: NanoForCondit
     tokenizer = AutoTokenizer.from_pretrained(folder)
     turns = [{"role": "user", "content": "What is the capital of France? Answer with one word."}]
     prompt = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_tensors="pt", return_dict=True)
-    answer = host.generate(**prompt, max_new_tokens=8)[0, prompt["input_ids"].shape[1] :]
+    answer = host.generate(**prompt, max_new_tokens=8)[0, prompt.input_ids.shape[1] :]
     assert "Paris" in tokenizer.decode(answer)
 
 

@@ -16,6 +16,7 @@ from himmel.video.file.decoder import learn_order
 from himmel.video.file.index import build_index
 from himmel.video.file.order import read_order
 from odd_files import take_apart, write_mp4, write_vfw
+from stamps import read_stamp, stamp
 
 Encode = Callable[..., Path]
 
@@ -23,19 +24,6 @@ PYRAMID = {"g": "24", "bf": "3", "x264-params": "b-adapt=0:b-pyramid=normal:ref=
 OPEN = {"g": "24", "bf": "3", "x264-params": "open-gop=1:b-adapt=0:b-pyramid=normal:scenecut=0"}
 HEVC = {"x265-params": "log-level=none:keyint=24:bframes=4:b-adapt=0:scenecut=0:open-gop=1"}
 NOTE = "The file does not store the order of its pictures: it was read from the stream."
-
-
-def stamp(number: int, size: tuple[int, int] = (160, 128)) -> np.ndarray:
-    """A grey picture that shows its number: each bit a bright or dark block."""
-    picture = np.full((size[1], size[0], 3), 100, np.uint8)
-    for bit in range(8):
-        picture[8:40, 16 * bit : 16 * bit + 16] = 230 if number >> bit & 1 else 20
-    return picture
-
-
-def read_stamp(picture: np.ndarray) -> int:
-    """The number that a picture shows."""
-    return sum((picture[12:36, 16 * bit + 4 : 16 * bit + 12].mean() > 120) << bit for bit in range(8))
 
 
 def without_times(source: Path, target: Path) -> Path:

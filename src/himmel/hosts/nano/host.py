@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from himmel.choices import Quantization
+from himmel._manifest import find_damage
 from himmel.errors import HostError, UsageError
 from himmel.hosts.base import BaseHost
 from himmel.hosts.chat import ChatTokens, take_apart
+from himmel.hosts.loading import AS_STORED, Loading, load_whole
 from himmel.hosts.nano.configuration import NanoConfig
 from himmel.hosts.nano.modeling import NanoForConditionalGeneration
 from himmel.hosts.protocol import Picture, Run
@@ -37,21 +38,28 @@ class NanoHost(BaseHost):
     """
 
     name = "nano"
+    # So small a network spends its time on waiting for threads, much of it where others use the processors too.
+    decoding_threads: int | None = 1
+    part_names: tuple[str, ...] = ("host_projector",)
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = str(folder)
         if not (Path(folder) / "config.json").is_file():
             raise HostError(f"There is no nano host in {self.folder!r}; run `himmel nano get` to fetch it.")
+        damage = find_damage(Path(folder))
+        if damage is not None:
+            raise _damaged(self.folder, damage)
         try:
             self.config = NanoConfig.from_pretrained(self.folder)
             self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(self.folder)
         except (OSError, ValueError) as error:
-            raise _damaged(self.folder) from error
+            raise _damaged(self.folder, "its settings or its tokenizer cannot be read") from error
         self.image_token_id = self.config.image_token_id
         self.motion_token_id = self.config.motion_token_id
         text = self.config.get_text_config()
         self.hidden_size = int(text.hidden_size)
         self.vocab_size = int(text.vocab_size)
+        self.context_length = int(text.max_position_embeddings)
         self.tower_map: tuple[int, int, int] | None = (
             self.config.tower_width,
             self.config.tower_grid,
@@ -103,33 +111,26 @@ class NanoHost(BaseHost):
             Run("text", (self.config.vision_end_token_id,)),
         ]
 
-    def load_network(
-        self,
-        *,
-        dtype: torch.dtype | None = None,
-        device: str | torch.device | None = None,
-        device_map: str | None = None,
-        quantization: Quantization | None = None,
-    ) -> PreTrainedModel:
+    def load_network(self, loading: Loading = AS_STORED) -> PreTrainedModel:
         """Load `NanoForConditionalGeneration`; float32 by default, since bf16 is ten times slower on many CPUs.
 
         Raises:
             HostError: the weights are missing or damaged.
             UsageError: it is to be spread over devices or packed into 4 bits.
         """
-        if device_map is not None or quantization is not None:
+        if loading.device_map is not None or loading.quantization is not None:
             raise UsageError(
-                f"device_map={device_map!r} and quantization={quantization!r} are for large hosts; "
+                f"device_map={loading.device_map!r} and quantization={loading.quantization!r} are for large hosts; "
                 "nano needs half a gigabyte, so leave them out."
             )
         try:
-            network = NanoForConditionalGeneration.from_pretrained(self.folder, dtype=dtype or torch.float32)
+            network = load_whole(NanoForConditionalGeneration, self.folder, dtype=loading.dtype or torch.float32)
         except Exception as error:
-            raise _damaged(self.folder) from error
+            raise _damaged(self.folder, " ".join(str(error).split())) from error
         network.requires_grad_(False)
         # A depthwise tower spends most of its time on memory; this layout makes it half again as fast on CPUs.
         network.model.tower.to(memory_format=torch.channels_last)
-        return cast(PreTrainedModel, network.eval().to(cast(Any, device or "cpu")))
+        return cast(PreTrainedModel, network.eval().to(cast(Any, loading.device or "cpu")))
 
     def image_features(self, network: PreTrainedModel, images: Mapping[str, Tensor]) -> BaseModelOutputWithPooling:
         """Projected tokens, 16 a picture; `last_hidden_state` is the tower's map [I, 1280, 7, 7]."""
@@ -150,5 +151,5 @@ class NanoHost(BaseHost):
         return {"host_projector": cast(NanoForConditionalGeneration, network).model.projector}
 
 
-def _damaged(folder: str) -> HostError:
-    return HostError(f"The nano host in {folder!r} cannot be read; delete it and run `himmel nano get`.")
+def _damaged(folder: str, how: str) -> HostError:
+    return HostError(f"The nano host in {folder!r} cannot be loaded ({how}); `himmel nano get` makes it anew.")

@@ -1,35 +1,39 @@
 """Which pictures of a damaged file are whole, as far as the decoder can tell."""
 
 from himmel.video.file.decoder import Decoder, Segment
-from himmel.video.file.index import PictureIndex
 
 # Pictures in a row, and keyframes, among which a whole one is looked for.
 _PICTURES, _KEYFRAMES = 32, 8
 
 
-def next_whole_picture(decoder: Decoder, frame: int, stop: int) -> int | None:
-    """The first whole picture after a damaged one, by presentation indices; None if there is none nearby.
+def nearest_whole_picture(decoder: Decoder, frame: int, begin: int, stop: int) -> int | None:
+    """A whole picture in place of a damaged one, by presentation indices; None if there is none nearby.
 
-    The rest of its group of pictures is looked through, then one keyframe after the other.
+    The next one in the rest of its group of pictures or else among the keyframes that follow; otherwise the last one
+    before it.
 
     Args:
         decoder: of the file, whose index has references.
-        frame, stop: after the one, before the other.
+        frame: the damaged one.
+        begin, stop: from the one up to the other, without it, may be looked for.
     """
+    order, key = decoder.index.order, decoder.index.key
+    after = _whole_frames(decoder, range(frame + 1, min(frame + 1 + _PICTURES, stop)))
+    if after:
+        return min(after)
+    for keyframe in [f for f in range(frame + 1, stop) if key[order[f]]][:_KEYFRAMES]:
+        if _whole_frames(decoder, range(keyframe, keyframe + 1)):
+            return keyframe
+    return max(_whole_frames(decoder, range(max(begin, frame - _PICTURES), frame)), default=None)
+
+
+def _whole_frames(decoder: Decoder, frames: range) -> set[int]:
     index = decoder.index
-    numbers = {int(index.order[f]): f for f in range(frame + 1, min(frame + 1 + _PICTURES, stop))}
-    keys = [f for f in range(frame + 1, stop) if index.key[index.order[f]]]
-    if numbers:
-        start = index.start_for(min(numbers))
-        whole = whole_pictures(decoder, Segment(start, tuple(sorted(numbers))))
-        found = min((numbers[number] for number in whole), default=stop)
-        if found < stop:
-            return found
-    for key in keys[:_KEYFRAMES]:
-        number = int(index.order[key])
-        if whole_pictures(decoder, Segment(number, (number,))):
-            return key
-    return None
+    numbers = {int(index.order[frame]): frame for frame in frames}
+    if not numbers:
+        return set()
+    start = min(index.start_for(number) for number in numbers)
+    return {numbers[number] for number in whole_pictures(decoder, Segment(start, tuple(sorted(numbers))))}
 
 
 def whole_pictures(decoder: Decoder, segment: Segment) -> set[int]:
@@ -43,7 +47,7 @@ def whole_pictures(decoder: Decoder, segment: Segment) -> set[int]:
     whole: set[int] = set()
     spoilt = False
     for number in range(segment.start, segment.wanted[-1] + 1):
-        if not _is_picture(index, number):
+        if index.second[number] or not index.coded[number]:
             continue
         spoilt = spoilt and not index.key[number]
         is_whole = not spoilt and not came.get(number, True)
@@ -51,7 +55,3 @@ def whole_pictures(decoder: Decoder, segment: Segment) -> set[int]:
             whole.add(number)
         spoilt = spoilt or bool(index.reference[number] and not is_whole)
     return whole
-
-
-def _is_picture(index: PictureIndex, number: int) -> bool:
-    return bool(index.coded[number] and not index.second[number])

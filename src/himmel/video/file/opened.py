@@ -10,8 +10,10 @@ from himmel.errors import VideoError
 from himmel.video.file.container import open_stream
 from himmel.video.file.decoder import check_keys
 from himmel.video.file.index import PictureIndex, build_index, with_references
+from himmel.video.file.leads import without_lost_leads
 from himmel.video.file.order import in_order
 from himmel.video.file.picture import PictureFormat, read_format
+from himmel.video.file.playlist import check_playlist
 from himmel.video.file.protection import is_encrypted
 from himmel.video.file.source import check_file, show
 
@@ -22,7 +24,8 @@ class VideoFile:
 
     Attributes:
         codec: FFmpeg's name of the codec, such as "h264".
-        pts: int64 [T], presentation timestamps in the file's own unit, in presentation order.
+        pts: int64 [T], presentation timestamps in the file's own unit, in presentation order; counted on where the
+            file's clock starts again.
         times: float64 [T], seconds since the first shown picture.
         start: time of the first shown picture in the file's own clock, in seconds.
         duration: seconds from the first shown picture to the end of the last.
@@ -82,6 +85,7 @@ def open_video(path: Path) -> VideoFile:
         VideoError: the file is missing, a folder, empty, no video, or none of its pictures can be decoded.
     """
     check_file(path)
+    check_playlist(path)
     try:
         return _read(path)
     except VideoError as error:
@@ -96,7 +100,7 @@ def _read(path: Path) -> VideoFile:
         index = build_index(path, *opened)
         if len(index.order):
             index = check_keys(path, index)
-            index = in_order(path, index, codec)
+            index = without_lost_leads(path, in_order(path, index, codec))
         if not len(index.order):
             raise VideoError(f"{show(path)} holds no pictures that can be shown; it is damaged or incomplete.")
         return VideoFile.of(path, codec, index, read_format(path, index, opened))

@@ -39,7 +39,8 @@ def read_times(columns: Columns, format_name: str, time_base: Fraction, rate: Fr
         format_name: FFmpeg's name of the container format.
         rate: nominal pictures per second.
     """
-    part = np.zeros(len(columns.pts), np.int32)
+    # Nearly always one number for all packets, which takes no memory.
+    part: ShortArray = np.broadcast_to(np.zeros(1, np.int32), len(columns.pts))
     missing = columns.pts == NO_TIME
     pts = np.where(missing, columns.dts, columns.pts) if missing.any() else columns.pts
     if (pts == NO_TIME).any():
@@ -54,8 +55,8 @@ def read_times(columns: Columns, format_name: str, time_base: Fraction, rate: Fr
         notes.append(f"{count} pictures have no presentation time: their decoding time is used.")
     wraps = _find_wraps(columns, format_name)
     starts = [] if columns.direct else _find_starts(columns, pts, wraps, round(1 / time_base))
-    part[starts] = 1
-    np.cumsum(part, out=part)
+    if starts:
+        part = np.isin(np.arange(len(pts)), starts, kind="table").cumsum(dtype=np.int32)
     _hide_leads(columns, part, notes)
     if not starts:
         return Times(pts, time_base, part, True, False)
@@ -120,11 +121,11 @@ def _find_starts(columns: Columns, pts: IntArray, wraps: frozenset[int], second:
     known = columns.dts != NO_TIME
     dts = np.where(known, columns.dts, pts)
     falls = known[1:] & known[:-1] & (np.diff(dts) < -second)
-    falls |= columns.key[1:] & (pts[1:] <= np.maximum.accumulate(pts)[:-1])
+    falls |= columns.key[1:] & (pts[1:] < np.maximum.accumulate(pts)[:-1])
     starts, begin = [], 0
     for number in sorted(wraps.union((np.flatnonzero(falls) + 1).tolist())):
         before = slice(begin, number)
-        if number in wraps or (pts[number] <= pts[before].max() and dts[number] <= dts[before].max()):
+        if number in wraps or (pts[number] < pts[before].max() and dts[number] <= dts[before].max()):
             starts.append(number)
             begin = number
     return starts

@@ -17,7 +17,9 @@ from himmel.video.file.index import PictureIndex
 
 T = TypeVar("T")
 
-_FEWEST = 8
+MOST = max(8, os.cpu_count() or 1)
+"""Threads that are ever started, besides those that call."""
+
 # Seconds; a wait without an end can't be interrupted on every system.
 _PATIENCE = 0.2
 
@@ -62,7 +64,7 @@ def run_tasks(tasks: Sequence[Callable[[Decoders], T]], threads: int) -> list[T]
 @lru_cache(maxsize=1)
 def _pool(process: int) -> ThreadPoolExecutor:
     """The threads of this process: one that was forked has lost its parent's, and gets its own."""
-    return ThreadPoolExecutor(max(_FEWEST, os.cpu_count() or 1), thread_name_prefix=f"himmel-{process}")
+    return ThreadPoolExecutor(MOST, thread_name_prefix=f"himmel-{process}")
 
 
 def _end(helpers: Sequence["Future[None]"]) -> None:

@@ -1,0 +1,85 @@
+"""What is checked of a request before any work is done for it; nothing heavy is imported here."""
+
+import operator
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from himmel.errors import UsageError
+
+MOST_SEED = 2**63 - 1
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".svg", ".pdf")
+
+
+def check_choice(name: str, value: object, allowed: Sequence[object]) -> None:
+    """See that `value` is one of `allowed`.
+
+    Raises:
+        UsageError: it is none of them.
+    """
+    if value not in allowed:
+        raise UsageError(f"{name}={value!r} does not exist; choose one of {', '.join(map(str, allowed))}.")
+
+
+def check_whole(name: str, value: object, least: int, most: int) -> int:
+    """`value` as an int.
+
+    Raises:
+        UsageError: it is no whole number from `least` to `most`.
+    """
+    try:
+        # What numpy calls an integer is one; what only rounds to one is not.
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = least - 1
+    if isinstance(value, bool) or not least <= number <= most:
+        raise UsageError(f"{name}={value!r} is out of range; give a whole number from {least} to {most}.")
+    return number
+
+
+def check_picture(path: str | os.PathLike[str]) -> None:
+    """See that a picture can be written as what its name ends in.
+
+    Raises:
+        UsageError: the name ends in something else.
+    """
+    if Path(path).suffix.lower() not in PICTURE_SUFFIXES:
+        raise UsageError(
+            f"{os.fspath(path)!r} names no picture that can be written; end it with {', '.join(PICTURE_SUFFIXES[:-1])}"
+            f" or {PICTURE_SUFFIXES[-1]}."
+        )
+
+
+def check_question(question: object) -> str:
+    """The question again.
+
+    Raises:
+        UsageError: it is no text, or an empty one.
+    """
+    if not isinstance(question, str):
+        raise UsageError(f"The question is {question!r}, which is no text; ask something, for example 'What moves?'.")
+    if not question.strip():
+        raise UsageError("The question is empty; ask something, for example 'What moves?'.")
+    return question
+
+
+def check_options(options: Any) -> tuple[str, ...]:
+    """The answers to choose from, in their order; none, or at least two different ones.
+
+    Raises:
+        UsageError: a single text (of which each letter would be an option), something that is no text, an empty text,
+            a single option, or the same one twice.
+    """
+    if isinstance(options, str) or not isinstance(options, Iterable):
+        raise UsageError(f"choices={options!r} is no list of texts; give at least two, such as ['yes', 'no'].")
+    texts = list(options)
+    if any(not isinstance(text, str) for text in texts):
+        raise UsageError(f"The options {texts} are not all texts; give a text for each.")
+    if any(not text.strip() for text in texts):
+        raise UsageError(f"One of the options {texts} is empty; give each a text.")
+    if len(texts) == 1:
+        raise UsageError(f"The single option {texts[0]!r} leaves nothing to choose; give at least two.")
+    if len({text.strip() for text in texts}) < len(texts):
+        raise UsageError(f"The options {texts} repeat one; give each once.")
+    return tuple(texts)

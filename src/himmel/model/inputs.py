@@ -1,0 +1,76 @@
+"""What the model takes: one batch of prompts with their pictures and their motion, the same for every host."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+from torch import Tensor
+
+from himmel.adapter.tensors import ShowsShapes
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class MotionInputs(ShowsShapes):
+    """The streams of the M intervals of a batch, one sample after another, and where their tokens go.
+
+    Attributes:
+        motion: float32 [M, F, 2, S, S] (or [M, F, 3, S, S] with the RGB difference), see `StreamInputs`.
+        residual: float32 [M, F, 4, S, S].
+        step_mask: bool [M, F].
+        context: float32 [M, C, s, s]; None where the model makes it of the pictures in the prompt.
+        intervals_per_sample: int64 [B], M in sum.
+        index: int64 [P], which of the M * K tokens that the adapter makes, interval by interval, each placeholder of
+            the batch takes.
+    """
+
+    motion: Tensor
+    residual: Tensor
+    step_mask: Tensor
+    context: Tensor | None
+    intervals_per_sample: Tensor
+    index: Tensor
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class ModelInputs(ShowsShapes):
+    """A batch of B prompts of L tokens, padded on the left; `HimmelProcessor.encode` makes it.
+
+    Attributes:
+        input_ids: int64 [B, L].
+        attention_mask: int64 [B, L]; or bool [B, 1, L, L] where the turns of a prompt are independent.
+        position_ids: int64, in the shape that the host takes (`Host.batch_positions`).
+        labels: int64 [B, L], the ids of answers and their end-of-turn tokens, else -100; None without answers.
+        images: the pictures as keyword arguments of `Host.image_features`; empty without pictures.
+        motion: None without motion tokens.
+    """
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    position_ids: Tensor
+    labels: Tensor | None = None
+    images: Mapping[str, Tensor] = field(default_factory=dict)
+    motion: MotionInputs | None = None
+
+    @property
+    def independent(self) -> bool:
+        """Whether the turns of a prompt see the video alone, not each other."""
+        return self.attention_mask.ndim == 4
+
+    def without_labels(self) -> Self:
+        """The same prompts, of which every token is predicted."""
+        return replace(self, labels=None)
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class ChoiceInputs(ShowsShapes):
+    """Questions with their options, all in one batch; `HimmelProcessor.encode_choices` makes it.
+
+    Attributes:
+        inputs: the batch; its labels are the options' tokens.
+        index: int64 [B, L], which option a labelled token belongs to, counted through the batch; else -1.
+        counts: for each sample, how many options each of its questions has.
+    """
+
+    inputs: ModelInputs
+    index: Tensor
+    counts: tuple[tuple[int, ...], ...]

@@ -1,0 +1,142 @@
+"""Ctrl-C in real processes: one line, exit code 130, within two seconds, and nothing half-written."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tiny_recipes import tiny_base
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send")
+
+# Each says that it is at work, and then works for minutes: in Python, or in native code that no signal breaks into.
+_BUSY = {
+    "python": "while True: time.sleep(0.01)",
+    "native": "hashlib.pbkdf2_hmac('sha256', b'', b'', 2**30)",
+    "threads": "ThreadPoolExecutor(2).submit(hashlib.pbkdf2_hmac, 'sha256', b'', b'', 2**30).result()",
+}
+_PROGRAM = """
+import hashlib, sys, time
+from concurrent.futures import ThreadPoolExecutor
+import {module}
+def work(*arguments, **options):
+    print("at work", flush=True)
+    {busy}
+{module}.{name} = work
+from himmel.cli import main
+main()
+"""
+
+
+def interrupt(process: subprocess.Popen[str]) -> tuple[int, str, float]:
+    """Exit code, stderr and the seconds that it took to end, once the process is at work."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line == "at work\n":
+            break
+    time.sleep(0.3)
+    begin = time.monotonic()
+    # As a terminal does it: to the process and all that it started.
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    return process.returncode, err, time.monotonic() - begin
+
+
+def start(program: str, *arguments: str | Path, **options: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env=os.environ | options,
+    )
+
+
+def assert_ended(found: tuple[int, str, float]) -> None:
+    code, err, seconds = found
+    *before, last = err.splitlines()
+    assert (code, last) == (130, "himmel: interrupted.")
+    # On a machine that other tests keep busy, lines of progress come before.
+    assert all(line.startswith(("Rendering", "Reading", "Fetching")) for line in before)
+    # Two seconds, and as many for a busy machine.
+    assert seconds < 4
+
+
+def gone(group: int) -> bool:
+    """Whether all processes of a group end within seconds."""
+    for _ in range(50):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+@pytest.fixture
+def deaf_index() -> Iterator[str]:
+    """Address of a package index that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/simple"
+
+
+@pytest.mark.parametrize("busy", _BUSY)
+def test_streams(encode_clip: Callable[..., Path], tmp_path: Path, busy: str) -> None:
+    program = _PROGRAM.format(module="himmel.video.video", name="decompose", busy=_BUSY[busy])
+    video = encode_clip("clip.mp4")
+    assert_ended(interrupt(start(program, "streams", video, "-o", tmp_path / "maps.npz")))
+    assert list(tmp_path.iterdir()) == [video]
+
+
+@pytest.mark.parametrize("busy", _BUSY)
+def test_ask(encode_clip: Callable[..., Path], checkpoint: Path, busy: str) -> None:
+    program = _PROGRAM.format(
+        module="himmel.model.modeling", name="HimmelForConditionalGeneration.generate", busy=_BUSY[busy]
+    )
+    assert_ended(interrupt(start(program, "ask", encode_clip("clip.mp4"), "What moves?", "--adapter", checkpoint)))
+
+
+def test_nano_get(tmp_path: Path, deaf_index: str) -> None:
+    program = """
+import sys, threading
+from himmel.cli import main
+threading.Timer(3, lambda: print("at work", flush=True)).start()
+main()
+"""
+    environment = {"HIMMEL_CACHE": str(tmp_path / "cache"), "PIP_INDEX_URL": deaf_index, "PIP_RETRIES": "0"}
+    assert_ended(interrupt(start(program, "nano", "get", **environment)))
+    assert list((tmp_path / "cache" / "nano-host").iterdir()) == []
+
+
+def test_train_between_two_steps(nano_folder: str, tmp_path: Path) -> None:
+    base = tiny_base(tmp_path, of="nano", host=nano_folder)
+    program = _PROGRAM.format(module="himmel.training.trainer", name="PartsTrainer.compute_loss", busy=_BUSY["python"])
+    process = start(program, "train", "default", "--base", base, HIMMEL_CACHE=str(tmp_path / "cache"))
+    assert_ended(interrupt(process))
+
+
+def test_train_while_clips_are_rendered(nano_folder: str, tmp_path: Path) -> None:
+    """The workers that render are told by their parent alone, and are gone with it."""
+    program = """
+import himmel._progress, himmel.training.store as store
+def track(items, **options):
+    for item in items:
+        print("at work", flush=True)
+        yield item
+store.track = track
+from himmel.cli import main
+if __name__ == "__main__":
+    main()
+"""
+    base = tiny_base(tmp_path, of="nano", host=nano_folder)
+    command = ("train", "default", "--base", base, "--set", "data.clips=400")
+    process = start(program, *command, HIMMEL_CACHE=str(tmp_path / "cache"))
+    assert_ended(interrupt(process))
+    assert gone(process.pid)
