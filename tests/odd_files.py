@@ -1,7 +1,7 @@
 """Files that no muxer at hand writes.
 
 MP4 with chosen edit lists, sample descriptions and composition offsets: the boxes are those of ISO 14496-12; one video
-track, each sample a chunk of its own. And Matroska with a stream as AVI has it.
+track, each sample a chunk of its own. Matroska with a stream as AVI has it. A transport stream with another PID.
 """
 
 import struct
@@ -15,6 +15,8 @@ import av
 # Ticks a second, and a picture at 25 pictures a second.
 TIMESCALE = 12_800
 PICTURE = 512
+# Transport packets: length, mask of the PID, and where FFmpeg puts the programme map.
+_PACKET, _PID, _PROGRAMME_MAP = 188, 0x1FFF, 0x1000
 _MATRIX = struct.pack(">9i", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
 
 
@@ -196,3 +198,35 @@ def _element(number: int, *contents: bytes) -> bytes:
     """An EBML element (RFC 8794) with a length of eight bytes."""
     body = b"".join(contents)
     return number.to_bytes((number.bit_length() + 7) // 8, "big") + (len(body) | 1 << 56).to_bytes(8, "big") + body
+
+
+def change_pid(data: bytes, own: int, other: int) -> bytes:
+    """A transport stream of FFmpeg's with its one stream under another PID, in packets and map (ISO 13818-1)."""
+    changed = bytearray(data)
+    for at in range(0, len(data), _PACKET):
+        pid = int.from_bytes(data[at + 1 : at + 3]) & _PID
+        if pid == own:
+            _set_pid(changed, at + 1, other)
+        elif pid == _PROGRAMME_MAP:
+            begin = at + 5
+            end = begin + 3 + (int.from_bytes(data[begin + 1 : begin + 3]) & 0xFFF) - 4
+            # The next version, the clock's PID, and that of the stream behind the programme's descriptors.
+            changed[begin + 5] ^= 2
+            _set_pid(changed, begin + 8, other)
+            _set_pid(changed, begin + 13 + (int.from_bytes(data[begin + 10 : begin + 12]) & 0xFFF), other)
+            changed[end : end + 4] = struct.pack(">I", _checksum(changed[begin:end]))
+    return bytes(changed)
+
+
+def _set_pid(data: bytearray, at: int, pid: int) -> None:
+    data[at : at + 2] = (int.from_bytes(data[at : at + 2]) & ~_PID | pid).to_bytes(2)
+
+
+def _checksum(data: bytes | bytearray) -> int:
+    """CRC of a section (annex A)."""
+    value = 0xFFFFFFFF
+    for byte in data:
+        value ^= byte << 24
+        for _ in range(8):
+            value = (value << 1 ^ 0x04C11DB7 * (value >> 31)) & 0xFFFFFFFF
+    return value

@@ -9,7 +9,7 @@ from typing import Any
 from himmel.errors import UsageError
 
 MOST_SEED = 2**63 - 1
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".pdf")
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".svg", ".pdf")
 
 
 def check_choice(name: str, value: object, allowed: Sequence[object]) -> None:
@@ -45,7 +45,10 @@ def check_picture(path: str | os.PathLike[str]) -> None:
         UsageError: the name ends in something else.
     """
     if Path(path).suffix.lower() not in PICTURE_SUFFIXES:
-        raise UsageError(f"The picture {os.fspath(path)!r} has no known ending; name it {', '.join(PICTURE_SUFFIXES)}.")
+        raise UsageError(
+            f"{os.fspath(path)!r} names no picture that can be written; end it with {', '.join(PICTURE_SUFFIXES[:-1])}"
+            f" or {PICTURE_SUFFIXES[-1]}."
+        )
 
 
 def check_question(question: object) -> str:

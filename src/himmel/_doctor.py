@@ -33,6 +33,17 @@ _CODECS = {
     "vp9": ("libvpx-vp9", ".webm"),
     "av1": ("libsvtav1", ".mp4"),
 }
+# What each verb can't do without; of verbs with several uses, their default one.
+_NEEDS = {
+    "streams": (),
+    "ask": ("models", "host"),
+    "budget": ("models", "host"),
+    "recipe": ("models",),
+    "params": ("models",),
+    "train": ("models", "train", "host"),
+    "eval": ("models", "train", "host"),
+    "merge, card, push": ("models",),
+}
 _SIDE = 96
 _PICTURES = 12
 
@@ -75,6 +86,7 @@ class Diagnosis:
         threads: that torch uses on the CPU; None without torch.
         host_folder: where the embedded host lies or would lie.
         host_ready: whether it is there.
+        lacks: by verb, what it still needs: the name of an extra, or "host"; empty where it works.
         damage: folder and what is wrong with it, in a clause, of all that was fetched and of the checkpoint that comes
             with the package; every byte was compared.
     """
@@ -86,6 +98,7 @@ class Diagnosis:
     threads: int | None
     host_folder: str
     host_ready: bool
+    lacks: dict[str, tuple[str, ...]]
     damage: dict[str, str]
 
 
@@ -97,14 +110,17 @@ def diagnose() -> Diagnosis:
     with tempfile.TemporaryDirectory(prefix="himmel-doctor-") as scratch:
         trials = tuple(_try_codec(codec, Path(scratch)) for codec in _CODECS)
     devices, threads = _torch_devices()
+    extras = {name: all(map(_is_installed, packages)) for name, packages in EXTRAS.items()}
+    there = {**extras, "host": (folder / "config.json").is_file()}
     return Diagnosis(
         versions=versions(),
         codecs=trials,
-        extras={name: all(map(_is_installed, packages)) for name, packages in EXTRAS.items()},
+        extras=extras,
         devices=devices,
         threads=threads,
         host_folder=str(folder),
-        host_ready=(folder / "config.json").is_file(),
+        host_ready=there["host"],
+        lacks={verb: tuple(name for name in needs if not there[name]) for verb, needs in _NEEDS.items()},
         damage={str(place): found for place, found in _find_damage().items()},
     )
 
@@ -150,11 +166,11 @@ def _is_installed(package: str) -> bool:
 
 
 def _torch_devices() -> tuple[tuple[Device, ...], int | None]:
-    """Devices and CPU threads that torch would compute on; none without torch."""
-    if not _is_installed("torch"):
+    """Devices and CPU threads that torch would compute on; none without torch, or with one that cannot be loaded."""
+    try:
+        import torch
+    except (ImportError, OSError):
         return (), None
-    import torch
-
     found = [Device("cpu", platform.processor() or platform.machine(), None)]
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)

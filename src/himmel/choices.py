@@ -14,6 +14,10 @@ Backend = Literal["auto", BackendName]
 """What may be asked for: one of them, or the first that the file and the machine allow."""
 Cell = Literal[4, 8, 16, 32, 64]
 """Side of a map's cell in luma pixels."""
+PictureType = Literal["I", "P", "B", "?"]
+"""What a picture may be predicted from: nothing, pictures of one kind, of two; "?" where the stream does not tell."""
+Every = Literal["maps", "vectors"]
+"""What is read of every picture, see `Video.pictures` and `Video.vectors`."""
 ResidualKind = Literal["exact", "approximate", "estimated"]
 """What a residual was computed from, see `Decomposition.residual_kind`."""
 DistanceKind = Literal["exact", "estimated"]

@@ -37,7 +37,7 @@ class AdapterSettings:
     """Sizes and choices of a `MotionAdapter`; `paper()` and `nano()` are the two sizes that are used.
 
     Args:
-        hidden_size: width d of the adapter (design, section 3).
+        hidden_size: width d of the adapter (docs/method.md, section 1).
         host_hidden_size: width D of the host's token embeddings.
         tokens_per_interval: K, motion tokens of one interval, 1 to 256.
         streams: which of context, motion, residual and rgb_diff are read. A missing one is replaced by zeros (section
@@ -168,7 +168,7 @@ class AdapterSettings:
 
     @classmethod
     def paper(cls, host_hidden_size: int = 3584, **changes: Any) -> Self:
-        """The report's size: 86 M parameters for a host of width 3584 (design, section 3: parameter budget)."""
+        """The report's size: 86 M parameters for a host of width 3584 (docs/method.md, section 4)."""
         return cls(host_hidden_size=host_hidden_size, **changes)
 
     @classmethod

@@ -4,7 +4,7 @@ import torch
 from himmel.adapter import AdapterConfig, MotionAdapter, parameter_table
 from himmel.settings import ENCODERS
 
-# Design, section 3, "Parameter budget".
+# docs/method.md, section 4, "Parameter budget".
 BUDGET = {
     "motion branch": 11.5e6,
     "residual branch": 11.5e6,

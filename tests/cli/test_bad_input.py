@@ -174,6 +174,25 @@ def test_a_wrong_option_is_told_what_there_is(run: Run, arguments: tuple[str, ..
     assert_one_sentence(err, names=names)
 
 
+@pytest.mark.parametrize("verb", ["streams", "ask"])
+@pytest.mark.parametrize(
+    ("path", "names"), [("https://example.invalid/clip.mp4", "'https://example.invalid/clip.mp4'"), ("a" * 5000, "aaa")]
+)
+def test_a_path_reaches_the_video_as_it_was_written(run: Run, tmp_path: Path, verb: str, path: str, names: str) -> None:
+    outputs = ("-o", tmp_path / "maps.npz") if verb == "streams" else ("What moves?",)
+    code, out, err = run(verb, path, *outputs)
+    assert (code, out) == (1, "")
+    assert_one_sentence(err, names=names)
+
+
+@pytest.mark.parametrize("verb", ["streams", "ask"])
+def test_an_empty_path_is_named(run: Run, tmp_path: Path, verb: str) -> None:
+    outputs = ("-o", tmp_path / "maps.npz") if verb == "streams" else ("What moves?",)
+    code, out, err = run(verb, "", *outputs)
+    assert (code, out) == (2, "")
+    assert_one_sentence(err, names="'VIDEO': The path is empty")
+
+
 @pytest.mark.parametrize("arguments", [(), ("nano",), ("eval",), ("recipe",)])
 def test_a_command_without_its_verb_prints_help(run: Run, arguments: tuple[str, ...]) -> None:
     code, out, err = run(*arguments)

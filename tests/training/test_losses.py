@@ -31,7 +31,7 @@ def _output(number: int, seed: int = 0, names: tuple[str, ...] = ("context", "mo
     )
 
 
-# Loops over numbers, straight from the design's equations 6 and 7.
+# Loops over numbers, straight from equations 6 and 7 of docs/method.md.
 
 
 def _cosine(p: list[float], v: list[float]) -> float:

@@ -127,6 +127,17 @@ def test_flipped_bits_are_counted(name: str, backend: str, encode_clip: Encode) 
     assert note(found, "are damaged")
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_traces_go_on_past_lost_pictures(backend: str, encode_clip: Encode) -> None:
+    """What is missing on the way, the base or others, costs its own steps alone."""
+    whole = encode_clip("whole.mp4", options={"g": "20", "bf": "3", "x264-params": "b-pyramid=normal"}, num_frames=60)
+    lost = Video(overwrite(whole, "lost.mp4", [3, 8, 9, 17, 20, 31, 46]))
+    found = lost.decompose(num_anchors=3, backend=backend, accumulate=True, steps_per_interval=60)
+    assert found.num_damaged >= 6
+    assert sum(len(interval.frames) for interval in found.intervals) > 30
+    assert all(np.isfinite(interval.maps.past).all() for interval in found.intervals)
+
+
 def switch_size(first: Path, second: Path, target: Path) -> Path:
     """One stream after the other, as a broadcaster sends them."""
     with av.open(str(target), "w") as new:
@@ -166,3 +177,9 @@ def test_another_size_in_the_middle_is_told(backend: str, tmp_path: Path, encode
     else:
         assert note(found, "17 of the pictures read are of another size than the first (160 x 80): they are scaled")
         assert np.allclose(list(speeds(found, 1)), (1, 0.5), atol=0.25)
+
+
+def test_damage_is_told_of_what_is_encoded_again(encode_clip: Encode) -> None:
+    whole = encode_clip("whole.ts", options={"g": "12", "bf": "0"}, num_frames=40, size=(320, 256))
+    found = Video(lose(whole, "lost.ts", 13)).decompose(num_anchors=1, backend="coviar")
+    assert note(found, "1 pictures are damaged, and were encoded again")

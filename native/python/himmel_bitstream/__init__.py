@@ -1,4 +1,4 @@
-"""What an H.264 bitstream says about motion, read without reconstructing a pixel.
+"""Reads the motion that an H.264 stream stores, without decoding its pictures.
 
     from himmel_bitstream import Stream
 
@@ -9,8 +9,8 @@
     for picture in stream.flush():
         picture.vectors()
 
-`Stream` takes demuxed packets and hands out a `Picture` per frame; what is asked of a picture is parsed at that moment,
-on any thread.
+`Stream` takes demuxed packets and returns a `Picture` per frame. A picture is parsed when you first ask for its
+content, on any thread.
 """
 
 from himmel_bitstream._core import (

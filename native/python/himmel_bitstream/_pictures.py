@@ -43,9 +43,8 @@ class Slice:
         type: "I", "P" or "B".
         structure: 1 top field, 2 bottom field, 3 frame.
         first_mb: first_mb_in_slice.
-        ref_lists: for list 0 and list 1 the entries (number, structure, poc, long_term, missing); number is the
-        caller's,
-            -1 for a picture that is not there.
+        ref_lists: for list 0 and list 1 the entries (number, structure, poc, long_term, missing); number is what
+            `Stream.push` was told, -1 for a picture that is not there.
         qp: SliceQPY.
         weighted: 0 default, 1 explicit, 2 implicit weighted prediction.
         weights: with explicit weights, [list][refIdx] -> (luma weight, luma offset, Cb weight, Cb offset, Cr weight, Cr
@@ -71,16 +70,14 @@ class Maps:
 
     Attributes:
         planes: [14, R, C], all of them; the other attributes are views into it.
-        past: [2, R, C], motion (right, down) in luma pixels per frame interval by references that are shown earlier,
-        forward in
-            time, area-weighted mean over the valid part; 0 where nothing is valid.
-        future: [2, R, C], the same by references that are shown later.
+        past: [2, R, C], motion (right, down) from references that are shown earlier, in luma pixels per frame interval,
+            forward in time: the mean over the valid part of the cell, weighted by area; 0 where nothing is valid.
+        future: [2, R, C], the same from references that are shown later.
         past_valid, future_valid: [R, C], share of the cell with such vectors of known distance, 0 to 1.
-        covered, intra, skip: [R, C], share of the cell in inter, intra and skipped macroblocks, 0 to 1; what is neither
-            covered nor intra is damaged.
-        residual: [3, R, C], luma root mean square, luma mean and chroma root mean square of the residual of inter
-        macroblocks
-            over the covered part, in 8-bit code values.
+        covered, intra, skip: [R, C], share of the cell in inter, intra and skipped macroblocks, 0 to 1. What is neither
+            covered nor intra was not read: it is damaged.
+        residual: [3, R, C], luma root mean square, luma mean and chroma root mean square of the residual, over the part
+            covered by inter macroblocks, in 8-bit code values.
         qp: [R, C], mean QPY.
         bits: [R, C], bits of slice data spent on the cell.
         past_distance, future_distance: mean distance to the references, frame intervals; 0 without any.
@@ -184,22 +181,30 @@ class Picture:
     def vectors(self) -> npt.NDArray[np.void]:
         """Motion-compensated blocks one by one, VECTOR [V], in macroblock order.
 
-        x, y: luma samples of the block's top left corner in the coded frame; w, h: its size. mv_x, mv_y: quarter luma
-        samples
-        from the block to where it is predicted from. list, ref_idx: which reference. field: 0 for blocks of a frame, 1
-        or 2
-        for blocks of the top or bottom field, whose rows are every second line from y on (h and mv_y count field rows).
-        ref_structure: 1 top, 2 bottom field, 3 frame. mb: macroblock address in the frame. ref_number, ref_poc: the
-        reference's number (-1: missing) and order count. distance: frame intervals to it, 0 if unknown.
+        Fields:
+            x, y: the block's top left corner in the coded frame, luma samples; w, h: its size.
+            mv_x, mv_y: from the block to where it is predicted from, quarter luma samples.
+            list, ref_idx: which reference.
+            field: 0 for blocks of a frame; 1 or 2 for blocks of the top or bottom field, whose rows are every second
+                line from y on (h and mv_y count rows of the field).
+            ref_structure: the reference is 1 a top field, 2 a bottom field, 3 a frame.
+            mb: index of the macroblock in raster order of the frame.
+            ref_number, ref_poc: the reference's number (-1: missing) and picture order count.
+            distance: to the reference, frame intervals; 0 if unknown.
         """
         return np.frombuffer(self._core.vectors(), VECTOR)
 
     def macroblocks(self) -> npt.NDArray[np.void]:
         """MACROBLOCK [height / 16 * width / 16], in raster order of the frame.
 
-        Macroblock (x, y) of a field of parity p stands in row 2 y + p. flags: see the module's constants. qp: QPY. cbp:
-        CodedBlockPatternLuma + 16 CodedBlockPatternChroma. slice: index into `slices()`. bits: of slice data, at most
-        65535.
+        Macroblock (x, y) of a top field is in row 2 y of the frame, that of a bottom field in row 2 y + 1.
+
+        Fields:
+            flags: bits by the module's constants (INTRA, SKIP, DAMAGED and others).
+            qp: QPY.
+            cbp: CodedBlockPatternLuma + 16 CodedBlockPatternChroma.
+            slice: index into `slices()`, 65535 for none.
+            bits: of slice data, at most 65535.
         """
         return np.frombuffer(self._core.macroblocks(), MACROBLOCK)
 
@@ -226,10 +231,9 @@ class Picture:
         Args:
             cell: side of a cell in luma samples, a power of two from 4 on.
             window: (left, top, width, height) in the coded frame; None takes the picture's own `window`.
-            lead: (x, y), by how many samples the first column and row of cells stick out of the window, 0 to cell - 1:
-            for
-                pictures that are shown turned.
-            residual: False leaves the residual planes 0 and saves time.
+            lead: (x, y), by how many samples the first column and row of cells stick out of the window, 0 to cell - 1.
+                For pictures that are shown turned.
+            residual: whether the residual is read; False leaves its planes 0 and saves time.
             out: C-contiguous float32 [14, R, C] to write into.
 
         Raises:
@@ -278,13 +282,14 @@ class Stream:
     def push(self, packet: Any, *, number: int, position: float = float("nan"), keep: bool = True) -> list[Picture]:
         """Walk one demuxed packet's headers and return the frames that are complete now.
 
-        A field whose other half has not come is returned by a later call, or by `flush`.
+        A field without its other half is kept back, for a later call or `flush` to return.
 
         Args:
             packet: bytes of one packet, as any object with a contiguous buffer (bytes, av.Packet).
             number: the caller's name for the picture.
             position: its index in presentation order; distances are differences of these.
-            keep: False if nobody will ask for this picture: its bytes are kept only while others may refer to it.
+            keep: False if you won't ask for this picture's content. Its bytes are then kept only if others may refer to
+                it.
 
         Raises:
             UnsupportedStream: flexible macroblock ordering, redundant slices, data partitioning, SP or SI slices.

@@ -14,10 +14,9 @@ namespace himmel {
 
 namespace arithmetic_detail {
 
-// What a bin does to the registers, by context state (pStateIdx << 1 | valMPS), one line of the cache each. Ranges
-// stand in the top 9 bits, where Cabac keeps its own. Their top 3 bits are 4 + qCodIRangeIdx, and what is looked up
-// stands so that they are the index as they are: each instruction between one range and the next makes every bin take
-// longer.
+// What a bin does to the registers, by context state (pStateIdx << 1 | valMPS), one cache line each. Ranges are in the
+// top 9 bits, as in Cabac. Their top 3 bits are 4 + qCodIRangeIdx, and the table is laid out so that these bits are
+// the index as they are: each instruction between one range and the next makes every bin take longer.
 struct alignas(64) Transition {
   uint8_t bytes[64];
 

@@ -7,7 +7,7 @@
 
 namespace himmel {
 
-// How much of a frame a coded picture, or a reference, stands for. Bits, so that kFrame == kTop | kBottom.
+// How much of a frame a coded picture, or a reference, is. Bits, so that kFrame == kTop | kBottom.
 enum Structure : uint8_t { kNone = 0, kTop = 1, kBottom = 2, kFrame = 3 };
 
 // A motion vector in quarter luma samples, y in the rows of the macroblock that it belongs to (frame or field).

@@ -27,7 +27,7 @@ bool is_byte_stream(const uint8_t* data, size_t size);
 size_t big_endian(const uint8_t* data, int bytes);
 
 // Copy a NAL unit, or the part of it that the caller passes, without emulation_prevention_three_bytes (7.3.1): at most
-// `max_out` bytes. Returns how many; kPadding zeros stand behind them. `out` only ever grows, so that a buffer that is
+// `max_out` bytes. Returns how many; kPadding zeros follow them. `out` only ever grows, so that a buffer that is
 // used again costs nothing.
 size_t unescape(const uint8_t* nal, size_t size, size_t max_out, std::vector<uint8_t>& out);
 

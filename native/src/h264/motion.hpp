@@ -1,5 +1,5 @@
 // What parsing leaves of a frame: its macroblocks, vectors, references. Arrays are in the raster order of the FRAME:
-// macroblock (x, y) of a field of parity p stands in row 2 * y + p, the top (bottom) field macroblock of an MBAFF pair
+// macroblock (x, y) of a field of parity p is in row 2 * y + p, the top (bottom) field macroblock of an MBAFF pair
 // in the pair's first (second) row.
 #pragma once
 

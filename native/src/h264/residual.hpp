@@ -48,7 +48,7 @@ class ResidualSink {
   const Sps* sps_ = nullptr;
   const Pps* pps_ = nullptr;
   bool field_ = false, bypass_ = false;
-  bool places_ = false;    // what stands where inside a chroma block matters, not only sums over it
+  bool places_ = false;    // places inside a chroma block matter, not only sums over it
   int x_ = 0, y_ = 0;      // luma position of the macroblock's first line in the frame
   int qp_[3] = {0, 0, 0};  // QP'Y, QP'C
   Scales scales_[3][6];    // by QP modulo 6

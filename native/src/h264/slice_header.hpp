@@ -16,7 +16,7 @@ namespace himmel::h264 {
 enum class SliceType : uint8_t { P = 0, B = 1, I = 2, SP = 3, SI = 4 };
 
 // Callers hand over nal_unit_type 1 and 5 and pass by 20 and 21, which extend a picture for SVC, MVC and depth (Table
-// 7-1): the base layer or view stands in the others.
+// 7-1): the base layer or view is in the others.
 struct NalHeader {
   uint8_t ref_idc = 0;  // nal_ref_idc
   uint8_t type = 0;     // nal_unit_type
@@ -78,7 +78,7 @@ struct SliceHeader {
   int height_mbs() const { return sps->height_mbs() >> (structure != kFrame); }  // PicHeightInMbs
 };
 
-// Parse one header; `bits` stands after the NAL header byte. Throws StreamError or Unsupported (SP/SI switching,
+// Parse one header; `bits` is after the NAL header byte. Throws StreamError or Unsupported (SP/SI switching,
 // data partitioning, redundant slices, ...). If the slice's picture parameter set has not been completed from the
 // sequence parameter set that is in force now, a completed copy takes its place in `pps`.
 SliceHeader parse_slice_header(BitReader& bits, NalHeader nal, const std::array<std::shared_ptr<const Sps>, 32>& sps,

@@ -16,7 +16,7 @@ namespace himmel::h264 {
 class ResidualSink;
 
 // Vectors, references and counts of the current macroblock and of the row above and the column left of it, 8 entries a
-// row: block (x, y) in 4x4 units, x and y from -1, stands at 12 + x + 8 * y.
+// row: block (x, y) in 4x4 units, x and y from -1, is at 12 + x + 8 * y.
 inline constexpr int kCacheSize = 48;
 constexpr int cache_at(int x, int y) { return 12 + x + 8 * y; }
 inline constexpr int8_t kUnavailable = -2;  // in a reference cache: outside the slice, or decoded later

@@ -20,7 +20,7 @@ from himmel.adapter.tensors import StreamInputs
 
 
 class MotionAdapter(PreTrainedModel):
-    """Branches, two fusion stages, motion encoder, alignment head and projector (design, section 3).
+    """Branches, two fusion stages, motion encoder, alignment head and projector (docs/method.md).
 
     Example:
         >>> from himmel.adapter import AdapterConfig, MotionAdapter, StreamInputs

@@ -1,4 +1,4 @@
-"""One encoder per stream: a map becomes one hidden state of width d (design, section 3, item 2).
+"""One encoder per stream: a map becomes one hidden state of width d (docs/method.md, equation 2).
 
 Each ends in a layer norm: the streams' units and the host tower's features have nothing in common, and the fusion
 would otherwise start with the loudest of them.

@@ -1,4 +1,4 @@
-"""Two operands become one: the fusion stage of the design, section 3, items 3 and 4."""
+"""Two operands become one: one stage of the fusion (docs/method.md, equations 3 and 4)."""
 
 import torch
 from torch import Tensor, nn

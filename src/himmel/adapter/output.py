@@ -14,7 +14,7 @@ class AdapterOutput(ShowsShapes):
 
     Attributes:
         tokens: [M, K, D], motion tokens at the scale of the host's embeddings.
-        embedding: [M, D], alignment-head output of the pooled token set, for stage 1 (design, items 6 and 7).
+        embedding: [M, D], alignment-head output of the pooled token set, for stage 1 (docs/method.md, equation 7).
         branches: per stream that is read, [M, D]: its own projection (item 7).
         pooled: [M, d], mean of the token set before the projector.
         sequence: [M, F, d], hidden states after the state-space stack, zero at steps that do not exist.

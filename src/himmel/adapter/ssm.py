@@ -53,7 +53,7 @@ class BidirectionalLayer(nn.Module):
 
 
 class MotionSSM(nn.Module):
-    """Bidirectional stack and token queries (design, section 3, *Motion encoder*)."""
+    """Bidirectional stack and token queries (docs/method.md, section 4)."""
 
     def __init__(self, config: AdapterConfig) -> None:
         super().__init__()

@@ -88,7 +88,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     # Typer, too, turns KeyboardInterrupt into this code.
     if code == EXIT_CODE:
         tell()
-    sys.exit(code)
+    # Verbs return nothing; Typer returns the code of an early end, as that of --version.
+    sys.exit(code or 0)
 
 
 def _sentence_about_usage(error: typer.TyperException, arguments: list[str]) -> str:

@@ -8,7 +8,7 @@ import typer
 
 from himmel.choices import PlacementName
 from himmel.cli.console import Column, console, print_json, print_rows, print_table, quieten
-from himmel.cli.options import Json
+from himmel.cli.options import Json, refuse_empty
 from himmel.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,7 +20,8 @@ _DEFAULT_DURATION = 3600.0
 
 def budget(
     video: Annotated[
-        str | None, typer.Argument(metavar="[VIDEO]", help="A file to take size and duration from.")
+        str | None,
+        typer.Argument(metavar="VIDEO", help="A file to take size and duration from.", callback=refuse_empty),
     ] = None,
     host: Annotated[
         str, typer.Option(help="nano, or a host's folder or repository name. Only its small files are read.")
@@ -35,7 +36,7 @@ def budget(
     tokens: Annotated[int, typer.Option(min=1, max=256, help="Motion tokens per interval.")] = 64,
     steps: Annotated[int, typer.Option(min=1, max=128, help="How many moments to read per interval.")] = 16,
     dense_frames: Annotated[
-        int, typer.Option(min=1, max=4096, help="How many frames to compare with if all were shown as pictures.")
+        int, typer.Option(min=1, max=4096, help="Compare with a prompt that shows this many frames and no motion.")
     ] = 32,
     width: Annotated[int | None, typer.Option(min=1, max=16384, help="Width of the picture. Default: 1280.")] = None,
     height: Annotated[int | None, typer.Option(min=1, max=16384, help="Height of the picture. Default: 720.")] = None,
@@ -45,7 +46,7 @@ def budget(
     max_anchor_tokens: Annotated[int, typer.Option(min=1, max=65536, help="Most image tokens for one picture.")] = 256,
     as_json: Json = False,
 ) -> None:
-    """Count the tokens of a prompt by kind, exactly. Nothing is decoded and no weights are loaded."""
+    """Count a prompt's tokens, exactly and by kind. Nothing is decoded and no weights are loaded."""
     if video is not None and not (width is None and height is None and duration is None):
         raise UsageError(f"{video!r} came together with a width, height or duration; give either.")
     size, seconds = (width or _DEFAULT_SIZE[0], height or _DEFAULT_SIZE[1]), duration or _DEFAULT_DURATION

@@ -77,7 +77,7 @@ def print_rows(rows: dict[str, str]) -> None:
     grid.add_column(overflow="fold")
     for name, text in rows.items():
         if text:
-            grid.add_row(name, escape(text))
+            grid.add_row(escape(name), escape(text))
     console.print(grid)
 
 
@@ -87,8 +87,15 @@ def list_seconds(seconds: dict[str, float]) -> str:
     return f"{sum(seconds.values()):.2f}: {stages}"
 
 
-def quieten() -> None:
-    """Keep the progress bars and notices of transformers and huggingface_hub out of what is printed."""
+def quieten(*, bars: bool = False) -> None:
+    """Keep the progress bars and notices of transformers and huggingface_hub out of what is printed.
+
+    Args:
+        bars: let other bars be, such as that of transformers' Trainer.
+    """
+    if not bars:
+        # Read by tqdm as it is imported; transformers' reader of GGUF knows no other switch.
+        os.environ["TQDM_DISABLE"] = "1"
     from huggingface_hub.utils.tqdm import disable_progress_bars
     from transformers.utils import logging
 

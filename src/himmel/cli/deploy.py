@@ -69,7 +69,7 @@ def push(
     results: Results = None,
     licence: Licence = None,
     private: Annotated[
-        bool | None, typer.Option("--private/--public", help="Who can see a repository that is made.")
+        bool | None, typer.Option("--private/--public", help="Of a new repository. Default: as your account has it.")
     ] = None,
     as_json: Json = False,
 ) -> None:

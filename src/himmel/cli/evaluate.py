@@ -38,7 +38,7 @@ def eval_motion(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="JSON file for the results. A run that broke off goes on from it."),
+        typer.Option("-o", "--output", help="JSON file for the results. An interrupted run continues from it."),
     ] = None,
     gates: Annotated[bool, typer.Option("--gates", help="Also print how the fusion weighed the streams.")] = False,
     as_json: Json = False,

@@ -5,6 +5,14 @@ from typing import Annotated, Any, get_args
 
 import typer
 
+
+def refuse_empty(path: str | None) -> str | None:
+    """The path, unless it is the empty one, which would mean the current folder."""
+    if path == "":
+        raise typer.BadParameter("The path is empty; name a file.")
+    return path
+
+
 Accumulate = Annotated[
     bool | None,
     typer.Option(
@@ -17,10 +25,12 @@ Adapter = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 Picture = Annotated[
-    Path | None, typer.Option(help="Also draw anchors, motion and residual into this file (.png, .jpg or .pdf).")
+    Path | None, typer.Option(help="Also draw anchors, motion and residual into this .png, .jpg, .svg or .pdf file.")
 ]
 Threads = Annotated[int | None, typer.Option(min=1, max=256, help="How many processor threads to use.")]
-VideoFile = Annotated[str, typer.Argument(metavar="VIDEO", help="A video file.", show_default=False)]
+VideoFile = Annotated[
+    str, typer.Argument(metavar="VIDEO", help="A video file.", show_default=False, callback=refuse_empty)
+]
 
 
 def repeatable(choices: Any, help_text: str) -> Any:

@@ -61,13 +61,13 @@ def train(
         bool,
         typer.Option(
             "--resume/--from-scratch",
-            help="Take over finished stages and go on with an interrupted one, or start anew.",
+            help="Reuse finished stages and continue an interrupted one, or start from scratch.",
         ),
     ] = True,
 ) -> None:
-    """Train RECIPE, stage by stage. A run that broke off goes on where it was."""
+    """Train RECIPE, stage by stage. An interrupted run continues where it stopped."""
     overrides = split_changes(change)
-    quieten()
+    quieten(bars=True)
     from himmel.training.run import run_recipe
 
     checkpoint = run_recipe(recipe, base=base, overrides=overrides, resume=resume, tell=typer.echo)
@@ -96,7 +96,7 @@ def list_all(
 
 @recipe_app.command("show")
 def show(recipe: RecipeName, base: Base = None, change: Change = None, as_json: Json = False) -> None:
-    """Print every setting of RECIPE and its origin, its stages, and the command that measures it."""
+    """Print RECIPE's settings and where each comes from, its stages, and the command that measures the result."""
     overrides = split_changes(change)
     from himmel.training.listing import show_recipe
     from himmel.training.resolve import resolve_recipe

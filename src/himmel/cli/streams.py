@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from himmel._progress import working
-from himmel.choices import AnchorMode, Backend, Cell
+from himmel.choices import AnchorMode, Backend, Cell, Every
 from himmel.cli.checks import check_picture, check_writable
 from himmel.cli.console import list_seconds, print_json, print_rows
 from himmel.cli.options import Json, Picture, Threads, VideoFile
@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 def streams(
     video: VideoFile,
-    output: Annotated[Path, typer.Option("-o", "--output", help="The .npz file to write.", show_default=False)],
+    context: typer.Context,
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", help="The .npz file to write; with --every a folder.", show_default=False),
+    ],
     anchors: Annotated[int, typer.Option(min=1, max=64, help="How many anchor frames to decode.")] = 8,
     steps: Annotated[int, typer.Option(min=1, max=128, help="How many moments to read per interval.")] = 16,
     anchor_mode: Annotated[
@@ -46,11 +50,22 @@ def streams(
             "--rgb-difference", help="Also decode each step, and write how it differs from the picture before it."
         ),
     ] = False,
+    every: Annotated[
+        Every | None,
+        typer.Option(
+            help="Write every picture's maps, or its motion vectors one by one, into a folder of .npz files. Run "
+            "again, it goes on where it stopped."
+        ),
+    ] = None,
     threads: Threads = None,
     picture: Picture = None,
     as_json: Json = False,
 ) -> None:
     """Write a video's motion and residual maps, with their times, as arrays. Needs no model."""
+    if every is not None:
+        _refuse(context, "anchors", "steps", "anchor_mode", "accumulate", "rgb_difference", "threads", "picture")
+        write_every(video, output, every=every, cell=cell, backend=backend, as_json=as_json)
+        return
     if output.suffix != ".npz":
         raise UsageError(f"Output {str(output)!r} does not end in .npz; the streams are written as a NumPy archive.")
     check_writable(output)
@@ -77,6 +92,35 @@ def streams(
         print_json(summary)
     else:
         print_streams(summary)
+
+
+def _refuse(context: typer.Context, *names: str) -> None:
+    """Refuse options that were given although they mean nothing with --every."""
+    sources = {name: context.get_parameter_source(name) for name in names}
+    given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    if given:
+        raise UsageError(f"--{given[0].replace('_', '-')} makes no sense with --every; leave one of them out.")
+
+
+def write_every(video: str, folder: Path, *, every: Every, cell: Cell | None, backend: Backend, as_json: bool) -> None:
+    """Write all pictures into a folder, and say what was written."""
+    from himmel.video import Video, save_every
+
+    with working("Reading the video"):
+        saved = save_every(Video(video), folder, what=every, cell=cell, backend=backend)
+    summary = {**saved.about, "pictures_written": saved.num_pictures, "output": str(folder), "files": len(saved.shards)}
+    if as_json:
+        print_json(summary)
+        return
+    print_rows(
+        {
+            "video": f"{summary['video']}: {summary['codec']}, {summary['width']} x {summary['height']}, "
+            f"{summary['duration']:.2f} s, {summary['num_frames']} pictures",
+            "backend": f"{summary['backend']} ({summary['backend_reason']}); residual {summary['residual_kind']}, "
+            f"distances {summary['distance_kind']}",
+            "written": f"{every} of {saved.num_pictures} pictures; {folder} holds {len(saved.shards)} files",
+        }
+    )
 
 
 def summarise_streams(decomposition: "Decomposition", *, output: Path, picture: Path | None) -> dict[str, Any]:

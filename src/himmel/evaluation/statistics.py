@@ -1,4 +1,4 @@
-"""Intervals and tests for counts of right answers (report, appendix D; design, section 4)."""
+"""Intervals and tests for counts of right answers (report, appendix D; docs/method.md, section 9)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""From single answers to a table: accuracy by condition and question kind, and paired tests (design, section 4)."""
+"""From single answers to a table: accuracy by condition and question kind, and paired tests (docs/method.md)."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""The vision-language models behind one protocol (design, section 2: knows transformers, knows no adapter)."""
+"""The vision-language models behind one protocol; this room knows transformers and no adapter."""
 
 from typing import Any
 

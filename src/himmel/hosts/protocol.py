@@ -62,7 +62,7 @@ class Host(Protocol):
     part_names: tuple[str, ...]
     """Names of what `trained_parts` gives, known before any weights are loaded."""
     lora_targets: str
-    """Regular expression for the language model's seven projections (design, section 3, item 9)."""
+    """Regular expression for the language model's seven projections (docs/method.md, section 8)."""
 
     @property
     def chat(self) -> ChatTokens:

@@ -1,4 +1,4 @@
-"""Motion tokens take their placeholders' rows among the input embeddings (design, equation 8)."""
+"""Motion tokens take their placeholders' rows among the input embeddings (docs/method.md, equation 8)."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -39,7 +39,7 @@ class HimmelOutput(ModelOutput):
 
 
 class HimmelForConditionalGeneration(HostedModel):
-    """A frozen host that reads motion tokens (design, sections 2 and 3).
+    """A frozen host that reads motion tokens (docs/method.md).
 
     Adapter and LoRA are trainable from the start; `train_only` changes that. Make one with `from_config` (fresh) or
     `from_pretrained` (a checkpoint).

@@ -1,4 +1,4 @@
-"""Where motion tokens stand among the anchors (design, section 3, "Placement"; report, O.2).
+"""Where motion tokens stand among the anchors (docs/method.md, section 7; report, O.2).
 
 Every placement is a list of runs and one index that says which motion token each placeholder takes; only those two
 differ between placements, so that injection, positions and budgets know nothing of them. In the `grid` scheme each

@@ -25,7 +25,7 @@ class PreparedSample(ShowsShapes):
         step_mask: bool [N, F].
         context: float16 [N, C, s, s], or None where the host's tower makes it of the anchors.
         images: the anchors as the host wants them (`Host.prepare_images`).
-        far_images: the far anchor of the last interval in the same form (design, section 3, item 5), or empty.
+        far_images: the far anchor of the last interval in the same form (docs/method.md, equation 5), or empty.
     """
 
     motion: Tensor

@@ -1,4 +1,4 @@
-"""What stage 1 aligns motion with: the change of the host's visual features across an interval (design, equation 5)."""
+"""What stage 1 aligns motion with: the change of the host's visual features (docs/method.md, equation 5)."""
 
 from collections.abc import Sequence
 from typing import Any, cast

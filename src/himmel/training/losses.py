@@ -1,6 +1,6 @@
 """The objectives of stage 1: motion embeddings are drawn to the visual change that they caused.
 
-Design, section 3, items 5 to 7; report, section 3.3.
+docs/method.md, equations 5 to 7; report, section 3.3.
 """
 
 import math
@@ -85,7 +85,7 @@ def cosine_gap(p: Tensor, v: Tensor) -> Tensor:
 
 
 def mse(p: Tensor, v: Tensor) -> Tensor:
-    """Mean over the pairs [B, D] of ||p - v||^2 (the sum over D, as the design writes it, not its mean)."""
+    """Mean over the pairs [B, D] of ||p - v||^2 (the sum over D, not its mean; docs/method.md, section 6)."""
     return (_wide(p) - _wide(v)).square().sum(dim=-1).mean()
 
 
@@ -118,7 +118,7 @@ def alignment_loss(
     mse_weight: float = 0.5,
     valid: Tensor | None = None,
 ) -> AlignmentLoss:
-    """Stage 1's loss (equation 7) and its two ablations (design, section 3, item 7).
+    """Stage 1's loss (equation 7) and its two ablations (docs/method.md, section 6).
 
     With E(x) = L_nce(x, v) + lambda (1 - mean_i s_ii):
         infonce: E(fused) + mu * sum over branches of E(branch)

@@ -85,7 +85,7 @@ class OptimizerSection(Section):
 
 
 class AlignmentSection(Section):
-    """Stage 1 (design 3.6 and 3.7).
+    """Stage 1 (docs/method.md, equations 6 and 7).
 
     L = L_nce + lambda (1 - mean s_ii) + mu (the same for each branch) + probe_weight L_probe, where `probe_weight`
     weighs the supervised warm start: an interval's first tokens are drawn to the host's word embeddings of a caption of
@@ -117,7 +117,7 @@ class Stage1Section(Section):
 
 
 class Stage2Section(Section):
-    """The language-modelling loss on the answers (design 3.9).
+    """The language-modelling loss on the answers (docs/method.md, equation 9).
 
     Attributes:
         trains: what learns beside the adapter: LoRA on the language model's projections, or the `full` language model.

@@ -33,7 +33,7 @@ from himmel.training.trainer import PartsTrainer, run_training, training_argumen
 
 
 class InstructModel(nn.Module):
-    """Stage 2 (design 3.9): the language-modelling loss on the answers, in the form that the trainer takes."""
+    """Stage 2 (docs/method.md, equation 9): the language-modelling loss on the answers, as the trainer takes it."""
 
     def __init__(self, model: HimmelForConditionalGeneration) -> None:
         super().__init__()

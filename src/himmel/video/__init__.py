@@ -6,7 +6,23 @@
 
 from himmel.video.draw import draw_streams
 from himmel.video.export import save_streams
-from himmel.video.results import Anchor, Decomposition, Interval, StepMaps
+from himmel.video.full_rate import FullRate
+from himmel.video.maps.vectors import VECTOR
+from himmel.video.results import Anchor, Decomposition, Interval, Picture, PictureVectors, StepMaps
+from himmel.video.shards import save_every
 from himmel.video.video import Video
 
-__all__ = ["Anchor", "Decomposition", "Interval", "StepMaps", "Video", "draw_streams", "save_streams"]
+__all__ = [
+    "VECTOR",
+    "Anchor",
+    "Decomposition",
+    "FullRate",
+    "Interval",
+    "Picture",
+    "PictureVectors",
+    "StepMaps",
+    "Video",
+    "draw_streams",
+    "save_every",
+    "save_streams",
+]

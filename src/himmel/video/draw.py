@@ -18,22 +18,24 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[Any]
 
 MAX_COLUMNS = 10
+_METADATA: dict[str, dict[str, Any]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
 _INK, _PALE = "#222222", "#777777"
 
 
 def draw_streams(decomposition: Decomposition, path: str | os.PathLike[str]) -> None:
     """Draw one column per interval (at most 10, evenly chosen): its anchor, its motion, its residual.
 
-    The file is PNG, JPEG or PDF, as its name says.
+    The file is what its name ends with: .png, .jpg, .jpeg, .svg or .pdf.
 
     Motion is the mean velocity over the interval's steps: hue tells the direction, strength of colour the speed, white
     is rest, grey is unknown. Residual is the mean luma RMS.
 
     Raises:
-        UsageError: the name has another ending.
+        UsageError: the name ends with something else.
         HimmelError: the file can't be written.
     """
     check_picture(path)
+    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     count = len(decomposition.anchors)
@@ -67,9 +69,9 @@ def draw_streams(decomposition: Decomposition, path: str | os.PathLike[str]) -> 
         axes[row, 0].set_ylabel(name, fontsize=9, color=_INK, labelpad=6)
     _add_title(figure, decomposition, len(chosen), width, height)
     _add_keys(figure, axes, speed, error, width, height)
-    with atomic_path(path) as temporary:
-        # Without a date, so that the same streams give the same file.
-        figure.savefig(temporary, metadata={"CreationDate": None} if temporary.suffix.lower() == ".pdf" else None)
+    # Without the time of writing, and with names that follow from the picture: the same video gives the same bytes.
+    with atomic_path(path) as temporary, rc_context({"svg.hashsalt": "himmel"}):
+        figure.savefig(temporary, metadata=_METADATA.get(temporary.suffix.lower()))
 
 
 def mean_velocity(maps: StepMaps) -> tuple[FloatArray, npt.NDArray[np.bool_]]:

@@ -1,4 +1,4 @@
-"""What a decomposition holds (design, equation 1): anchors, intervals and dense maps, as small frozen dataclasses."""
+"""What a decomposition holds (docs/method.md, equation 1): anchors, intervals and dense maps, in frozen dataclasses."""
 
 from dataclasses import dataclass, fields
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from himmel.choices import BackendName, DistanceKind, ResidualKind
+from himmel.choices import BackendName, DistanceKind, PictureType, ResidualKind
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
@@ -102,7 +102,7 @@ class Interval(_ShapeRepr):
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Decomposition(_ShapeRepr):
-    """A video as anchors and intervals (design, equation 1).
+    """A video as anchors and intervals (docs/method.md, equation 1).
 
     Attributes:
         path, sha256: the file; the hash is None unless it had been asked for before (`Video.sha256`).
@@ -145,3 +145,62 @@ class Decomposition(_ShapeRepr):
     num_damaged: int
     notes: tuple[str, ...]
     seconds: dict[str, float]
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class CodedPicture(_ShapeRepr):
+    """One picture of a video as it is coded.
+
+    Attributes:
+        frame: its index in presentation order, 0 to `num_frames` - 1.
+        time: seconds since the first shown picture.
+        type: "I" (predicted from nothing), "P" or "B"; "?" where the stream does not tell.
+        keyframe: decoding may start here.
+        bits: that the file spends on it, its headers included.
+        quantiser: mean luma quantiser of its macroblocks, QP of H.264 (0 to 51 for 8 bits); NaN where it isn't known,
+            as with every backend but "bitstream".
+        damaged: parts of it are missing in the file; what is told of them is a guess.
+    """
+
+    frame: int
+    time: float
+    type: PictureType
+    keyframe: bool
+    bits: int
+    quantiser: float
+    damaged: bool
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Picture(CodedPicture):
+    """A picture's maps of motion and residual: the fields of `StepMaps` without their first axis.
+
+    Attributes:
+        num_vectors: motion vectors that the maps were made from.
+        past, future: float32 [2, R, C], displacement in luma pixels.
+        past_valid, future_valid: float32 [R, C], share of each cell, 0 to 1.
+        past_distance, future_distance: frame intervals to the reference; 0 means that there is none.
+        residual: float32 [3, R, C], in 8-bit code values.
+        covered: float32 [R, C], share of each cell, 0 to 1.
+    """
+
+    num_vectors: int
+    past: FloatArray
+    future: FloatArray
+    past_valid: FloatArray
+    future_valid: FloatArray
+    past_distance: float
+    future_distance: float
+    residual: FloatArray
+    covered: FloatArray
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class PictureVectors(CodedPicture):
+    """A picture's motion vectors one by one.
+
+    Attributes:
+        vectors: `VECTOR` [V], in the stream's order.
+    """
+
+    vectors: npt.NDArray[np.void]

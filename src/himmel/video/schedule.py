@@ -1,4 +1,4 @@
-"""Which pictures become anchors and steps (design, equation 1), from timestamps and the keyframe index alone."""
+"""Which pictures become anchors and steps (docs/method.md, equation 1), from timestamps and keyframes alone."""
 
 from dataclasses import dataclass
 from typing import Any

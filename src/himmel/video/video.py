@@ -10,10 +10,12 @@ import numpy as np
 
 from himmel.choices import AnchorMode, Backend, Cell
 from himmel.errors import UsageError, VideoError
+from himmel.video.backends.choice import choose_backend
 from himmel.video.decompose import Request, decompose
 from himmel.video.file.opened import VideoFile, open_video
 from himmel.video.file.source import Spooled, VideoSource
-from himmel.video.results import Decomposition
+from himmel.video.full_rate import FullRate, choose_for_vectors, read_pictures, read_vectors
+from himmel.video.results import Decomposition, Picture, PictureVectors
 from himmel.video.rgb_difference import add_rgb_difference
 
 CELLS: Final = get_args(Cell)
@@ -38,7 +40,8 @@ class Video:
         start: time of the first shown picture in the file's own clock, in seconds.
         duration: seconds from the first shown picture to the end of the last.
         average_rate: pictures per second, measured: `num_frames / duration`.
-        pts: int64 [T], presentation timestamps in the file's own unit, in presentation order.
+        pts: int64 [T], presentation timestamps in the file's own unit, in presentation order; counted on where the
+            file's clock starts again.
         times: float64 [T], seconds since the first shown picture.
         keyframes: int64 [K], indices into `times` of pictures at which decoding may start.
         notes: sentences about what was unusual in the file.
@@ -100,7 +103,9 @@ class Video:
         threads: int | None = None,
         rgb_difference: bool = False,
     ) -> Decomposition:
-        """Split the video into anchors and intervals, and read the intervals' motion and residual (design, equation 1).
+        """Split the video into anchors and intervals, and read the intervals' motion and residual.
+
+        This is equation 1 of docs/method.md.
 
         Args:
             num_anchors: pictures for the vision tower, uniform over the duration, 1 to 4096; at most one per picture.
@@ -130,17 +135,13 @@ class Video:
         """
         _check_choice("anchor_mode", anchor_mode, ANCHOR_MODES)
         _check_choice("backend", backend, BACKENDS)
-        if cell is None:
-            fitting = [c for c in CELLS[1:] if max(self.width, self.height) <= MAX_CELLS_ACROSS * c]
-            cell = fitting[0] if fitting else CELLS[-1]
-        _check_choice("cell", cell, CELLS)
         if max_anchor_pixels is not None:
             _check_count("max_anchor_pixels", max_anchor_pixels, 2**30)
         request = Request(
             num_anchors=_check_count("num_anchors", num_anchors),
             anchor_mode=anchor_mode,
             steps_per_interval=_check_count("steps_per_interval", steps_per_interval),
-            cell=cell,
+            cell=self._cell(cell),
             backend=backend,
             max_anchor_pixels=max_anchor_pixels,
             accumulate=accumulate,
@@ -150,6 +151,75 @@ class Video:
         if rgb_difference:
             return add_rgb_difference(found, self._file, threads=request.threads)
         return found
+
+    def pictures(
+        self, *, start: int = 0, stop: int | None = None, cell: Cell | None = None, backend: Backend = "auto"
+    ) -> FullRate[Picture]:
+        """Every picture's maps of motion and residual, one by one, in presentation order.
+
+        Pictures are read while one iterates, on one thread, and a few are held at a time, however long the video is.
+
+        Args:
+            start, stop: the pictures `range(start, stop)`, as indices in presentation order; None reads to the end. The
+                index at a time t is `numpy.searchsorted(video.times, t)`.
+            cell, backend: see `decompose`. With "coviar", maps go back to the keyframe of each group of pictures.
+
+        Raises:
+            UsageError: an argument is outside its range.
+            VideoError: the backend that was asked for cannot read the file.
+
+        Example:
+            >>> for picture in video.pictures():  # doctest: +SKIP
+            ...     print(picture.time, picture.type, picture.quantiser, picture.past.shape)
+        """
+        _check_choice("backend", backend, BACKENDS)
+        begin, end = self._span(start, stop)
+        side = self._cell(cell)
+        choice = choose_backend(self._file, backend, has_steps=True)
+        return FullRate.of(choice, begin, end, lambda: read_pictures(self._file, choice.backend, begin, end, side))
+
+    def vectors(
+        self, *, start: int = 0, stop: int | None = None, backend: Backend = "auto"
+    ) -> FullRate[PictureVectors]:
+        """Every picture's motion vectors one by one, as structured arrays `himmel.video.VECTOR`.
+
+        Args:
+            start, stop: see `pictures`.
+            backend: see `decompose`. "bitstream" gives every vector with the picture that it leads to. "libav" gives
+                what FFmpeg exports: blocks of 8 x 8 pixels and more, each with the nearest reference in its direction;
+                nothing for B pictures of MPEG-4 Part 2. "coviar" gives those of MPEG-4 Part 2, as which other files
+                are encoded again. "proxy" has none.
+
+        Raises:
+            UsageError: an argument is outside its range.
+            VideoError: the file has no vectors, or the backend that was asked for cannot read it.
+
+        Example:
+            >>> for picture in video.vectors(stop=100):  # doctest: +SKIP
+            ...     print(picture.frame, picture.vectors["dx"].mean())
+        """
+        _check_choice("backend", backend, BACKENDS)
+        begin, end = self._span(start, stop)
+        choice = choose_for_vectors(self._file, backend)
+        return FullRate.of(choice, begin, end, lambda: read_vectors(self._file, choice.backend, begin, end))
+
+    def _cell(self, cell: Cell | None) -> int:
+        if cell is not None:
+            _check_choice("cell", cell, CELLS)
+            return cell
+        fitting = [c for c in CELLS[1:] if max(self.width, self.height) <= MAX_CELLS_ACROSS * c]
+        return fitting[0] if fitting else CELLS[-1]
+
+    def _span(self, start: int, stop: int | None) -> tuple[int, int]:
+        end = self.num_frames if stop is None else stop
+        for name, value in (("start", start), ("stop", end)):
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+                raise UsageError(f"{name}={value!r} is no whole number; give the index of a picture.")
+        if not 0 <= start <= end <= self.num_frames:
+            raise UsageError(
+                f"start={start!r}, stop={stop!r} is no range of this video's pictures; it has {self.num_frames}."
+            )
+        return int(start), int(end)
 
 
 def _open(source: str | os.PathLike[str] | Spooled) -> VideoFile:

@@ -7,10 +7,12 @@ from typing import get_args
 import pytest
 
 from himmel import choices
+from himmel._install import GET_ENGINE, NO_ENGINE
 from himmel.errors import VideoError
 from himmel.video import Video
 from himmel.video.backends import engine
 from himmel.video.backends.choice import AUTO, BACKENDS, candidates, choose_backend
+from himmel.video.backends.protocol import Backend
 
 Encode = Callable[..., Path]
 
@@ -37,7 +39,7 @@ def test_each_refusal_is_told(encode_clip: Encode, monkeypatch: pytest.MonkeyPat
     assert reason == "every picture is a keyframe; not bitstream: every picture is a keyframe"
     monkeypatch.setattr(engine, "himmel_bitstream", None)
     reason = choose_backend(file, "auto", has_steps=True).reason
-    assert reason == "every picture is a keyframe; not bitstream: the package himmel-bitstream is not installed"
+    assert reason == f"every picture is a keyframe; not bitstream: {NO_ENGINE} ({GET_ENGINE})"
 
 
 @pytest.mark.parametrize(("asked", "other"), [("bitstream", "libav"), ("libav", "proxy")])
@@ -47,6 +49,18 @@ def test_what_was_asked_for_and_cannot_be_names_the_next(
     file = Video(encode_clip("v.mkv", codec="libvpx", num_frames=10))._file
     with pytest.raises(VideoError, match=rf"cannot be read by backend '{asked}': .*vp8.*; use 'auto' or '{other}'"):
         choose_backend(file, asked, has_steps=True)
+
+
+@pytest.mark.parametrize("backend", BACKENDS.values(), ids=BACKENDS)
+def test_the_guide_tells_the_properties_of_each(backend: Backend) -> None:
+    guide = Path(__file__).parents[3].joinpath("docs/guide.md").read_text(encoding="utf-8")
+    table = guide.split("### Backends")[1].split("###")[0]
+    (row,) = (line for line in table.splitlines() if line.startswith(f"| `{backend.name}` |"))
+    _, cost, vectors, residual, _ = row.strip("| ").split(" | ")[1:]
+    assert cost == backend.step_cost
+    assert residual.split(":")[0] == backend.residual_kind
+    assert ("exact" in vectors) == (backend.has_vectors and backend.distance_kind == "exact")
+    assert vectors.startswith("none") != backend.has_vectors
 
 
 def test_nothing_is_tried_without_steps(encode_clip: Encode, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import pytest
 
 from himmel.errors import VideoError
 from himmel.video import Video
-from odd_files import box, full_box, sample_entry, take_apart, write_mp4
+from odd_files import box, change_pid, full_box, sample_entry, take_apart, write_mp4
 
 Encode = Callable[..., Path]
 
@@ -88,3 +89,51 @@ def test_an_animated_webp(tmp_path: Path) -> None:
         Video(path)
     pictures[0].save(path)
     assert Video(path).num_frames == 1
+
+
+def test_pictures_that_go_on_under_another_pid_are_told(encode_clip: Encode) -> None:
+    options = {"g": "25", "bf": "0"}
+    before = encode_clip("a.ts", num_frames=50, options=options).read_bytes()
+    after = encode_clip("b.ts", num_frames=50, options=options, shift=50).read_bytes()
+    path = encode_clip("c.ts", num_frames=1)
+    path.write_bytes(before + change_pid(after, 256, 300))
+    video = Video(path)
+    assert video.num_frames == 50
+    assert video.notes == (
+        "The pictures go on in another stream of the file (PID 300, not 256), which is not read: cut the file where"
+        " they change.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "how"),
+    [
+        ("a.mp4", "libx264", {}),
+        ("a.mov", "mpeg4", {}),
+        ("a.mp4", "libx264", {"container_options": {"movflags": "frag_keyframe+empty_moov"}}),
+        ("a.flv", "libx264", {}),
+        ("a.asf", "wmv2", {}),
+    ],
+)
+def test_a_recording_that_is_appended_where_it_cannot_be_read_is_told(
+    name: str, codec: str, how: dict, encode_clip: Encode
+) -> None:
+    """Tables at one place in the file tell all there is; formats that are read on are joined (test_times.py)."""
+    path = encode_clip(name, codec=codec, options={"g": "10"}, **how)
+    assert Video(path).notes == ()
+    path.write_bytes(path.read_bytes() * 2)
+    note = "Another recording follows in the file, which is not read: cut the file where it begins."
+    assert note in Video(path).notes
+
+
+def test_two_programmes_side_by_side_are_no_parts(tmp_path: Path, encode_clip: Encode) -> None:
+    path = tmp_path / "two.ts"
+    clip = encode_clip("a.mp4", num_frames=60)
+    with av.open(str(path), "w") as new, av.open(str(clip)) as one, av.open(str(clip)) as two:
+        streams = [new.add_stream_from_template(old.streams.video[0]) for old in (one, two)]
+        for pair in zip(one.demux(video=0), two.demux(video=0), strict=True):
+            for stream, packet in zip(streams, pair, strict=True):
+                if packet.size:
+                    packet.stream = stream
+                    new.mux(packet)
+    assert Video(path).notes == ()

@@ -5,23 +5,26 @@ A P picture's vectors and residual depend on that picture alone, a B picture's a
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from himmel._install import GET_ENGINE, NO_ENGINE
 from himmel.video.backends import engine
 from himmel.video.backends.decoded import plan_anchors
 from himmel.video.backends.places import places_to_look_at
-from himmel.video.backends.protocol import Backend, Extract, Plan, Reading, Step, Wanted, Work
+from himmel.video.backends.protocol import Backend, Extract, Found, FoundVectors, Plan, Reading, Step, Wanted, Work
 from himmel.video.backends.trace import plan_traces
 from himmel.video.backends.trace_parsed import trace_parsed
 from himmel.video.file.decoder import Decoder, Segment, plan_segments, read_with_retries
 from himmel.video.file.opened import VideoFile
 from himmel.video.file.picture import PictureFormat
+from himmel.video.maps.raster import Blocks
+from himmel.video.maps.vectors import displayed_vectors
 
 if TYPE_CHECKING:
     from himmel_bitstream import Picture
@@ -86,6 +89,47 @@ class Bitstream(Backend):
         parsed = plan_segments(plan.file.index, [{step} for step in plan.steps])
         return Reading(plan_anchors(wanted.plan_anchors()) + [Work(read, plan.file, (segment,)) for segment in parsed])
 
+    def every(self, file: VideoFile, segments: Iterable[Segment], cell: int) -> Iterator[Found]:
+        """Each picture is parsed once, in the order of decoding."""
+        plan = Plan(file, frozenset(), frozenset(), cell, None)
+        for picture in _parse_all(file, segments):
+            window = _shown_window(picture, file.format)
+            step = None if window is None else _make_step(picture, plan, window)
+            if step is not None:
+                damaged = picture.is_damaged
+                yield Found(picture.number, picture.kind, step, picture.quantiser, damaged)
+
+    def vectors(self, file: VideoFile, segments: Iterable[Segment]) -> Iterator[FoundVectors]:
+        """Each with the picture that its slice's reference list names."""
+        for picture in _parse_all(file, segments):
+            window = _shown_window(picture, file.format)
+            if window is not None:
+                vectors, damaged = _list_vectors(picture, file, window[:2]), picture.is_damaged
+                yield FoundVectors(picture.number, picture.kind, vectors, picture.quantiser, damaged)
+
+
+def _parse_all(file: VideoFile, segments: Iterable[Segment]) -> "Iterator[Picture]":
+    """The wanted pictures, which are parsed as soon as they are looked into."""
+    with Decoder(file.path, file.index, vectors=False) as decoder:
+        for segment in segments:
+            wanted = frozenset(segment.wanted)
+            for picture in engine.parse(decoder, segment, keep=wanted):
+                if picture.number in wanted:
+                    yield picture
+
+
+def _list_vectors(picture: "Picture", file: VideoFile, corner: tuple[int, int]) -> npt.NDArray[np.void]:
+    """A picture's `VECTOR` [V]."""
+    vectors, rank = picture.vectors(), file.index.rank
+    x, y, width, height = (vectors[name].astype(np.int64) for name in ("x", "y", "w", "h"))
+    # A field's block covers every second line.
+    lines = np.where(vectors["field"] > 0, 2 * height - 1, height)
+    dx, dy = engine.displacements(vectors)
+    past = rank[np.maximum(vectors["ref_number"], 0)] <= rank[picture.number]
+    blocks = Blocks(np.stack((x, y, x + width, y + lines), axis=1), dx.astype(float), dy.astype(float), past)
+    told = {"reference": vectors["ref_number"], "distance": vectors["distance"], "field": vectors["field"]}
+    return displayed_vectors(blocks, file.format, corner, **told)
+
 
 def _why_no_vectors(decoder: Decoder, start: int, last: int) -> str | None:
     """Try the first packets from a keyframe: None if one of them holds vectors, else the reason in a clause.
@@ -117,7 +161,7 @@ def _read_steps(decoder: Decoder, segment: Segment, *, plan: Plan) -> Extract:
                 continue
             window = _shown_window(picture, plan.file.format)
             step = None if window is None else _make_step(picture, plan, window)
-            result.mark(picture.number, damaged=engine.is_damaged(picture), resized=window is None)
+            result.mark(picture.number, damaged=picture.is_damaged, resized=window is None)
             if step is not None:
                 result.steps[picture.number] = step
                 if not picture.missing_references:

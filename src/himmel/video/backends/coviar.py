@@ -5,7 +5,7 @@ its own size and with as many bits for an area as CoViAR's 340 x 256 pictures ge
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from fractions import Fraction
@@ -18,8 +18,8 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from himmel.errors import VideoError
-from himmel.video.backends.libav import plan_traced_vectors
-from himmel.video.backends.protocol import Backend, Reading, Wanted
+from himmel.video.backends.libav import list_exported_vectors, plan_traced_vectors, trace_every
+from himmel.video.backends.protocol import Backend, Found, FoundVectors, Reading, Wanted
 from himmel.video.file.decoder import Decoder, Segment
 from himmel.video.file.opened import VideoFile, open_video
 
@@ -54,6 +54,16 @@ class Coviar(Backend):
         reading = plan_traced_vectors(wanted)
         return replace(reading, notes=wanted.source.notes) if wanted.is_copy else reading
 
+    def every(self, file: VideoFile, segments: Iterable[Segment], cell: int) -> Iterator[Found]:
+        """Each picture is traced back to the keyframe of its group."""
+        with Decoder(file.path, file.index, vectors=True) as decoder:
+            for segment in segments:
+                yield from trace_every(decoder, file, segment.wanted, cell)
+
+    def vectors(self, file: VideoFile, segments: Iterable[Segment]) -> Iterator[FoundVectors]:
+        """Those of the copy, where there is one: each leads to the picture before."""
+        return list_exported_vectors(file, segments)
+
 
 def must_be_recoded(file: VideoFile) -> bool:
     """Whether a file is anything but progressive MPEG-4 Part 2 without B pictures."""
@@ -74,7 +84,7 @@ def recode(file: VideoFile) -> Iterator[VideoFile]:
     with tempfile.TemporaryDirectory(prefix="himmel-coviar-") as folder:
         target = Path(folder) / "recoded.mp4"
         try:
-            repeated = _encode(file, target)
+            repeated, damaged = _encode(file, target)
         except (av.FFmpegError, OSError) as error:
             reason = (error.strerror or "unknown error").lower()
             raise VideoError(
@@ -82,33 +92,38 @@ def recode(file: VideoFile) -> Iterator[VideoFile]:
                 f" {tempfile.gettempdir()!r} or take another backend."
             ) from error
         copy = open_video(target)
-        notes = (f"{repeated} pictures cannot be decoded: the one before stands in for each.",) if repeated else ()
-        yield replace(copy, format=replace(copy.format, orientation=file.format.orientation), notes=notes)
+        notes = []
+        if repeated:
+            notes.append(f"{repeated} pictures cannot be decoded: the one before stands in for each.")
+        if damaged:
+            notes.append(f"{damaged} pictures are damaged, and were encoded again with what the decoder guessed.")
+        yield replace(copy, format=replace(copy.format, orientation=file.format.orientation), notes=tuple(notes))
 
 
-def _encode(file: VideoFile, target: Path) -> int:
-    """Write the file; returns how many pictures had to be repeated."""
+def _encode(file: VideoFile, target: Path) -> tuple[int, int]:
+    """Write the file; returns how many pictures had to be repeated, and how many of the others are damaged."""
     # Scene cuts would begin groups of their own: CoViAR's have a fixed length.
     options = {"g": str(GROUP), "bf": "0", "sc_threshold": "1000000000"}
-    repeated, fmt = 0, file.format
+    repeated, damaged, fmt = 0, 0, file.format
     with Decoder(file.path, file.index, vectors=False) as decoder, av.open(str(target), "w") as container:
         stream = cast(VideoStream, container.add_stream(CODEC, rate=_RATE, options=options))
         stream.width, stream.height, stream.pix_fmt = fmt.width, fmt.height, "yuv420p"
         stream.bit_rate = max(200_000, round(_BITS_PER_PIXEL * _RATE * fmt.width * fmt.height))
         # The same file on any number of processors.
         stream.codec_context.thread_count = 1
-        for place, (frame, is_repeated) in enumerate(_shown(decoder, file)):
+        for place, (frame, is_repeated, is_damaged) in enumerate(_shown(decoder, file)):
             repeated += is_repeated
+            damaged += is_damaged
             frame.pts, frame.time_base = place, Fraction(1, _RATE)
             # Otherwise the encoder would begin a group wherever the original did.
             frame.pict_type = PictureType.NONE
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    return repeated
+    return repeated, damaged
 
 
-def _shown(decoder: Decoder, file: VideoFile) -> Iterator[tuple[VideoFrame, bool]]:
-    """All shown pictures in presentation order, 8-bit 4:2:0, and whether each only stands in for a lost one."""
+def _shown(decoder: Decoder, file: VideoFile) -> Iterator[tuple[VideoFrame, bool, bool]]:
+    """All shown pictures in presentation order, 8-bit 4:2:0; whether each stands in for a lost one; or is damaged."""
     index, fmt, reformatter = file.index, file.format, VideoReformatter()
     numbers = index.order.tolist()
     places = {number: place for place, number in enumerate(numbers)}
@@ -121,9 +136,9 @@ def _shown(decoder: Decoder, file: VideoFile) -> Iterator[tuple[VideoFrame, bool
             continue
         shown = reformatter.reformat(frame, width=fmt.width, height=fmt.height, format="yuv420p", threads=1)
         for _ in range(place - next_place):
-            yield shown if last is None else last, True
-        yield shown, False
+            yield shown if last is None else last, True, False
+        yield shown, False, frame.is_corrupt
         next_place, last = place + 1, shown
     if last is not None:
         for _ in range(len(numbers) - next_place):
-            yield last, True
+            yield last, True, False

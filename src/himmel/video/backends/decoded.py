@@ -1,24 +1,37 @@
 """One segment of a file -> images of its anchors and maps of its steps, by decoding."""
 
-import gc
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Protocol
+from itertools import count
+from typing import NamedTuple, Protocol
 
 from av.sidedata.motionvectors import MotionVectors
+from av.video.frame import PictureType as FFmpegType
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
-from himmel.video.backends.protocol import Extract, Plan, Step, Work
+from himmel.choices import PictureType
+from himmel.video.backends.protocol import Extract, Found, Plan, Step, Work
 from himmel.video.file.decoder import Decoder, Segment, plan_segments, read_with_retries
 from himmel.video.file.picture import PictureFormat, anchor_image
 from himmel.video.file.side_data import side_data
 from himmel.video.maps.raster import Blocks
 from himmel.video.maps.residual import Planes, copy_planes
 
+# Decoders hold back at most 16 pictures: one that is waited for longer is lost.
+PATIENCE = 32
 # Keyframes that one worker decodes in a row.
 _KEYFRAMES = 8
+_TYPES: dict[int, PictureType] = {
+    FFmpegType.I: "I",
+    FFmpegType.P: "P",
+    FFmpegType.B: "B",
+    # Global motion is prediction from one picture (MPEG-4 Part 2), and switching slices are I or P (H.264).
+    FFmpegType.S: "P",
+    FFmpegType.SI: "I",
+    FFmpegType.SP: "P",
+}
 
 
 class StepReader(Protocol):
@@ -87,8 +100,8 @@ def read_steps(decoder: Decoder, segment: Segment, *, plan: Plan, reader: StepRe
     result = Extract()
 
     def read(start: int, missing: set[int]) -> set[int]:
-        for number, step in decode_steps(decoder, Segment(start, tuple(sorted(missing))), plan, reader, result):
-            result.steps[number] = step
+        for found in decode_steps(decoder, Segment(start, tuple(sorted(missing))), plan, reader, result):
+            result.steps[found.number] = found.step
         return (missing & plan.anchors) - result.images.keys() | (missing & plan.steps) - result.steps.keys()
 
     read_with_retries(plan.file.index, segment.start, set(segment.wanted), read)
@@ -97,8 +110,8 @@ def read_steps(decoder: Decoder, segment: Segment, *, plan: Plan, reader: StepRe
 
 def decode_steps(
     decoder: Decoder, segment: Segment, plan: Plan, reader: StepReader, result: Extract
-) -> Iterator[tuple[int, Step]]:
-    """One pass over a segment: yields its steps by decode-order numbers; anchors go into `result.images`.
+) -> Iterator[Found]:
+    """One pass over a segment: yields its steps, nearly in presentation order; anchors go into `result.images`.
 
     Pixels are held only as long as a step still needs them: its own and those of its one or two references.
     """
@@ -106,22 +119,27 @@ def decode_steps(
     users: Counter[int] = Counter(n for step in steps for n in reader.pixels_of(step))
     fmt, reformatter = plan.file.format, VideoReformatter()
     held: dict[int, Planes] = {}
-    waiting: dict[int, Blocks] = {}
+    waiting: dict[int, _Waiting] = {}
     seen: set[int] = set()
 
-    def make(number: int) -> Step:
-        step = reader.make(number, held, waiting.pop(number))
+    def make(number: int) -> Found:
+        arrived = waiting.pop(number)
+        step = reader.make(number, held, arrived.blocks)
         for used in reader.pixels_of(number):
             users[used] -= 1
             if not users[used]:
                 held.pop(used, None)
-        return step
+        return Found(number, arrived.type, step, damaged=arrived.damaged)
 
+    places = count()
     for number, frame in decoder.pictures(segment):
+        # Not by enumerate(), which would hold on to each picture.
+        place = next(places)
         is_step = number in plan.steps and number not in seen
         if is_step:
             seen.add(number)
-            waiting[number] = read_blocks(frame, fmt) if reader.has_blocks(number) else Blocks.empty()
+            blocks = read_blocks(frame, fmt) if reader.has_blocks(number) else Blocks.empty()
+            waiting[number] = _Waiting(place, type_of(frame), frame.is_corrupt, blocks)
         if is_step or number in plan.anchors:
             mark(result, number, frame, fmt)
         frame = fit(frame, fmt, reformatter)
@@ -130,13 +148,25 @@ def decode_steps(
         if users[number]:
             held[number] = copy_planes(frame, reformatter)
         del frame
-        if reader.vectors and number in waiting:
-            # PyAV's side data and its picture refer to each other: only the collector frees them.
-            gc.collect(1)
-        for step in [s for s in waiting if reader.pixels_of(s) <= held.keys()]:
-            yield step, make(step)
+        for step, since in [(step, arrived.place) for step, arrived in waiting.items()]:
+            if reader.pixels_of(step) <= held.keys() or place - since >= PATIENCE:
+                yield make(step)
     for step in list(waiting):
-        yield step, make(step)
+        yield make(step)
+
+
+class _Waiting(NamedTuple):
+    """A step whose pixels or whose references' pixels have not all come."""
+
+    place: int
+    type: PictureType
+    damaged: bool
+    blocks: Blocks
+
+
+def type_of(frame: VideoFrame) -> PictureType:
+    """Type of a decoded picture."""
+    return _TYPES.get(frame.pict_type, "?")
 
 
 def mark(result: Extract, number: int, frame: VideoFrame, fmt: PictureFormat) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Set
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from himmel.video.file.decoder import Decoder, Segment
 
@@ -15,7 +16,11 @@ except ImportError:
 if TYPE_CHECKING:
     from himmel_bitstream import Picture
 
+FloatArray = npt.NDArray[np.float32]
+
 CODEC = "h264"
+_BOTTOM = 2
+_QUARTER = np.float32(0.25)
 
 
 def is_available() -> bool:
@@ -48,9 +53,14 @@ def parse(decoder: Decoder, segment: Segment, *, keep: Set[int], strict: bool = 
     yield from stream.flush()
 
 
-def is_damaged(picture: "Picture") -> bool:
-    """Whether parts of a picture that has been parsed are missing."""
-    return picture.broken_header or picture.damaged > 0
+def displacements(vectors: npt.NDArray[np.void]) -> tuple[FloatArray, FloatArray]:
+    """From each block of VECTOR [V] to where it is predicted from, float32 [V], right and down in pixels of the frame.
+
+    Vectors of fields are turned into lines of the frame: line k of a bottom field is line 2 k + 1.
+    """
+    dx, dy = (vectors[name].astype(np.float32) * _QUARTER for name in ("mv_x", "mv_y"))
+    parities = (vectors["ref_structure"] == _BOTTOM).astype(np.float32) - (vectors["field"] == _BOTTOM)
+    return dx, np.where(vectors["field"] > 0, 2 * dy + parities, dy).astype(np.float32)
 
 
 def intra_share(picture: "Picture") -> float:

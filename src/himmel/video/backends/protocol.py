@@ -4,15 +4,16 @@ A backend is a class in a module of its own, named in `choice`. Whoever reads a 
 file, gives it the pictures that are wanted, and lets workers carry out what it plans.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from himmel.choices import BackendName, DistanceKind, ResidualKind
+from himmel.choices import BackendName, DistanceKind, PictureType, ResidualKind
 from himmel.video.file.decoder import Decoder, Segment
 from himmel.video.file.opened import VideoFile
 from himmel.video.maps.raster import grid_shape
@@ -80,6 +81,26 @@ def merge(extracts: Iterable[Extract]) -> Extract:
         whole.damaged |= extract.damaged
         whole.resized |= extract.resized
     return whole
+
+
+class Found(NamedTuple):
+    """Maps of one picture, with what else is known of it once it is read; see `CodedPicture`."""
+
+    number: int
+    type: PictureType
+    step: Step
+    quantiser: float = math.nan
+    damaged: bool = False
+
+
+class FoundVectors(NamedTuple):
+    """Vectors of one picture, `VECTOR` [V]; `reference` holds decode-order numbers."""
+
+    number: int
+    type: PictureType
+    vectors: npt.NDArray[np.void]
+    quantiser: float = math.nan
+    damaged: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,6 +201,7 @@ class Backend(Protocol):
         residual_kind, distance_kind: see `Decomposition`.
         step_cost: what has to be done for one step, in a clause.
         always_accumulates: its maps go back to where their interval begins whether that is asked for or not.
+        has_vectors: there are vectors to be listed.
     """
 
     name: BackendName
@@ -188,6 +210,7 @@ class Backend(Protocol):
     distance_kind: DistanceKind
     step_cost: str
     always_accumulates: bool = False
+    has_vectors: bool = True
 
     def why_not(self, file: VideoFile) -> str | None:
         """Why it cannot read a file, in a clause; None if it can. Looks at a few pictures of it."""
@@ -214,3 +237,13 @@ class Backend(Protocol):
 
     def plan(self, wanted: Wanted) -> Reading:
         """How to read anchors and steps, by themselves or accumulated."""
+
+    def every(self, file: VideoFile, segments: Iterable[Segment], cell: int) -> Iterator[Found]:
+        """Maps of all wanted pictures of segments that follow each other, nearly in presentation order.
+
+        A picture comes at most 32 pictures later than it should; one that cannot be read does not come.
+        """
+
+    def vectors(self, file: VideoFile, segments: Iterable[Segment]) -> Iterator[FoundVectors]:
+        """Vectors of all wanted pictures, in the same way; only where `has_vectors`."""
+        return iter(())

@@ -1,12 +1,13 @@
 """Backend "proxy": optical flow between decoded pictures, for files that yield no vectors."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
-from himmel.video.backends.decoded import plan_steps
-from himmel.video.backends.protocol import Backend, Plan, Reading, Step, Wanted
+from himmel.video.backends.decoded import decode_steps, plan_steps
+from himmel.video.backends.protocol import Backend, Extract, Found, Plan, Reading, Step, Wanted
 from himmel.video.backends.trace_decoded import plan_decoded_traces
+from himmel.video.file.decoder import Decoder, Segment
 from himmel.video.file.opened import VideoFile
 from himmel.video.maps import flow
 from himmel.video.maps.accumulate import NOBODY, Links
@@ -21,6 +22,7 @@ class Proxy(Backend):
     residual_kind = "estimated"
     distance_kind = "exact"
     step_cost = "decoding all pictures from the keyframe before it, and optical flow"
+    has_vectors = False
 
     def reason(self, file: VideoFile, *, asked: bool) -> str:
         """Nothing better reads the file."""
@@ -35,6 +37,16 @@ class Proxy(Backend):
         plan = wanted.plan()
         return Reading(plan_steps(plan, _Steps(plan)))
 
+    def every(self, file: VideoFile, segments: Iterable[Segment], cell: int) -> Iterator[Found]:
+        """Each picture is decoded once; the first of a segment needs the one before it."""
+        with Decoder(file.path, file.index, vectors=False) as decoder:
+            for segment in segments:
+                plan = Plan(file, frozenset(), frozenset(segment.wanted), cell, None)
+                reader = _Steps(plan)
+                decoded = {number for step in segment.wanted for number in reader.pictures_of(step)}
+                start = min([segment.start, *map(file.index.start_for, decoded - plan.steps)])
+                yield from decode_steps(decoder, Segment(start, tuple(sorted(decoded))), plan, reader, Extract())
+
 
 class _Steps:
     """Motion since the picture before."""
@@ -48,7 +60,7 @@ class _Steps:
 
     def pictures_of(self, step: int) -> set[int]:
         """The step and the picture before it, which may belong to another keyframe."""
-        return {step, self._before[step]}
+        return {step, self._before[step]} - {NOBODY}
 
     pixels_of = pictures_of
 
@@ -97,7 +109,7 @@ class _Traces:
 
 
 class _Before:
-    """The picture that is shown before a picture, which is not the first; by decode-order numbers."""
+    """The picture that is shown before a picture, by decode-order numbers; NOBODY for the first."""
 
     def __init__(self, file: VideoFile) -> None:
         self._order, self._rank = file.index.order, file.index.rank
@@ -105,4 +117,4 @@ class _Before:
 
     def __call__(self, number: int) -> int:
         place = int(np.searchsorted(self._shown, self._rank[number]))
-        return int(self._order[place - 1])
+        return int(self._order[place - 1]) if place else NOBODY

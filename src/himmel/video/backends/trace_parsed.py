@@ -15,9 +15,6 @@ from himmel.video.maps.accumulate import BlockList, Links
 if TYPE_CHECKING:
     from himmel_bitstream import Picture
 
-_BOTTOM = 2
-_QUARTER = np.float32(0.25)
-
 
 def trace_parsed(decoder: Decoder, segment: Segment, *, plan: Plan, runs: tuple[Run, ...]) -> Extract:
     """Maps of the runs' steps; pictures whose references are missing are tried again from earlier keyframes."""
@@ -64,7 +61,7 @@ def _trace(plan: Plan, picture: "Picture", jobs: list[Job], canvas: tuple[int, i
         result.mark(picture.number, damaged=False, resized=True)
         return False
     picture.parse(residual=True)
-    result.mark(picture.number, damaged=engine.is_damaged(picture), resized=False)
+    result.mark(picture.number, damaged=picture.is_damaged, resized=False)
     if picture.damaged == len(picture.macroblocks()):
         return False
     number, rank = picture.number, plan.file.index.rank
@@ -97,15 +94,12 @@ def link_vectors(
     """Links of a picture's vectors (`himmel_bitstream.VECTOR`).
 
     Where a block has two, the one that leads to a picture shown earlier counts, then the nearer one, then list 0.
-    Vectors of fields are turned into lines of the frame: line k of a bottom field is line 2 k + 1.
     """
     reference = vectors["ref_number"].astype(np.int64)
     away = rank[number] - rank[np.maximum(reference, 0)]
     order = np.lexsort((vectors["list"], np.abs(away), away < 0))[::-1]
     vectors, reference = vectors[order], reference[order]
     in_field = vectors["field"] > 0
-    dx, dy = (vectors[name].astype(np.float32) * _QUARTER for name in ("mv_x", "mv_y"))
-    parities = (vectors["ref_structure"] == _BOTTOM).astype(np.float32) - (vectors["field"] == _BOTTOM)
+    dx, dy = engine.displacements(vectors)
     x, y, width, height = (vectors[name].astype(np.int64) for name in ("x", "y", "w", "h"))
-    dy = np.where(in_field, 2 * dy + parities, dy).astype(np.float32)
     return BlockList(x, y, width, height, 1 + in_field.astype(np.int64), dx, dy, reference).link(canvas)

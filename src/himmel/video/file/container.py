@@ -36,6 +36,15 @@ def open_stream(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         yield container, _video_stream(container, path)
 
 
+def demux(container: InputContainer, *streams: VideoStream) -> "Iterator[av.Packet[Any]]":
+    """Packets that hold something, of some streams or of all."""
+    try:
+        yield from (packet for packet in container.demux(*streams) if packet.size)
+    except IndexError:
+        # At the end of a file, PyAV looks for streams that appeared on the way and that it has not listed.
+        return
+
+
 def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     shown = show(path)
     moving = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]

@@ -16,7 +16,7 @@ from av.container import InputContainer
 from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
-from himmel.video.file.container import open_stream
+from himmel.video.file.container import demux, open_stream
 from himmel.video.file.headers import HeaderChanges
 from himmel.video.file.index import PictureIndex
 from himmel.video.file.nal import NalUnits
@@ -31,6 +31,8 @@ _NOBODY = -1
 _ELSEWHERE = 2**62
 _LOOK_AT = 8
 _RETRIES = 2
+# Bytes before a packet's place to seek to.
+_SEEK_MARGINS = (0, 2**15, 2**20)
 _PREDICTED = (PictureType.P, PictureType.B, PictureType.S)
 
 
@@ -186,7 +188,7 @@ class Decoder:
 
     def _restart_demux(self, number: int) -> None:
         container, stream = self._opened or self._open()
-        self._demux = (packet for packet in container.demux(stream) if packet.size)
+        self._demux = demux(container, stream)
         self._next = number
 
     def _decode(self, packet: "av.Packet[Any] | None") -> Iterator[tuple[int, VideoFrame]]:
@@ -290,8 +292,11 @@ class Decoder:
         if not index.has_times or start < 8:
             return
         if index.restarts:
-            known = np.flatnonzero(index.pos[: start + 1] >= 0)
-            yield from map(int, index.pos[known[-1:]])
+            places = index.pos[: start + 1]
+            places = places[places >= 0]
+            # From the middle of a pack of MPEG-PS on, FFmpeg first gives packets that are not whole, or without times.
+            for margin in _SEEK_MARGINS if len(places) else ():
+                yield from map(int, places[places <= places[-1] - margin][-1:])
             return
         pts, dts = int(index.stored_pts[start]), int(index.dts[start])
         pts = int(index.pts[start]) if pts == NO_TIME else pts

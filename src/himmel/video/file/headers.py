@@ -4,6 +4,7 @@ An MP4 may have several sample descriptions (ISO 14496-12, 8.5.2), an FLV sends 
 it on once, with the first packet after it. Whoever begins to read somewhere else would decode with another part's.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,17 +34,22 @@ class HeaderChanges:
     """
 
     def __init__(self, codec: str, first: bytes | None, changes: Sequence[tuple[int, bytes]]) -> None:
-        self._headers = [(0, _Header(codec, first or b"")), *((at, _Header(codec, header)) for at, header in changes)]
-        self._part: int | None = None
+        self._codec = codec
+        self._starts = [0, *(at for at, _ in changes)]
+        self._headers = [first or b"", *(header for _, header in changes)]
+        self._base = self._header = _Header(codec, self._headers[0])
+        self._part = -1
 
     def prepare(self, number: int, packet: "av.Packet[Any]") -> "av.Packet[Any] | bytes":
         """The packet, behind its parameter sets if it is the first that is read of its part."""
-        part = max(k for k, (at, _) in enumerate(self._headers) if at <= number)
-        header, base = self._headers[part][1], self._headers[0][1]
+        part, base = bisect_right(self._starts, number) - 1, self._base
+        begins = part != self._part
+        if begins:
+            self._part, self._header = part, _Header(self._codec, self._headers[part])
+        header = self._header
         if not header.in_band or bool(header.length_bytes) != bool(base.length_bytes):
             # What decoders can't be told in the stream, they may understand as FFmpeg has it.
             return packet
-        begins, self._part = part != self._part, part
         sets = base.frame(header.sets) if begins else b""
         if header.length_bytes == base.length_bytes:
             return sets + bytes(packet)

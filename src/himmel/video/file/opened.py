@@ -24,7 +24,8 @@ class VideoFile:
 
     Attributes:
         codec: FFmpeg's name of the codec, such as "h264".
-        pts: int64 [T], presentation timestamps in the file's own unit, in presentation order.
+        pts: int64 [T], presentation timestamps in the file's own unit, in presentation order; counted on where the
+            file's clock starts again.
         times: float64 [T], seconds since the first shown picture.
         start: time of the first shown picture in the file's own clock, in seconds.
         duration: seconds from the first shown picture to the end of the last.

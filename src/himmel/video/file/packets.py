@@ -9,6 +9,7 @@ import numpy.typing as npt
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from himmel.video.file.container import demux
 from himmel.video.file.fields import FieldRule
 from himmel.video.file.headers import new_header
 from himmel.video.file.reference import ReferenceRule
@@ -67,9 +68,7 @@ def walk_packets(container: InputContainer, stream: VideoStream, notes: list[str
     header, headers = context.extradata, list[tuple[int, bytes]]()
     latest = NO_TIME
     try:
-        for packet in container.demux(stream):
-            if not packet.size:
-                continue
+        for packet in demux(container, stream):
             changed = new_header(packet)
             if changed is not None and changed != header:
                 header = changed
@@ -97,10 +96,9 @@ def walk_packets(container: InputContainer, stream: VideoStream, notes: list[str
                 break
     except av.FFmpegError as error:
         notes.append(f"Reading stopped after {len(pts)} pictures ({(error.strerror or 'unknown error').lower()}).")
-    # AVI's clock counts packets, the empty ones too, which FFmpeg leaves out: there the picture before is shown on.
-    there = len(pts)
-    if container.format.name == "avi":
-        there = max(there, min(max(dts, default=0) + 1, stream.frames))
+    is_avi = container.format.name == "avi"
+    # AVI's clock counts packets, the empty ones too, which FFmpeg leaves out.
+    there = max(len(pts), min(max(dts, default=0) + 1, stream.frames)) if is_avi else len(pts)
     # What an edit list leaves out is counted as well: there `whole.note_missing` looks closer.
     if stream.frames > there + 1 and not is_mp4(container):
         notes.append(f"The file is cut short: {there} of its {stream.frames} pictures are there.")
@@ -120,9 +118,11 @@ def walk_packets(container: InputContainer, stream: VideoStream, notes: list[str
     _join_fields(columns)
     if vops is not None:
         columns = _with_vops(columns, vops, notes)
-    repeats = there - len(pts) + int(np.sum(~columns.coded))
-    if repeats:
-        notes.append(f"{repeats} packets hold no picture: the one before is shown on in each one's time.")
+    # Before the first picture and after the last one there is none that an empty packet would show on.
+    between = int(np.ptp(columns.pts)) + 1 - len(pts) if is_avi and NO_TIME not in pts and len(pts) else 0
+    empty = int(np.sum(~columns.coded)) + min(max(between, 0), there - len(pts))
+    if empty:
+        notes.append(f"{empty} of the file's packets hold no picture: the one before each is shown on.")
     return columns
 
 

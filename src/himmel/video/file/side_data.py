@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 import av
-from av.sidedata.sidedata import SideData, Type
+from av.sidedata.sidedata import SideData, SideDataContainer, Type
 from av.video.frame import VideoFrame
 
 # FFmpeg counts its kinds of side data from 0 and adds a few each year.
@@ -17,10 +17,18 @@ def side_data(frame: VideoFrame, kind: str) -> SideData | None:
     asked again about the same picture without the kinds that it doesn't know.
     """
     try:
-        found = frame.side_data.get(kind)
+        found = _container(frame).get(kind)
     except ValueError:
-        found = _without_unknown_kinds(frame).side_data.get(kind)
+        found = _container(_without_unknown_kinds(frame)).get(kind)
     return found if isinstance(found, SideData) else None
+
+
+def _container(frame: VideoFrame) -> SideDataContainer:
+    """What `frame.side_data` gives, but without the picture referring to it.
+
+    If each refers to the other, the picture's memory is freed by Python's collector alone, seldom and late.
+    """
+    return SideDataContainer(frame)  # type: ignore[call-arg]  # PyAV's stub leaves its constructor out
 
 
 def _without_unknown_kinds(frame: VideoFrame) -> VideoFrame:

@@ -14,6 +14,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from himmel.video.file.boxes import boxes, read_movie, sample_table
+from himmel.video.file.container import demux
 from himmel.video.file.fields import FieldRule
 from himmel.video.file.nal import NalUnits
 from himmel.video.file.packets import Columns, IntArray, is_mp4
@@ -77,9 +78,10 @@ def _agrees_in(
     span: tuple[int, int], file: io.FileIO, container: InputContainer, stream: VideoStream, columns: Columns
 ) -> bool:
     start, stop = span
+    seen = 0
     if start:
         container.seek(int(columns.pts[start]), stream=stream)
-    for number, packet in zip(range(start, stop), container.demux(stream), strict=False):
+    for number, packet in zip(range(start, stop), demux(container, stream), strict=False):
         if packet.pts is None or packet.dts is None or packet.pos is None:
             return False
         if number == 0:
@@ -93,7 +95,8 @@ def _agrees_in(
             if file.read(packet.size) != bytes(packet):
                 return False
         columns.duration[number] = packet.duration or 0
-    return True
+        seen += 1
+    return seen == stop - start
 
 
 def look_up_references(path: Path, pos: IntArray, extradata: bytes | None) -> npt.NDArray[np.bool_]:

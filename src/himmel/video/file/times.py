@@ -39,7 +39,8 @@ def read_times(columns: Columns, format_name: str, time_base: Fraction, rate: Fr
         format_name: FFmpeg's name of the container format.
         rate: nominal pictures per second.
     """
-    part = np.zeros(len(columns.pts), np.int32)
+    # Nearly always one number for all packets, which takes no memory.
+    part: ShortArray = np.broadcast_to(np.zeros(1, np.int32), len(columns.pts))
     missing = columns.pts == NO_TIME
     pts = np.where(missing, columns.dts, columns.pts) if missing.any() else columns.pts
     if (pts == NO_TIME).any():
@@ -54,8 +55,8 @@ def read_times(columns: Columns, format_name: str, time_base: Fraction, rate: Fr
         notes.append(f"{count} pictures have no presentation time: their decoding time is used.")
     wraps = _find_wraps(columns, format_name)
     starts = [] if columns.direct else _find_starts(columns, pts, wraps, round(1 / time_base))
-    part[starts] = 1
-    np.cumsum(part, out=part)
+    if starts:
+        part = np.isin(np.arange(len(pts)), starts, kind="table").cumsum(dtype=np.int32)
     _hide_leads(columns, part, notes)
     if not starts:
         return Times(pts, time_base, part, True, False)

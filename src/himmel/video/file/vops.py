@@ -6,6 +6,7 @@ the same way: the number of packets stays.
 """
 
 import re
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +28,8 @@ _PACKED = re.compile(rb"\x00\x00\x01\xb2DivX\d{1,5}(?:Build|b)\d{1,8}p")
 # A VOP in which nothing is coded is never longer, as FFmpeg has it.
 _EMPTY_BYTES = 19
 _HEADER_BYTES = 64
+# Encoders pack two; what follows the last of so many stays with it.
+_MOST_PACKED = 8
 _EXTENDED_PAR = 15
 _VBV_BITS = 79
 _GRAYSCALE = 3
@@ -102,7 +105,7 @@ class VopReader:
             self._take_header(data[: first if first > 0 else _HEADER_BYTES])
         if first < 0 or not self.packed:
             return [first] if first >= 0 else []
-        return [found.start() for found in re.finditer(re.escape(_VOP), data)]
+        return [found.start() for found in islice(re.finditer(re.escape(_VOP), data), _MOST_PACKED)]
 
     def _take_header(self, header: bytes) -> None:
         layer = _LAYER.search(header)

@@ -1,13 +1,24 @@
-"""Whether an MP4 or MOV file is all there, so that what is missing is told."""
+"""What is missing of a file, or is not read of it, so that it is told."""
 
 from pathlib import Path
 
+import av
+import numpy as np
 from av.video.stream import VideoStream
 
 from himmel.video.file.boxes import top_boxes
+from himmel.video.file.container import demux, open_stream
+from himmel.video.file.packets import Columns
 
 # Boxes that hold pictures or tell where they are.
 _NEEDED = frozenset({b"mdat", b"moof", b"moov"})
+# How a file of these formats begins, header flags and all, and how far behind the pictures that is looked for again.
+_SIGNATURE_BYTES = {"flv": 9, "asf": 16}
+_SEARCHED = 2**24
+# A transport stream is looked at closer if so much of it lies behind its pictures.
+_BARE_SHARE = 0.02
+# Packets that are looked at, and how many of them another stream of pictures has at least.
+_LOOKED_AT, _FEWEST = 2000, 10
 
 
 def note_missing(path: Path, stream: VideoStream) -> str | None:
@@ -28,3 +39,52 @@ def note_missing(path: Path, stream: VideoStream) -> str | None:
     if end > size:
         return f"The file is cut short: its last part lacks {end - size} bytes."
     return None
+
+
+def note_appended(path: Path, format_name: str, columns: Columns) -> str | None:
+    """A sentence if another file of the same kind follows in this one where FFmpeg stops reading: it is not read."""
+    with path.open("rb", buffering=0) as file:
+        if format_name in _SIGNATURE_BYTES:
+            signature = file.read(_SIGNATURE_BYTES[format_name])
+            file.seek(int(np.max(columns.pos + columns.size, initial=len(signature))))
+            appended = signature in file.read(_SEARCHED)
+        else:
+            appended = sum(box.kind == b"moov" for box in top_boxes(file)) > 1
+    return (
+        "Another recording follows in the file, which is not read: cut the file where it begins." if appended else None
+    )
+
+
+def note_other_stream(path: Path, stream: VideoStream, columns: Columns) -> str | None:
+    """A sentence if a transport stream's pictures go on in another stream.
+
+    Broadcasters change a programme's PID now and then.
+    """
+    if not (columns.pos >= 0).any():
+        return None
+    last = int(columns.pos.max() + columns.size[np.argmax(columns.pos)])
+    size = path.stat().st_size
+    other = _find_pictures(path, stream.id, last) if size - last > _BARE_SHARE * size else None
+    if other is None:
+        return None
+    return (
+        f"The pictures go on in another stream of the file (PID {other}, not {stream.id}), which is not read: cut the"
+        " file where they change."
+    )
+
+
+def _find_pictures(path: Path, own: int, start: int) -> int | None:
+    """The PID of a stream of pictures other than `own` from a place in a file on."""
+    counts: dict[int, int] = {}
+    try:
+        with open_stream(path) as (container, _):
+            for other in container.streams:
+                other.discard = av.stream.Discard.none
+            container.seek(start, unsupported_byte_offset=True)
+            for _, packet in zip(range(_LOOKED_AT), demux(container), strict=False):
+                if packet.stream.type == "video" and packet.stream.id != own:
+                    counts[packet.stream.id] = counts.get(packet.stream.id, 0) + 1
+    except av.FFmpegError:
+        return None
+    most = max(counts, key=counts.__getitem__, default=None)
+    return most if most is not None and counts[most] >= _FEWEST else None
