@@ -28,7 +28,7 @@ from himmel.model.processor import HimmelProcessor
 from himmel.model.reading import Reading
 from himmel.model.request import AskOptions, Request
 from himmel.model.sample import PreparedSample
-from himmel.model.threads import DecodingThreads, torch_threads
+from himmel.model.threads import threads_spin, torch_threads
 from himmel.video import Decomposition, Video, draw_streams
 
 CACHE_BYTES = 512 * 2**20
@@ -195,8 +195,8 @@ class Session:
             max_new_tokens: where an answer is cut.
             seed: 0 to 2**63 - 1. Answers are greedy and draw nothing at random, so that it changes nothing; it is in
                 the record.
-            threads: 1 to 256 threads for this question, of reading and of torch; None leaves torch's number as it is,
-                but that small hosts write their answer with one.
+            threads: 1 to 256 threads for this question, of reading and of torch; None leaves torch's number as it is.
+                Only nano computes with one then, unless OMP_WAIT_POLICY=PASSIVE keeps waiting threads from spinning.
             picture: draw the streams into this file, see `draw_streams`.
 
         Raises:
@@ -226,7 +226,12 @@ class Session:
         seconds: dict[str, float] = {}
         with torch_threads(threads):
             prepared = self._prepare(video, request, picture, seconds)
+        with torch_threads(threads or self._few_threads()):
             return self._answer(request, config, prepared, seconds)
+
+    def _few_threads(self) -> int | None:
+        on_processor = self.model.device.type == "cpu"
+        return self.model.host.processor_threads if on_processor and threads_spin() else None
 
     def _prepare(
         self, video: VideoSource, request: Request, picture: str | os.PathLike[str] | None, seconds: dict[str, float]
@@ -307,15 +312,7 @@ class Session:
         return share_out(request.choices, self.model.score_choices(asked)[0][0])
 
     def _continue(self, request: Request, processor: HimmelProcessor, prompt: ModelInputs) -> str:
-        model = self.model
-        alone = request.threads is None and model.device.type == "cpu"
-        with DecodingThreads(model.host.decoding_threads if alone else None) as decoding:
-            ids = model.generate(
-                prompt,
-                max_new_tokens=request.max_new_tokens,
-                do_sample=False,
-                logits_processor=decoding.as_list(),
-            )
+        ids = self.model.generate(prompt, max_new_tokens=request.max_new_tokens, do_sample=False)
         return processor.decode(ids[0, prompt.input_ids.shape[1] :])
 
 
