@@ -40,7 +40,7 @@ class Run:
 class Host(Protocol):
     """A vision-language model's token ids, prompt, picture preparation and positions; its weights load apart.
 
-    The motion tokens of an interval may stand between any two runs that `anchor_runs` and the chat make, never inside
+    The motion tokens of an interval may come between any two runs that `anchor_runs` and the chat make, never inside
     the runs of one picture.
     """
 

@@ -30,10 +30,9 @@ from himmel.model.request import AskOptions, Request
 from himmel.model.sample import PreparedSample
 from himmel.model.threads import threads_spin, torch_threads
 from himmel.video import Decomposition, Video, draw_streams
+from himmel.video.file.source import VideoSource
 
 CACHE_BYTES = 512 * 2**20
-
-VideoSource = str | os.PathLike[str] | Video
 
 
 def default_checkpoint() -> Path:
@@ -42,7 +41,7 @@ def default_checkpoint() -> Path:
 
 
 def ask(
-    video: VideoSource,
+    video: VideoSource | Video,
     question: str,
     *,
     model: HimmelForConditionalGeneration | None = None,
@@ -57,7 +56,7 @@ def ask(
     """Answer one question about a video. For more than one, make a `Session`: it loads and reads once.
 
     Args:
-        video: a file, or one that is open already.
+        video: a file, its bytes, or a video that is open already.
         question: not empty.
         model, adapter, host, device, device_map, quantization: see `Session`.
         picture: see `Session.ask`.
@@ -159,7 +158,7 @@ class Session:
 
     def ask(
         self,
-        video: VideoSource,
+        video: VideoSource | Video,
         question: str,
         *,
         choices: Sequence[str] = (),
@@ -179,7 +178,7 @@ class Session:
         """Answer a question about a video.
 
         Args:
-            video: a file, or one that is open already.
+            video: a file, its bytes, or a video that is open already.
             question: not empty.
             choices: options to score by their likelihood, at least two; without any, the model answers in its own
                 words.
@@ -234,7 +233,11 @@ class Session:
         return self.model.host.processor_threads if on_processor and threads_spin() else None
 
     def _prepare(
-        self, video: VideoSource, request: Request, picture: str | os.PathLike[str] | None, seconds: dict[str, float]
+        self,
+        video: VideoSource | Video,
+        request: Request,
+        picture: str | os.PathLike[str] | None,
+        seconds: dict[str, float],
     ) -> "_Prepared":
         """What the model needs of a video, and the record of it; out of the caches where it is there."""
         reading = request.reading(self._config)
@@ -262,7 +265,7 @@ class Session:
 
     def _read(
         self,
-        video: VideoSource,
+        video: VideoSource | Video,
         source: "FileState | Video",
         reading: Reading,
         threads: int | None,
@@ -327,11 +330,13 @@ class FileState:
     inode: int
 
     @classmethod
-    def of(cls, path: str | os.PathLike[str]) -> Self | None:
-        """The state of a file now; None of what is no file that can be looked at."""
+    def of(cls, path: VideoSource) -> Self | None:
+        """The state of a file now; None of what is no file on a disk."""
+        if not isinstance(path, str | os.PathLike):
+            return None
         try:
             found = os.stat(path)
-        except (OSError, TypeError, ValueError):
+        except (OSError, ValueError):
             return None
         return cls(os.fspath(path), found.st_size, found.st_mtime_ns, found.st_dev, found.st_ino)
 

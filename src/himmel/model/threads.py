@@ -33,6 +33,6 @@ def _controller() -> ThreadpoolController:
 def threads_spin() -> bool:
     """Whether OpenMP's threads wait for each other by computing, which is its default.
 
-    That is fast while nobody else uses the processors. Beside other work, each waits for one that does not get to run.
+    That is fast while no other program computes. Beside other work, each waits for one that does not get to run.
     """
     return os.environ.get("OMP_WAIT_POLICY", "").upper() != "PASSIVE"
