@@ -160,6 +160,8 @@ def make_nano(folder: Path) -> None:
         bos_token_id=1,
         eos_token_id=2,
         pad_token_id=2,
+        # As many as the real one has; recipes ask for long prompts.
+        max_position_embeddings=8192,
     )
     host, tokenizer = build_nano_host(LlamaForCausalLM(text), tokenizer, NanoTower().net.state_dict())
     compact(host).save_pretrained(folder)
