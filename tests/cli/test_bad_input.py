@@ -102,7 +102,7 @@ def test_unreadable_file(run: Run, tmp_path: Path, make: Callable[[Path], Path],
         (("",), "question is empty"),
         (("  \n",), "question is empty"),
         (("Which?", "--choice", "left"), "'left'"),
-        (("Which?", "--choice", "left", "--choice", " "), "--choice is empty"),
+        (("Which?", "--choice", "left", "--choice", " "), "options ['left', ' '] is empty"),
         (("Which?", "--choice", "left", "--choice", "left"), "twice"),
     ],
 )

@@ -1,5 +1,6 @@
 """Questions from several threads at once, each with its own settings, and videos that are read once."""
 
+import io
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -109,6 +110,14 @@ def test_an_open_video_is_extracted_once(shared: Setup, clip: Path, monkeypatch:
     first = session.ask(opened, "What moves?", max_new_tokens=2)
     monkeypatch.setattr(Video, "decompose", None)
     assert session.ask(opened, "What moves?", max_new_tokens=2).text == first.text
+
+
+def test_bytes_are_a_video_too(shared: Setup, clip: Path) -> None:
+    session = himmel.Session(shared.model)
+    expected = session.ask(clip, "What moves?", max_new_tokens=2)
+    for given in (clip.read_bytes(), io.BytesIO(clip.read_bytes())):
+        found = session.ask(given, "What moves?", max_new_tokens=2)
+        assert (found.text, found.video.sha256) == (expected.text, expected.video.sha256)
 
 
 def test_a_file_that_changed_is_read_anew(shared: Setup, encode_clip: Callable[..., Path]) -> None:

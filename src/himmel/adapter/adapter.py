@@ -128,7 +128,7 @@ class MotionAdapter(PreTrainedModel):
             )
 
     def _encode_streams(self, inputs: StreamInputs) -> dict[str, Tensor]:
-        """Hidden states [M, F, d] of all three streams; zeros stand for a stream that is not read."""
+        """Hidden states [M, F, d] of all three streams; zeros for a stream that is not read."""
         mask = inputs.step_mask
         absent = inputs.motion.new_zeros(*mask.shape, self.config.hidden_size)
         states = dict.fromkeys(("context", self.config.motion_stream, "residual"), absent)

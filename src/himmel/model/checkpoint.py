@@ -6,7 +6,7 @@
     host_projector.safetensors    a part of the host itself, on hosts where this project trains one
     manifest.json                 sizes and hashes of all of these but config.json
 
-Where the host's weights are no longer the published ones (`own_language_model`), the host stands there whole in place
+Where the host's weights are no longer the published ones (`own_language_model`), the whole host is there in place
 of the last two, as transformers' own classes load it:
 
     host/                         its weights in the type that they have in memory, its tokenizer and processor

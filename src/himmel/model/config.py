@@ -19,7 +19,7 @@ INNER_HOST = "./host"
 
 @strict
 class HimmelConfig(PreTrainedConfig, ModelSettings):
-    """Host, adapter, and how the one's tokens stand in the other's prompt, see `ModelSettings`.
+    """Host, adapter, and how motion tokens go into the host's prompt, see `ModelSettings`.
 
     Raises:
         UsageError: an unknown choice, a number out of its range, or LoRA beside a language model that is trained whole.

@@ -64,14 +64,14 @@ def write_card(
         results: JSON files that `himmel eval` wrote about this checkpoint.
         name: what the card calls it, a repository name for instance; None: the folder's name.
         licence: the hub's name of one, such as `apache-2.0`; None says nothing about it.
-        overwrite: whether a README.md that stands there may be replaced.
+        overwrite: whether a README.md that is there may be replaced.
 
     Returns:
         The card's path.
 
     Raises:
         HostError: there is no checkpoint in `folder`, or a training record of it is damaged.
-        UsageError: a README.md stands there, or a result file is none.
+        UsageError: there is a README.md already, or a result file is none.
     """
     target = folder / CARD
     if target.exists() and not overwrite:
@@ -148,7 +148,7 @@ def _introduce(config: HimmelConfig) -> str:
 
 
 def _shown_host(config: HimmelConfig) -> str:
-    """The host by its published name, or a folder by its last part: the rest of a path is nobody's business."""
+    """The host by its published name, or a folder by its last part: the rest of a path is private."""
     origin = config.base_host or config.host
     return origin if is_repository(origin) else Path(origin).name
 

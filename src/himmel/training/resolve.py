@@ -152,7 +152,7 @@ def _line_of_inheritance(file: Path) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _find(name: str, *, folder: str, beside: Path | None = None) -> Path:
-    """The file of a name: a path as it stands (or beside the file that names it), or a shipped recipe."""
+    """The file of a name: a path as it is (or beside the file that names it), or a shipped recipe."""
     root = recipes_folder()
     with_ending = name if name.endswith(_SUFFIX) else name + _SUFFIX
     places = [Path(name)] if beside is None else [beside / name, beside / with_ending]

@@ -154,7 +154,7 @@ def deepspeed_file(name: str) -> str:
 
 
 def run_training(trainer: Trainer, *, folder: Path, resume: bool) -> list[dict[str, float]]:
-    """Train, from the newest checkpoint in `folder` where `resume` is asked for and one stands there.
+    """Train, from the newest checkpoint in `folder` where `resume` is asked for and there is one.
 
     Returns:
         The log, one entry per logged step; it is also written to `folder`/log.json.

@@ -38,8 +38,9 @@ class NanoHost(BaseHost):
     """
 
     name = "nano"
-    # So small a network spends its time on waiting for threads, much of it where others use the processors too.
-    decoding_threads: int | None = 1
+    # Its matrices are so small that several threads gain little on an idle machine, and on one that is busy wait for
+    # each other ten times as long as one thread computes.
+    processor_threads: int | None = 1
     part_names: tuple[str, ...] = ("host_projector",)
 
     def __init__(self, folder: str | Path) -> None:
