@@ -174,7 +174,7 @@ def differences(theirs: Decoded, ours: Picture, vectors: npt.NDArray[np.void] | 
             odd = np.zeros(len(part), np.bool_)
         used = own.size[list_, mb, y, x].any(axis=1)
         wrong = odd | np.where(used, (own.mv[list_, mb, y, x] != mv).any(axis=1), mv.any(axis=1))
-        # Below a record all blocks use the list or none does, and but for small partitions of a quarter all agree.
+        # Below a record all blocks use the list or none does, and except for small partitions of a quarter all agree.
         for dy in range(h // 4):
             for dx in range(w // 4):
                 at = list_, mb, y + dy, x + dx

@@ -55,7 +55,7 @@ def check_question(question: object) -> str:
     """The question again.
 
     Raises:
-        UsageError: it is no text, or an empty one.
+        UsageError: it is not a text, or is empty.
     """
     if not isinstance(question, str):
         raise UsageError(
@@ -70,7 +70,7 @@ def check_options(options: Any) -> tuple[str, ...]:
     """The answers to choose from, in their order; none, or at least two different ones.
 
     Raises:
-        UsageError: a single text (of which each letter would be an option), something that is no text, an empty text,
+        UsageError: a single text (of which each letter would be an option), something else than texts, an empty text,
             a single option, or the same one twice.
     """
     if isinstance(options, str) or not isinstance(options, Iterable):

@@ -302,5 +302,5 @@ class Stream:
         return [Picture(core) for core in self._core.flush()]
 
     def reset(self) -> None:
-        """Forget all references: reading goes on elsewhere in the file."""
+        """Forget all references: reading continues elsewhere in the file."""
         self._core.reset()

@@ -37,7 +37,7 @@ def interruptible() -> Iterator[None]:
         yield
     finally:
         signal.set_wakeup_fd(before)
-        # The watcher goes on if it has seen a signal: threads of the interpreter's own may still be waited for.
+        # After a signal the watcher keeps running: the interpreter may still wait for threads.
         writer.close()
 
 

@@ -29,7 +29,7 @@ def load_host(host: str, *, max_anchor_tokens: int = 256) -> Host:
         max_anchor_tokens: most image tokens that an anchor may cost, on hosts that read pictures at their own size.
 
     Raises:
-        HostError: there is no such host, or it is none of the supported kinds.
+        HostError: there is no such host, or it is not of a supported kind.
         UsageError: `max_anchor_tokens` is below the least that the host takes for a picture.
     """
     if host == NanoHost.name:

@@ -122,7 +122,7 @@ class HostedModel(nn.Module):
             checkpoint.save(self.parts, Path(folder))
 
     def carry_over(self, folder: str | os.PathLike[str]) -> None:
-        """Take what an earlier checkpoint of the same host has, as far as settings agree; the rest stays as it is.
+        """Take what an earlier checkpoint of the same host has, as far as settings agree; the rest is not changed.
 
         Raises:
             HostError: no checkpoint is there, or a file of it is missing, damaged or of another host.

@@ -329,7 +329,7 @@ class FileState:
 
     @classmethod
     def of(cls, path: VideoSource) -> Self | None:
-        """The state of a file now; None of what is no file on a disk."""
+        """The state of a file now; None if it is not a file on a disk."""
         if not isinstance(path, str | os.PathLike):
             return None
         try:

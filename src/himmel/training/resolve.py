@@ -60,7 +60,7 @@ def recipes_folder() -> Path:
 def recipe_names() -> list[str]:
     """Names of all shipped recipes: their files, relative to the folder, without ending.
 
-    Bases are none, nor is what only others inherit: its name begins with an underscore.
+    Bases don't count, nor do files that are only inherited, whose names begin with an underscore.
     """
     return [name for name in _shipped() if not name.startswith(f"{_BASES}/")]
 

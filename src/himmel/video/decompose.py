@@ -121,7 +121,7 @@ def _read(
 
 
 def _place_anchors(file: VideoFile, clock: Clock, request: Request) -> tuple[IntArray, tuple[str, ...]]:
-    """Anchors, and why each is one; from times alone, but for the mode "scene" (see `read_changes`)."""
+    """Anchors, and why each is one; from times alone, except in the mode "scene" (see `read_changes`)."""
     if request.anchor_mode != "scene":
         anchors = place_anchors(clock.times, clock.duration, file.keyframes, request.num_anchors, request.anchor_mode)
         return anchors, ("uniform",) * len(anchors)

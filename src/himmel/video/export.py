@@ -56,7 +56,7 @@ def stream_arrays(decomposition: Decomposition) -> dict[str, npt.NDArray[np.gene
 
 
 def _about(decomposition: Decomposition) -> dict[str, Any]:
-    """All attributes that are no arrays, but for the time it took: the same video gives the same bytes again."""
+    """All attributes that are not arrays, except the time it took: the same video gives the same bytes again."""
     left_out = ("anchors", "intervals", "seconds")
     names = [item.name for item in fields(decomposition) if item.name not in left_out]
     return {name: getattr(decomposition, name) for name in names}

@@ -75,8 +75,9 @@ def place_scene_anchors(
 
     The first picture and the first of each scene; where there are more scenes than anchors, the longest ones. No two
     of these are closer than a quarter of the uniform spacing. Any anchors that are left are spread evenly over the
-    longest stretches, each at the nearest keyframe within a quarter of its stretch. A change that is no keyframe gives
-    way to one that follows within an eighth of the uniform spacing and in the same scene, which is cheaper to decode.
+    longest stretches, each at the nearest keyframe within a quarter of its stretch. A change that is not a
+    keyframe is replaced by a keyframe that follows within an eighth of the uniform spacing in the same scene, which is
+    cheaper to decode.
 
     Args:
         times: float64 [T], sorted, in seconds.

@@ -1,4 +1,4 @@
-"""Every picture of a video in a folder of NumPy archives of bounded size, which can be gone on with after a stop."""
+"""Every picture of a video in a folder of NumPy archives of bounded size; writing can be continued after a stop."""
 
 import json
 import os

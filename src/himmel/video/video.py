@@ -121,7 +121,7 @@ class Video:
                 MPEG-4 Part 2, as which any other file is encoded again in groups of 12 pictures, in a temporary file.
             max_anchor_pixels: shrink anchors' images to at most so many pixels.
             accumulate: trace each step's vectors and residual back to where its interval begins (Wu et al. 2018): to
-                the anchor or, but for "proxy", to the last keyframe if one lies between, which no vector crosses.
+                the anchor or, except with "proxy", to the last keyframe if one lies between: no vector crosses it.
                 All of it is past motion then, and `past_distance` spans the way. All pictures on the way are read.
             threads: workers that read stretches of the file at once; None takes one per processor, at most 8. The
                 result is the same for any number.

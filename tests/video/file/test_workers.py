@@ -77,7 +77,7 @@ def test_control_c_ends_all(threads: int, clip: Clip) -> None:
     with pytest.raises(KeyboardInterrupt):
         run_tasks([partial(read_forever, clip=clip)] * threads, threads)
     timer.join()
-    # Both threads can be had again.
+    # Both threads are available again.
     assert len(run_tasks([partial(read, clip=clip, start=0)] * 2, 2)) == 2
 
 

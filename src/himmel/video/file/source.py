@@ -109,7 +109,7 @@ class Spooled:
                 file.write(piece)
         except AttributeError as error:
             raise UsageError(
-                f"{self.name} is no video; give a path, the bytes of a file, or a file opened for reading."
+                f"{self.name} is not a video; give a path, the bytes of a file, or a file opened for reading."
             ) from error
         except TypeError as error:
             raise UsageError(f"{self.name} gives text, not bytes; open the video with mode 'rb'.") from error
