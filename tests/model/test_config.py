@@ -60,5 +60,5 @@ def test_folders_without_a_checkpoint(tmp_path: Path, nano_folder: str) -> None:
     (tmp_path / "config.json").write_text("[1]")
     with pytest.raises(HostError, match=r"no readable config\.json"):
         HimmelProcessor.from_pretrained(tmp_path)
-    with pytest.raises(HostError, match="holds a 'himmel_nano' and no HY-Himmel checkpoint"):
+    with pytest.raises(HostError, match="holds a 'himmel_nano', not an HY-Himmel checkpoint"):
         HimmelProcessor.from_pretrained(nano_folder)

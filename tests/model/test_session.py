@@ -186,7 +186,7 @@ def test_a_model_is_loaded_once(shared: Setup, clip: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"choices": "left"}, "choices='left' is no list of texts"),
+        ({"choices": "left"}, "choices='left' is not a list of texts"),
         ({"choices": ["left", 3]}, "not all texts"),
         ({"num_anchors": "4"}, "num_anchors='4' is out of range; give a whole number from 1 to 64"),
         ({"num_anchors": 2.5}, r"num_anchors=2\.5 is out of range"),

@@ -123,7 +123,8 @@ class MotionAdapter(PreTrainedModel):
         mask = inputs.step_mask
         if bool((mask[:, 1:] & ~mask[:, :-1]).any()):
             raise ValueError(
-                "A step exists after one that does not; steps must fill each row of step_mask from the left."
+                "A step that exists comes after one that does not; in each row of step_mask, put the existing steps "
+                "first."
             )
 
     def _encode_streams(self, inputs: StreamInputs) -> dict[str, Tensor]:

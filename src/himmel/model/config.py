@@ -76,7 +76,7 @@ class HimmelConfig(PreTrainedConfig, ModelSettings):
                 f"There is no readable config.json in {str(folder)!r}; name a checkpoint folder."
             ) from error
         raise HostError(
-            f"The folder {str(folder)!r} holds a {content['model_type']!r} and no HY-Himmel checkpoint; "
+            f"The folder {str(folder)!r} holds a {content['model_type']!r}, not an HY-Himmel checkpoint; "
             "name the folder that training wrote."
         )
 

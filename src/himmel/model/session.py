@@ -123,9 +123,7 @@ class Session:
     ) -> None:
         given = (adapter, host, device, device_map, quantization)
         if model is not None and any(value is not None for value in given):
-            raise UsageError(
-                "A model came together with an adapter, host or device; give either the one or the others."
-            )
+            raise UsageError("A model was given together with an adapter, host or device; give one or the other.")
         self._model = model
         self._host = host
         self._loading = Loading(

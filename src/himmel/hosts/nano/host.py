@@ -101,7 +101,8 @@ class NanoHost(BaseHost):
         if keys == {"pictures"}:
             return {"pixel_values": (torch.cat([item["pictures"] for item in images]).float() - 127) / 128}
         raise HostError(
-            f"The samples of a batch hold {sorted(keys)}; give all of them pictures or all of them features."
+            f"The samples of a batch have {sorted(keys)}; give either pictures for all of them or features for all of "
+            "them."
         )
 
     def anchor_runs(self, grid: tuple[int, int]) -> list[Run]:
@@ -153,4 +154,4 @@ class NanoHost(BaseHost):
 
 
 def _damaged(folder: str, how: str) -> HostError:
-    return HostError(f"The nano host in {folder!r} cannot be loaded ({how}); `himmel nano get` makes it anew.")
+    return HostError(f"The nano host in {folder!r} cannot be loaded ({how}); `himmel nano get` makes it again.")
