@@ -219,7 +219,7 @@ class HostedModel(nn.Module):
     def load_adapter(self, folder: str | os.PathLike[str]) -> None:
         """Exchange adapter, LoRA and settings for another checkpoint's of the same host, whose weights stay loaded.
 
-        If that fails, the model is what it was before. Parameters are new ones: make the optimiser anew.
+        If that fails, the model is what it was before. Parameters are new ones: make a new optimiser.
 
         Raises:
             HostError: no checkpoint is there, it is damaged or made for another host.
@@ -257,7 +257,7 @@ class HostedModel(nn.Module):
 
     @contextmanager
     def _attached(self) -> Iterator[None]:
-        """Everything put on within the block, whatever it is outside."""
+        """Everything is put on within the block, and as before after it."""
         was_on = self._attachment.is_on
         self.enable_motion()
         try:

@@ -252,7 +252,7 @@ class HimmelProcessor:
     def _choice_tree(self, visual: Sequence[Run], asked: Questions) -> PromptTree:
         branches: list[Branch] = []
         for question, options in asked:
-            # The prompt's last token opens every option anew: each then predicts its first token itself.
+            # The prompt's last token comes before every option: each then predicts its first token itself.
             prompt = self._prompt(question).ids
             parent = len(branches)
             branches.append(Branch((Run("text", prompt[:-1]),)))

@@ -67,7 +67,7 @@ def ask(
 
     Example:
         >>> import himmel
-        >>> himmel.ask("match.mp4", "Which way does the ball move?", choices=["left", "right"])  # doctest: +SKIP
+        >>> himmel.ask("bunny.mp4", "Which way does the rabbit move?", choices=["left", "right"])  # doctest: +SKIP
     """
     session = Session(
         model,
@@ -86,7 +86,7 @@ class Session:
 
     Each question brings its own settings; none of them shows in another's answer, and nothing outside of the session
     changes: neither the model, nor torch's random numbers, nor its number of threads elsewhere. What was read of a
-    video is kept, so that a second question about it reads nothing again. A file that has changed since is read anew.
+    video is kept, so that a second question about it reads nothing again. A file that has changed since is read again.
 
     Args:
         model: the model to ask; None loads one at the first question (or the first use of `model`). Excludes what says
@@ -106,8 +106,8 @@ class Session:
     Example:
         >>> import himmel
         >>> session = himmel.Session()  # doctest: +SKIP
-        >>> session.ask("match.mp4", "Which way does the ball move?", choices=["left", "right"])  # doctest: +SKIP
-        >>> session.ask("match.mp4", "What is in the video?", max_new_tokens=32)  # doctest: +SKIP
+        >>> session.ask("bunny.mp4", "Which way does the rabbit move?", choices=["left", "right"])  # doctest: +SKIP
+        >>> session.ask("bunny.mp4", "What is in the video?", max_new_tokens=32)  # doctest: +SKIP
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Drawing a clip's specification from a seed, so that nothing but the motion tells the answers of motion questions.
+"""Drawing a clip's specification from a seed, so that only the motion gives the answers to motion questions.
 
 Three habits keep other roads shut. What is asked about is drawn first and evenly. Homes, backgrounds and encodings are
 drawn without looking at it. And the questions of one clip are chosen so that no question's wording or options answer

@@ -126,7 +126,7 @@ class _Layers:
                     continue
             else:
                 target[key] = value
-                # What stood below a section that is a value now is gone.
+                # Keys below a section that is now a value are gone.
                 for below in [name for name in self.origins if name.startswith(f"{path}.")]:
                     del self.origins[below]
             self.origins[path] = source

@@ -146,7 +146,7 @@ def _stops(anchors: IntArray, num_frames: int) -> IntArray:
 def _assemble(
     outcome: Outcome, reasons: tuple[str, ...], notes: list[str]
 ) -> tuple[list[tuple[Anchor, Interval]], int]:
-    """Put anchors and steps in order, and count damaged pictures; those that are lost are told in `notes`."""
+    """Put anchors and steps in order, and count damaged pictures; `notes` gets sentences about lost ones."""
     wanted, extract = outcome.wanted, outcome.extract
     file, source = wanted.file, wanted.source
     grid = grid_shape(*file.displayed_size, wanted.cell)

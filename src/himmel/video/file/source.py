@@ -39,7 +39,7 @@ def show(path: str | os.PathLike[str]) -> str:
 
 
 def check_file(path: Path) -> None:
-    """Raise VideoError for what can't be a video whatever FFmpeg says."""
+    """Raise VideoError for what cannot be a video, before FFmpeg is asked."""
     shown = show(path)
     try:
         status = path.stat()
