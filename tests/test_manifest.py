@@ -48,7 +48,7 @@ def test_a_whole_folder_is_whole(folder: Path) -> None:
 def test_sizes_are_seen_at_once_and_contents_when_asked(folder: Path) -> None:
     flip(folder / "a.bin")
     assert find_damage(folder) is None
-    assert find_damage(folder, fully=True) == "a.bin has other contents than were written"
+    assert find_damage(folder, fully=True) == "a.bin does not have the contents that were written"
     cut(folder / "inner/b.bin")
     assert find_damage(folder) == "inner/b.bin has 3 bytes where 4 were written"
     (folder / "inner/b.bin").unlink()
@@ -98,7 +98,7 @@ def test_a_host_of_another_size_is_refused_and_got_anew(cached: Path) -> None:
 def test_flipped_bytes_of_the_host_are_found_by_those_who_look(cached: Path) -> None:
     flip(cached / "model.safetensors")
     damage = _doctor._find_damage()
-    assert damage == {cached: "model.safetensors has other contents than were written"}
+    assert damage == {cached: "model.safetensors does not have the contents that were written"}
     assert assets.get_nano_host() == cached
     assert _doctor._find_damage() == {}
 

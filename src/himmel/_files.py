@@ -65,7 +65,7 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     except OSError as error:
         raise HimmelError(
             explain(error, place=target)
-            or f"Cannot write {str(target)!r} ({error.strerror}); choose another folder, for the cache by HIMMEL_CACHE."
+            or f"Cannot write {str(target)!r} ({error.strerror}); choose another folder (the cache's: HIMMEL_CACHE)."
         ) from error
     try:
         with _told_by_name(target):

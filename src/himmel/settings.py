@@ -275,7 +275,7 @@ class ModelSettings:
             )
         if self.own_language_model and self.lora_rank:
             raise UsageError(
-                f"lora_rank={self.lora_rank} makes no sense beside own_language_model; set lora_rank=0, or name the "
+                f"lora_rank={self.lora_rank} cannot be combined with own_language_model; set lora_rank=0, or name the "
                 "folder of the changed host as host."
             )
 

@@ -102,8 +102,8 @@ def test_unreadable_file(run: Run, tmp_path: Path, make: Callable[[Path], Path],
         (("",), "question is empty"),
         (("  \n",), "question is empty"),
         (("Which?", "--choice", "left"), "'left'"),
-        (("Which?", "--choice", "left", "--choice", " "), "--choice is empty"),
-        (("Which?", "--choice", "left", "--choice", "left"), "repeat"),
+        (("Which?", "--choice", "left", "--choice", " "), "options ['left', ' '] is empty"),
+        (("Which?", "--choice", "left", "--choice", "left"), "twice"),
     ],
 )
 def test_question_or_choices_that_make_no_sense(

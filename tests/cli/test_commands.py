@@ -162,7 +162,7 @@ main()
     assert done.returncode == 0
     assert said.startswith("works streams not yet ask: needs models")
     assert "models is not installed; `pip install" in said
-    assert "none that torch could compute on" in said
+    assert "none that torch can use" in said
 
 
 def test_two_runs_of_streams_write_the_same_bytes_and_print_the_seconds(

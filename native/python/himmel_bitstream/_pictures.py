@@ -129,8 +129,9 @@ class Picture:
         damaged: how many macroblocks were not read: their slice is missing, or broke off before them. Of
             `num_macroblocks` in the frame.
         broken_slices: how many slices break off, or don't end where their data do. What was read of them may be wrong.
-        is_damaged: any of broken_header, broken_slices and damaged says so. It is about the picture's own data: `gap`
-            and `missing_references` tell of others that are lost.
+        is_damaged: damaged or broken_slices is not 0. It is about the picture's own data: `gap` and
+            `missing_references` tell of others that are lost. A broken_header alone may be that of a unit that the
+            picture does not need.
 
     All methods may be called from several threads at once.
     """
@@ -172,7 +173,7 @@ class Picture:
     @property
     def is_damaged(self) -> bool:
         """Whether any of its own data are missing or broken; parses the picture."""
-        return bool(self.broken_header or self.broken_slices or self.damaged)
+        return bool(self.damaged or self.broken_slices)
 
     def parse(self, *, residual: bool = False) -> None:
         """Parse the slice data, without the interpreter's lock."""

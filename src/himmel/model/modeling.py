@@ -100,7 +100,7 @@ class HimmelForConditionalGeneration(HostedModel):
         vision = self._see(inputs.images)
         output = self._encode_motion(inputs.motion, vision)
         with self._injecting(inputs, output):
-            # What stands for motion is no answer.
+            # A placeholder of motion is no answer.
             options = {"suppress_tokens": [self.host.motion_token_id], **options}
             return cast(Any, self.network).generate(**self._text(inputs), **self._shown(vision), **options)
 

@@ -97,8 +97,8 @@ def _alone_in(folder: Path) -> Iterator[None]:
         lock.acquire(blocking=False)
     except Timeout as error:
         raise RecipeError(
-            f"Another training is at work in {str(folder)!r}; run this one again when that has ended, and it takes "
-            "what it left."
+            f"Another training is running in {str(folder)!r}; run this one again when that has ended, and it will "
+            "reuse the result."
         ) from error
     try:
         yield

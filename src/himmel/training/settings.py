@@ -69,7 +69,7 @@ def make_settings(model: Mapping[str, Any], *, host: str, host_hidden_size: int 
         del plain["model_type"], sizes["model_type"]
         return ModelSettings(**plain | changes, adapter_config=AdapterSettings(**sizes))
     except (UsageError, StrictDataclassError, TypeError, ValueError) as error:
-        raise RecipeError(f"The settings of the model are not possible: {' '.join(str(error).split())}") from error
+        raise RecipeError(f"These settings of the model are not possible: {' '.join(str(error).split())}") from error
 
 
 def stage_1_settings(model: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def choose_for_vectors(file: VideoFile, asked: choices.Backend) -> Choice:
     choice = choose_backend(file, asked, has_steps=True)
     if choice.backend.has_vectors:
         return choice
-    why = "proxy estimates motion and has no vectors" if asked == choice.backend.name else choice.reason
+    why = "proxy estimates motion and does not read vectors" if asked == choice.backend.name else choice.reason
     raise VideoError(
         f"{show(file.path)} has no vectors to list ({why}); read maps, which are estimated where a file has no vectors,"
         " or ask for backend 'libav' to get whatever FFmpeg exports."

@@ -33,8 +33,8 @@ def replace_damaged(file: VideoFile, anchors: IntArray, extract: Extract) -> tup
             what = f"The anchor at {file.times[anchors[k]]:.3f} s is damaged"
             if found is not None:
                 moved[k] = found
-                which = "next" if found > anchors[k] else "last"
-                notes.append(f"{what}: the {which} whole picture, at {file.times[found]:.3f} s, takes its place.")
+                which = "next" if found > anchors[k] else "previous"
+                notes.append(f"{what}: the {which} undamaged picture, at {file.times[found]:.3f} s, is used instead.")
             elif numbers[k] in extract.images:
-                notes.append(f"{what}, and there is no whole picture near it: it is used as it is.")
+                notes.append(f"{what}, and no undamaged picture is near it: the damaged one is used.")
     return moved, tuple(notes)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
+from himmel._text import by_number
 from himmel.video.file.decoder import Segment, plan_segments
 from himmel.video.file.opened import VideoFile
 from himmel.video.file.picture import PictureFormat
@@ -39,8 +40,12 @@ def add_rgb_difference(decomposition: Decomposition, file: VideoFile, *, threads
     differences = {frame: means[a] - means[b] for frame, (a, b) in pairs.items() if a in means and b in means}
     notes = decomposition.notes
     if len(differences) < len(pairs):
-        lost = len(pairs) - len(differences)
-        notes += (f"{lost} steps have no RGB difference: they or the picture before them cannot be decoded.",)
+        note = by_number(
+            len(pairs) - len(differences),
+            "{} step has no RGB difference: it or the picture before it cannot be decoded.",
+            "{} steps have no RGB difference: they or the pictures before them cannot be decoded.",
+        )
+        notes += (note,)
     return replace(
         decomposition,
         intervals=tuple(_fill(interval, differences, decomposition.grid) for interval in decomposition.intervals),

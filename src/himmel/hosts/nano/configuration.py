@@ -18,8 +18,8 @@ class NanoConfig(PreTrainedConfig):
         anchor_grid: side of the map after pooling; an anchor costs `anchor_grid ** 2` tokens.
         image_token_id: placeholder that image features replace.
         motion_token_id: placeholder that motion tokens replace; the host itself treats it as any other token.
-        vision_start_token_id: stands before each picture.
-        vision_end_token_id: stands after each picture.
+        vision_start_token_id: comes before each picture.
+        vision_end_token_id: comes after each picture.
     """
 
     model_type = "himmel_nano"

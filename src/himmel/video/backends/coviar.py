@@ -17,6 +17,7 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
+from himmel._text import by_number
 from himmel.errors import VideoError
 from himmel.video.backends.libav import list_exported_vectors, plan_traced_vectors, trace_every
 from himmel.video.backends.protocol import Backend, Found, FoundVectors, Reading, Wanted
@@ -42,8 +43,8 @@ class Coviar(Backend):
     def reason(self, file: VideoFile, *, asked: bool) -> str:
         """Says whether the file is read as it is."""
         if must_be_recoded(file):
-            return f"asked for; {file.codec} is encoded again as MPEG-4 Part 2 in groups of {GROUP} pictures"
-        return "asked for; the file is MPEG-4 Part 2 without B pictures"
+            return f"requested; {file.codec} is encoded again as MPEG-4 Part 2 in groups of {GROUP} pictures"
+        return "requested; the file is MPEG-4 Part 2 without B pictures"
 
     def source(self, file: VideoFile, *, accumulate: bool) -> AbstractContextManager[VideoFile]:
         """The file, or a temporary copy."""
@@ -88,15 +89,27 @@ def recode(file: VideoFile) -> Iterator[VideoFile]:
         except (av.FFmpegError, OSError) as error:
             reason = (error.strerror or "unknown error").lower()
             raise VideoError(
-                f"{str(file.path)!r} cannot be encoded as MPEG-4 Part 2 for backend 'coviar' ({reason}); make room in"
-                f" {tempfile.gettempdir()!r} or take another backend."
+                f"{str(file.path)!r} cannot be encoded as MPEG-4 Part 2 for backend 'coviar' ({reason}); free some"
+                f" space in {tempfile.gettempdir()!r} or choose another backend."
             ) from error
         copy = open_video(target)
         notes = []
         if repeated:
-            notes.append(f"{repeated} pictures cannot be decoded: the one before stands in for each.")
+            notes.append(
+                by_number(
+                    repeated,
+                    "{} picture cannot be decoded: the one before it is used instead.",
+                    "{} pictures cannot be decoded: the one before each is used instead.",
+                )
+            )
         if damaged:
-            notes.append(f"{damaged} pictures are damaged, and were encoded again with what the decoder guessed.")
+            notes.append(
+                by_number(
+                    damaged,
+                    "{} picture is damaged: it was encoded again with what the decoder guessed.",
+                    "{} pictures are damaged: they were encoded again with what the decoder guessed.",
+                )
+            )
         yield replace(copy, format=replace(copy.format, orientation=file.format.orientation), notes=tuple(notes))
 
 

@@ -26,7 +26,7 @@ class Proxy(Backend):
 
     def reason(self, file: VideoFile, *, asked: bool) -> str:
         """Nothing better reads the file."""
-        return "asked for" if asked else ""
+        return "requested" if asked else ""
 
     def plan(self, wanted: Wanted) -> Reading:
         """Anchors, steps and the picture before each are decoded."""

@@ -361,7 +361,7 @@ def check_keys(path: Path, index: PictureIndex) -> PictureIndex:
             return index
     key = np.zeros_like(index.key)
     key[0] = True
-    note = "The file marks every picture as a keyframe, which is not so: every read starts at its beginning."
+    note = "The file wrongly marks every picture as a keyframe: every read starts at the beginning of the file."
     return replace(index, key=key, notes=(*index.notes, note))
 
 

@@ -212,7 +212,7 @@ def with_order(index: PictureIndex, numbers: IntArray, how: str) -> PictureIndex
     place[numbers] = np.arange(len(numbers))
     seconds = np.flatnonzero(index.second)
     place[seconds] = place[seconds - 1]
-    what = "The file does not store the order of its pictures"
+    what = "The file does not store the order in which its pictures are shown"
     if _rises(index.pts, pictures, index.part):
         everyone = own[np.argsort(place[own], kind="stable")]
         pts = index.pts.copy()
@@ -220,7 +220,7 @@ def with_order(index: PictureIndex, numbers: IntArray, how: str) -> PictureIndex
         pts[seconds] = pts[seconds - 1]
         shown &= _shown_anew(index, own, everyone)
     else:
-        what = "Pictures have equal times, which leaves their order open"
+        what = "Several pictures have the same time, so the times do not give their order"
         shown &= index.shown
     rank, order = arrange(pts, shown, ~pictures, index.part, place)
     return replace(

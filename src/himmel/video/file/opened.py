@@ -102,5 +102,5 @@ def _read(path: Path) -> VideoFile:
             index = check_keys(path, index)
             index = without_lost_leads(path, in_order(path, index, codec))
         if not len(index.order):
-            raise VideoError(f"{show(path)} holds no pictures that can be shown; it is damaged or incomplete.")
+            raise VideoError(f"{show(path)} has no pictures that can be shown; it is damaged or incomplete.")
         return VideoFile.of(path, codec, index, read_format(path, index, opened))

@@ -37,8 +37,8 @@ def in_order(path: Path, index: PictureIndex, codec: str) -> PictureIndex:
         index = replace(index, reference=~_b_pictures(path, index))
     numbers = read_order(path, index, codec)
     if numbers is not None:
-        return with_order(index, numbers, "it was read from the stream")
-    return with_order(index, learn_order(path, index), "they were decoded once to learn it")
+        return with_order(index, numbers, "the order was read from the video stream")
+    return with_order(index, learn_order(path, index), "all pictures were decoded once to find the order")
 
 
 def read_order(path: Path, index: PictureIndex, codec: str) -> IntArray | None:
