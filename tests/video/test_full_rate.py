@@ -224,8 +224,8 @@ def test_files_without_vectors_are_told_so(backend: choices.Backend, encode_clip
         ({"stop": 6}, "it has 5"),
         ({"start": 3, "stop": 2}, "it has 5"),
         ({"start": 0.5}, "start=0.5 is no whole number"),
-        ({"backend": "magic"}, "backend='magic' is not known"),
-        ({"cell": 5}, "cell=5 is not known"),
+        ({"backend": "magic"}, "backend='magic' does not exist"),
+        ({"cell": 5}, "cell=5 does not exist"),
     ],
 )
 def test_arguments_out_of_range(arguments: dict, said: str, encode_clip: Encode) -> None:

@@ -27,11 +27,12 @@ class HimmelConfig(PreTrainedConfig, ModelSettings):
 
     model_type = "himmel"
     adapter_class: ClassVar[type[AdapterSettings]] = AdapterConfig
-    sub_configs_defaults: ClassVar[dict[str, Any]] = {"adapter_config": AdapterConfig}
+    sub_configs: ClassVar[dict[str, Any]] = {"adapter_config": AdapterConfig}
 
     def __post_init__(self, **kwargs: Any) -> None:
+        # First, as it makes an AdapterConfig of a dictionary, which transformers before 5.21 leave as it is.
+        ModelSettings.__post_init__(self)
         super().__post_init__(**kwargs)
-        self.check()
 
     @property
     def adapter(self) -> AdapterConfig:
