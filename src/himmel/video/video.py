@@ -8,6 +8,7 @@ from typing import Final, get_args
 
 import numpy as np
 
+from himmel._checks import check_choice, check_whole
 from himmel.choices import AnchorMode, Backend, Cell
 from himmel.errors import UsageError, VideoError
 from himmel.video.backends.choice import choose_backend
@@ -133,19 +134,19 @@ class Video:
             VideoError: "bitstream" or "libav" was asked for and gets no vectors from the file, or anchors can't be
                 decoded.
         """
-        _check_choice("anchor_mode", anchor_mode, ANCHOR_MODES)
-        _check_choice("backend", backend, BACKENDS)
+        check_choice("anchor_mode", anchor_mode, ANCHOR_MODES)
+        check_choice("backend", backend, BACKENDS)
         if max_anchor_pixels is not None:
-            _check_count("max_anchor_pixels", max_anchor_pixels, 2**30)
+            check_whole("max_anchor_pixels", max_anchor_pixels, 1, 2**30)
         request = Request(
-            num_anchors=_check_count("num_anchors", num_anchors),
+            num_anchors=check_whole("num_anchors", num_anchors, 1, MAX_COUNT),
             anchor_mode=anchor_mode,
-            steps_per_interval=_check_count("steps_per_interval", steps_per_interval),
+            steps_per_interval=check_whole("steps_per_interval", steps_per_interval, 1, MAX_COUNT),
             cell=self._cell(cell),
             backend=backend,
             max_anchor_pixels=max_anchor_pixels,
             accumulate=accumulate,
-            threads=min(os.cpu_count() or 1, 8) if threads is None else _check_count("threads", threads),
+            threads=min(os.cpu_count() or 1, 8) if threads is None else check_whole("threads", threads, 1, MAX_COUNT),
         )
         found = decompose(self._file, request, sha256=self._sha256, open_seconds=self._open_seconds)
         if rgb_difference:
@@ -172,7 +173,7 @@ class Video:
             >>> for picture in video.pictures():  # doctest: +SKIP
             ...     print(picture.time, picture.type, picture.quantiser, picture.past.shape)
         """
-        _check_choice("backend", backend, BACKENDS)
+        check_choice("backend", backend, BACKENDS)
         begin, end = self._span(start, stop)
         side = self._cell(cell)
         choice = choose_backend(self._file, backend, has_steps=True)
@@ -198,15 +199,15 @@ class Video:
             >>> for picture in video.vectors(stop=100):  # doctest: +SKIP
             ...     print(picture.frame, picture.vectors["dx"].mean())
         """
-        _check_choice("backend", backend, BACKENDS)
+        check_choice("backend", backend, BACKENDS)
         begin, end = self._span(start, stop)
         choice = choose_for_vectors(self._file, backend)
         return FullRate.of(choice, begin, end, lambda: read_vectors(self._file, choice.backend, begin, end))
 
     def _cell(self, cell: Cell | None) -> int:
         if cell is not None:
-            _check_choice("cell", cell, CELLS)
-            return cell
+            check_choice("cell", cell, CELLS)
+            return int(cell)
         fitting = [c for c in CELLS[1:] if max(self.width, self.height) <= MAX_CELLS_ACROSS * c]
         return fitting[0] if fitting else CELLS[-1]
 
@@ -229,15 +230,3 @@ def _open(source: str | os.PathLike[str] | Spooled) -> VideoFile:
         return open_video(source.path)
     except VideoError as error:
         raise VideoError(str(error).replace(repr(str(source.path)), source.name)) from error
-
-
-def _check_choice(name: str, value: object, allowed: tuple[object, ...]) -> None:
-    if value not in allowed:
-        choices = ", ".join(repr(choice) for choice in allowed)
-        raise UsageError(f"{name}={value!r} is not known; choose one of {choices}.")
-
-
-def _check_count(name: str, value: int, most: int = MAX_COUNT) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not 1 <= value <= most:
-        raise UsageError(f"{name}={value!r} is out of range; give a whole number from 1 to {most}.")
-    return int(value)
