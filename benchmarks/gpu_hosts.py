@@ -105,7 +105,7 @@ def build_network(
     """The host's network, frozen, in inference mode.
 
     With `four_bits`, the linear layers but for the head are packed as `load_weights` has them packed (NF4, double
-    quantisation), each as soon as it is made: the whole never stands there in `dtype`.
+    quantisation), each as soon as it is made, so that the whole model is never in memory in `dtype`.
     """
     config = Qwen2_5_VLConfig.from_pretrained(folder)
     text = cast(Any, config.get_text_config())

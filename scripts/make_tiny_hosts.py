@@ -156,6 +156,8 @@ def make_nano(folder: Path) -> None:
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
+        # As many as the real one has: some recipes' prompts are long.
+        max_position_embeddings=8192,
         tie_word_embeddings=True,
         bos_token_id=1,
         eos_token_id=2,

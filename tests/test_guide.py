@@ -1,4 +1,4 @@
-"""What the guide and the README show runs as it stands there."""
+"""What the guide and the README show runs exactly as shown."""
 
 import re
 import shlex
@@ -43,8 +43,8 @@ def _desk(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A folder with match.mp4 in it, and a tiny checkpoint and host in place of the package's own."""
-    encode_clip("match.mp4", num_frames=24, options={"g": "8"})
+    """A folder with bunny.mp4 in it, and a tiny checkpoint and host in place of the package's own."""
+    encode_clip("bunny.mp4", num_frames=24, options={"g": "8"})
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("himmel.model.session.default_checkpoint", lambda: checkpoint)
     monkeypatch.setattr("himmel.hosts.nano_host_folder", lambda: Path(nano_folder))

@@ -1,4 +1,4 @@
-"""Damage to what is kept is found: by sizes whenever it is used, by hashes when somebody asks."""
+"""Damage to kept files is found: by sizes at each use, by hashes on request."""
 
 import json
 import shutil
@@ -48,7 +48,7 @@ def test_a_whole_folder_is_whole(folder: Path) -> None:
 def test_sizes_are_seen_at_once_and_contents_when_asked(folder: Path) -> None:
     flip(folder / "a.bin")
     assert find_damage(folder) is None
-    assert find_damage(folder, fully=True) == "a.bin has other contents than were written"
+    assert find_damage(folder, fully=True) == "a.bin does not have the contents that were written"
     cut(folder / "inner/b.bin")
     assert find_damage(folder) == "inner/b.bin has 3 bytes where 4 were written"
     (folder / "inner/b.bin").unlink()
@@ -70,7 +70,7 @@ def test_the_shipped_checkpoint_is_what_its_manifest_says() -> None:
 
 @pytest.fixture
 def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nano_folder: str) -> Path:
-    """A cache with a tiny host as `himmel nano get` leaves it; getting it anew copies it again."""
+    """A cache with a tiny host as `himmel nano get` leaves it; getting it copies it again."""
     monkeypatch.setenv("HIMMEL_CACHE", str(tmp_path / "cache"))
 
     def copy(gguf: Path, tower: Path, target: Path) -> None:
@@ -98,7 +98,7 @@ def test_a_host_of_another_size_is_refused_and_got_anew(cached: Path) -> None:
 def test_flipped_bytes_of_the_host_are_found_by_those_who_look(cached: Path) -> None:
     flip(cached / "model.safetensors")
     damage = _doctor._find_damage()
-    assert damage == {cached: "model.safetensors has other contents than were written"}
+    assert damage == {cached: "model.safetensors does not have the contents that were written"}
     assert assets.get_nano_host() == cached
     assert _doctor._find_damage() == {}
 

@@ -11,7 +11,7 @@ How FFmpeg exports H.264 (read in its libavcodec/mpegutils.c, h264_mvpred.h and 
 - Direct and skipped macroblocks come in the largest shape that FFmpeg derives, which may be larger than the engine's
   pieces: all the engine's vectors under a record must equal it.
 - Field macroblocks and field pictures lie in the raster of macroblocks as they are stored: macroblock (x, y) of a
-  field of parity p stands in row 2 y + p, and so does the pair's field macroblock of parity p in an MBAFF frame. The
+  field of parity p is in row 2 y + p, and so does the pair's field macroblock of parity p in an MBAFF frame. The
   place of a record means that macroblock, not a place in the picture. In them motion_y counts field rows, except in
   16x8 and 8x16 records, where it has been **doubled**.
 - Intra macroblocks have no record, a damaged one may keep what concealment made up. `source` tells the list alone

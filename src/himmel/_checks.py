@@ -46,8 +46,8 @@ def check_picture(path: str | os.PathLike[str]) -> None:
     """
     if Path(path).suffix.lower() not in PICTURE_SUFFIXES:
         raise UsageError(
-            f"{os.fspath(path)!r} names no picture that can be written; end it with {', '.join(PICTURE_SUFFIXES[:-1])}"
-            f" or {PICTURE_SUFFIXES[-1]}."
+            f"{os.fspath(path)!r} does not say which kind of picture to write; let its name end in "
+            f"{', '.join(PICTURE_SUFFIXES[:-1])} or {PICTURE_SUFFIXES[-1]}."
         )
 
 
@@ -58,7 +58,9 @@ def check_question(question: object) -> str:
         UsageError: it is no text, or an empty one.
     """
     if not isinstance(question, str):
-        raise UsageError(f"The question is {question!r}, which is no text; ask something, for example 'What moves?'.")
+        raise UsageError(
+            f"The question is {question!r}, which is not a text; ask something, for example 'What moves?'."
+        )
     if not question.strip():
         raise UsageError("The question is empty; ask something, for example 'What moves?'.")
     return question
@@ -72,14 +74,14 @@ def check_options(options: Any) -> tuple[str, ...]:
             a single option, or the same one twice.
     """
     if isinstance(options, str) or not isinstance(options, Iterable):
-        raise UsageError(f"choices={options!r} is no list of texts; give at least two, such as ['yes', 'no'].")
+        raise UsageError(f"choices={options!r} is not a list of texts; give at least two, such as ['yes', 'no'].")
     texts = list(options)
     if any(not isinstance(text, str) for text in texts):
         raise UsageError(f"The options {texts} are not all texts; give a text for each.")
     if any(not text.strip() for text in texts):
-        raise UsageError(f"One of the options {texts} is empty; give each a text.")
+        raise UsageError(f"One of the options {texts} is empty; give a text for each.")
     if len(texts) == 1:
-        raise UsageError(f"The single option {texts[0]!r} leaves nothing to choose; give at least two.")
+        raise UsageError(f"The single option {texts[0]!r} leaves nothing to choose; give at least two options.")
     if len({text.strip() for text in texts}) < len(texts):
-        raise UsageError(f"The options {texts} repeat one; give each once.")
+        raise UsageError(f"The options {texts} contain the same text twice; give each option once.")
     return tuple(texts)

@@ -4,7 +4,7 @@ from himmel.errors import MissingPackageError
 
 # Clauses that follow "himmel ..." or a semicolon.
 NO_ENGINE = "himmel was installed without its bitstream engine"
-GET_ENGINE = "with a C++20 compiler here, `pip install .` in himmel's checkout compiles it"
+GET_ENGINE = "install a C++20 compiler, then run `pip install .` in himmel's checkout to compile it"
 
 # By the names under which they are imported; the packages of a plain install are always there.
 EXTRAS: dict[str, tuple[str, ...]] = {

@@ -56,7 +56,7 @@ def find_damage(folder: Path, *, fully: bool = False) -> str | None:
         if size != entry.size:
             return f"{name} has {size:,} bytes where {entry.size:,} were written"
         if fully and _hash(folder / name) != entry.sha256:
-            return f"{name} has other contents than were written"
+            return f"{name} does not have the contents that were written"
     return None
 
 

@@ -1,4 +1,4 @@
-"""What went wrong outside this program (disk, permissions, memory, network), told in one sentence."""
+"""What went wrong outside this program (disk, permissions, memory, network), in one sentence."""
 
 import errno
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _BROKEN = {errno.EIO, errno.ENAMETOOLONG, errno.ELOOP, errno.EMFILE, errno.ENFILE}
-# Native writers (safetensors, torch) raise errors of their own kinds, in which only the text tells.
+# Native writers (safetensors, torch) raise errors of their own kinds, in which only the text says what happened.
 _FULL_IN_WORDS = (f"os error {errno.ENOSPC}", os.strerror(errno.ENOSPC), "inline_container.cc")
 _LARGE_IN_WORDS = f"os error {errno.EFBIG}"
 _LONGEST = 100
@@ -30,14 +30,14 @@ def explain(error: BaseException, *, place: str | os.PathLike[str] | None = None
         if code in _FULL or any(words in str(cause) for words in _FULL_IN_WORDS):
             if place is not None:
                 return f"No space is left on the disk to write {_name(place)}; free some, or use another disk."
-            moving = "HIMMEL_CACHE moves the cache, TMPDIR the temporary files"
+            moving = "HIMMEL_CACHE sets where the cache is, TMPDIR where temporary files are"
             return f"No space is left on the disk; free some, or use another one ({moving})."
         if isinstance(cause, socket.gaierror | ConnectionError | TimeoutError) and not isinstance(
             cause, BrokenPipeError
         ):
             return f"The network cannot be reached ({_words(cause)}); connect and try again."
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return "The memory is not enough for this; ask for fewer anchors or steps, or use a smaller host."
+        return "There is not enough memory for this; ask for fewer anchors or steps, or use a smaller host."
     if isinstance(error, OSError) and error.errno in _REFUSED:
         name = _name(place or error.filename)
         return f"Access to {name} is refused ({error.strerror}); change its permissions or choose another place."

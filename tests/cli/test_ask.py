@@ -174,7 +174,7 @@ def test_a_model_is_loaded_once_for_many_questions(clip: Path, checkpoint: Path)
     answers = [himmel.ask(video, "What moves?", model=model, tokens_per_interval=count) for count in (2, None)]
     assert [answer.tokens["motion"] for answer in answers] == [6, 12]
     assert all(answer.seconds["load"] < 0.05 for answer in answers)
-    with pytest.raises(UsageError, match="either the one or the others"):
+    with pytest.raises(UsageError, match="give one or the other"):
         himmel.ask(video, "What moves?", model=model, adapter=checkpoint)
 
 

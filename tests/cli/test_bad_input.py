@@ -59,7 +59,7 @@ def audio_only_mp4(folder: Path) -> Path:
 
 
 def truncated(folder: Path) -> Path:
-    """The index of an mp4 stands at its end, so a file that broke off has none."""
+    """The index of an mp4 is at its end, so a truncated file has none."""
     path = folder / "half.mp4"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=25)
@@ -102,8 +102,8 @@ def test_unreadable_file(run: Run, tmp_path: Path, make: Callable[[Path], Path],
         (("",), "question is empty"),
         (("  \n",), "question is empty"),
         (("Which?", "--choice", "left"), "'left'"),
-        (("Which?", "--choice", "left", "--choice", " "), "--choice is empty"),
-        (("Which?", "--choice", "left", "--choice", "left"), "repeat"),
+        (("Which?", "--choice", "left", "--choice", " "), "options ['left', ' '] is empty"),
+        (("Which?", "--choice", "left", "--choice", "left"), "twice"),
     ],
 )
 def test_question_or_choices_that_make_no_sense(

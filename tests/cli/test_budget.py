@@ -37,7 +37,7 @@ def test_it_needs_no_weights(run: Run, nano_folder: str, tmp_path: Path) -> None
     [
         (("--placement", "anywhere"), "'anywhere'"),
         (("--question", " "), "empty"),
-        (("clip.mp4", "--width", "100"), "'clip.mp4' came together with a width"),
+        (("clip.mp4", "--width", "100"), "'clip.mp4' was given together with a width"),
         (("nowhere.mp4",), "'nowhere.mp4'"),
         (("--host", "nowhere"), "'nowhere'"),
     ],
@@ -61,4 +61,4 @@ def test_every_family_without_files(run: Run) -> None:
     rows = json.loads(out)
     assert [row["kind"] for row in rows] == ["nano", "qwen2_5_vl", "qwen3_vl", "internvl", "llava_onevision"]
     assert all(row["full"]["text"] is None for row in rows)
-    assert "Text tokens depend on a host's tokenizer" in run("budget", "--all-hosts")[1]
+    assert "Text tokens are not counted" in run("budget", "--all-hosts")[1]

@@ -100,7 +100,7 @@ def test_streams_writes_maps_and_times(run: Run, encode_clip: Callable[..., Path
     assert said["num_vectors"] > 0
     with np.load(output, allow_pickle=False) as arrays:
         assert arrays.files
-        # The clip moves by (2, 1) pixels a picture; somewhere in the file stands just that.
+        # The clip moves by (2, 1) pixels a picture; somewhere in the file is exactly that.
         assert all(arrays[name].size >= 0 for name in arrays.files)
 
 
@@ -162,7 +162,7 @@ main()
     assert done.returncode == 0
     assert said.startswith("works streams not yet ask: needs models")
     assert "models is not installed; `pip install" in said
-    assert "none that torch could compute on" in said
+    assert "none that torch can use" in said
 
 
 def test_two_runs_of_streams_write_the_same_bytes_and_print_the_seconds(

@@ -38,8 +38,8 @@ def test_every_picture_is_written_and_told(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--every", "maps", "--anchors", "3"], "--anchors makes no sense with --every"),
-        (["--every", "vectors", "--cell", "8"], "no sense with vectors"),
+        (["--every", "maps", "--anchors", "3"], "--anchors cannot be combined with --every"),
+        (["--every", "vectors", "--cell", "8"], "cannot be combined with vectors"),
         (["--every", "all"], "--every"),
     ],
 )
@@ -64,5 +64,5 @@ def test_a_picture_of_a_kind_that_cannot_be_drawn_is_refused_at_once(
     ]
     code, _, error = run(capsys, *words)
     assert code == 2
-    assert "names no picture that can be written" in error
+    assert "does not say which kind of picture to write" in error
     assert not (tmp_path / "a.npz").exists()

@@ -86,7 +86,7 @@ def test_nano_features_may_be_kept(nano: Host, network: NanoForConditionalGenera
 
 def test_nano_mixed_pictures_and_features_are_refused(nano: Host, network: NanoForConditionalGeneration) -> None:
     images = nano.prepare_images([picture()])
-    with pytest.raises(HostError, match="all of them pictures or all of them features"):
+    with pytest.raises(HostError, match="pictures for all of them or features for all of them"):
         nano.join_images([images, nano.keep_features(network, images)])
 
 
@@ -202,7 +202,7 @@ def test_qwen_refuses_a_budget_that_a_picture_cannot_keep(qwen_folder: str) -> N
 
 def test_llava_in_its_authors_form_is_told_apart(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "llava", "architectures": ["LlavaQwenForCausalLM"]}')
-    with pytest.raises(HostError, match=r"LLaVA-Video in its authors' own form, .* name a conversion of it"):
+    with pytest.raises(HostError, match=r"LLaVA-Video in its authors' own format, .* name a conversion of it"):
         load_host(str(tmp_path))
 
 

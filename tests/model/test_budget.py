@@ -91,5 +91,5 @@ def test_families_at_their_published_sizes() -> None:
 
 
 def test_families_that_take_no_picture_so_small() -> None:
-    with pytest.raises(UsageError, match="less than this host takes for any picture"):
+    with pytest.raises(UsageError, match="less than any picture takes on this host"):
         plan_families(BudgetRequest(width=64, height=64, duration=1, max_anchor_tokens=20))

@@ -48,7 +48,7 @@ def test_an_adapter_of_too_many_tokens() -> None:
 def test_adapter_and_host_must_fit(nano_folder: str, qwen_folder: str) -> None:
     with pytest.raises(HostError, match=r"24 wide and the host .* is 32 wide"):
         HimmelProcessor(nano_config(nano_folder, adapter_config=tiny_adapter(24)))
-    with pytest.raises(HostError, match="use context_source='rgb' or another host"):
+    with pytest.raises(HostError, match="use another host, or context_source='rgb' with the adapter's context_"):
         HimmelProcessor(nano_config(nano_folder, adapter_config=tiny_adapter(32)))
     with pytest.raises(HostError, match="gives None"):
         HimmelProcessor(nano_config(qwen_folder, adapter_config=tiny_adapter(48)))
@@ -60,5 +60,5 @@ def test_folders_without_a_checkpoint(tmp_path: Path, nano_folder: str) -> None:
     (tmp_path / "config.json").write_text("[1]")
     with pytest.raises(HostError, match=r"no readable config\.json"):
         HimmelProcessor.from_pretrained(tmp_path)
-    with pytest.raises(HostError, match="holds a 'himmel_nano' and no HY-Himmel checkpoint"):
+    with pytest.raises(HostError, match="holds a 'himmel_nano', not an HY-Himmel checkpoint"):
         HimmelProcessor.from_pretrained(nano_folder)

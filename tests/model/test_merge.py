@@ -85,7 +85,7 @@ def test_a_merged_model_has_no_way_back(fresh: Callable[..., Setup], tmp_path: P
     setup.model.save_pretrained(tmp_path / "apart")
     setup.model.merge_lora()
     for call in (setup.model.disable_motion, setup.model.detach, lambda: setup.model.load_adapter(tmp_path / "apart")):
-        with pytest.raises(UsageError, match=r"cannot become what it was; load the host '.+' by itself"):
+        with pytest.raises(UsageError, match=r"cannot go back to the original; load the host '.+' by itself"):
             call()
     setup.model.save_pretrained(tmp_path / "merged")
     other = fresh()
@@ -133,7 +133,7 @@ def test_a_language_model_trained_whole_is_saved_and_loaded(fresh: Callable[...,
 
 
 def test_lora_beside_a_language_model_of_its_own_is_refused(nano_folder: str) -> None:
-    with pytest.raises(UsageError, match="lora_rank=4 makes no sense beside own_language_model"):
+    with pytest.raises(UsageError, match="lora_rank=4 cannot be combined with own_language_model"):
         nano_config(nano_folder, own_language_model=True)
 
 

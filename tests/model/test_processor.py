@@ -179,7 +179,7 @@ def test_as_many_conversations_as_videos(nano: Setup) -> None:
 def test_mixed_contexts_are_refused(nano: Setup) -> None:
     first = nano.samples[0]
     mixed = first.with_streams_of(first)
-    with pytest.raises(HostError, match="1 of 2 samples of a batch hold a context stream"):
+    with pytest.raises(HostError, match="1 of 2 samples of a batch have a context stream"):
         nano.processor.encode([first, mixed], [ASK, ASK])
 
 

@@ -1,5 +1,6 @@
 """Questions from several threads at once, each with its own settings, and videos that are read once."""
 
+import io
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -111,6 +112,14 @@ def test_an_open_video_is_extracted_once(shared: Setup, clip: Path, monkeypatch:
     assert session.ask(opened, "What moves?", max_new_tokens=2).text == first.text
 
 
+def test_bytes_are_a_video_too(shared: Setup, clip: Path) -> None:
+    session = himmel.Session(shared.model)
+    expected = session.ask(clip, "What moves?", max_new_tokens=2)
+    for given in (clip.read_bytes(), io.BytesIO(clip.read_bytes())):
+        found = session.ask(given, "What moves?", max_new_tokens=2)
+        assert (found.text, found.video.sha256) == (expected.text, expected.video.sha256)
+
+
 def test_a_file_that_changed_is_read_anew(shared: Setup, encode_clip: Callable[..., Path]) -> None:
     session = himmel.Session(shared.model)
     clip = encode_clip("changing.mp4", num_frames=24, options={"g": "8"})
@@ -177,7 +186,7 @@ def test_a_model_is_loaded_once(shared: Setup, clip: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"choices": "left"}, "choices='left' is no list of texts"),
+        ({"choices": "left"}, "choices='left' is not a list of texts"),
         ({"choices": ["left", 3]}, "not all texts"),
         ({"num_anchors": "4"}, "num_anchors='4' is out of range; give a whole number from 1 to 64"),
         ({"num_anchors": 2.5}, r"num_anchors=2\.5 is out of range"),

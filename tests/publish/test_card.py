@@ -1,4 +1,4 @@
-"""Model cards, and the way to and from the hub: a local endpoint stands in for it."""
+"""Model cards, and the way to and from the hub: a local endpoint replaces it."""
 
 import json
 import re
@@ -100,7 +100,7 @@ def test_every_weight_is_counted(nano: Setup, folder: Path) -> None:
 def test_without_results_it_claims_nothing(folder: Path) -> None:
     card = ModelCard.load(write_card(folder))
     assert card.data.eval_results is None
-    assert "how good it is, is not known from here" in card.text
+    assert "it does not say how good the model is" in card.text
     assert "There is no record of a training run" in card.text
 
 
@@ -127,7 +127,7 @@ def test_a_card_is_not_lost(folder: Path) -> None:
 
 
 def test_what_is_no_result_is_refused(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is no benchmark's result"):
+    with pytest.raises(UsageError, match="is not the result of a benchmark"):
         write_card(folder, results=[folder / "config.json"])
     add_record(folder, log=None)
     with pytest.raises(HostError, match=r"training record .*stage2\.json' cannot be read"):

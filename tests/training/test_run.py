@@ -108,7 +108,7 @@ def test_two_trainings_do_not_meet_in_a_stage(nano_folder: str, tmp_path: Path) 
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
-        with pytest.raises(RecipeError, match=f"Another training is at work in '{folder}'"):
+        with pytest.raises(RecipeError, match=f"Another training is running in '{folder}'"):
             run_recipe("default", base=base)
         other.communicate()
     assert (folder / ".training.lock").exists()

@@ -82,13 +82,13 @@ def test_the_batch_is_shared_out_over_micro_steps_and_devices(tmp_path: Path, mo
     alone = training_arguments(optimizer, ComputeSection(), tmp_path, seed=0)
     assert (alone.per_device_train_batch_size, alone.gradient_accumulation_steps) == (12, 2)
     monkeypatch.setenv("WORLD_SIZE", "5")
-    with pytest.raises(RecipeError, match="batch_size = 24 cannot be shared out over 10 micro-steps and devices"):
+    with pytest.raises(RecipeError, match="batch_size = 24 cannot be divided among 10 micro-steps and devices"):
         training_arguments(optimizer, ComputeSection(), tmp_path, seed=0)
 
 
 @pytest.mark.skipif(is_deepspeed_available(), reason="DeepSpeed is installed")
 @pytest.mark.parametrize(
-    ("name", "match"), [("zero3", "needs DeepSpeed, which is not installed"), ("zero9", "is no file")]
+    ("name", "match"), [("zero3", "needs DeepSpeed, which is not installed"), ("zero9", "is not a file")]
 )
 def test_deepspeed_that_cannot_be_had_is_one_sentence(name: str, match: str, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=match):

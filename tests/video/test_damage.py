@@ -1,4 +1,4 @@
-"""Damage is told: how many pictures, and what stands in for an anchor."""
+"""Damage is reported: how many pictures, and what replaces an anchor."""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -73,7 +73,7 @@ def test_the_picture_before_a_lost_keyframe_is_the_anchor(backend: str, encode_c
     assert all(np.array_equal(anchor.image, expected[anchor.frame]) for anchor in found.anchors)
     assert [(i.start, i.stop) for i in found.intervals] == [(1, 9), (10, 20), (21, 30), (31, 40)]
     assert all(interval.frames.min() >= interval.start for interval in found.intervals)
-    assert note(found, "at 0.400 s is damaged: the last whole picture, at 0.360 s, takes its place")
+    assert note(found, "at 0.400 s is damaged: the previous undamaged picture, at 0.360 s, is used instead")
 
 
 @pytest.mark.parametrize("accumulate", [False, True])
@@ -91,7 +91,7 @@ def test_the_picture_after_a_lost_one_is_the_anchor(accumulate: bool, encode_cli
     assert [anchor.frame for anchor in expected.anchors] == [0, 13, 27]
     assert [anchor.frame for anchor in found.anchors] == [0, 14, 27]
     assert np.array_equal(found.anchors[1].image, decode(whole)[14])
-    assert note(found, "the next whole picture, at 0.560 s, takes its place")
+    assert note(found, "the next undamaged picture, at 0.560 s, is used instead")
     last, other = found.intervals[2].maps, expected.intervals[2].maps
     assert np.array_equal(last.past, other.past)
 
@@ -171,15 +171,15 @@ def test_another_size_in_the_middle_is_told(backend: str, tmp_path: Path, encode
     assert found.num_damaged == 0
     assert np.allclose(list(speeds(found, 0)), (2, 1), atol=0.5)
     if backend == "bitstream":
-        assert note(found, "16 steps are left out: their pictures are of another size than the first (160 x 80)")
-        assert note(found, "1 of the pictures read are of another size than the first (160 x 80): they are scaled")
+        assert note(found, "16 steps are left out: their pictures have another size than the first (160 x 80)")
+        assert note(found, "1 of the pictures read has another size than the first (160 x 80): it is scaled")
         assert len(found.intervals[1].frames) == 0
     else:
-        assert note(found, "17 of the pictures read are of another size than the first (160 x 80): they are scaled")
+        assert note(found, "17 of the pictures read have another size than the first (160 x 80): they are scaled")
         assert np.allclose(list(speeds(found, 1)), (1, 0.5), atol=0.25)
 
 
 def test_damage_is_told_of_what_is_encoded_again(encode_clip: Encode) -> None:
     whole = encode_clip("whole.ts", options={"g": "12", "bf": "0"}, num_frames=40, size=(320, 256))
     found = Video(lose(whole, "lost.ts", 13)).decompose(num_anchors=1, backend="coviar")
-    assert note(found, "1 pictures are damaged, and were encoded again")
+    assert note(found, "1 picture is damaged: it was encoded again")

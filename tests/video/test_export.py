@@ -79,6 +79,8 @@ def test_a_picture_is_what_its_name_says(name: str, begins: bytes, encode_clip: 
 @pytest.mark.parametrize("name", ["a", "a.gif", "a.npz"])
 def test_a_picture_of_another_ending_is_refused(name: str, encode_clip: Encode, tmp_path: Path) -> None:
     decomposition = Video(encode_clip("b.mp4", num_frames=10)).decompose(num_anchors=1)
-    with pytest.raises(UsageError, match=r"names no picture that can be written; end it with \.png, \.jpg"):
+    with pytest.raises(
+        UsageError, match=r"does not say which kind of picture to write; let its name end in \.png, \.jpg"
+    ):
         draw_streams(decomposition, tmp_path / name)
     assert not (tmp_path / name).exists()

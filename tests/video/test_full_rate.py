@@ -200,7 +200,7 @@ def test_coviar_goes_back_to_the_keyframe_of_each_group(encode_clip: Encode) -> 
 
 def test_b_pictures_of_mpeg4_have_no_vectors(encode_clip: Encode) -> None:
     video = Video(encode_clip("b.avi", codec="mpeg4", num_frames=20, options={"g": "20", "bf": "2"}))
-    with pytest.raises(VideoError, match="B pictures are exported as zeros"):
+    with pytest.raises(VideoError, match="vectors of B pictures as zeros"):
         video.vectors()
     by_type = {"P": 0, "B": 0, "I": 0}
     for picture in video.vectors(backend="libav"):

@@ -136,7 +136,7 @@ def test_an_hours_pause() -> None:
     assert clock.note is not None
     assert clock.note.startswith("The picture at 1.960 s is shown for 3600 s: ")
     longer = np.append(times, 5000 + np.arange(50) / 25)
-    assert "and 1 more for 1396 s together" in str(Clock.without_pauses(longer, 5002.0, 8).note)
+    assert "and 1 other for 1396 s in all" in str(Clock.without_pauses(longer, 5002.0, 8).note)
     # A talk whose slides last minutes is as it is.
     slides = np.cumsum([0, 60, 45, 90, 30, 120, 80, 75, 60])
     assert Clock.without_pauses(slides, float(slides[-1] + 60), 8).note is None

@@ -72,13 +72,13 @@ def test_a_folder_with_something_else_is_refused(video: Video, tmp_path: Path) -
     save_every(video, tmp_path / "out")
     with pytest.raises(UsageError, match="other settings"):
         save_every(video, tmp_path / "out", cell=32)
-    with pytest.raises(UsageError, match="holds something else"):
+    with pytest.raises(UsageError, match="holds other files"):
         save_every(video, tmp_path)
-    with pytest.raises(UsageError, match="holds something else"):
+    with pytest.raises(UsageError, match="holds other files"):
         save_every(video, video.path)
     with pytest.raises(HimmelError, match="Cannot write"):
         save_every(video, tmp_path / "none" / "out")
-    with pytest.raises(UsageError, match="no sense with vectors"):
+    with pytest.raises(UsageError, match="cannot be combined with vectors"):
         save_every(video, tmp_path / "v", what="vectors", cell=8)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "out"]
 

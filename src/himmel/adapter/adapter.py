@@ -123,11 +123,12 @@ class MotionAdapter(PreTrainedModel):
         mask = inputs.step_mask
         if bool((mask[:, 1:] & ~mask[:, :-1]).any()):
             raise ValueError(
-                "A step exists after one that does not; steps must fill each row of step_mask from the left."
+                "A step that exists comes after one that does not; in each row of step_mask, put the existing steps "
+                "first."
             )
 
     def _encode_streams(self, inputs: StreamInputs) -> dict[str, Tensor]:
-        """Hidden states [M, F, d] of all three streams; zeros stand for a stream that is not read."""
+        """Hidden states [M, F, d] of all three streams; zeros for a stream that is not read."""
         mask = inputs.step_mask
         absent = inputs.motion.new_zeros(*mask.shape, self.config.hidden_size)
         states = dict.fromkeys(("context", self.config.motion_stream, "residual"), absent)

@@ -30,7 +30,7 @@ def _see(backbone: ResNetModel, maps: Tensor) -> Any:
     """What a ResNet makes of maps [n, C, S, S], computed without mixed precision on processors.
 
     oneDNN's bfloat16 gradient of a strided 3 x 3 convolution on 1 x 1 inputs, which maps of 16 cells or fewer come to,
-    reads memory that nobody wrote (torch 2.13, oneDNN 3.12); GPUs are left alone.
+    reads memory that was never written (torch 2.13, oneDNN 3.12); GPUs are left alone.
     """
     with torch.autocast("cpu", enabled=False):
         return backbone(maps)

@@ -17,7 +17,7 @@ class GateStatistics(ShowsShapes):
     the same thing: `shares` multiplies the gates out, and these three shares are the softmax of a tree with two forks,
     ln(motion / residual) = logit g and ln((motion + residual) / context) = logit g'. As a gate has one value for each
     component of the width, and the first stage's result is mixed before the second, the mean over the width is taken
-    first. A stream that the adapter does not read keeps its weight: it stands for zeros.
+    first. A stream that the adapter does not read keeps its weight: it weighs zeros.
 
     Attributes:
         streams: names of the operands: motion (or rgb_diff), residual, context.

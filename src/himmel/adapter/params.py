@@ -39,7 +39,7 @@ class ComponentCount:
 
 
 def parameter_table(config: AdapterConfig) -> list[ComponentCount]:
-    """Count an adapter's parameters without making any: the model stands on the meta device.
+    """Count an adapter's parameters without making any: the model is made on the meta device.
 
     The motion encoder is what works over the steps; the branches, one per stream, hold the backbones. With
     encoder="shared_vit" the backbone is the host's, frozen, and not among them. The last two rows are the total of what

@@ -20,7 +20,7 @@ def step_positions(steps: int, width: int, *, device: torch.device, dtype: torch
 class TokenQueries(nn.Module):
     """K learned queries read the sequence by one cross-attention and a feed-forward.
 
-    A learned null entry stands beside the steps, so that an interval without any step has something to read.
+    A learned null entry is read beside the steps, so that an interval without any step has something to read.
     """
 
     def __init__(self, config: AdapterConfig) -> None:

@@ -33,7 +33,7 @@ def ask(
         int | None, typer.Option(min=1, max=128, help="How many moments to read per interval. Default: as trained.")
     ] = None,
     tokens: Annotated[
-        int | None, typer.Option(min=1, max=256, help="Motion tokens per interval. Default: all that were trained.")
+        int | None, typer.Option(min=1, max=256, help="Motion tokens per interval. Default: as trained.")
     ] = None,
     anchor_mode: Annotated[
         AnchorMode | None,
@@ -49,8 +49,8 @@ def ask(
     ),
     accumulate: Accumulate = None,
     motion: Annotated[bool, typer.Option("--motion/--no-motion", help="Whether the model sees motion tokens.")] = True,
-    max_new_tokens: Annotated[int, typer.Option(min=1, max=4096, help="Longest answer, in tokens.")] = 64,
-    seed: Annotated[int, typer.Option(min=0, help="Seed for anything that is drawn at random.")] = 0,
+    max_new_tokens: Annotated[int, typer.Option(min=1, max=4096, help="Most tokens in the answer.")] = 64,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
     threads: Threads = None,
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda, cuda:1 or mps. Default: the first GPU, or the CPU without one.")
@@ -123,7 +123,7 @@ def print_answer(answer: "Answer") -> None:
             "intervals": f"{len(video.intervals)} with {steps} steps, {video.num_vectors:,} motion vectors read",
             "prompt": f"{sum(tokens.values())} tokens: {kinds}",
             "seconds": list_seconds(answer.seconds),
-            "memory": f"{answer.peak_memory / 1e6:,.0f} MB at the most",
+            "memory": f"{answer.peak_memory / 1e6:,.0f} MB at most",
             "note": "\n".join(answer.notes),
         }
     )

@@ -21,7 +21,7 @@ _DEFAULT_DURATION = 3600.0
 def budget(
     video: Annotated[
         str | None,
-        typer.Argument(metavar="VIDEO", help="A file to take size and duration from.", callback=refuse_empty),
+        typer.Argument(metavar="VIDEO", help="A video; its size and duration are used.", callback=refuse_empty),
     ] = None,
     host: Annotated[
         str, typer.Option(help="nano, or a host's folder or repository name. Only its small files are read.")
@@ -48,7 +48,7 @@ def budget(
 ) -> None:
     """Count a prompt's tokens, exactly and by kind. Nothing is decoded and no weights are loaded."""
     if video is not None and not (width is None and height is None and duration is None):
-        raise UsageError(f"{video!r} came together with a width, height or duration; give either.")
+        raise UsageError(f"{video!r} was given together with a width, height or duration; give one or the other.")
     size, seconds = (width or _DEFAULT_SIZE[0], height or _DEFAULT_SIZE[1]), duration or _DEFAULT_DURATION
     most = anchors
     if video is not None:
@@ -100,4 +100,4 @@ def print_budgets(budgets: "Sequence[Budget]") -> None:
     names = ("frames", "text", "image", "motion", "total", "positions", "of dense")
     print_table([Column("host", text=True), Column("prompt", text=True, whole=True), *map(Column, names)], rows)
     if budgets[0].full.text is None:
-        console.print("Text tokens depend on a host's tokenizer, which --all-hosts does without: they are not counted.")
+        console.print("Text tokens are not counted, because they depend on each host's tokenizer.")

@@ -34,7 +34,7 @@ def merge(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Merge CHECKPOINT's LoRA into its host, and write both as one checkpoint that needs nothing else."""
+    """Merge CHECKPOINT's LoRA into its host, and write both as one complete checkpoint."""
     from himmel.publish.merged import merge_checkpoint
 
     quieten()
@@ -69,7 +69,10 @@ def push(
     results: Results = None,
     licence: Licence = None,
     private: Annotated[
-        bool | None, typer.Option("--private/--public", help="Of a new repository. Default: as your account has it.")
+        bool | None,
+        typer.Option(
+            "--private/--public", help="Whether a new repository is private. Default: your account's setting."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -81,7 +84,7 @@ def push(
     if not (checkpoint / CARD).exists():
         write_card(checkpoint, results=results or [], name=repository, licence=licence)
     elif results or licence:
-        raise UsageError(f"{str(checkpoint / CARD)!r} is there already; rewrite it by `himmel card --overwrite` first.")
+        raise UsageError(f"{str(checkpoint / CARD)!r} already exists; replace it first with `himmel card --overwrite`.")
     address = push_folder(checkpoint, repository, private=private, message="Upload HY-Himmel checkpoint")
     _tell({"commit": address}, f"Uploaded: {address}", as_json=as_json)
 

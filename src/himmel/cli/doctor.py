@@ -31,19 +31,19 @@ def print_diagnosis(diagnosis: "Diagnosis") -> None:
     missing = (name for name, there in diagnosis.extras.items() if not there)
     works = ", ".join(verb for verb, lacks in diagnosis.lacks.items() if not lacks)
     waits = (f"{verb}: needs {' and '.join(lacks)}" for verb, lacks in diagnosis.lacks.items() if lacks)
-    ready = "is there" if diagnosis.host_ready else "is not there yet; `himmel nano get` fetches it"
+    ready = "is there" if diagnosis.host_ready else "is not there yet; run `himmel nano get` to fetch it"
     print_rows(
         {
             "works": works,
             "not yet": "\n".join(waits),
             "versions": ", ".join(f"{name} {version}" for name, version in diagnosis.versions.items()),
-            "devices": f"{found}; {diagnosis.threads} threads" if found else "none that torch could compute on",
+            "devices": f"{found}; {diagnosis.threads} threads" if found else "none that torch can use",
             "extras": "\n".join(f"{name} is not installed; {get_extra(name)} installs it" for name in missing)
             or "all are installed",
             "bitstream": _engine_row(diagnosis),
             "host": f"{diagnosis.host_folder} {ready}",
             "files": "\n".join(f"{folder} is damaged: {how}" for folder, how in diagnosis.damage.items())
-            or "all that is kept is whole",
+            or "all files in the cache are undamaged",
         }
     )
     columns = [Column("codec", whole=True, text=True), Column("backend", whole=True, text=True), Column("vectors")]

@@ -32,10 +32,8 @@ def eval_motion(
     seed: Annotated[
         int | None, typer.Option(min=0, help="Seed of the first clip. Default: the first that training never uses.")
     ] = None,
-    questions: Annotated[int, typer.Option(min=1, max=64, help="Most questions for each clip.")] = 2,
-    condition: Annotated[
-        list[str] | None, repeatable(Condition, "What the model is shown; all four if none is named.")
-    ] = None,
+    questions: Annotated[int, typer.Option(min=1, max=64, help="Most questions per clip.")] = 2,
+    condition: Annotated[list[str] | None, repeatable(Condition, "What the model is shown. Default: all four.")] = None,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", help="JSON file for the results. An interrupted run continues from it."),

@@ -1,4 +1,4 @@
-"""Ctrl-C: one line and exit code 130 within two seconds, whatever the process is doing.
+"""Ctrl-C: one line and exit code 130 within two seconds, whatever the process does.
 
 Python runs its own handler between two steps of the main thread, so a long call into native code, or threads that are
 waited for, can make it deaf. A thread that the system itself wakes ends the process if it is still there after a while.

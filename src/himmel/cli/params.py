@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 def params(
-    encoder: Annotated[list[str] | None, repeatable(Encoder, "Motion encoder; all if none is named.")] = None,
-    size: Annotated[list[str] | None, repeatable(Size, "Size of the adapter; both if none is named.")] = None,
+    encoder: Annotated[list[str] | None, repeatable(Encoder, "Motion encoder. Default: all.")] = None,
+    size: Annotated[list[str] | None, repeatable(Size, "Size of the adapter. Default: both.")] = None,
     host_hidden_size: Annotated[
         int | None, typer.Option(min=1, max=1_000_000, help="Width of the host. Default: 3584 for paper, 576 for nano.")
     ] = None,
@@ -55,7 +55,9 @@ def print_parameters(tables: "dict[str, dict[str, list[ComponentCount]]]") -> No
         differences = [row for row in by_encoder.get("ssm", []) if row.difference is not None]
         if differences:
             most = max(differences, key=lambda row: abs(row.difference or 0))
-            console.print(f"The report counts ssm; ours differs by at most {most.difference:+.1%} ({most.component}).")
+            console.print(
+                f"The report counts the encoder ssm; ours differs by at most {most.difference:+.1%} ({most.component})."
+            )
 
 
 def _show_millions(count: float) -> str:

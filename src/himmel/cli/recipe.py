@@ -138,7 +138,9 @@ def print_recipes(found: "Sequence[ListedRecipe]") -> None:
     names = ("row of the report", "runs here on")
     print_table([Column("recipe", text=True, whole=True), *(Column(name, text=True) for name in names)], rows)
     if lacking:
-        console.print("\nWhat is missing here, and how many recipes need it (`himmel recipe show NAME` tells for one):")
+        console.print(
+            "\nWhat this version lacks, and how many recipes need it (`himmel recipe show NAME` shows it for one):"
+        )
     for needs, count in sorted(lacking.items()):
         console.print(f"  {escape(needs)} ({count})")
 
@@ -157,7 +159,7 @@ def print_recipe(shown: "ShownRecipe") -> None:
             "of the report": f"{_row_of_report(shown.report)}: {shown.report.row}" if shown.report.row else "",
             "stages": "\n".join(stages),
             "checkpoint": shown.checkpoint,
-            "figure": shown.evaluate or "this version prints none",
+            "figure": shown.evaluate or "this version prints no figure",
             "needs": ", ".join(shown.lacks),
         }
     )

@@ -53,8 +53,8 @@ def streams(
     every: Annotated[
         Every | None,
         typer.Option(
-            help="Write every picture's maps, or its motion vectors one by one, into a folder of .npz files. Run "
-            "again, it goes on where it stopped."
+            help="Write every picture's maps, or its motion vectors one by one, into a folder of .npz files. If "
+            "you run it again, it continues where it stopped."
         ),
     ] = None,
     threads: Threads = None,
@@ -99,7 +99,7 @@ def _refuse(context: typer.Context, *names: str) -> None:
     sources = {name: context.get_parameter_source(name) for name in names}
     given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
     if given:
-        raise UsageError(f"--{given[0].replace('_', '-')} makes no sense with --every; leave one of them out.")
+        raise UsageError(f"--{given[0].replace('_', '-')} cannot be combined with --every; leave one of them out.")
 
 
 def write_every(video: str, folder: Path, *, every: Every, cell: Cell | None, backend: Backend, as_json: bool) -> None:

@@ -165,7 +165,7 @@ class _Asker:
 
 
 class _AnswerFile:
-    """Answers so far, one clip a line; the first line tells which run they belong to."""
+    """Answers so far, one clip a line; the first line says which run they belong to."""
 
     def __init__(self, output: Path | None, mark: str) -> None:
         self.done: dict[int, list[Judged]] = {}

@@ -29,7 +29,7 @@ def accuracy(right: Sequence[bool]) -> Accuracy:
         ValueError: `right` is empty.
     """
     if not right:
-        raise ValueError("An accuracy needs at least one answer, got none.")
+        raise ValueError("An accuracy needs at least one answer; there is none.")
     correct = sum(bool(answer) for answer in right)
     low, high = proportion_confint(correct, len(right), alpha=0.05, method="wilson")
     return Accuracy(correct=correct, total=len(right), low=float(low), high=float(high))

@@ -43,7 +43,7 @@ def load_host(host: str, *, max_anchor_tokens: int = 256) -> Host:
     supported = ", ".join(["nano", *dict.fromkeys(known.family for known in _PUBLISHED.values())])
     if settings.get("architectures") == ["LlavaQwenForCausalLM"]:
         raise HostError(
-            f"The host {host!r} is a LLaVA-OneVision or LLaVA-Video in its authors' own form, which transformers "
+            f"The host {host!r} is a LLaVA-OneVision or LLaVA-Video in its authors' own format, which transformers "
             "cannot load; name a conversion of it (-hf), as transformers' convert_llava_onevision_weights_to_hf makes."
         )
     raise HostError(f"The host {host!r} is of the kind {kind!r}, which is not supported; choose among {supported}.")

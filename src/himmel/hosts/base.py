@@ -21,7 +21,7 @@ class BaseHost:
     tokenizer: PreTrainedTokenizerBase
     lora_targets = r".*language_model\..*\.(q|k|v|o|gate|up|down)_proj"
     position_scheme: PositionScheme = "sequential"
-    decoding_threads: int | None = None
+    processor_threads: int | None = None
     part_names: tuple[str, ...] = ()
 
     def encode_text(self, text: str) -> list[int]:

@@ -1,7 +1,7 @@
 """Every family of hosts at its published picture sizes, with none of its files: for counting pictures' tokens alone.
 
 A family's configuration and image processor are transformers' own classes at their defaults, changed where published
-checkpoints differ from them. Its tokenizer is not there, and a stand-in knows no text.
+checkpoints differ from them. Its tokenizer is not there, and what takes its place knows no text.
 """
 
 from collections.abc import Mapping

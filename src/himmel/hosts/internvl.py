@@ -41,7 +41,7 @@ class InternVLHost(PublishedHost):
         self._tile_tokens = int(self.config.image_seq_length)
         if max_anchor_tokens < self._tile_tokens:
             raise UsageError(
-                f"max_anchor_tokens={max_anchor_tokens} is less than this host takes for any picture; "
+                f"max_anchor_tokens={max_anchor_tokens} is less than any picture takes on this host; "
                 f"give at least {self._tile_tokens}."
             )
         # One of the budget's tiles is for the small copy.

@@ -55,7 +55,7 @@ class LlavaOnevisionHost(PublishedHost):
         frame, whole = math.ceil(self._side / 2) ** 2 + 1, self._side**2 + 1
         if max_anchor_tokens < frame:
             raise UsageError(
-                f"max_anchor_tokens={max_anchor_tokens} is less than this host takes for any picture; "
+                f"max_anchor_tokens={max_anchor_tokens} is less than any picture takes on this host; "
                 f"give at least {frame}."
             )
         fitting = [list(point) for point in self.config.image_grid_pinpoints if self._most(point) <= max_anchor_tokens]

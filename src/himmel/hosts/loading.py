@@ -92,7 +92,7 @@ def load_weights(
     except Exception as error:
         raise HostError(
             f"The weights of {folder!r} cannot be loaded ({' '.join(str(error).split())}); "
-            f"name a whole folder of {family}."
+            f"name a complete folder of {family}."
         ) from error
     network.requires_grad_(False)
     if "device_map" not in options:

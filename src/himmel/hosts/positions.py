@@ -1,6 +1,6 @@
 """Rotary positions of prompts with motion tokens (docs/method.md, section 7).
 
-Motion tokens stand for a fourth kind beside text, image and video. In the `grid` scheme the K tokens of an interval
+Motion tokens are a fourth kind beside text, image and video. In the `grid` scheme the K tokens of an interval
 are a grid at one time of its own, sqrt(K) x sqrt(K) or as near to it as possible, so that it costs about sqrt(K)
 positions; in the `sequential` scheme they count as typed text and cost K.
 """

@@ -40,7 +40,7 @@ class Run:
 class Host(Protocol):
     """A vision-language model's token ids, prompt, picture preparation and positions; its weights load apart.
 
-    The motion tokens of an interval may stand between any two runs that `anchor_runs` and the chat make, never inside
+    The motion tokens of an interval may come between any two runs that `anchor_runs` and the chat make, never inside
     the runs of one picture.
     """
 
@@ -53,8 +53,8 @@ class Host(Protocol):
     vocab_size: int
     context_length: int
     """Positions that the language model was made for."""
-    decoding_threads: int | None
-    """Processor threads that suit this host when it writes an answer token by token; None: as many as torch has."""
+    processor_threads: int | None
+    """Threads that suit this host on a processor where waiting threads spin; None: as many as torch has."""
     position_scheme: PositionScheme
     """The scheme that suits this host's positions, used where the configuration names none."""
     tower_map: tuple[int, int, int] | None

@@ -55,7 +55,7 @@ class PublishedHost(BaseHost, ABC):
         except (OSError, ValueError) as error:
             raise HostError(
                 f"The host {folder!r} cannot be read ({' '.join(str(error).split())}); "
-                f"name a whole folder of {self.family}."
+                f"name a complete folder of {self.family}."
             ) from error
         text = self.config.get_text_config()
         self.hidden_size = int(text.hidden_size)

@@ -39,7 +39,7 @@ class QwenVLHost(PublishedHost):
         smallest = self._image_processor.size["shortest_edge"]
         if max_anchor_tokens * side**2 < smallest:
             raise UsageError(
-                f"max_anchor_tokens={max_anchor_tokens} is less than this host takes for any picture; "
+                f"max_anchor_tokens={max_anchor_tokens} is less than any picture takes on this host; "
                 f"give at least {-(-smallest // side**2)}."
             )
         self._budget = max_anchor_tokens

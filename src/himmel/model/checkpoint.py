@@ -6,7 +6,7 @@
     host_projector.safetensors    a part of the host itself, on hosts where this project trains one
     manifest.json                 sizes and hashes of all of these but config.json
 
-Where the host's weights are no longer the published ones (`own_language_model`), the host stands there whole in place
+Where the host's weights are no longer the published ones (`own_language_model`), the whole host is there in place
 of the last two, as transformers' own classes load it:
 
     host/                         its weights in the type that they have in memory, its tokenizer and processor
@@ -97,7 +97,9 @@ def check_sizes(folder: Path) -> None:
     """
     damage = find_damage(folder)
     if damage is not None:
-        raise HostError(f"The checkpoint {str(folder)!r} cannot be loaded ({damage}); take it anew from its origin.")
+        raise HostError(
+            f"The checkpoint {str(folder)!r} cannot be loaded ({damage}); get it again from where it came from."
+        )
 
 
 def load(parts: Parts, folder: Path) -> None:
@@ -164,5 +166,6 @@ def _load_module(module: nn.Module, path: Path) -> None:
     except (OSError, SafetensorError, RuntimeError) as error:
         reason = str(error).split("\n\t")[-1].strip()
         raise HostError(
-            f"The weights {str(path)!r} cannot be loaded ({reason}); name a whole checkpoint folder and its own host."
+            f"The weights {str(path)!r} cannot be loaded ({reason}); name a complete checkpoint folder and the host "
+            "that it belongs to."
         ) from error

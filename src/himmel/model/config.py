@@ -19,7 +19,7 @@ INNER_HOST = "./host"
 
 @strict
 class HimmelConfig(PreTrainedConfig, ModelSettings):
-    """Host, adapter, and how the one's tokens stand in the other's prompt, see `ModelSettings`.
+    """Host, adapter, and how motion tokens go into the host's prompt, see `ModelSettings`.
 
     Raises:
         UsageError: an unknown choice, a number out of its range, or LoRA beside a language model that is trained whole.
@@ -27,11 +27,12 @@ class HimmelConfig(PreTrainedConfig, ModelSettings):
 
     model_type = "himmel"
     adapter_class: ClassVar[type[AdapterSettings]] = AdapterConfig
-    sub_configs_defaults: ClassVar[dict[str, Any]] = {"adapter_config": AdapterConfig}
+    sub_configs: ClassVar[dict[str, Any]] = {"adapter_config": AdapterConfig}
 
     def __post_init__(self, **kwargs: Any) -> None:
+        # First, as it makes an AdapterConfig of a dictionary, which transformers before 5.21 leave as it is.
+        ModelSettings.__post_init__(self)
         super().__post_init__(**kwargs)
-        self.check()
 
     @property
     def adapter(self) -> AdapterConfig:
@@ -76,7 +77,7 @@ class HimmelConfig(PreTrainedConfig, ModelSettings):
                 f"There is no readable config.json in {str(folder)!r}; name a checkpoint folder."
             ) from error
         raise HostError(
-            f"The folder {str(folder)!r} holds a {content['model_type']!r} and no HY-Himmel checkpoint; "
+            f"The folder {str(folder)!r} holds a {content['model_type']!r}, not an HY-Himmel checkpoint; "
             "name the folder that training wrote."
         )
 

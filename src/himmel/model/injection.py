@@ -114,7 +114,7 @@ class MotionInjector:
             return None
         # Beams and several returned sequences repeat each prompt in place.
         copies = len(input_ids) // len(rows)
-        # Where a device map spreads the host, embeddings may stand elsewhere than what comes in.
+        # Where a device map spreads the host, embeddings may be on another device than what comes in.
         return inject(output, mask.to(output.device), torch.cat([row for row in rows for _ in range(copies)]))
 
 

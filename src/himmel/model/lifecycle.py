@@ -108,7 +108,7 @@ class HostedModel(nn.Module):
         loading: Loading | None,
     ) -> Self:
         if network is not None and loading is not None:
-            raise UsageError("A network came together with loading options; move the network itself before.")
+            raise UsageError("A network was given together with loading options; move the network to its device first.")
         # A copy, as merging changes a model's settings, and the caller's are the caller's.
         config = config.changed(host=host or config.host)
         found = load_host(config.host, max_anchor_tokens=config.max_anchor_tokens)
@@ -192,7 +192,7 @@ class HostedModel(nn.Module):
         """
         if self.config.own_language_model:
             raise UsageError(
-                "This model's host has weights of its own, merged or trained whole, and cannot become what it was; "
+                "This model's host has its own weights, merged or trained whole, and cannot go back to the original; "
                 f"load the host {self.config.base_host or self.config.host!r} by itself."
             )
         stack = ExitStack()
@@ -219,7 +219,7 @@ class HostedModel(nn.Module):
     def load_adapter(self, folder: str | os.PathLike[str]) -> None:
         """Exchange adapter, LoRA and settings for another checkpoint's of the same host, whose weights stay loaded.
 
-        If that fails, the model is what it was before. Parameters are new ones: make the optimiser anew.
+        If that fails, the model is what it was before. Parameters are new ones: make a new optimiser.
 
         Raises:
             HostError: no checkpoint is there, it is damaged or made for another host.
@@ -228,7 +228,7 @@ class HostedModel(nn.Module):
         place = local_folder(folder)
         config = HimmelConfig.load(place)
         if config.own_language_model:
-            raise UsageError(f"The checkpoint {str(folder)!r} holds its own host; load it by from_pretrained.")
+            raise UsageError(f"The checkpoint {str(folder)!r} holds its own host; load it with from_pretrained.")
         config = config.changed(host=self.config.host)
         was_on = self._attachment.is_on
         former = self.config, self.host, self.adapter, self._attachment
@@ -257,7 +257,7 @@ class HostedModel(nn.Module):
 
     @contextmanager
     def _attached(self) -> Iterator[None]:
-        """Everything put on within the block, whatever it is outside."""
+        """Everything is put on within the block, and as before after it."""
         was_on = self._attachment.is_on
         self.enable_motion()
         try:

@@ -112,7 +112,8 @@ def load_lora(network: PreTrainedModel, config: LoraConfig, folder: str | os.Pat
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise HostError(
             f"LoRA's settings {str(Path(folder) / _CONFIG)!r} cannot be loaded: they lack, or differ in, the rank "
-            f"{config.r} or the alpha {config.lora_alpha} of config.json; take the checkpoint anew from its origin."
+            f"{config.r} or the alpha {config.lora_alpha} of config.json; get the checkpoint again from where it came "
+            "from."
         ) from error
     try:
         state = {name.removeprefix(_PREFIX): value.float() for name, value in load_file(file).items()}

@@ -70,12 +70,15 @@ class HimmelForConditionalGeneration(HostedModel):
         if inputs.labels is not None:
             # A token is predicted at the one before it; the first of a row is predicted by none.
             keep = functional.pad(inputs.labels[:, 1:] != IGNORED, (0, 1)).to(self.device)
-            options["logits_to_keep"] = keep
+            # Positions for all rows, not a mask for each: that is understood by every release of transformers.
+            positions = keep.any(0).nonzero()[:, 0]
+            options["logits_to_keep"] = positions
         with self._injecting(inputs, output):
             logits = self.network(**self._text(inputs), **self._shown(vision), **options).logits
         loss = None
         if inputs.labels is not None and keep is not None:
             targets = functional.pad(inputs.labels[:, 1:], (0, 1), value=IGNORED).to(self.device)[keep]
+            logits = logits[keep[:, positions]]
             loss = functional.cross_entropy(logits.float(), targets)
         return HimmelOutput(loss=loss, logits=logits, motion=output)
 
@@ -97,7 +100,7 @@ class HimmelForConditionalGeneration(HostedModel):
         vision = self._see(inputs.images)
         output = self._encode_motion(inputs.motion, vision)
         with self._injecting(inputs, output):
-            # What stands for motion is no answer.
+            # A placeholder of motion is no answer.
             options = {"suppress_tokens": [self.host.motion_token_id], **options}
             return cast(Any, self.network).generate(**self._text(inputs), **self._shown(vision), **options)
 

@@ -1,9 +1,9 @@
-"""Where motion tokens stand among the anchors (docs/method.md, section 7; report, O.2).
+"""Where motion tokens go among the anchors (docs/method.md, section 7; report, O.2).
 
 Every placement is a list of runs and one index that says which motion token each placeholder takes; only those two
 differ between placements, so that injection, positions and budgets know nothing of them. In the `grid` scheme each
 run of motion tokens is a grid of its own, as near square as possible: a whole interval, or a chunk of tokens of two
-neighbouring ones. A repeated token stands at the place of the token that it repeats, and costs no position.
+neighbouring ones. A repeated token has the place of the token that it repeats, and costs no position.
 """
 
 import math
@@ -62,7 +62,7 @@ def place(
     - `per_anchor`: each interval's tokens after its anchor.
     - `prefix`, `suffix`: all tokens before the first picture, or after the last.
     - `chunked`: in the order of time, but cut in the middle of intervals: the second half of one and the first half of
-      the next stand together between two anchors, half an interval early, so that no chunk belongs to one interval.
+      the next come together between two anchors, half an interval early, so that no chunk belongs to one interval.
     - `attention`: as `per_anchor`, and the first tokens of salient intervals once more, see `repeats`.
 
     Args:

@@ -229,13 +229,14 @@ class HimmelProcessor:
 
     def _answer(self, text: str) -> Run:
         if not text.strip():
-            raise UsageError("An answer or option is empty; give each a text.")
+            raise UsageError("An answer or option is empty; give a text for each.")
         return Run("text", (*self.host.encode_text(text.strip()), self.host.chat.end), target=True)
 
     def _conversation_tree(self, visual: Sequence[Run], turns: Conversation, independent: bool) -> PromptTree:
         if any(answer is None for _, answer in turns[:-1]) or not turns:
             raise UsageError(
-                f"A conversation of {len(turns)} turns has no answer before its last; only the last may lack one."
+                f"A conversation of {len(turns)} turns lacks an answer before the last turn; only the last turn may "
+                "be without one."
             )
         exchanges = [
             [self._prompt(question), *([] if answer is None else [self._answer(answer)])] for question, answer in turns
@@ -251,7 +252,7 @@ class HimmelProcessor:
     def _choice_tree(self, visual: Sequence[Run], asked: Questions) -> PromptTree:
         branches: list[Branch] = []
         for question, options in asked:
-            # The prompt's last token opens every option anew: each then predicts its first token itself.
+            # The prompt's last token comes before every option: each then predicts its first token itself.
             prompt = self._prompt(question).ids
             parent = len(branches)
             branches.append(Branch((Run("text", prompt[:-1]),)))
@@ -337,8 +338,8 @@ class HimmelProcessor:
             return torch.cat(given).float()
         if given or not anchors:
             raise HostError(
-                f"{len(given)} of {len(contexts)} samples of a batch hold a context stream; "
-                "prepare all of them alike, or call keep_features on them first."
+                f"{len(given)} of {len(contexts)} samples of a batch have a context stream; "
+                "prepare them all in the same way, or call keep_features on them first."
             )
         return None
 

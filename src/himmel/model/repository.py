@@ -20,7 +20,7 @@ def is_repository(name: str) -> bool:
 def local_folder(
     source: str | os.PathLike[str], *, allow: list[str] | None = None, revision: str | None = None
 ) -> Path:
-    """Where a folder, or a repository's files in the hub's cache, stand on this machine; fetched if they are not there.
+    """The path of a folder, or of a repository's files in the hub's cache; they are fetched if they are not there.
 
     Args:
         source: a folder, or a repository name such as `someone/himmel-qwen2.5-vl`. What is no such name is taken for a

@@ -28,12 +28,11 @@ from himmel.model.processor import HimmelProcessor
 from himmel.model.reading import Reading
 from himmel.model.request import AskOptions, Request
 from himmel.model.sample import PreparedSample
-from himmel.model.threads import DecodingThreads, torch_threads
+from himmel.model.threads import threads_spin, torch_threads
 from himmel.video import Decomposition, Video, draw_streams
+from himmel.video.file.source import VideoSource
 
 CACHE_BYTES = 512 * 2**20
-
-VideoSource = str | os.PathLike[str] | Video
 
 
 def default_checkpoint() -> Path:
@@ -42,7 +41,7 @@ def default_checkpoint() -> Path:
 
 
 def ask(
-    video: VideoSource,
+    video: VideoSource | Video,
     question: str,
     *,
     model: HimmelForConditionalGeneration | None = None,
@@ -57,7 +56,7 @@ def ask(
     """Answer one question about a video. For more than one, make a `Session`: it loads and reads once.
 
     Args:
-        video: a file, or one that is open already.
+        video: a file, its bytes, or a video that is open already.
         question: not empty.
         model, adapter, host, device, device_map, quantization: see `Session`.
         picture: see `Session.ask`.
@@ -68,7 +67,7 @@ def ask(
 
     Example:
         >>> import himmel
-        >>> himmel.ask("match.mp4", "Which way does the ball move?", choices=["left", "right"])  # doctest: +SKIP
+        >>> himmel.ask("bunny.mp4", "Which way does the rabbit move?", choices=["left", "right"])  # doctest: +SKIP
     """
     session = Session(
         model,
@@ -87,7 +86,7 @@ class Session:
 
     Each question brings its own settings; none of them shows in another's answer, and nothing outside of the session
     changes: neither the model, nor torch's random numbers, nor its number of threads elsewhere. What was read of a
-    video is kept, so that a second question about it reads nothing again. A file that has changed since is read anew.
+    video is kept, so that a second question about it reads nothing again. A file that has changed since is read again.
 
     Args:
         model: the model to ask; None loads one at the first question (or the first use of `model`). Excludes what says
@@ -107,8 +106,8 @@ class Session:
     Example:
         >>> import himmel
         >>> session = himmel.Session()  # doctest: +SKIP
-        >>> session.ask("match.mp4", "Which way does the ball move?", choices=["left", "right"])  # doctest: +SKIP
-        >>> session.ask("match.mp4", "What is in the video?", max_new_tokens=32)  # doctest: +SKIP
+        >>> session.ask("bunny.mp4", "Which way does the rabbit move?", choices=["left", "right"])  # doctest: +SKIP
+        >>> session.ask("bunny.mp4", "What is in the video?", max_new_tokens=32)  # doctest: +SKIP
     """
 
     def __init__(
@@ -124,9 +123,7 @@ class Session:
     ) -> None:
         given = (adapter, host, device, device_map, quantization)
         if model is not None and any(value is not None for value in given):
-            raise UsageError(
-                "A model came together with an adapter, host or device; give either the one or the others."
-            )
+            raise UsageError("A model was given together with an adapter, host or device; give one or the other.")
         self._model = model
         self._host = host
         self._loading = Loading(
@@ -159,7 +156,7 @@ class Session:
 
     def ask(
         self,
-        video: VideoSource,
+        video: VideoSource | Video,
         question: str,
         *,
         choices: Sequence[str] = (),
@@ -179,7 +176,7 @@ class Session:
         """Answer a question about a video.
 
         Args:
-            video: a file, or one that is open already.
+            video: a file, its bytes, or a video that is open already.
             question: not empty.
             choices: options to score by their likelihood, at least two; without any, the model answers in its own
                 words.
@@ -195,8 +192,8 @@ class Session:
             max_new_tokens: where an answer is cut.
             seed: 0 to 2**63 - 1. Answers are greedy and draw nothing at random, so that it changes nothing; it is in
                 the record.
-            threads: 1 to 256 threads for this question, of reading and of torch; None leaves torch's number as it is,
-                but that small hosts write their answer with one.
+            threads: 1 to 256 threads for this question, of reading and of torch; None leaves torch's number as it is.
+                Only nano computes with one then, unless OMP_WAIT_POLICY=PASSIVE keeps waiting threads from spinning.
             picture: draw the streams into this file, see `draw_streams`.
 
         Raises:
@@ -226,10 +223,19 @@ class Session:
         seconds: dict[str, float] = {}
         with torch_threads(threads):
             prepared = self._prepare(video, request, picture, seconds)
+        with torch_threads(threads or self._few_threads()):
             return self._answer(request, config, prepared, seconds)
 
+    def _few_threads(self) -> int | None:
+        on_processor = self.model.device.type == "cpu"
+        return self.model.host.processor_threads if on_processor and threads_spin() else None
+
     def _prepare(
-        self, video: VideoSource, request: Request, picture: str | os.PathLike[str] | None, seconds: dict[str, float]
+        self,
+        video: VideoSource | Video,
+        request: Request,
+        picture: str | os.PathLike[str] | None,
+        seconds: dict[str, float],
     ) -> "_Prepared":
         """What the model needs of a video, and the record of it; out of the caches where it is there."""
         reading = request.reading(self._config)
@@ -257,7 +263,7 @@ class Session:
 
     def _read(
         self,
-        video: VideoSource,
+        video: VideoSource | Video,
         source: "FileState | Video",
         reading: Reading,
         threads: int | None,
@@ -307,15 +313,7 @@ class Session:
         return share_out(request.choices, self.model.score_choices(asked)[0][0])
 
     def _continue(self, request: Request, processor: HimmelProcessor, prompt: ModelInputs) -> str:
-        model = self.model
-        alone = request.threads is None and model.device.type == "cpu"
-        with DecodingThreads(model.host.decoding_threads if alone else None) as decoding:
-            ids = model.generate(
-                prompt,
-                max_new_tokens=request.max_new_tokens,
-                do_sample=False,
-                logits_processor=decoding.as_list(),
-            )
+        ids = self.model.generate(prompt, max_new_tokens=request.max_new_tokens, do_sample=False)
         return processor.decode(ids[0, prompt.input_ids.shape[1] :])
 
 
@@ -330,11 +328,13 @@ class FileState:
     inode: int
 
     @classmethod
-    def of(cls, path: str | os.PathLike[str]) -> Self | None:
-        """The state of a file now; None of what is no file that can be looked at."""
+    def of(cls, path: VideoSource) -> Self | None:
+        """The state of a file now; None of what is no file on a disk."""
+        if not isinstance(path, str | os.PathLike):
+            return None
         try:
             found = os.stat(path)
-        except (OSError, TypeError, ValueError):
+        except (OSError, ValueError):
             return None
         return cls(os.fspath(path), found.st_size, found.st_mtime_ns, found.st_dev, found.st_ino)
 

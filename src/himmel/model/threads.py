@@ -4,15 +4,13 @@
 OpenMP's own number belongs to the calling thread, and that is what is set here.
 """
 
+import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import cache
-from typing import Self
 
 import torch
 from threadpoolctl import ThreadpoolController
-from torch import Tensor
-from transformers import LogitsProcessor, LogitsProcessorList
 
 
 @contextmanager
@@ -32,34 +30,9 @@ def _controller() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-class DecodingThreads(LogitsProcessor):
-    """Another number of threads from an answer's first token on, as `generate` calls this when the prompt is read.
+def threads_spin() -> bool:
+    """Whether OpenMP's threads wait for each other by computing, which is its default.
 
-    One token's matrices are small: threads wait for each other longer than they compute, and where another process
-    uses the processors too, ten times as long. The prompt is many tokens at once, for which threads pay.
-
-    Use it in a `with` block around `generate`; at its end the number is what it was.
+    That is fast while no other program computes. Beside other work, each waits for one that does not get to run.
     """
-
-    def __init__(self, count: int | None) -> None:
-        self._count = count
-        self._stack = ExitStack()
-        self._begun = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """See `LogitsProcessor`; the scores stay as they are."""
-        del input_ids
-        if not self._begun:
-            self._begun = True
-            self._stack.enter_context(torch_threads(self._count))
-        return scores
-
-    def as_list(self) -> LogitsProcessorList:
-        """In the form that `generate` takes; empty where the number is to stay."""
-        return LogitsProcessorList([] if self._count is None else [self])
+    return os.environ.get("OMP_WAIT_POLICY", "").upper() != "PASSIVE"

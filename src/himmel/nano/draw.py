@@ -1,4 +1,4 @@
-"""Drawing a clip's specification from a seed, so that nothing but the motion tells the answers of motion questions.
+"""Drawing a clip's specification from a seed, so that only the motion gives the answers to motion questions.
 
 Three habits keep other roads shut. What is asked about is drawn first and evenly. Homes, backgrounds and encodings are
 drawn without looking at it. And the questions of one clip are chosen so that no question's wording or options answer
@@ -87,7 +87,10 @@ def draw_spec(seed: int, split: Split = "train", kind: Kind | None = None, *, re
     if kind is not None and kind not in KINDS:
         raise UsageError(f"There is no question kind {kind!r}; choose one of {', '.join(KINDS)}.")
     if kind == "place" and returns is False:
-        raise UsageError("A clip of kind 'place' always returns, as what drifts has no one place; leave `returns` out.")
+        raise UsageError(
+            "A clip of kind 'place' always returns, because something that drifts is not in one place; leave "
+            "`returns` out."
+        )
     rng = np.random.default_rng([seed])
     drawn = _pick(rng, KINDS)
     kind = drawn if kind is None else kind

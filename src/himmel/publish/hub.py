@@ -43,7 +43,7 @@ def push_folder(
         )
     except (HfHubHTTPError, HFValidationError, OSError) as error:
         raise HostError(
-            f"The hub refuses {repo_id!r} ({first_sentence(error)}); check the name, and log in by `hf auth login`."
+            f"The hub refuses {repo_id!r} ({first_sentence(error)}); check the name, and log in with `hf auth login`."
         ) from error
     return str(commit.commit_url)
 

@@ -40,7 +40,7 @@ class Merged:
 def merge_checkpoint(
     source: str | os.PathLike[str], output: Path, *, host: str | None = None, dtype: Precision | None = None
 ) -> Merged:
-    """Fold a checkpoint's LoRA into its host and write both as a checkpoint that needs nothing else.
+    """Merge a checkpoint's LoRA into its host and write both as one complete checkpoint.
 
     Args:
         source: checkpoint folder or repository name.
@@ -53,7 +53,7 @@ def merge_checkpoint(
         HostError: the checkpoint or its host is missing or damaged, or LoRA cannot be folded in.
     """
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise UsageError(f"{str(output)!r} is there already; name a folder that is new or empty.")
+        raise UsageError(f"{str(output)!r} already exists; name a folder that is new or empty.")
     if dtype is not None and dtype not in _DTYPES:
         raise UsageError(f"dtype={dtype!r} does not exist; choose one of {', '.join(_DTYPES)}.")
     chosen = None if dtype is None else _DTYPES[dtype]

@@ -41,7 +41,7 @@ class InstructCollator:
     """Batches for the language-modelling loss: clips with several of their questions, each asked as if alone.
 
     Args:
-        store: where the clips stand.
+        store: of the clips.
         processor: builds prompts.
         questions_per_clip: at most so many questions of a clip.
         seed: of the choice among them.
@@ -107,7 +107,7 @@ class AlignmentCollator:
     """Batches for stage 1: streams, visual targets and probe targets of all intervals of some clips.
 
     Args:
-        store: where the clips stand.
+        store: of the clips.
         model: its host makes the visual targets.
     """
 

@@ -15,7 +15,7 @@ from himmel.training.settings import adapter_keys, make_settings, model_keys
 
 @dataclass(frozen=True)
 class ListedRecipe:
-    """A shipped recipe and what it stands for.
+    """A shipped recipe and the row that it reproduces.
 
     Attributes:
         name: as `himmel train` takes it.
@@ -59,7 +59,7 @@ class ShownRecipe:
     Attributes:
         name: of the recipe.
         base: where its host comes from.
-        report: which row of the report it stands for.
+        report: which row of the report it reproduces.
         settings: every setting, in the order of the file.
         stages: folder of each stage, in order, and whether it is there.
         checkpoint: folder of the last one: what `himmel train` makes.

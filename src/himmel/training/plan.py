@@ -24,7 +24,7 @@ from himmel.training.settings import make_settings, stage_1_settings
 
 Kind = Literal["projector", "stage1", "stage2", "start"]
 RECORD = "stage.json"
-"""Written last into a stage's folder: where it stands, the stage is whole."""
+"""Written last into a stage's folder: where it is, the stage is whole."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +104,7 @@ class Stage:
 
     @property
     def done(self) -> bool:
-        """Whether a whole checkpoint stands there."""
+        """Whether a whole checkpoint is there."""
         return (self.folder / RECORD).is_file()
 
 

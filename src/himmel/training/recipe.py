@@ -18,14 +18,14 @@ class Section(BaseModel):
 
 
 class ReportSection(Section):
-    """Which row of the report a recipe stands for.
+    """Which row of the report a recipe reproduces.
 
     Attributes:
         table: number in the order of the text, see docs/paper_index.md; None where the report draws a figure instead.
         figure: number of that figure.
         section: of the report, e.g. "I.2".
         row: the row as the report calls it.
-        benchmarks: what the report measures the row on; on nano, `EvalSection` says what stands in for them.
+        benchmarks: what the report measures the row on; on nano, `EvalSection` says what is measured instead.
     """
 
     table: Positive | None = None
@@ -39,7 +39,7 @@ class DataSection(Section):
     """What is learned from.
 
     `rendered`: clips of the seeds `first_seed` .. `first_seed + clips - 1`. `llava_video_178k` is the report's corpus;
-    no reader of it stands here yet, so that recipes which name it don't train.
+    it cannot be read yet, so that recipes which name it don't train.
     """
 
     source: Literal["rendered", "llava_video_178k"] = "rendered"
@@ -163,7 +163,7 @@ class Recipe(Section):
     Attributes:
         name: file name without ending, relative to the folder of recipes.
         base: the base that its host, sizes, data and budgets come from.
-        report: which row of the report it stands for.
+        report: which row of the report it reproduces.
         host: name or folder of the host.
         model: settings of the model, see `himmel.training.settings`.
         base_model: the same by the base alone, for stages that don't depend on what the recipe changes.

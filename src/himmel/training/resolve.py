@@ -126,7 +126,7 @@ class _Layers:
                     continue
             else:
                 target[key] = value
-                # What stood below a section that is a value now is gone.
+                # Keys below a section that is now a value are gone.
                 for below in [name for name in self.origins if name.startswith(f"{path}.")]:
                     del self.origins[below]
             self.origins[path] = source
@@ -143,16 +143,16 @@ def _line_of_inheritance(file: Path) -> list[tuple[str, dict[str, Any]]]:
         if parent is None:
             return line[::-1]
         if not isinstance(parent, str):
-            raise RecipeError(f"Recipe {_shown(file)!r} inherits {parent!r}, which is no name; name one recipe.")
+            raise RecipeError(f"Recipe {_shown(file)!r} inherits {parent!r}, which is not a name; name one recipe.")
         file = _find(parent, folder="tables", beside=file.parent)
         if file in seen:
             circle = " -> ".join(_shown(one) for one in [*seen, file])
-            raise RecipeError(f"Recipes inherit each other in a circle, {circle}; let one of them go.")
+            raise RecipeError(f"Recipes inherit each other in a circle, {circle}; remove one of the `inherits`.")
         seen.append(file)
 
 
 def _find(name: str, *, folder: str, beside: Path | None = None) -> Path:
-    """The file of a name: a path as it stands (or beside the file that names it), or a shipped recipe."""
+    """The file of a name: a path as it is (or beside the file that names it), or a shipped recipe."""
     root = recipes_folder()
     with_ending = name if name.endswith(_SUFFIX) else name + _SUFFIX
     places = [Path(name)] if beside is None else [beside / name, beside / with_ending]
@@ -198,7 +198,7 @@ def _read(file: Path) -> dict[str, Any]:
         content = _parse(file, file.stat().st_mtime_ns)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RecipeError(
-            f"Recipe {_shown(file)!r} is not valid YAML ({' '.join(str(error).split())}); mend it."
+            f"Recipe {_shown(file)!r} is not valid YAML ({' '.join(str(error).split())}); correct it."
         ) from error
     if not isinstance(content, dict):
         raise RecipeError(

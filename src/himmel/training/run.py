@@ -59,8 +59,8 @@ def run_recipe(
         base: name or file of a base in place of the recipe's own.
         overrides: dotted keys to YAML values, e.g. {"stage1.optimizer.steps": "20"}.
         resume: take stages that are there, also those that another recipe left, and go on from the newest saved state
-            of the one that was interrupted; else begin all of them anew.
-        tell: is told what is done, a sentence each.
+            of the one that was interrupted; else start all of them again.
+        tell: called with a sentence about each stage.
 
     Returns:
         The checkpoint folder: what `save_pretrained` writes, and `training/STAGE.json` with the settings, the log and
@@ -97,8 +97,8 @@ def _alone_in(folder: Path) -> Iterator[None]:
         lock.acquire(blocking=False)
     except Timeout as error:
         raise RecipeError(
-            f"Another training is at work in {str(folder)!r}; run this one again when that has ended, and it takes "
-            "what it left."
+            f"Another training is running in {str(folder)!r}; run this one again when that has ended, and it will "
+            "reuse the result."
         ) from error
     try:
         yield

@@ -24,7 +24,7 @@ _NOT_STATED |= {"own_language_model", "base_host"}
 _STAGE_2_ALONE: Final = frozenset(
     {"lora_rank", "lora_alpha", "lora_dropout", "placement", "position_scheme", "tokens_per_interval"}
 )
-"""Settings that show in prompts or in LoRA alone, so that stage 1 comes out the same whatever they are."""
+"""Settings that only change prompts or LoRA, and therefore not the result of stage 1."""
 
 
 def model_keys() -> list[str]:
@@ -69,7 +69,7 @@ def make_settings(model: Mapping[str, Any], *, host: str, host_hidden_size: int 
         del plain["model_type"], sizes["model_type"]
         return ModelSettings(**plain | changes, adapter_config=AdapterSettings(**sizes))
     except (UsageError, StrictDataclassError, TypeError, ValueError) as error:
-        raise RecipeError(f"The settings of the model are not possible: {' '.join(str(error).split())}") from error
+        raise RecipeError(f"These settings of the model are not possible: {' '.join(str(error).split())}") from error
 
 
 def stage_1_settings(model: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:

@@ -62,7 +62,7 @@ class ClipStore:
     Args:
         config: decides the sizes of the maps, anchors and steps; other settings give another folder.
         split: "train" or "eval", see `draw_spec`.
-        root: where the folder stands; None: in the cache.
+        root: of the folder; None: the cache.
     """
 
     def __init__(self, config: HimmelConfig, *, split: Split, root: Path | None = None) -> None:
@@ -90,7 +90,7 @@ class ClipStore:
         self.folder = (root or cache_root() / "prepared") / f"nano-{split}-{mark}"
 
     def path(self, seed: int) -> Path:
-        """Where the clip of this seed stands, or would stand."""
+        """The file of the clip of this seed, made or not."""
         return self.folder / f"{seed}.safetensors"
 
     def prepare(self, seeds: Iterable[int], *, workers: int) -> None:

@@ -100,8 +100,8 @@ def training_arguments(
     shares = optimizer.gradient_accumulation * int(os.environ.get("WORLD_SIZE", "1"))
     if optimizer.batch_size % shares:
         raise RecipeError(
-            f"optimizer.batch_size = {optimizer.batch_size} cannot be shared out over {shares} micro-steps and devices "
-            "together; choose a multiple, or another optimizer.gradient_accumulation."
+            f"optimizer.batch_size = {optimizer.batch_size} cannot be divided among {shares} micro-steps and devices; "
+            "choose a multiple, or another optimizer.gradient_accumulation."
         )
     accelerated = torch.accelerator.is_available()
     return TrainingArguments(
@@ -143,18 +143,18 @@ def deepspeed_file(name: str) -> str:
     file = shipped if shipped.is_file() else Path(name)
     if not file.is_file():
         raise RecipeError(
-            f"compute.deepspeed = {name!r} is no file; choose zero2, zero3 or a file of DeepSpeed settings."
+            f"compute.deepspeed = {name!r} is not a file; choose zero2, zero3 or a file of DeepSpeed settings."
         )
     if not is_deepspeed_available():
         raise RecipeError(
-            f"compute.deepspeed = {name!r} needs DeepSpeed, which is not installed; run `pip install deepspeed`, or go "
-            "without it by compute.deepspeed=null."
+            f"compute.deepspeed = {name!r} needs DeepSpeed, which is not installed; run "
+            "`pip install deepspeed`, or set compute.deepspeed=null to train without it."
         )
     return str(file)
 
 
 def run_training(trainer: Trainer, *, folder: Path, resume: bool) -> list[dict[str, float]]:
-    """Train, from the newest checkpoint in `folder` where `resume` is asked for and one stands there.
+    """Train, from the newest checkpoint in `folder` where `resume` is asked for and there is one.
 
     Returns:
         The log, one entry per logged step; it is also written to `folder`/log.json.

@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
+from himmel._text import by_number
 from himmel.choices import AnchorMode
 from himmel.choices import Backend as BackendChoice
 from himmel.errors import VideoError
@@ -57,8 +58,9 @@ def decompose(file: VideoFile, request: Request, *, sha256: str | None, open_sec
     anchors, reasons = _place_anchors(file, clock, request)
     if len(anchors) < request.num_anchors:
         notes.append(
-            f"{request.num_anchors} anchors were asked for, but the video has {len(file.times)} pictures:"
-            f" {len(anchors)} are taken."
+            f"{request.num_anchors} anchors were requested, but the video has only "
+            + by_number(len(file.times), "{} picture", "{} pictures")
+            + by_number(len(anchors), ": {} anchor is used.", ": {} anchors are used.")
         )
     has_steps = bool((_stops(anchors, len(file.times)) - anchors > 1).any())
     backend, reason = choose_backend(file, request.backend, has_steps=has_steps)
@@ -144,7 +146,7 @@ def _stops(anchors: IntArray, num_frames: int) -> IntArray:
 def _assemble(
     outcome: Outcome, reasons: tuple[str, ...], notes: list[str]
 ) -> tuple[list[tuple[Anchor, Interval]], int]:
-    """Put anchors and steps in order, and count damaged pictures; those that are lost are told in `notes`."""
+    """Put anchors and steps in order, and count damaged pictures; `notes` gets sentences about lost ones."""
     wanted, extract = outcome.wanted, outcome.extract
     file, source = wanted.file, wanted.source
     grid = grid_shape(*file.displayed_size, wanted.cell)
@@ -156,7 +158,7 @@ def _assemble(
         image = extract.images.get(int(file.index.order[frame]))
         if image is None:
             notes.append(
-                f"The anchor at {file.times[frame]:.3f} s cannot be decoded: it is left out with its interval."
+                f"The anchor at {file.times[frame]:.3f} s cannot be decoded: it and its interval are left out."
             )
             continue
         numbers = {f: int(source.index.order[f]) for f in steps.tolist()}
@@ -176,15 +178,29 @@ def _assemble(
 def _damage_notes(file: VideoFile, extract: Extract, lost: set[int]) -> list[str]:
     """Sentences about pictures that are damaged or of another size."""
     first = f"the first ({file.format.width} x {file.format.height})"
-    counts = {
-        "{} steps are left out: their pictures cannot be decoded.": lost - extract.resized,
-        f"{{}} steps are left out: their pictures are of another size than {first}.": lost & extract.resized,
-        f"{{}} of the pictures read are of another size than {first}: they are scaled to it.": extract.resized - lost,
-        "{} of the pictures read are damaged: what is missing in them is guessed, or missing in their maps.": (
-            extract.damaged - lost
+    counts = [
+        (
+            lost - extract.resized,
+            "{} step is left out: its picture cannot be decoded.",
+            "{} steps are left out: their pictures cannot be decoded.",
         ),
-    }
-    return [text.format(len(numbers)) for text, numbers in counts.items() if numbers]
+        (
+            lost & extract.resized,
+            f"{{}} step is left out: its picture has another size than {first}.",
+            f"{{}} steps are left out: their pictures have another size than {first}.",
+        ),
+        (
+            extract.resized - lost,
+            f"{{}} of the pictures read has another size than {first}: it is scaled to that size.",
+            f"{{}} of the pictures read have another size than {first}: they are scaled to that size.",
+        ),
+        (
+            extract.damaged - lost,
+            "{} of the pictures read is damaged: its missing parts are guessed, or left out of its maps.",
+            "{} of the pictures read are damaged: their missing parts are guessed, or left out of their maps.",
+        ),
+    ]
+    return [by_number(len(numbers), one, many) for numbers, one, many in counts if numbers]
 
 
 def _stack(steps: list[Step], grid: tuple[int, int]) -> StepMaps:

@@ -1,4 +1,4 @@
-"""Anchors that turn out to be damaged give way to whole pictures nearby."""
+"""Damaged anchors are replaced by undamaged pictures nearby."""
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +12,9 @@ IntArray = npt.NDArray[np.int64]
 
 
 def replace_damaged(file: VideoFile, anchors: IntArray, extract: Extract) -> tuple[IntArray, tuple[str, ...]]:
-    """Anchors, of which some are moved between those before and after them, and a sentence about each damaged one.
+    """The anchors with damaged ones moved, each between its neighbours, and a sentence about each damaged one.
 
-    One for which there is no whole picture stays.
+    A damaged anchor stays where it is if no undamaged picture is near it.
 
     Args:
         anchors: int64 [n], presentation indices.
@@ -33,8 +33,8 @@ def replace_damaged(file: VideoFile, anchors: IntArray, extract: Extract) -> tup
             what = f"The anchor at {file.times[anchors[k]]:.3f} s is damaged"
             if found is not None:
                 moved[k] = found
-                which = "next" if found > anchors[k] else "last"
-                notes.append(f"{what}: the {which} whole picture, at {file.times[found]:.3f} s, takes its place.")
+                which = "next" if found > anchors[k] else "previous"
+                notes.append(f"{what}: the {which} undamaged picture, at {file.times[found]:.3f} s, is used instead.")
             elif numbers[k] in extract.images:
-                notes.append(f"{what}, and there is no whole picture near it: it is used as it is.")
+                notes.append(f"{what}, and no undamaged picture is near it: the damaged one is used.")
     return moved, tuple(notes)

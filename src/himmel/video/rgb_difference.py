@@ -1,8 +1,8 @@
-"""RGB difference at the steps: what decoded pictures tell about motion, the control for the codec's own signals.
+"""RGB difference at the steps: what decoded pictures show of motion, for comparison with the codec's own signals.
 
 As in TSN (Wang et al., 2016, section 3.2), the signal is the picture minus the one before it, so that it spans one
-frame interval, as a velocity does. Both must be decoded, with all that they are predicted from: this costs what the
-other streams spare.
+frame interval, as a velocity does. Both must be decoded, with all that they are predicted from; the other
+streams avoid this cost.
 """
 
 import time
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
+from himmel._text import by_number
 from himmel.video.file.decoder import Segment, plan_segments
 from himmel.video.file.opened import VideoFile
 from himmel.video.file.picture import PictureFormat
@@ -39,8 +40,12 @@ def add_rgb_difference(decomposition: Decomposition, file: VideoFile, *, threads
     differences = {frame: means[a] - means[b] for frame, (a, b) in pairs.items() if a in means and b in means}
     notes = decomposition.notes
     if len(differences) < len(pairs):
-        lost = len(pairs) - len(differences)
-        notes += (f"{lost} steps have no RGB difference: they or the picture before them cannot be decoded.",)
+        note = by_number(
+            len(pairs) - len(differences),
+            "{} step has no RGB difference: it or the picture before it cannot be decoded.",
+            "{} steps have no RGB difference: they or the pictures before them cannot be decoded.",
+        )
+        notes += (note,)
     return replace(
         decomposition,
         intervals=tuple(_fill(interval, differences, decomposition.grid) for interval in decomposition.intervals),

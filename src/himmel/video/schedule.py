@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from himmel._text import by_number
 from himmel.choices import AnchorMode
 
 IntArray = npt.NDArray[np.int64]
@@ -69,10 +70,11 @@ class Clock:
         clock = np.append(0.0, np.cumsum(left))
         first = int(np.argmax(paused))
         more = int(paused.sum()) - 1
-        others = "" if not more else f", and {more} more for {lengths[paused].sum() - lengths[first]:.0f} s together"
+        rest = lengths[paused].sum() - lengths[first]
+        others = by_number(more, ", and {} other", ", and {} others") + f" for {rest:.0f} s in all" if more else ""
         note = (
             f"The picture at {times[first]:.3f} s is shown for {lengths[first]:.0f} s{others}: anchors and steps are"
-            " spread as if there were no such pause."
+            " placed as if there were no such pause."
         )
         return cls(clock[:-1], float(clock[-1]), note)
 

@@ -124,7 +124,7 @@ def _open(
     if what == "maps":
         return video.pictures(start=start, cell=cell, backend=backend)
     if cell is not None:
-        raise UsageError(f"cell={cell} makes no sense with vectors; it is the size of a map's cells.")
+        raise UsageError(f"cell={cell} cannot be combined with vectors; it is the size of a map's cells.")
     return video.vectors(start=start, backend=backend)
 
 
@@ -137,11 +137,11 @@ def _prepare(folder: Path, about: dict[str, Any]) -> None:
         is_new = all(entry.name.startswith(".") for entry in folder.iterdir())
         if not is_new and json.loads(path.read_text(encoding="utf-8")) != about:
             raise UsageError(
-                f"{str(folder)!r} holds another video's pictures, or with other settings; name another folder."
+                f"{str(folder)!r} holds pictures of another video or with other settings; name another folder."
             )
     except (OSError, ValueError) as error:
         if isinstance(error, FileNotFoundError | FileExistsError | NotADirectoryError | ValueError) and folder.exists():
-            raise UsageError(f"{str(folder)!r} holds something else; name a new folder.") from error
+            raise UsageError(f"{str(folder)!r} holds other files; name a new folder.") from error
         reason = error.strerror if isinstance(error, OSError) else error
         raise HimmelError(f"Cannot write {str(folder)!r} ({reason}); name a writable folder.") from error
     if is_new:

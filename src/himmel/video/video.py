@@ -52,7 +52,7 @@ class Video:
         UsageError: `path` is nothing that a video could come from.
 
     Example:
-        >>> video = Video("match.mp4")  # doctest: +SKIP
+        >>> video = Video("bunny.mp4")  # doctest: +SKIP
         >>> video.decompose(num_anchors=8)  # doctest: +SKIP
     """
 
@@ -112,7 +112,7 @@ class Video:
             num_anchors: pictures for the vision tower, uniform over the duration, 1 to 4096; at most one per picture.
             anchor_mode: "keyframe": each anchor moves to the nearest keyframe within half a spacing, which costs one
                 decoded picture; "exact": the picture nearest to each uniform time; "scene": at the beginning of
-                scenes, told by where the codec spent bits, the rest spread evenly (see `scene.place_scene_anchors`).
+                scenes, found by where the codec spent bits, the rest spread evenly (see `scene.place_scene_anchors`).
             steps_per_interval: pictures of each interval whose maps are read, 1 to 4096.
             cell: side of a map's cell in luma pixels: 4, 8, 16, 32 or 64; None takes the smallest of 8 to 64 for which
                 the longer side has at most 120 cells.

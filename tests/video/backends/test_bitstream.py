@@ -94,7 +94,7 @@ def test_without_the_engine_libav_is_taken_and_says_why(encode_clip: Encode, mon
 
 def test_another_codec_is_refused_by_name(encode_clip: Encode) -> None:
     path = encode_clip("m.mp4", codec="mpeg4", options={"g": "12"})
-    with pytest.raises(VideoError, match=r"H\.264 alone, not mpeg4"):
+    with pytest.raises(VideoError, match=r"only reads H\.264, not mpeg4"):
         Video(path).decompose(backend="bitstream")
     assert Video(path).decompose(num_anchors=1).backend == "libav"
 
@@ -114,7 +114,7 @@ def test_one_flipped_bit_costs_its_picture_alone(name: str, tmp_path: Path, enco
     broken.write_bytes(data)
     decomposition = Video(broken).decompose(num_anchors=1, steps_per_interval=60)
     assert decomposition.backend == "bitstream"
-    assert any("1 steps are left out" in note for note in decomposition.notes)
+    assert any("1 step is left out" in note for note in decomposition.notes)
     read = decomposition.intervals[0]
     assert read.frames.tolist() == [frame for frame in whole.frames.tolist() if frame != 33]
     for field in ("past", "past_valid", "residual", "covered"):

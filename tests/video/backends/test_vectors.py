@@ -226,5 +226,5 @@ def test_interlaced_h264_without_the_engine_gets_the_proxy(
 
 def test_libav_on_a_file_without_vectors_is_one_sentence(encode_clip: Encode) -> None:
     path = encode_clip("h.mp4", codec="libx265", options={"x265-params": "log-level=error"}, num_frames=12)
-    with pytest.raises(VideoError, match=r"no motion vectors.*hevc.*'auto' or 'proxy'"):
+    with pytest.raises(VideoError, match=r"no vectors.*hevc.*'auto' or 'proxy'"):
         Video(path).decompose(backend="libav")

@@ -124,7 +124,7 @@ def test_more_anchors_than_pictures_clamp_and_say_so(encode_clip: Encode) -> Non
     decomposition = Video(encode_clip("few.mp4", num_frames=5)).decompose(num_anchors=9)
     assert [anchor.frame for anchor in decomposition.anchors] == [0, 1, 2, 3, 4]
     assert all(len(interval.frames) == 0 for interval in decomposition.intervals)
-    assert any("9 anchors were asked for" in note and "5 are taken" in note for note in decomposition.notes)
+    assert any("9 anchors were requested" in note and "5 anchors are used" in note for note in decomposition.notes)
 
 
 @pytest.mark.parametrize("size", [(8, 8), (2, 2), (16, 8), (17, 33), (161, 121), (1, 1)])
@@ -154,7 +154,10 @@ def without_key_flags(source: Path, target: Path) -> Path:
 
 @pytest.mark.parametrize(
     ("name", "codec", "note"),
-    [("a.flv", "flv", "marks no keyframe"), ("a.mp4", "mpeg4", "every picture as a keyframe, which is not so")],
+    [
+        ("a.flv", "flv", "marks no picture as a keyframe"),
+        ("a.mp4", "mpeg4", "wrongly marks every picture as a keyframe"),
+    ],
 )
 def test_no_keyframe_index(name: str, codec: str, note: str, tmp_path: Path, encode_clip: Encode) -> None:
     """FLV then marks none; MP4 has no table of keyframes, which means by its standard that all pictures are."""

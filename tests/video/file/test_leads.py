@@ -13,7 +13,7 @@ Encode = Callable[..., Path]
 
 X264 = {"g": "12", "bf": "3", "x264-params": "b-adapt=0:scenecut=0:open-gop="}
 X265 = {"x265-params": "log-level=none:keyint=12:min-keyint=12:bframes=3:b-adapt=0:scenecut=0:"}
-NOTE = "pictures before the first keyframe need others that are not in the file: they are left out."
+NOTE = "pictures before the first keyframe depend on pictures that are not in the file: they are left out."
 
 
 def from_keyframe(source: Path, target: Path, keyframe: int) -> Path:

@@ -23,7 +23,7 @@ Encode = Callable[..., Path]
 PYRAMID = {"g": "24", "bf": "3", "x264-params": "b-adapt=0:b-pyramid=normal:ref=3:scenecut=0"}
 OPEN = {"g": "24", "bf": "3", "x264-params": "open-gop=1:b-adapt=0:b-pyramid=normal:scenecut=0"}
 HEVC = {"x265-params": "log-level=none:keyint=24:bframes=4:b-adapt=0:scenecut=0:open-gop=1"}
-NOTE = "The file does not store the order of its pictures: it was read from the stream."
+NOTE = "The file does not store the order in which its pictures are shown: the order was read from the video stream."
 
 
 def without_times(source: Path, target: Path) -> Path:
@@ -135,7 +135,7 @@ def test_equal_times_in_a_clock_of_milliseconds(
     video = Video(path)
     assert video.num_frames == 60
     assert (np.diff(video.times) >= 0).all()
-    assert any("equal times" in note for note in video.notes) == (rate > 1000)
+    assert any("have the same time" in note for note in video.notes) == (rate > 1000)
     anchors = video.decompose(num_anchors=60, anchor_mode="exact").anchors
     assert [read_stamp(anchor.image) for anchor in anchors] == list(range(60))
 

@@ -41,7 +41,8 @@ def test_a_playlist_without_an_end_is_refused_at_once(through_a_master: bool, pl
         Video(master if through_a_master else live)
     assert time.monotonic() - began < 1
     assert str(caught.value) == (
-        f"{str(live)!r} is the playlist of a broadcast that goes on; if it has ended, add a last line '{END}' to it."
+        f"{str(live)!r} is the playlist of a broadcast that is still running; if it has ended, add a last"
+        f" line '{END}' to it."
     )
     live.write_text(live.read_text() + f"\n{END}\n")
     assert Video(master).num_frames == 100
@@ -50,7 +51,7 @@ def test_a_playlist_without_an_end_is_refused_at_once(through_a_master: bool, pl
 def test_a_manifest_of_a_broadcast_is_refused_at_once(tmp_path: Path) -> None:
     path = tmp_path / "a.mpd"
     path.write_text('<?xml version="1.0"?>\n<MPD xmlns="urn:mpeg:dash:schema:mpd:2011"\n type="dynamic">\n</MPD>\n')
-    with pytest.raises(VideoError, match="broadcast that goes on"):
+    with pytest.raises(VideoError, match="broadcast that is still running"):
         Video(path)
 
 

@@ -114,7 +114,7 @@ def test_addresses_are_not_read(kind: type, address: str) -> None:
     with pytest.raises(VideoError) as caught:
         Video(kind(address))
     assert str(caught.value) == (
-        f"'{address}' is an address, and only files are read; download the video and name the file."
+        f"'{address}' is an address, but himmel only reads files; download the video and name the file."
     )
 
 
@@ -131,7 +131,7 @@ def test_a_file_that_is_called_like_an_address(
 def test_paths_that_are_too_long(path: str) -> None:
     with pytest.raises(VideoError) as caught:
         Video(path)
-    assert str(caught.value).endswith(f"is too long for a path ({len(path)} characters); check it.")
+    assert str(caught.value).endswith(f"is too long for a path ({len(path)} characters); check the path.")
     assert len(str(caught.value)) < 220
 
 

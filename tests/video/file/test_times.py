@@ -52,7 +52,7 @@ def test_recordings_one_after_the_other(
     assert both.duration == pytest.approx(3.84, abs=0.01)
     np.testing.assert_allclose(np.diff(both.times), 0.04, atol=2e-3)
     assert [note for note in both.notes if "start again" in note] == [
-        "The file's times start again once: it is taken for 2 recordings that are shown one after the other."
+        "The file's times start again once: it is read as 2 recordings, one after the other."
     ]
     read = both.decompose(num_anchors=8, steps_per_interval=12)
     alone = [Video(part).decompose(num_anchors=4, steps_per_interval=12) for part in parts]
@@ -74,13 +74,13 @@ def test_three_recordings_of_which_the_last_lacks_its_keyframe(tmp_path: Path, e
     video = Video(path)
     assert video.num_frames == 48 + 48 + 36
     assert any(note.startswith("7 pictures before the first keyframe of each recording") for note in video.notes)
-    assert any("taken for 3 recordings" in note for note in video.notes)
+    assert any("read as 3 recordings" in note for note in video.notes)
     np.testing.assert_allclose(np.diff(video.times), 0.04, atol=2e-3)
 
 
 @pytest.mark.parametrize("seconds", [1, 70, 1000])
 def test_a_clock_that_wraps_is_no_new_recording(seconds: int, encode_clip: Encode) -> None:
-    """33 bits at 90 kHz: after 26 and a half hours it begins anew, here `seconds` after the recording's beginning."""
+    """33 bits at 90 kHz: after 26 and a half hours it starts again, here `seconds` after the recording's beginning."""
     times = [k * (seconds + 1) / 24 for k in range(48)]
     rate = 1000
     begin = int((2**33 / 90_000 - seconds) * rate)

@@ -90,7 +90,7 @@ def test_packed_b_pictures_come_in_their_order(packed: Path, pan: Pan) -> None:
     video = Video(packed)
     shown = list(pan(_NUM, (160, 128)))
     assert video.num_frames == _NUM
-    assert any("B pictures share packets" in note for note in video.notes)
+    assert any("B pictures are packed together with the pictures before them" in note for note in video.notes)
     assert len(video.notes) == 1
     assert np.allclose(np.diff(video.times), 1 / _RATE)
     for anchor in video.decompose(num_anchors=13, anchor_mode="exact", steps_per_interval=1).anchors:
@@ -132,7 +132,7 @@ def test_the_picture_before_stays_where_a_packet_holds_none(filler: bytes, tmp_p
     dropped = [*packets[:7], (filler, False), (filler, False), *packets[7:20], (filler, False), *packets[20:]]
     video = Video(write_avi(tmp_path / "dropped.avi", whole, dropped, [b"DivX503b1393", b"XviD0069"]))
     plain = Video(write_avi(tmp_path / "plain.avi", whole, packets, [b"DivX503b1393", b"XviD0069"]))
-    assert any(note.startswith("3 of the file's packets hold no picture") for note in video.notes)
+    assert any(note.startswith("3 packets of the file hold no picture") for note in video.notes)
     assert not any("no picture" in note for note in plain.notes)
     assert video.num_frames == plain.num_frames == 30
     moments = [*range(7), *range(9, 22), *range(23, 33)]

@@ -100,8 +100,8 @@ def test_pictures_that_go_on_under_another_pid_are_told(encode_clip: Encode) -> 
     video = Video(path)
     assert video.num_frames == 50
     assert video.notes == (
-        "The pictures go on in another stream of the file (PID 300, not 256), which is not read: cut the file where"
-        " they change.",
+        "The video continues in another stream of the file (PID 300, not 256), which is not read: to read it, split"
+        " the file where the stream changes.",
     )
 
 
@@ -122,7 +122,7 @@ def test_a_recording_that_is_appended_where_it_cannot_be_read_is_told(
     path = encode_clip(name, codec=codec, options={"g": "10"}, **how)
     assert Video(path).notes == ()
     path.write_bytes(path.read_bytes() * 2)
-    note = "Another recording follows in the file, which is not read: cut the file where it begins."
+    note = "The file contains another recording after this one, which is not read: to read it, split the file there."
     assert note in Video(path).notes
 
 

@@ -117,5 +117,5 @@ def test_repeated_decompositions_start_no_threads(monkeypatch: pytest.MonkeyPatc
     assert not started
     for _ in range(10):
         Video(path).decompose(threads=3, rgb_difference=True)
-    # 40 would be started anew.
+    # Otherwise 40 would be started.
     assert len(started) <= MOST

@@ -18,12 +18,12 @@ class NanoConfig(PreTrainedConfig):
         anchor_grid: side of the map after pooling; an anchor costs `anchor_grid ** 2` tokens.
         image_token_id: placeholder that image features replace.
         motion_token_id: placeholder that motion tokens replace; the host itself treats it as any other token.
-        vision_start_token_id: stands before each picture.
-        vision_end_token_id: stands after each picture.
+        vision_start_token_id: comes before each picture.
+        vision_end_token_id: comes after each picture.
     """
 
     model_type = "himmel_nano"
-    sub_configs_defaults: ClassVar[dict[str, Any]] = {"text_config": LlamaConfig}
+    sub_configs: ClassVar[dict[str, Any]] = {"text_config": LlamaConfig}
     keys_to_ignore_at_inference: ClassVar[list[str]] = ["past_key_values"]
 
     text_config: dict[str, Any] | PreTrainedConfig | None = None
@@ -37,6 +37,12 @@ class NanoConfig(PreTrainedConfig):
     vision_end_token_id: int = 49155
     tie_word_embeddings: bool = True
     initializer_range: float = 0.02
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        # Releases of transformers before 5.21 leave a dictionary as it is.
+        if not isinstance(self.text_config, PreTrainedConfig):
+            self.text_config = LlamaConfig(**(self.text_config or {}))
+        super().__post_init__(**kwargs)
 
     @property
     def tokens_per_anchor(self) -> int:

@@ -38,8 +38,9 @@ class NanoHost(BaseHost):
     """
 
     name = "nano"
-    # So small a network spends its time on waiting for threads, much of it where others use the processors too.
-    decoding_threads: int | None = 1
+    # Its matrices are so small that several threads gain little on an idle machine, and on one that is busy wait for
+    # each other ten times as long as one thread computes.
+    processor_threads: int | None = 1
     part_names: tuple[str, ...] = ("host_projector",)
 
     def __init__(self, folder: str | Path) -> None:
@@ -72,7 +73,7 @@ class NanoHost(BaseHost):
         return take_apart(self.tokenizer, system=_SYSTEM)
 
     def tokens_per_anchor(self, width: int, height: int) -> int:
-        """16, whatever the size: pictures are scaled to a square first."""
+        """16 for any size: pictures are scaled to a square first."""
         del width, height
         return self.config.tokens_per_anchor
 
@@ -100,7 +101,8 @@ class NanoHost(BaseHost):
         if keys == {"pictures"}:
             return {"pixel_values": (torch.cat([item["pictures"] for item in images]).float() - 127) / 128}
         raise HostError(
-            f"The samples of a batch hold {sorted(keys)}; give all of them pictures or all of them features."
+            f"The samples of a batch have {sorted(keys)}; give either pictures for all of them or features for all of "
+            "them."
         )
 
     def anchor_runs(self, grid: tuple[int, int]) -> list[Run]:
@@ -152,4 +154,4 @@ class NanoHost(BaseHost):
 
 
 def _damaged(folder: str, how: str) -> HostError:
-    return HostError(f"The nano host in {folder!r} cannot be loaded ({how}); `himmel nano get` makes it anew.")
+    return HostError(f"The nano host in {folder!r} cannot be loaded ({how}); `himmel nano get` makes it again.")

@@ -13,7 +13,6 @@ from torch.nn import functional
 from transformers import AutoModelForImageTextToText, GenerationMixin, LlamaModel, PreTrainedModel
 from transformers.cache_utils import Cache
 from transformers.modeling_outputs import BaseModelOutputWithPast, BaseModelOutputWithPooling, CausalLMOutputWithPast
-from transformers.modeling_utils import slice_logits_to_keep
 
 from himmel.errors import HostError
 from himmel.hosts.nano.configuration import NanoConfig
@@ -30,7 +29,7 @@ class NanoTower(nn.Module):
         self.eval()
 
     def train(self, mode: bool = True) -> "NanoTower":
-        """Stay in inference mode whatever `mode` says: running statistics and dropped paths would change features."""
+        """Stay in inference mode for any `mode`: running statistics and dropped paths would change features."""
         return super().train(False)
 
     @torch.no_grad()
@@ -212,7 +211,8 @@ class NanoForConditionalGeneration(NanoPreTrainedModel, GenerationMixin):
             mm_encoder_outputs=mm_encoder_outputs,
             **kwargs,
         )
-        logits = self.lm_head(slice_logits_to_keep(outputs.last_hidden_state, logits_to_keep))
+        kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
+        logits = self.lm_head(outputs.last_hidden_state[:, kept])
         loss = None
         if labels is not None:
             vocab_size = self.config.get_text_config().vocab_size

@@ -45,7 +45,7 @@ class Bitstream(Backend):
     def why_not(self, file: VideoFile) -> str | None:
         """Another codec, no engine, or a stream that the engine refuses."""
         if file.codec != engine.CODEC:
-            return f"it reads H.264 alone, not {file.codec}"
+            return f"it only reads H.264, not {file.codec}"
         if not engine.is_available():
             return f"{NO_ENGINE} ({GET_ENGINE})"
         reason: str | None = "every picture is a keyframe"
@@ -58,7 +58,7 @@ class Bitstream(Backend):
 
     def reason(self, file: VideoFile, *, asked: bool) -> str:
         """Says what is spared."""
-        return "asked for" if asked else "the H.264 stream is parsed without decoding"
+        return "requested" if asked else "the H.264 stream is parsed without decoding"
 
     def intra_shares(self, file: VideoFile, numbers: Sequence[int]) -> Mapping[int, float] | None:
         """By the types of macroblocks; None if the engine refuses the stream."""
@@ -143,8 +143,8 @@ def _why_no_vectors(decoder: Decoder, start: int, last: int) -> str | None:
             if picture.kind != "I" and len(picture.vectors()):
                 return None
     except ValueError as error:
-        return f"the bitstream engine refuses {error}"
-    return "the pictures looked at hold no vectors"
+        return f"the bitstream engine does not support {error}"
+    return "the pictures looked at have no vectors"
 
 
 def _read_steps(decoder: Decoder, segment: Segment, *, plan: Plan) -> Extract:

@@ -11,7 +11,7 @@ from himmel.video.backends.protocol import Backend
 from himmel.video.backends.proxy import Proxy
 from himmel.video.file.opened import VideoFile
 
-# In the order in which "auto" tries them, by what a step costs; the last one reads whatever can be decoded.
+# In the order in which "auto" tries them, by what a step costs; the last one reads everything that can be decoded.
 AUTO: tuple[Backend, ...] = (Bitstream(), Libav(), Proxy())
 BACKENDS: dict[str, Backend] = {backend.name: backend for backend in (*AUTO, Coviar())}
 
@@ -43,7 +43,7 @@ def choose_backend(file: VideoFile, asked: choices.Backend, *, has_steps: bool) 
     if not has_steps:
         # Any of those that only decode will do.
         simplest = next((one for one in possible if one.codecs is None), possible[0])
-        return Choice(simplest, "there is no picture besides the anchors")
+        return Choice(simplest, "there are no pictures besides the anchors")
     if asked != "auto":
         return _take(possible[0], file)
     refusals: list[tuple[str, str]] = []

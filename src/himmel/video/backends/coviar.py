@@ -17,6 +17,7 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
+from himmel._text import by_number
 from himmel.errors import VideoError
 from himmel.video.backends.libav import list_exported_vectors, plan_traced_vectors, trace_every
 from himmel.video.backends.protocol import Backend, Found, FoundVectors, Reading, Wanted
@@ -42,8 +43,8 @@ class Coviar(Backend):
     def reason(self, file: VideoFile, *, asked: bool) -> str:
         """Says whether the file is read as it is."""
         if must_be_recoded(file):
-            return f"asked for; {file.codec} is encoded again as MPEG-4 Part 2 in groups of {GROUP} pictures"
-        return "asked for; the file is MPEG-4 Part 2 without B pictures"
+            return f"requested; {file.codec} is encoded again as MPEG-4 Part 2 in groups of {GROUP} pictures"
+        return "requested; the file is MPEG-4 Part 2 without B pictures"
 
     def source(self, file: VideoFile, *, accumulate: bool) -> AbstractContextManager[VideoFile]:
         """The file, or a temporary copy."""
@@ -75,11 +76,11 @@ def recode(file: VideoFile) -> Iterator[VideoFile]:
     """Encode all shown pictures of a video again, for as long as the block lasts; about 2 Mbit/s of disk at 720p.
 
     Returns:
-        a temporary MPEG-4 Part 2 file, picture k of which is the video's picture k in presentation order, at times that
-        mean nothing; its notes say what could not be decoded.
+        a temporary MPEG-4 Part 2 file, picture k of which is the video's picture k in presentation order, at
+        meaningless times; its notes say what could not be decoded.
 
     Raises:
-        VideoError: the pictures can't be encoded, or there is no room for them.
+        VideoError: the pictures can't be encoded, or there is no space for them.
     """
     with tempfile.TemporaryDirectory(prefix="himmel-coviar-") as folder:
         target = Path(folder) / "recoded.mp4"
@@ -88,15 +89,27 @@ def recode(file: VideoFile) -> Iterator[VideoFile]:
         except (av.FFmpegError, OSError) as error:
             reason = (error.strerror or "unknown error").lower()
             raise VideoError(
-                f"{str(file.path)!r} cannot be encoded as MPEG-4 Part 2 for backend 'coviar' ({reason}); make room in"
-                f" {tempfile.gettempdir()!r} or take another backend."
+                f"{str(file.path)!r} cannot be encoded as MPEG-4 Part 2 for backend 'coviar' ({reason}); free some"
+                f" space in {tempfile.gettempdir()!r} or choose another backend."
             ) from error
         copy = open_video(target)
         notes = []
         if repeated:
-            notes.append(f"{repeated} pictures cannot be decoded: the one before stands in for each.")
+            notes.append(
+                by_number(
+                    repeated,
+                    "{} picture cannot be decoded: the one before it is used instead.",
+                    "{} pictures cannot be decoded: the one before each is used instead.",
+                )
+            )
         if damaged:
-            notes.append(f"{damaged} pictures are damaged, and were encoded again with what the decoder guessed.")
+            notes.append(
+                by_number(
+                    damaged,
+                    "{} picture is damaged: it was encoded again with what the decoder guessed.",
+                    "{} pictures are damaged: they were encoded again with what the decoder guessed.",
+                )
+            )
         yield replace(copy, format=replace(copy.format, orientation=file.format.orientation), notes=tuple(notes))
 
 
@@ -123,7 +136,7 @@ def _encode(file: VideoFile, target: Path) -> tuple[int, int]:
 
 
 def _shown(decoder: Decoder, file: VideoFile) -> Iterator[tuple[VideoFrame, bool, bool]]:
-    """All shown pictures in presentation order, 8-bit 4:2:0; whether each stands in for a lost one; or is damaged."""
+    """All shown pictures in order, 8-bit 4:2:0; whether each replaces a lost one, and whether it is damaged."""
     index, fmt, reformatter = file.index, file.format, VideoReformatter()
     numbers = index.order.tolist()
     places = {number: place for place, number in enumerate(numbers)}

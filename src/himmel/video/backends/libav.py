@@ -8,6 +8,7 @@ from itertools import groupby
 import numpy as np
 import numpy.typing as npt
 
+from himmel._text import by_number
 from himmel.video.backends.decoded import decode_steps, plan_steps, read_blocks, type_of
 from himmel.video.backends.places import places_to_look_at
 from himmel.video.backends.protocol import Backend, Extract, Found, FoundVectors, Plan, Reading, Step, Wanted
@@ -41,23 +42,26 @@ class Libav(Backend):
         if found:
             return None
         if seen:
-            return f"{seen} pictures of the file yield no motion vectors ({file.codec})"
+            return (
+                by_number(seen, "{} picture looked at has", "{} pictures looked at have")
+                + f" no vectors ({file.codec})"
+            )
         return "every picture is a keyframe"
 
     def drawback(self, file: VideoFile) -> str | None:
         """FFmpeg exports vectors of some files that mean nothing."""
         if file.format.interlaced and file.codec == "h264":
-            return "the vectors of interlaced H.264 are exported without usable positions"
+            return "FFmpeg exports the vectors of interlaced H.264 without usable positions"
         if file.codec in ZERO_B_VECTORS and not file.index.reference.all():
-            return f"the vectors of B pictures are exported as zeros ({file.codec})"
+            return f"FFmpeg exports the vectors of B pictures as zeros ({file.codec})"
         return None
 
     def reason(self, file: VideoFile, *, asked: bool) -> str:
         """Names the codec."""
-        return "asked for" if asked else f"the file yields motion vectors ({file.codec})"
+        return "requested" if asked else f"FFmpeg exports this file's motion vectors ({file.codec})"
 
     def source(self, file: VideoFile, *, accumulate: bool) -> AbstractContextManager[VideoFile]:
-        """The file with its references looked up: FFmpeg does not tell which one a vector leads to."""
+        """The file with its references looked up: FFmpeg does not say which one a vector refers to."""
         return nullcontext(file.with_references())
 
     def plan(self, wanted: Wanted) -> Reading:
@@ -121,14 +125,18 @@ def trace_every(decoder: Decoder, file: VideoFile, numbers: Sequence[int], cell:
 
 
 def _mute_pictures(file: VideoFile, numbers: frozenset[int]) -> frozenset[int]:
-    """Those of which FFmpeg exports vectors that mean nothing."""
+    """Those whose exported vectors mean nothing."""
     if file.codec not in ZERO_B_VECTORS:
         return frozenset()
     return frozenset(number for number in numbers if not file.index.reference[number])
 
 
 def _mute_note(mute: frozenset[int], file: VideoFile) -> tuple[str, ...]:
-    return (f"{len(mute)} steps are B pictures, whose vectors {file.codec} does not yield.",) if mute else ()
+    if not mute:
+        return ()
+    one = f"{{}} step is a B picture, whose vectors FFmpeg does not export for {file.codec}."
+    many = f"{{}} steps are B pictures, whose vectors FFmpeg does not export for {file.codec}."
+    return (by_number(len(mute), one, many),)
 
 
 class _Steps:
@@ -150,7 +158,7 @@ class _Steps:
         return {step, *(number for number in self._references[step] if number != NOBODY)}
 
     def has_blocks(self, step: int) -> bool:
-        """But for B pictures of which FFmpeg exports zeros."""
+        """Except B pictures whose vectors FFmpeg exports as zeros."""
         return step not in self.mute
 
     def make(self, step: int, pixels: Mapping[int, Planes], blocks: Blocks) -> Step:

@@ -16,7 +16,7 @@ from himmel.video.maps.residual import Planes
 
 
 class Proxy(Backend):
-    """Reads whatever can be decoded."""
+    """Reads everything that can be decoded."""
 
     name = "proxy"
     residual_kind = "estimated"
@@ -26,7 +26,7 @@ class Proxy(Backend):
 
     def reason(self, file: VideoFile, *, asked: bool) -> str:
         """Nothing better reads the file."""
-        return "asked for" if asked else ""
+        return "requested" if asked else ""
 
     def plan(self, wanted: Wanted) -> Reading:
         """Anchors, steps and the picture before each are decoded."""

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from himmel._text import by_number
 from himmel.video.backends.decoded import plan_anchors
 from himmel.video.backends.protocol import Extract, Plan, Reading, Step, Wanted, Work
 from himmel.video.file.decoder import Decoder, Segment
@@ -46,7 +47,7 @@ def plan_traces(wanted: Wanted, read: ReadRuns, *, ends: IntArray, vectors: bool
     """Anchors, and steps that are traced back to where their interval begins.
 
     Args:
-        ends: presentation indices of pictures at which no trace goes on.
+        ends: presentation indices of pictures at which traces end.
         vectors: the decoder has to export motion vectors.
     """
     index = wanted.source.index
@@ -59,7 +60,11 @@ def plan_traces(wanted: Wanted, read: ReadRuns, *, ends: IntArray, vectors: bool
     short = sum(len(run.steps) for run in runs if run.base not in anchors)
     if not short:
         return Reading(work)
-    note = f"{short} steps are traced back to a keyframe after their anchor, which no vector crosses."
+    note = by_number(
+        short,
+        "{} step is traced back only to a keyframe after its anchor, because no vector crosses a keyframe.",
+        "{} steps are traced back only to a keyframe after their anchor, because no vector crosses a keyframe.",
+    )
     return Reading(work, (note,))
 
 
@@ -69,7 +74,7 @@ def make_runs(
     """Give each step its base.
 
     Args:
-        anchors, steps, keyframes: presentation indices; at none of `keyframes` may a trace go on.
+        anchors, steps, keyframes: presentation indices; traces end at `keyframes`.
     """
     runs: dict[int, set[int]] = {}
     for anchor, frames in zip(anchors.tolist(), steps, strict=True):

@@ -48,7 +48,7 @@ def demux(container: InputContainer, *streams: VideoStream) -> "Iterator[av.Pack
 def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     shown = show(path)
     moving = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
-    # FFmpeg draws plain text as ANSI art; nobody means that as a video.
+    # FFmpeg draws plain text as ANSI art; that is not a video.
     if not moving or container.format.name == "tty":
         kinds = sorted({stream.type for stream in container.streams})
         what = " and ".join(kinds) if kinds and container.format.name != "tty" else "no media"
@@ -61,7 +61,7 @@ def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     if container.format.name == "webp_pipe" and not context.width:
         raise VideoError(f"{shown} is an animated WebP picture, which FFmpeg cannot decode; convert it to MP4 first.")
     if not context.width and not context.height:
-        raise VideoError(f"{shown} does not tell how large its pictures are; it is damaged, incomplete or encrypted.")
+        raise VideoError(f"{shown} does not say how large its pictures are; it is damaged, incomplete or encrypted.")
     if not (0 < context.width <= MAX_SIDE and 0 < context.height <= MAX_SIDE):
         raise VideoError(
             f"{shown} says that its pictures are {context.width} x {context.height} pixels;"

@@ -37,7 +37,7 @@ _PREDICTED = (PictureType.P, PictureType.B, PictureType.S)
 
 
 class Stopped(Exception):
-    """Somebody else has failed or been interrupted: nobody wants the rest."""
+    """Another worker has failed or was interrupted: the rest is not needed."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Decoder:
         vectors: let FFmpeg export motion vectors.
         crop: cut pictures to the window that the stream names.
         pixels: False leaves out the last steps of reconstruction, for speed.
-        opened: a container and its stream that nobody has decoded from, to be used and closed by the caller.
+        opened: a container and its stream, from which nothing has been decoded; the caller closes it.
         stop: when it is set, reading ends at the next packet, with `Stopped`.
     """
 
@@ -361,7 +361,7 @@ def check_keys(path: Path, index: PictureIndex) -> PictureIndex:
             return index
     key = np.zeros_like(index.key)
     key[0] = True
-    note = "The file marks every picture as a keyframe, which is not so: every read starts at its beginning."
+    note = "The file wrongly marks every picture as a keyframe: every read starts at the beginning of the file."
     return replace(index, key=key, notes=(*index.notes, note))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from himmel._text import by_number
 from himmel.video.file.decoder import Decoder, Segment
 from himmel.video.file.index import PictureIndex
 
@@ -32,7 +33,11 @@ def without_lost_leads(path: Path, index: PictureIndex) -> PictureIndex:
     lost = int(np.sum(index.shown & ~shown))
     if not lost:
         return index
-    note = f"{lost} pictures before the first keyframe need others that are not in the file: they are left out."
+    note = by_number(
+        lost,
+        "{} picture before the first keyframe depends on pictures that are not in the file: it is left out.",
+        "{} pictures before the first keyframe depend on pictures that are not in the file: they are left out.",
+    )
     return replace(index, shown=shown, order=index.order[shown[index.order]], notes=(*index.notes, note))
 
 

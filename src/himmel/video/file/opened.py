@@ -74,7 +74,7 @@ class VideoFile:
         return len(self.pts) / self.duration
 
     def with_references(self) -> "VideoFile":
-        """The same file with `index.reference` as its packets tell it, looked up if that had not been done."""
+        """The same file with `index.reference` from its packets, which are looked at if that was not done before."""
         return replace(self, index=with_references(self.path, self.index))
 
 
@@ -102,5 +102,5 @@ def _read(path: Path) -> VideoFile:
             index = check_keys(path, index)
             index = without_lost_leads(path, in_order(path, index, codec))
         if not len(index.order):
-            raise VideoError(f"{show(path)} holds no pictures that can be shown; it is damaged or incomplete.")
+            raise VideoError(f"{show(path)} has no pictures that can be shown; it is damaged or incomplete.")
         return VideoFile.of(path, codec, index, read_format(path, index, opened))

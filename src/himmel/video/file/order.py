@@ -1,8 +1,8 @@
 """The order in which a stream's pictures are shown, from the stream itself, for files that do not store it.
 
-H.264 and HEVC tell it in each picture's first slice header: counts that rise in presentation order, anew from each
-picture that sets them back. In MPEG's older codecs a B picture is shown at once, any other when the next other comes.
-What is left is decoded once.
+H.264 and HEVC have it in each picture's first slice header: a count that rises in presentation order and starts again
+at some pictures. In MPEG's older codecs a B picture is shown at once, any other picture when the next one that is not B
+comes. Files of other codecs are decoded once.
 """
 
 from collections.abc import Iterator
@@ -37,12 +37,12 @@ def in_order(path: Path, index: PictureIndex, codec: str) -> PictureIndex:
         index = replace(index, reference=~_b_pictures(path, index))
     numbers = read_order(path, index, codec)
     if numbers is not None:
-        return with_order(index, numbers, "it was read from the stream")
-    return with_order(index, learn_order(path, index), "they were decoded once to learn it")
+        return with_order(index, numbers, "the order was read from the video stream")
+    return with_order(index, learn_order(path, index), "all pictures were decoded once to find the order")
 
 
 def read_order(path: Path, index: PictureIndex, codec: str) -> IntArray | None:
-    """Decode-order numbers in presentation order, nothing decoded; None if that does not tell.
+    """Decode-order numbers in presentation order, found without decoding; None if they cannot be.
 
     Args:
         index: with the references of MPEG-1, MPEG-2 and MPEG-4 Part 2, which are all but the B pictures.

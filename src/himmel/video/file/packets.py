@@ -9,6 +9,7 @@ import numpy.typing as npt
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from himmel._text import by_number
 from himmel.video.file.container import demux
 from himmel.video.file.fields import FieldRule
 from himmel.video.file.headers import new_header
@@ -29,10 +30,10 @@ class Columns:
     """One entry per packet in decode order, as stored; see `PictureIndex`.
 
     Attributes:
-        duration: int64 [P], in units of the stream's time base; 0 where the file doesn't tell.
-        coded: bool [P], false for packets without a picture of their own: the one before is shown on.
+        duration: int64 [P], in units of the stream's time base; 0 if the file doesn't say.
+        coded: bool [P], false for packets without a picture of their own: the one before stays on the screen.
         packed: MPEG-4 Part 2 with B pictures that share packets with others, see `vops`.
-        headers: (number of the packet from which on it holds, global header) for those that replace the first.
+        headers: (first packet that needs it, global header) for headers that replace the first one.
         direct: the file holds each packet's bytes as they are, from its `pos` on.
     """
 
@@ -92,16 +93,17 @@ def walk_packets(container: InputContainer, stream: VideoStream, notes: list[str
                 vops.add(bytes(packet))
             latest = max(latest, time)
             if len(pts) >= MAX_PACKETS:
-                notes.append(f"Only the first {MAX_PACKETS} pictures are read.")
+                notes.append(f"The file has too many pictures: only the first {MAX_PACKETS:,} are read.")
                 break
     except av.FFmpegError as error:
-        notes.append(f"Reading stopped after {len(pts)} pictures ({(error.strerror or 'unknown error').lower()}).")
+        stopped = by_number(len(pts), "Reading stopped after {} picture", "Reading stopped after {} pictures")
+        notes.append(f"{stopped} ({(error.strerror or 'unknown error').lower()}).")
     is_avi = container.format.name == "avi"
     # AVI's clock counts packets, the empty ones too, which FFmpeg leaves out.
     there = max(len(pts), min(max(dts, default=0) + 1, stream.frames)) if is_avi else len(pts)
     # What an edit list leaves out is counted as well: there `whole.note_missing` looks closer.
     if stream.frames > there + 1 and not is_mp4(container):
-        notes.append(f"The file is cut short: {there} of its {stream.frames} pictures are there.")
+        notes.append(f"The file is cut short: {there} of {stream.frames} pictures can be read.")
     columns = Columns(
         pts=np.frombuffer(pts, np.int64),
         dts=np.frombuffer(dts, np.int64),
@@ -122,7 +124,13 @@ def walk_packets(container: InputContainer, stream: VideoStream, notes: list[str
     between = int(np.ptp(columns.pts)) + 1 - len(pts) if is_avi and NO_TIME not in pts and len(pts) else 0
     empty = int(np.sum(~columns.coded)) + min(max(between, 0), there - len(pts))
     if empty:
-        notes.append(f"{empty} of the file's packets hold no picture: the one before each is shown on.")
+        notes.append(
+            by_number(
+                empty,
+                "{} packet of the file holds no picture: the picture before it stays on the screen.",
+                "{} packets of the file hold no picture: the picture before each stays on the screen.",
+            )
+        )
     return columns
 
 

@@ -1,7 +1,7 @@
-"""Playlists of broadcasts that go on: FFmpeg waits for what will never come.
+"""Playlists of broadcasts that are still running, which are refused: FFmpeg would wait for what may never come.
 
 It takes a playlist without an end for one that grows, begins three segments before its last, and waits (RFC 8216,
-6.3.4). A copy of a finished recording often lacks its end.
+6.3.4). A copy of a finished recording often lacks the end mark.
 """
 
 import re
@@ -25,8 +25,8 @@ def check_playlist(path: Path) -> None:
         head = file.read(_DASH_HEAD)
         if _DYNAMIC.search(head):
             raise VideoError(
-                f"{show(path)} is the manifest of a broadcast that goes on (type 'dynamic'); if it has ended, write"
-                " 'static' there."
+                f"{show(path)} is the manifest of a broadcast that is still running (type 'dynamic'); if it has ended,"
+                " write 'static' there."
             )
         if not head.startswith(_HLS):
             return
@@ -34,7 +34,7 @@ def check_playlist(path: Path) -> None:
     for name, listed in [(path, playlist), *_variants(path, playlist)]:
         if _SEGMENT in listed and _END not in listed:
             raise VideoError(
-                f"{show(name)} is the playlist of a broadcast that goes on; if it has ended, add a last line"
+                f"{show(name)} is the playlist of a broadcast that is still running; if it has ended, add a last line"
                 " '#EXT-X-ENDLIST' to it."
             )
 

@@ -36,7 +36,7 @@ def check_samples(path: Path, track: int) -> str | None:
     scheme = (bytes(inside(body[_VISUAL_ENTRY:], b"sinf", b"schm")[4:8]) or kind).decode("latin-1")
     if len(encrypted) == len(entries):
         raise VideoError(f"{show(path)} is encrypted (scheme {scheme!r}); decrypt it with its key first.")
-    return f"A part of the file is encrypted (scheme {scheme!r}): its pictures cannot be read as they are meant."
+    return f"Part of the file is encrypted (scheme {scheme!r}): its pictures cannot be read correctly."
 
 
 def is_encrypted(path: Path) -> bool:

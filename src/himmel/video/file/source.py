@@ -39,7 +39,7 @@ def show(path: str | os.PathLike[str]) -> str:
 
 
 def check_file(path: Path) -> None:
-    """Raise VideoError for what can't be a video whatever FFmpeg says."""
+    """Raise VideoError for what cannot be a video, before FFmpeg is asked."""
     shown = show(path)
     try:
         status = path.stat()
@@ -49,20 +49,22 @@ def check_file(path: Path) -> None:
             raise VideoError(f"There is no file {shown}; check the path.") from None
         scheme, rest = address.groups()
         what = "give the path alone" if scheme.lower() == "file" else "download the video and name the file"
-        raise VideoError(f"{show(f'{scheme}://{rest}')} is an address, and only files are read; {what}.") from None
+        raise VideoError(f"{show(f'{scheme}://{rest}')} is an address, but himmel only reads files; {what}.") from None
     except ValueError as error:
         raise VideoError(f"{shown} cannot be the name of a file ({error}); check the path.") from error
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
-            raise VideoError(f"{shown} is too long for a path ({len(str(path))} characters); check it.") from error
+            raise VideoError(
+                f"{shown} is too long for a path ({len(str(path))} characters); check the path."
+            ) from error
         reason = (error.strerror or "unknown error").lower()
-        raise VideoError(f"{shown} cannot be looked at ({reason}); check the path.") from error
+        raise VideoError(f"{shown} cannot be opened ({reason}); check the path.") from error
     if path.is_dir():
         raise VideoError(f"{shown} is a folder; name a video file inside it.")
     if not path.is_file():
         raise VideoError(f"{shown} is not a regular file; copy the video to a file first.")
     if not os.access(path, os.R_OK):
-        raise VideoError(f"{shown} may not be read by this user; change its permissions.")
+        raise VideoError(f"{shown} cannot be read by this user; change its permissions.")
     if status.st_size == 0:
         raise VideoError(f"{shown} is empty (0 bytes); copy or download it again.")
 
@@ -92,7 +94,8 @@ class Spooled:
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise VideoError(
-                f"The bytes of {self.name} cannot be copied to {folder!r} ({reason}); make room there, or set TMPDIR."
+                f"The bytes of {self.name} cannot be copied to {folder!r} ({reason}); free some space there, or set"
+                " TMPDIR."
             ) from error
 
     def _copy(self, source: bytes | bytearray | memoryview | Readable, file: IO[bytes]) -> None:

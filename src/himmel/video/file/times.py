@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from himmel._text import by_number
 from himmel.video.file.packets import NO_TIME, BoolArray, Columns, IntArray, ShortArray
 
 # Formats whose clock has 33 bits (ISO 13818-1, 2.4.2.1); FFmpeg counts on over one wrap.
@@ -20,7 +21,7 @@ class Times:
 
     Attributes:
         pts: int64 [P], presentation times in units of `unit`.
-        part: int32 [P], which of the stretches of the file, in each of which times rise, a packet belongs to.
+        part: int32 [P], number of the part of the file that a packet is in; times rise within each part.
         from_file: the times come from the file.
         restarts: the file's own clock starts again somewhere, so that one time may mean several places.
     """
@@ -33,7 +34,7 @@ class Times:
 
 
 def read_times(columns: Columns, format_name: str, time_base: Fraction, rate: Fraction, notes: list[str]) -> Times:
-    """Times of all packets, of which those before their keyframe are hidden; what was unusual goes into `notes`.
+    """Times of all packets; packets before their keyframe are hidden. Anything unusual goes into `notes`.
 
     Args:
         format_name: FFmpeg's name of the container format.
@@ -45,14 +46,19 @@ def read_times(columns: Columns, format_name: str, time_base: Fraction, rate: Fr
     pts = np.where(missing, columns.dts, columns.pts) if missing.any() else columns.pts
     if (pts == NO_TIME).any():
         notes.append(
-            f"The file stores no timestamps: times are the order of pictures at its nominal {float(rate):.6g} pictures"
-            " per second."
+            f"The file stores no timestamps: times are computed from its nominal rate, {float(rate):.6g} pictures per"
+            " second."
         )
         _hide_leads(columns, part, notes)
         return Times(np.cumsum(~columns.second, dtype=np.int64) - 1, 1 / rate, part, False, False)
     if missing.any():
-        count = np.sum(missing & ~columns.second)
-        notes.append(f"{count} pictures have no presentation time: their decoding time is used.")
+        notes.append(
+            by_number(
+                int(np.sum(missing & ~columns.second)),
+                "{} picture has no presentation time: its decoding time is used.",
+                "{} pictures have no presentation time: their decoding times are used.",
+            )
+        )
     wraps = _find_wraps(columns, format_name)
     starts = [] if columns.direct else _find_starts(columns, pts, wraps, round(1 / time_base))
     if starts:
@@ -63,8 +69,8 @@ def read_times(columns: Columns, format_name: str, time_base: Fraction, rate: Fr
     joined, recordings = _join(columns, pts, starts, wraps)
     if recordings > 1:
         notes.append(
-            f"The file's times start again {_times(recordings - 1)}: it is taken for {recordings} recordings that are"
-            " shown one after the other."
+            f"The file's times start again {_times(recordings - 1)}: it is read as {recordings} recordings, one"
+            " after the other."
         )
     return Times(joined, time_base, part, True, recordings > 1)
 
@@ -112,8 +118,8 @@ def _find_starts(columns: Columns, pts: IntArray, wraps: frozenset[int], second:
 
     No picture decoded before a keyframe is shown after it. So where a keyframe is earlier than one before it, by both
     of its times, something new begins: another recording, or another segment of an edit list, whose hidden pictures
-    have times that run into the next segment. Where a recording doesn't begin with a keyframe, its decoding times tell
-    by falling more than a second.
+    have times that run into the next segment. If a recording doesn't begin with a keyframe, a fall of its decoding
+    times by more than a second shows it.
 
     Args:
         second: a second in units of the times.
@@ -154,7 +160,7 @@ def _join(columns: Columns, pts: IntArray, starts: list[int], wraps: frozenset[i
 def _hide_leads(columns: Columns, part: ShortArray, notes: list[str]) -> None:
     """Pictures that come before the first keyframe of their part are not shown."""
     if len(part) and not columns.key.any():
-        notes.append("The file marks no keyframe: every read starts at its beginning.")
+        notes.append("The file marks no picture as a keyframe: every read starts at the beginning of the file.")
     lead = 0
     starts = np.flatnonzero(np.diff(part, prepend=-1)).tolist()
     for start, stop in pairwise([*starts, len(part)]):
@@ -163,7 +169,13 @@ def _hide_leads(columns: Columns, part: ShortArray, notes: list[str]) -> None:
         columns.shown[start : start + before] = False
     if lead:
         where = "the first keyframe" if len(starts) == 1 else "the first keyframe of each recording"
-        notes.append(f"{lead} pictures before {where} cannot be decoded and are left out.")
+        notes.append(
+            by_number(
+                lead,
+                f"{{}} picture before {where} cannot be decoded and is left out.",
+                f"{{}} pictures before {where} cannot be decoded and are left out.",
+            )
+        )
 
 
 def _typical(columns: Columns, pts: IntArray, shown: IntArray) -> int:

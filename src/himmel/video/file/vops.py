@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from himmel._text import by_number
 from himmel.video.file.bits import Bits
 
 IntArray = npt.NDArray[np.int64]
@@ -64,7 +65,7 @@ class VopReader:
         self._take_header(extradata or b"")
 
     def unpack(self, data: bytes) -> bytes:
-        """The one VOP that stands in a packet's place, to be called for all packets from a keyframe on."""
+        """The one VOP to decode in place of a packet; call this for all packets from a keyframe on."""
         starts = self._read_header(data)
         if not self.packed:
             return data
@@ -181,7 +182,11 @@ class VopRule:
             key &= (kinds == _I) & ~moved
             pts = _in_order(pts, kinds != _B)
             notes.append(
-                f"{np.sum(moved)} B pictures share packets with pictures before them: they are read one by one."
+                by_number(
+                    int(np.sum(moved)),
+                    "{} B picture is packed together with the picture before it: they are read separately.",
+                    "{} B pictures are packed together with the pictures before them: they are read separately.",
+                )
             )
         return VopColumns(pts, key, kinds != _B, shown & coded, coded, packed)
 

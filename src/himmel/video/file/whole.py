@@ -1,4 +1,4 @@
-"""What is missing of a file, or is not read of it, so that it is told."""
+"""Notes about what is missing in a file, or is not read of it."""
 
 from pathlib import Path
 
@@ -6,11 +6,12 @@ import av
 import numpy as np
 from av.video.stream import VideoStream
 
+from himmel._text import by_number
 from himmel.video.file.boxes import top_boxes
 from himmel.video.file.container import demux, open_stream
 from himmel.video.file.packets import Columns
 
-# Boxes that hold pictures or tell where they are.
+# Boxes that hold pictures or say where they are.
 _NEEDED = frozenset({b"mdat", b"moof", b"moov"})
 # How a file of these formats begins, header flags and all, and how far behind the pictures that is looked for again.
 _SIGNATURE_BYTES = {"flv": 9, "asf": 16}
@@ -24,7 +25,7 @@ _LOOKED_AT, _FEWEST = 2000, 10
 def note_missing(path: Path, stream: VideoStream) -> str | None:
     """A sentence if the file is cut short.
 
-    What an edit list leaves out stands in the file's own table, but not in FFmpeg's index.
+    Pictures that an edit list leaves out are in the file's own table, but not in FFmpeg's index.
 
     Args:
         stream: of a container that was read to its end, so that all fragments are in its index.
@@ -33,11 +34,12 @@ def note_missing(path: Path, stream: VideoStream) -> str | None:
     entries = [(entry.pos, entry.pos + entry.size) for entry in stream.index_entries]
     if any(end > size for _, end in entries):
         there = sum(begin < size for begin, _ in entries)
-        return f"The file is cut short: {there} of its {len(entries)} pictures are there."
+        return f"The file is cut short: {there} of {len(entries)} pictures can be read."
     with path.open("rb", buffering=0) as file:
         end = max((box.end for box in top_boxes(file) if box.kind in _NEEDED), default=0)
     if end > size:
-        return f"The file is cut short: its last part lacks {end - size} bytes."
+        missing = by_number(end - size, "{} byte is missing", "{} bytes are missing")
+        return f"The file is cut short: {missing} at its end."
     return None
 
 
@@ -50,13 +52,13 @@ def note_appended(path: Path, format_name: str, columns: Columns) -> str | None:
             appended = signature in file.read(_SEARCHED)
         else:
             appended = sum(box.kind == b"moov" for box in top_boxes(file)) > 1
-    return (
-        "Another recording follows in the file, which is not read: cut the file where it begins." if appended else None
-    )
+    if not appended:
+        return None
+    return "The file contains another recording after this one, which is not read: to read it, split the file there."
 
 
 def note_other_stream(path: Path, stream: VideoStream, columns: Columns) -> str | None:
-    """A sentence if a transport stream's pictures go on in another stream.
+    """A sentence if a transport stream's pictures continue in another stream.
 
     Broadcasters change a programme's PID now and then.
     """
@@ -68,8 +70,8 @@ def note_other_stream(path: Path, stream: VideoStream, columns: Columns) -> str 
     if other is None:
         return None
     return (
-        f"The pictures go on in another stream of the file (PID {other}, not {stream.id}), which is not read: cut the"
-        " file where they change."
+        f"The video continues in another stream of the file (PID {other}, not {stream.id}), which is not read: to read "
+        "it, split the file where the stream changes."
     )
 
 

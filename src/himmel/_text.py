@@ -1,0 +1,13 @@
+"""Sentences that depend on a number."""
+
+
+def by_number(count: int, one: str, many: str) -> str:
+    """`one` if the count is 1, else `many`, with the count in place of {}.
+
+    Example:
+        >>> by_number(1, "{} picture is damaged", "{} pictures are damaged")
+        '1 picture is damaged'
+        >>> by_number(3, "{} picture is damaged", "{} pictures are damaged")
+        '3 pictures are damaged'
+    """
+    return (one if count == 1 else many).format(count)
