@@ -207,7 +207,7 @@ class Video:
     def _cell(self, cell: Cell | None) -> int:
         if cell is not None:
             check_choice("cell", cell, CELLS)
-            return cell
+            return int(cell)
         fitting = [c for c in CELLS[1:] if max(self.width, self.height) <= MAX_CELLS_ACROSS * c]
         return fitting[0] if fitting else CELLS[-1]
 
