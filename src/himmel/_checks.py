@@ -57,11 +57,7 @@ def check_question(question: object) -> str:
     """The question again.
 
     Raises:
-<<<<<<< HEAD
-        UsageError: it is not a text, or is empty.
-=======
-        UsageError: it is no text, an empty one, or one that a tokenizer cannot read.
->>>>>>> mend
+        UsageError: it is not a text, is empty, or holds something that a tokenizer cannot read.
     """
     if not isinstance(question, str):
         raise UsageError(
@@ -77,13 +73,8 @@ def check_options(options: Any) -> tuple[str, ...]:
     """The answers to choose from, in their order; none, or at least two different ones.
 
     Raises:
-<<<<<<< HEAD
-        UsageError: a single text (of which each letter would be an option), something else than texts, an empty text,
-            a single option, or the same one twice.
-=======
         UsageError: a single text (of which each letter would be an option), something that is no text, an empty text,
             a single option, the same one twice, or one that a tokenizer cannot read.
->>>>>>> mend
     """
     if isinstance(options, str) or not isinstance(options, Iterable):
         raise UsageError(f"choices={options!r} is not a list of texts; give at least two, such as ['yes', 'no'].")
