@@ -284,7 +284,7 @@ class HimmelProcessor:
         if positions > self.host.context_length:
             raise UsageError(
                 f"The prompt takes {positions:,} positions and the host {self.host.name!r} has "
-                f"{self.host.context_length:,}; ask with fewer anchors or fewer motion tokens for each interval."
+                f"{self.host.context_length:,}; ask a shorter question, or with fewer anchors or motion tokens."
             )
 
     def _inputs(
