@@ -72,7 +72,7 @@ def main() -> None:
         kind = "accumulated" if row["accumulated"] else ""
         print(
             f"{row['backend']:10} {kind:12} {row['processor_ms_per_video_second']:8.0f} ms"
-            f"  {row['longest_way']:4.0f} pictures at the most"
+            f"  {row['longest_way']:4.0f} pictures at most"
         )
 
 

@@ -4,7 +4,7 @@
 
 Twenty-eight scenes of 0.6 to 4.8 s with hard cuts: the shots of himmel's sample clips, and pans over its photographs,
 each also mirrored, in an order and at lengths drawn once; encoded four ways. And `bikes` as it comes, six shots in ten
-seconds. For each it prints the share of scenes that get an anchor at all; the share of frames that stand in an interval
+seconds. For each it prints the share of scenes that get an anchor at all; the share of frames that are in an interval
 whose anchor shows their own scene; the mean over all frames of the distance to the nearest anchor (mean absolute
 difference of luma on 32 x 18 cells, in code values); and how many pictures have to be decoded. The thresholds of mode
 `scene` were chosen on the same footage. Clips and photographs are fetched at the first call and kept in the cache, as

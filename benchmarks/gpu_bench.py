@@ -19,7 +19,7 @@ MIB = 2**20
 
 @dataclass
 class Bench:
-    """What is measured, on what, and what came out; written anew after each part.
+    """What is measured, on what, and what came out; written again after each part.
 
     Attributes:
         folder: of the host, without weights.

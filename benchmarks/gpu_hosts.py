@@ -104,8 +104,8 @@ def build_network(
 ) -> Qwen2_5_VLForConditionalGeneration:
     """The host's network, frozen, in inference mode.
 
-    With `four_bits`, the linear layers but for the head are packed as `load_weights` has them packed (NF4, double
-    quantisation), each as soon as it is made: the whole never stands there in `dtype`.
+    With `four_bits`, all linear layers except the head are packed as `load_weights` has them packed (NF4, double
+    quantisation), each as soon as it is made, so that the whole model is never in memory in `dtype`.
     """
     config = Qwen2_5_VLConfig.from_pretrained(folder)
     text = cast(Any, config.get_text_config())
@@ -164,7 +164,7 @@ def _attend_at_once(
 
 
 def _pack(module: nn.Module, dtype: torch.dtype) -> None:
-    """Put packed layers in the place of all linear ones within `module` but for the head."""
+    """Put packed layers in place of all linear ones within `module`, except the head."""
     from bitsandbytes.nn import Linear4bit, Params4bit
 
     options = {"compress_statistics": True, "quant_type": "nf4"}

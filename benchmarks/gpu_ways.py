@@ -27,7 +27,7 @@ class Way:
 
     Attributes:
         frames: pictures that are read.
-        exact: whether they stand exactly where uniform spacing puts them, or at the keyframe before.
+        exact: whether they are exactly where uniform spacing puts them, or at the keyframe before.
         panel: pictures tiled into one, side by side, a square number.
         motion: whether the motion of the intervals between them is read too.
         says: what it is, in a few words.

@@ -68,7 +68,7 @@ class PublishedSize:
         return float(self.text["num_hidden_layers"]) / LAYERS
 
     def build(self) -> PreTrainedModel:
-        """Random weights, float32, in inference mode; the vocabulary is left out but for a few rows."""
+        """Random weights, float32, in inference mode; only a few rows of the vocabulary are kept."""
         text = self.text | {"num_hidden_layers": LAYERS, "vocab_size": 64, "pad_token_id": None}
         # The special tokens need rows of their own.
         names = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")

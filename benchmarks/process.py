@@ -4,7 +4,7 @@
 
 prints one JSON object: seconds and processor seconds of the reading (modules are imported before), pictures, peak
 memory in MB, and how much of it was there before reading. With one thread the process is held to one processor, as some
-peers start a thread per processor whatever they are told. Exit status 3: the package is not installed.
+peers always start a thread per processor. Exit status 3: the package is not installed.
 """
 
 import argparse

@@ -129,7 +129,7 @@ def _interval(video: VideoStream) -> float:
 def _pooled(work: Callable[[Any], int], items: Iterator[Any], threads: int) -> Iterator[int]:
     """Results of `work` in order; this thread takes items while `threads` others work on runs of them.
 
-    A B picture waits for its co-located one, which stands just before it: dealt out one by one, threads would wait for
+    A B picture waits for its co-located one, which comes just before it: given out one by one, threads would wait for
     each other most of the time. In runs they meet at the ends alone.
     """
 

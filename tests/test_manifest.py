@@ -1,4 +1,4 @@
-"""Damage to what is kept is found: by sizes whenever it is used, by hashes when somebody asks."""
+"""Damage to kept files is found: by sizes at each use, by hashes on request."""
 
 import json
 import shutil
@@ -70,7 +70,7 @@ def test_the_shipped_checkpoint_is_what_its_manifest_says() -> None:
 
 @pytest.fixture
 def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nano_folder: str) -> Path:
-    """A cache with a tiny host as `himmel nano get` leaves it; getting it anew copies it again."""
+    """A cache with a tiny host as `himmel nano get` leaves it; getting it copies it again."""
     monkeypatch.setenv("HIMMEL_CACHE", str(tmp_path / "cache"))
 
     def copy(gguf: Path, tower: Path, target: Path) -> None:

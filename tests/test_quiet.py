@@ -1,4 +1,4 @@
-"""transformers' notices and bars are kept away where this project calls it, and nowhere else."""
+"""transformers' notices and bars are silent where this project calls it, and only there."""
 
 import io
 import logging

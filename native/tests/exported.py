@@ -11,7 +11,7 @@ How FFmpeg exports H.264 (read in its libavcodec/mpegutils.c, h264_mvpred.h and 
 - Direct and skipped macroblocks come in the largest shape that FFmpeg derives, which may be larger than the engine's
   pieces: all the engine's vectors under a record must equal it.
 - Field macroblocks and field pictures lie in the raster of macroblocks as they are stored: macroblock (x, y) of a
-  field of parity p stands in row 2 y + p, and so does the pair's field macroblock of parity p in an MBAFF frame. The
+  field of parity p is in row 2 y + p, and so does the pair's field macroblock of parity p in an MBAFF frame. The
   place of a record means that macroblock, not a place in the picture. In them motion_y counts field rows, except in
   16x8 and 8x16 records, where it has been **doubled**.
 - Intra macroblocks have no record, a damaged one may keep what concealment made up. `source` tells the list alone
@@ -174,7 +174,7 @@ def differences(theirs: Decoded, ours: Picture, vectors: npt.NDArray[np.void] | 
             odd = np.zeros(len(part), np.bool_)
         used = own.size[list_, mb, y, x].any(axis=1)
         wrong = odd | np.where(used, (own.mv[list_, mb, y, x] != mv).any(axis=1), mv.any(axis=1))
-        # Below a record all blocks use the list or none does, and but for small partitions of a quarter all agree.
+        # Below a record all blocks use the list or none does, and except for small partitions of a quarter all agree.
         for dy in range(h // 4):
             for dx in range(w // 4):
                 at = list_, mb, y + dy, x + dx

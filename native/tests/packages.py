@@ -16,10 +16,10 @@ import pytest
 
 def _run(command: list[str], what: str, folder: Path) -> None:
     if shutil.which(command[0]) is None:
-        pytest.skip(f"{what} is not to be had: this machine lacks {command[0]}")
+        pytest.skip(f"{what} is not available: this machine lacks {command[0]}")
     done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=280)
     if done.returncode:
-        pytest.skip(f"{what} is not to be had: {done.stderr.strip().splitlines()[-1:]}")
+        pytest.skip(f"{what} is not available: {done.stderr.strip().splitlines()[-1:]}")
 
 
 def _keep(data: bytes, sha256: str, target: Path) -> Path:

@@ -208,7 +208,7 @@ _SILENT = {"chroma_qp_offset", "partitions", "crop_rect", "fake_interlaced", "sl
 
 
 def expected_report(params: dict[str, str]) -> dict[str, str]:
-    """What the report says if x264 does as it is told."""
+    """What the report says if x264 follows its settings."""
     wanted: dict[str, str] = {}
     names = {
         "mixed_refs": "mixed_ref",

@@ -1,6 +1,6 @@
 """Every vector of every picture against FFmpeg's export, on lively scenes in all that x264 can write.
 
-How FFmpeg merges and drops vectors, and so what is compared, stands in `exported`.
+How FFmpeg merges and drops vectors, and therefore what is compared, is in `exported`.
 """
 
 from collections import Counter
@@ -88,7 +88,7 @@ def test_any_wrong_vector_is_seen(name: str, tmp_path: Path) -> None:
         exported = np.flatnonzero((vectors["x"] % 8 == 0) & (inside % 8 == 0))
         for k in rng.choice(exported, 6, replace=False):
             place = f"macroblock {vectors['mb'][k]} "
-            # Zero vectors also stand for lists that are not used: whether one is there cannot be told.
+            # Zero vectors may also mean lists that are not used: nothing shows which it is.
             zero = not (vectors["mv_x"][k] or vectors["mv_y"][k])
             for change in ("mv_x", "mv_y", "list"):
                 spoilt = vectors.copy()

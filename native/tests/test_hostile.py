@@ -148,7 +148,7 @@ def test_a_cut_picture_is_marked_and_the_next_ones_go_on(packets: list[list[byte
 
 @pytest.mark.parametrize("clip", range(len(PARAMS)))
 def test_one_flipped_bit_is_noticed(clip: int, packets: list[list[bytes]]) -> None:
-    """In CABAC whatever it changes; in CAVLC some bits change one number and nothing after it."""
+    """In CABAC always; in CAVLC some bits change one number and nothing after it."""
     right = {picture.number: picture for picture in read(Stream(), packets[clip])}
     assert not any(picture.is_damaged for picture in right.values())
     rng = random.Random(clip)

@@ -1,7 +1,7 @@
 """References, vectors and residual together, on all of `streams`: prediction plus residual is what FFmpeg decodes.
 
-FFmpeg is told to leave the loop filter out everywhere, so its references are unfiltered too: what it shows is exactly
-what was predicted from other shown pictures plus the residual, whatever the encoder meant.
+FFmpeg leaves the loop filter out everywhere, so its references are unfiltered too: what it shows is exactly
+what was predicted from other shown pictures plus the residual, which need not be what the encoder saw.
 """
 
 from pathlib import Path

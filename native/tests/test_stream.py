@@ -208,7 +208,7 @@ def test_extradata_that_cannot_be_read_change_nothing(tmp_path: Path) -> None:
 
 
 def test_quantiser_and_bits_of_a_picture(tmp_path: Path) -> None:
-    """A constant quantiser is what x264 was told: 3 less for I pictures than for P, whose size is 1.4 (ipratio)."""
+    """A constant quantiser is x264's setting: 3 less for I pictures than for P, whose size is 1.4 (ipratio)."""
     extradata, packets, _ = packets_of(Clip("qp=30:bframes=0:ipratio=1.4142", num_frames=4).encode(tmp_path / "a.mp4"))
     stream = Stream(extradata)
     found = [p for k, packet in enumerate(packets) for p in stream.push(packet, number=k)]

@@ -232,7 +232,7 @@ class _Writer:
             elif lsb > self.poc_lsb and lsb - self.poc_lsb > size // 2:
                 msb -= size
             if msb + lsb != mine:
-                raise AssertionError("order count cannot be told from its low bits")
+                raise AssertionError("order count is not clear from its low bits")
             if slot.reference:
                 self.poc_msb, self.poc_lsb = msb, lsb
             return [("lsb", lsb)] + ([("se", both[1] - both[0])] if pps.poc_present and structure == FRAME else [])

@@ -9,7 +9,7 @@ from writer_neighbours import Grid, Rect, block, place
 
 
 class Cavlc:
-    """Writes the syntax elements of one slice; `address` is the current macroblock's, which stands in the grid."""
+    """Writes the syntax elements of one slice; `address` is the current macroblock's, which is in the grid."""
 
     def __init__(self, bits: BitWriter, grid: Grid) -> None:
         self._bits, self._grid = bits, grid

@@ -171,7 +171,7 @@ class Picture:
         self._chroma(chroma)
 
     def _intra_modes(self, eight: bool) -> None:
-        """DC, which is what macroblocks predict from each other (8.3.1.1), but for blocks that none of them sees."""
+        """DC, which is what macroblocks predict from each other (8.3.1.1), except for blocks that none of them sees."""
         if eight:
             for _ in range(4):
                 self._coder.intra_mode(None)

@@ -156,7 +156,7 @@ def _temporal_needs(current: Entry, entries: list[list[Entry]]) -> set[Entry] | 
 
 
 def _used(s: Slice, entries: list[list[Entry]], mapped: set[Entry] | None) -> set[Entry]:
-    """The references that may stand for a macroblock of the slice when it is co-located."""
+    """The references that may be used for a macroblock of the slice when it is co-located."""
     result = set(mapped or ())
     for which, index in s.used:
         if which == "0" or which == "1" or (s.has_direct and mapped is None):

@@ -1,4 +1,4 @@
-"""What x264 is told for all clips, so that it writes the same bytes each time and the fields in the order asked for."""
+"""x264's settings for all clips, so that it writes the same bytes each time and the fields in the order asked for."""
 
 from collections.abc import Iterable
 from fractions import Fraction
@@ -18,7 +18,7 @@ PARAMETERS = f"threads=1{_ASM}"
 class FieldOrder:
     """Marks frames as top field first, which PyAV's frames themselves cannot be.
 
-    FFmpeg tells x264 the order of fields by the frames, whatever the parameters say: frames without a mark make "tff=1"
+    FFmpeg sets x264's order of fields by the frames, not the parameters: frames without a mark make "tff=1"
     a stream with the bottom field first.
     """
 

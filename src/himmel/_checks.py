@@ -42,8 +42,10 @@ def check_picture(path: str | os.PathLike[str]) -> None:
     """See that a picture can be written as what its name ends in.
 
     Raises:
-        UsageError: the name ends in something else.
+        UsageError: the name ends in something else, or is no name.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise UsageError(f"picture={path!r} is not a path; name a file that ends in {PICTURE_SUFFIXES[0]}.")
     if Path(path).suffix.lower() not in PICTURE_SUFFIXES:
         raise UsageError(
             f"{os.fspath(path)!r} does not say which kind of picture to write; let its name end in "
@@ -55,7 +57,7 @@ def check_question(question: object) -> str:
     """The question again.
 
     Raises:
-        UsageError: it is no text, or an empty one.
+        UsageError: it is not a text, is empty, or holds something that a tokenizer cannot read.
     """
     if not isinstance(question, str):
         raise UsageError(
@@ -63,6 +65,7 @@ def check_question(question: object) -> str:
         )
     if not question.strip():
         raise UsageError("The question is empty; ask something, for example 'What moves?'.")
+    _check_characters("question", question)
     return question
 
 
@@ -71,7 +74,7 @@ def check_options(options: Any) -> tuple[str, ...]:
 
     Raises:
         UsageError: a single text (of which each letter would be an option), something that is no text, an empty text,
-            a single option, or the same one twice.
+            a single option, the same one twice, or one that a tokenizer cannot read.
     """
     if isinstance(options, str) or not isinstance(options, Iterable):
         raise UsageError(f"choices={options!r} is not a list of texts; give at least two, such as ['yes', 'no'].")
@@ -80,8 +83,16 @@ def check_options(options: Any) -> tuple[str, ...]:
         raise UsageError(f"The options {texts} are not all texts; give a text for each.")
     if any(not text.strip() for text in texts):
         raise UsageError(f"One of the options {texts} is empty; give a text for each.")
+    for text in texts:
+        _check_characters("option", text)
     if len(texts) == 1:
         raise UsageError(f"The single option {texts[0]!r} leaves nothing to choose; give at least two options.")
     if len({text.strip() for text in texts}) < len(texts):
         raise UsageError(f"The options {texts} contain the same text twice; give each option once.")
     return tuple(texts)
+
+
+def _check_characters(kind: str, text: str) -> None:
+    # Bytes of the command line that are not UTF-8 arrive as such half characters.
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise UsageError(f"The {kind} {text!r} holds bytes that are not UTF-8; write it in UTF-8.")

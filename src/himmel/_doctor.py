@@ -67,7 +67,7 @@ class CodecTrial:
 
 @dataclass(frozen=True)
 class Device:
-    """A device that torch can compute on; `memory` in bytes, None where torch can't tell."""
+    """A device that torch can compute on; `memory` in bytes, None if torch doesn't know."""
 
     name: str
     description: str

@@ -52,7 +52,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield an empty temporary folder beside `path`; it becomes `path` when the block ends well, else it vanishes.
 
-    Missing parents are made. A folder that already stands at `path` is replaced; where two processes build the same
+    Missing parents are made. A folder that already is at `path` is replaced; where two processes build the same
     folder at once, the later one wins and neither reader ever sees a part of it.
 
     Raises:
@@ -119,6 +119,6 @@ def cache_root() -> Path:
 def nano_host_folder() -> Path:
     """Where `himmel nano get` puts the default host; nothing is made or fetched here.
 
-    It stands here and not beside the host, so that looking whether the host is there doesn't load torch.
+    It is here and not beside the host, so that checking whether the host is there doesn't load torch.
     """
     return cache_root() / "nano-host" / NANO_HOST_VERSION

@@ -1,4 +1,4 @@
-"""What went wrong outside this program (disk, permissions, memory, network), told in one sentence."""
+"""What went wrong outside this program (disk, permissions, memory, network), in one sentence."""
 
 import errno
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _BROKEN = {errno.EIO, errno.ENAMETOOLONG, errno.ELOOP, errno.EMFILE, errno.ENFILE}
-# Native writers (safetensors, torch) raise errors of their own kinds, in which only the text tells.
+# Native writers (safetensors, torch) raise errors of their own kinds, in which only the text says what happened.
 _FULL_IN_WORDS = (f"os error {errno.ENOSPC}", os.strerror(errno.ENOSPC), "inline_container.cc")
 _LARGE_IN_WORDS = f"os error {errno.EFBIG}"
 _LONGEST = 100

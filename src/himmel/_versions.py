@@ -1,4 +1,4 @@
-"""Versions of whatever decides a result; they stand in every result file."""
+"""Versions of everything that decides a result; every result file has them."""
 
 import platform
 from importlib.metadata import PackageNotFoundError, version

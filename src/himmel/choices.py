@@ -11,11 +11,11 @@ AnchorMode = Literal["keyframe", "exact", "scene"]
 BackendName = Literal["bitstream", "libav", "coviar", "proxy"]
 """Where maps come from, see `himmel.video.backends`."""
 Backend = Literal["auto", BackendName]
-"""What may be asked for: one of them, or the first that the file and the machine allow."""
+"""A backend by name, or "auto": the first that the file and the machine allow."""
 Cell = Literal[4, 8, 16, 32, 64]
 """Side of a map's cell in luma pixels."""
 PictureType = Literal["I", "P", "B", "?"]
-"""What a picture may be predicted from: nothing, pictures of one kind, of two; "?" where the stream does not tell."""
+"""What a picture may be predicted from: nothing, pictures of one kind, of two; "?" if the stream does not say."""
 Every = Literal["maps", "vectors"]
 """What is read of every picture, see `Video.pictures` and `Video.vectors`."""
 ResidualKind = Literal["exact", "approximate", "estimated"]

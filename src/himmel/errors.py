@@ -8,7 +8,7 @@ class HimmelError(Exception):
 
 
 class UsageError(HimmelError):
-    """An argument or option makes no sense, whatever the input holds (exit code 2)."""
+    """An argument or option is wrong for any input (exit code 2)."""
 
     exit_code = 2
 

@@ -142,7 +142,7 @@ class AdapterSettings:
 
     @property
     def motion_stream(self) -> str:
-        """What stands in the place of the motion operand: `motion` or `rgb_diff`."""
+        """Which stream is the motion operand: `motion` or `rgb_diff`."""
         return "rgb_diff" if "rgb_diff" in self.streams else "motion"
 
     @property
@@ -196,7 +196,7 @@ class AdapterSettings:
 @strict
 @dataclass(kw_only=True)
 class ModelSettings:
-    """Host, adapter, and how the one's tokens stand in the other's prompt.
+    """Host, adapter, and where the adapter's tokens go in the host's prompt.
 
     Args:
         host: `nano`, a folder, or a repository name; in a checkpoint's `config.json`, `./host` is a folder inside it.
@@ -207,7 +207,7 @@ class ModelSettings:
         accumulate: whether the adapter reads maps that go back to the interval's anchor (`Video.decompose`).
         tokens_per_interval: motion tokens that an interval adds to the prompt, 1 to 256, the first of those that the
             adapter makes; None for all.
-        placement: where motion tokens stand, see `placement.place`; trained for, so that another one at run time is an
+        placement: where motion tokens go, see `placement.place`; trained for, so that another one at run time is an
             experiment.
         position_scheme: `grid` (an interval costs about the square root of its tokens in positions), `sequential`
             (one each), or None for the one that suits the host.

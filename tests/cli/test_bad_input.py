@@ -59,7 +59,7 @@ def audio_only_mp4(folder: Path) -> Path:
 
 
 def truncated(folder: Path) -> Path:
-    """The index of an mp4 stands at its end, so a file that broke off has none."""
+    """The index of an mp4 is at its end, so a truncated file has none."""
     path = folder / "half.mp4"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=25)

@@ -100,7 +100,7 @@ def test_streams_writes_maps_and_times(run: Run, encode_clip: Callable[..., Path
     assert said["num_vectors"] > 0
     with np.load(output, allow_pickle=False) as arrays:
         assert arrays.files
-        # The clip moves by (2, 1) pixels a picture; somewhere in the file stands just that.
+        # The clip moves by (2, 1) pixels a picture; somewhere in the file is exactly that.
         assert all(arrays[name].size >= 0 for name in arrays.files)
 
 

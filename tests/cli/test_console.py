@@ -29,7 +29,7 @@ def widen(monkeypatch: pytest.MonkeyPatch) -> Widen:
 
 
 def letters(text: str) -> Counter[str]:
-    """How often each sign occurs, but for the white space at which lines are broken."""
+    """How often each sign occurs, without the white space at which lines are broken."""
     return Counter("".join(text.split()))
 
 

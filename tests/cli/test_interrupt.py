@@ -123,7 +123,7 @@ def test_train_between_two_steps(nano_folder: str, tmp_path: Path) -> None:
 
 
 def test_train_while_clips_are_rendered(nano_folder: str, tmp_path: Path) -> None:
-    """The workers that render are told by their parent alone, and are gone with it."""
+    """Only their parent stops the workers that render, and they end with it."""
     program = """
 import himmel._progress, himmel.training.store as store
 def track(items, **options):

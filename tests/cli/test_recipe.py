@@ -1,4 +1,4 @@
-"""`himmel recipe`: what stands there, and what a recipe resolves to."""
+"""`himmel recipe`: what is listed, and what a recipe resolves to."""
 
 import json
 from collections.abc import Callable

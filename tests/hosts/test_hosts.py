@@ -2,6 +2,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -178,6 +179,11 @@ def test_a_missing_nano_host_names_the_command(monkeypatch: pytest.MonkeyPatch, 
 def test_other_hosts_are_refused(tmp_path: Path) -> None:
     with pytest.raises(HostError, match="There is no host"):
         load_host(str(tmp_path / "none"))
+    with (
+        patch("socket.getaddrinfo", side_effect=AssertionError("the network is asked")),
+        pytest.raises(HostError, match="There is no host 'nowhere'"),
+    ):
+        load_host("nowhere")
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
     with pytest.raises(HostError, match=r"'llama', which is not supported; .* nano, Qwen2\.5-VL, Qwen3-VL, InternVL"):
         load_host(str(tmp_path))

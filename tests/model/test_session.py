@@ -1,7 +1,9 @@
 """Questions from several threads at once, each with its own settings, and videos that are read once."""
 
+import gc
 import io
 import os
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -120,6 +122,17 @@ def test_bytes_are_a_video_too(shared: Setup, clip: Path) -> None:
         assert (found.text, found.video.sha256) == (expected.text, expected.video.sha256)
 
 
+def test_no_copy_of_bytes_is_kept(shared: Setup, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(copies))
+    himmel.Session(shared.model).ask(io.BytesIO(clip.read_bytes()), "What moves?", max_new_tokens=1)
+    session = himmel.Session(shared.model)
+    session.ask(clip.read_bytes(), "What moves?", max_new_tokens=1)
+    gc.collect()
+    assert not list(copies.iterdir())
+
+
 def test_a_file_that_changed_is_read_anew(shared: Setup, encode_clip: Callable[..., Path]) -> None:
     session = himmel.Session(shared.model)
     clip = encode_clip("changing.mp4", num_frames=24, options={"g": "8"})
@@ -209,6 +222,26 @@ def test_what_makes_no_sense_is_refused_at_the_door(shared: Setup, settings: Set
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"picture": 3}, "picture=3 is not a path"), ({"choices": ["left", "\udcff"]}, "option .* not UTF-8")],
+)
+def test_paths_and_options_are_checked_too(shared: Setup, settings: Settings, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        himmel.Session(shared.model).ask("nowhere.mp4", "What moves?", **settings)
+
+
+@pytest.mark.parametrize("size", [-1, None, "512", 2.5])
+def test_a_caches_size_is_a_number(shared: Setup, size: Any) -> None:
+    with pytest.raises(UsageError, match="cache_bytes="):
+        himmel.Session(shared.model, cache_bytes=size)
+
+
+def test_a_question_that_is_not_utf8_is_refused(shared: Setup) -> None:
+    with pytest.raises(UsageError, match=r"question .* not UTF-8"):
+        himmel.Session(shared.model).ask("nowhere.mp4", os.fsdecode(b"What moves\xff?"))
+
+
 @pytest.mark.parametrize("question", [None, 7, "", " "])
 def test_a_question_is_a_text(shared: Setup, question: Any) -> None:
     with pytest.raises(UsageError, match="ask something, for example 'What moves"):
@@ -223,5 +256,5 @@ def test_a_prompt_beyond_the_hosts_context_is_refused(
     session = himmel.Session(shared.model)
     used = int(session.ask(clip, "What moves?", max_new_tokens=1, motion=False).tokens["text"])
     monkeypatch.setattr(shared.model.host, "context_length", used)
-    with pytest.raises(UsageError, match=r"The prompt takes \d+ positions and the host '\w+' has \d+; ask with fewer"):
+    with pytest.raises(UsageError, match=r"The prompt takes \d+ positions and the host '\w+' has \d+; ask a shorter"):
         session.ask(clip, "What moves?")

@@ -47,7 +47,7 @@ def test_every_anchor_shows_the_same() -> None:
 
 
 def test_decoded_anchors_hold_no_trace_of_the_motion(tmp_path: Path) -> None:
-    """Another story in the same scene, told backwards and in other intervals, gives the same anchors bit for bit."""
+    """Other motion in the same scene, backwards and in other intervals, gives the same anchors bit for bit."""
     for spec in eval_specs(None, 12):
         moves = tuple(move and dataclasses.replace(move, dx=-move.dy, dy=move.dx) for move in spec.moves[1:])
         camera = tuple(move and dataclasses.replace(move, dx=-move.dx, dy=-move.dy, growth=0.0) for move in spec.camera)

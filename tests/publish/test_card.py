@@ -1,4 +1,4 @@
-"""Model cards, and the way to and from the hub: a local endpoint stands in for it."""
+"""Model cards, and the way to and from the hub: a local endpoint replaces it."""
 
 import json
 import re

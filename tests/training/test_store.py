@@ -1,4 +1,4 @@
-"""Where prepared clips stand: settings that change a clip's tensors change its folder."""
+"""Where prepared clips are kept: settings that change a clip's tensors change its folder."""
 
 from pathlib import Path
 

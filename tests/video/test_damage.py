@@ -1,4 +1,4 @@
-"""Damage is told: how many pictures, and what stands in for an anchor."""
+"""Damage is reported: how many pictures, and what replaces an anchor."""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path

@@ -226,6 +226,7 @@ def test_files_without_vectors_are_told_so(backend: choices.Backend, encode_clip
         ({"start": 0.5}, "start=0.5 is no whole number"),
         ({"backend": "magic"}, "backend='magic' does not exist"),
         ({"cell": 5}, "cell=5 does not exist"),
+        ({"cell": np.float64(np.nan)}, "cell=.*nan.* does not exist"),
     ],
 )
 def test_arguments_out_of_range(arguments: dict, said: str, encode_clip: Encode) -> None:
@@ -258,3 +259,10 @@ def test_a_picture_prints_shapes(encode_clip: Encode) -> None:
     first = next(iter(Video(encode_clip("p.mp4", num_frames=3)).pictures()))
     assert isinstance(first, Picture)
     assert "past=float32[2, 16, 20]" in repr(first)
+
+
+def test_a_cell_counts_by_its_value(encode_clip: Encode) -> None:
+    """8.0 equals 8, and NumPy's integers are numbers too."""
+    video = Video(encode_clip("c.mp4", num_frames=3))
+    for cell in (8.0, np.int64(8)):
+        assert next(iter(video.pictures(cell=cell))).covered.shape == (16, 20)  # type: ignore[arg-type]

@@ -18,7 +18,7 @@ print(len(video.times), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 def repeat(source: Path, target: Path, times: int) -> Path:
-    """Put a clip's packets several times one after the other, without coding anything anew."""
+    """Put a clip's packets several times one after the other, without coding anything again."""
     with av.open(str(target), "w") as new:
         stream, offset = None, 0
         for _ in range(times):

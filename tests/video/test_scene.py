@@ -1,4 +1,4 @@
-"""Anchors where scenes begin, told by what the encoder spent."""
+"""Anchors where scenes begin, found by what the encoder spent."""
 
 from collections.abc import Callable, Iterator
 from itertools import chain
@@ -134,7 +134,7 @@ def test_scene_anchors_are_distinct_and_as_many_as_asked_or_there_are(
     assert anchors[0] == 0
     assert anchors[-1] < len(times)
     assert [place for place, reason in enumerate(reasons) if reason == "start"] == [0]
-    # Each anchor of a change stands in the scene that it is for.
+    # Each anchor of a change is in the scene that it is for.
     for anchor, reason in zip(anchors.tolist(), reasons, strict=True):
         if reason == "bits":
             assert anchor in begins or anchor in keys

@@ -81,3 +81,35 @@ def test_a_folder_with_something_else_is_refused(video: Video, tmp_path: Path) -
     with pytest.raises(UsageError, match="cannot be combined with vectors"):
         save_every(video, tmp_path / "v", what="vectors", cell=8)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "out"]
+
+
+def test_a_damaged_last_archive_is_named(video: Video, tmp_path: Path) -> None:
+    last = save_every(video, tmp_path / "out", shard_bytes=100_000).shards[-1]
+    whole = last.read_bytes()
+    for damaged in (b"", whole[: len(whole) // 2], b"no archive"):
+        last.write_bytes(damaged)
+        with pytest.raises(HimmelError, match=rf"{last.name}' is damaged.*remove it"):
+            save_every(video, tmp_path / "out", shard_bytes=100_000)
+    last.unlink()
+    save_every(video, tmp_path / "out", shard_bytes=100_000)
+    assert last.read_bytes() == whole
+
+
+def test_a_folder_in_which_a_run_was_killed_at_once_is_taken(video: Video, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".about.x7.json").touch()
+    assert save_every(video, tmp_path / "out").num_pictures == 40
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"what": "arrows"}, "what='arrows' does not exist; choose one of maps, vectors"),
+        ({"shard_bytes": 0}, "shard_bytes=0 is out of range"),
+        ({"shard_bytes": 2.5}, r"shard_bytes=2\.5 is out of range"),
+    ],
+)
+def test_arguments_out_of_range(arguments: dict, said: str, video: Video, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=said):
+        save_every(video, tmp_path / "out", **arguments)
+    assert not (tmp_path / "out").exists()

@@ -44,7 +44,7 @@ class Slice:
         structure: 1 top field, 2 bottom field, 3 frame.
         first_mb: first_mb_in_slice.
         ref_lists: for list 0 and list 1 the entries (number, structure, poc, long_term, missing); number is what
-            `Stream.push` was told, -1 for a picture that is not there.
+            `Stream.push` was given, -1 for a picture that is not there.
         qp: SliceQPY.
         weighted: 0 default, 1 explicit, 2 implicit weighted prediction.
         weights: with explicit weights, [list][refIdx] -> (luma weight, luma offset, Cb weight, Cb offset, Cr weight, Cr
@@ -302,5 +302,5 @@ class Stream:
         return [Picture(core) for core in self._core.flush()]
 
     def reset(self) -> None:
-        """Forget all references: reading goes on elsewhere in the file."""
+        """Forget all references: reading continues elsewhere in the file."""
         self._core.reset()

@@ -1,4 +1,4 @@
-// A picture of a stream, of whatever codec: its bytes, and what has been parsed of it. Parsing waits until someone
+// A picture of a stream of any codec: its bytes, and what has been parsed of it. Parsing waits until someone
 // asks.
 #pragma once
 
@@ -43,7 +43,7 @@ struct CodedPicture {
   virtual void parse_alone(Detail wanted) = 0;
 };
 
-// Parse a picture, and before it whatever it needs. Thread-safe: several threads may ask for the same pictures.
+// Parse a picture, after the pictures that it needs. Thread-safe: several threads may ask for the same pictures.
 void parse(const std::shared_ptr<CodedPicture>& picture, Detail detail);
 
 }  // namespace himmel

@@ -115,7 +115,7 @@ int map_to_list0(const SliceState& s, const ColBlock& col) {
 // The 4x4 blocks (bits, raster order) of the given quarters with colZeroFlag, but for the test of RefPicList1[0]
 // (8.4.1.2.2).
 unsigned still_blocks(const SliceState& s, unsigned quarters) {
-  const auto stands = [](Mv mv) { return unsigned(mv.x + 1) <= 2 && unsigned(mv.y + 1) <= 2; };
+  const auto is_still = [](Mv mv) { return unsigned(mv.x + 1) <= 2 && unsigned(mv.y + 1) <= 2; };
   constexpr unsigned kQuarter[4] = {0x0033, 0x00CC, 0x3300, 0xCC00};
   unsigned still = 0;
   if (!s.mbaff && !s.field_picture && s.direct8 && s.colocated.motion && !colocated_is_field(s)) {
@@ -127,7 +127,7 @@ unsigned still_blocks(const SliceState& s, unsigned quarters) {
       if (!(quarters >> q & 1)) continue;
       int list = 0, ref = col.ref[0][4 * s.mb + q];
       if (ref < 0 && col.lists > 1) list = 1, ref = col.ref[1][4 * s.mb + q];
-      if (ref == 0 && stands(col.mv[list][16 * s.mb + kCorner[q]])) still |= kQuarter[q];
+      if (ref == 0 && is_still(col.mv[list][16 * s.mb + kCorner[q]])) still |= kQuarter[q];
     }
     return still;
   }
@@ -135,12 +135,12 @@ unsigned still_blocks(const SliceState& s, unsigned quarters) {
     const int x = block & 3, y = block >> 2, q = (y & 2) + (x >> 1);
     if (!(quarters >> q & 1) || (s.direct8 && (x % 3 || y % 3))) continue;
     const ColBlock col = colocated_block(s, x, y);
-    if (!col.intra && col.ref == 0 && stands(col.mv)) still |= s.direct8 ? kQuarter[q] : 1U << block;
+    if (!col.intra && col.ref == 0 && is_still(col.mv)) still |= s.direct8 ? kQuarter[q] : 1U << block;
   }
   return still;
 }
 
-// 8.4.1.2.2, the same for all quarters but for those that stand still in the co-located picture.
+// 8.4.1.2.2, the same for all quarters except those that are still in the co-located picture.
 Spatial spatial_prediction(const SliceState& s, unsigned quarters) {
   Spatial spatial{{-1, -1}, {}, 0};
   for (int list = 0; list < 2; ++list) {

@@ -59,7 +59,7 @@ class ReferenceBuffer {
     bool held = false;
     bool missing = false;
     bool idr = false;        // its first picture is one
-    bool reference = false;  // its first picture has nal_ref_idc != 0, whatever became of the marking
+    bool reference = false;  // its first picture has nal_ref_idc != 0, even if its marking changed
     Order order = Order::kKnown;
     uint8_t decoded = 0;  // which fields, as bits of Structure; of the current picture after end() only
     uint8_t short_term = 0, long_term = 0;  // marking, as bits of Structure; no bit is in both

@@ -260,7 +260,7 @@ bool run_cabac(SliceState& s) {
     if (!s.is_intra) {
       skip = bottom && top_skipped ? bottom_skip : syntax.skip();
       if (s.mbaff && !bottom && skip) {
-        // Whether the pair is of fields is told after the lower macroblock's skip flag.
+        // Whether the pair is of fields comes after the lower macroblock's skip flag.
         s.cur->flags |= kMbSkip;
         ++s.y, s.mb += s.frame.width_mbs;
         if (!start_macroblock(s)) return false;

@@ -33,7 +33,7 @@ uint32_t middle(uint32_t a, uint32_t b, uint32_t c) {
 
 Mv choose(const Three& three, int wanted) {
   const int8_t* ref = three.ref;
-  // A stands in for B and C where neither is there.
+  // A is used for B and C if neither is there.
   const bool alone = ref[1] == kUnavailable && ref[2] == kUnavailable && ref[0] != kUnavailable;
   const bool same[3] = {ref[0] == wanted || alone, ref[1] == wanted, ref[2] == wanted};
   uint32_t mv[3], only = 0;

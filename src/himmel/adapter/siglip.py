@@ -29,7 +29,7 @@ class SiglipMapBranch(nn.Module):
             source: folder or repository name of a SigLIP with its vision part.
 
         Raises:
-            HostError: there is none, or it is of another shape.
+            HostError: there is none, or it has another shape.
         """
         try:
             loaded = SiglipVisionModel.from_pretrained(source, dtype="float32")

@@ -61,7 +61,7 @@ def _common(
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Run the command; whatever goes wrong becomes one sentence on stderr and an exit code."""
+    """Run the command; any error becomes one sentence on stderr and an exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if "torch" not in sys.modules:
         # Read when torch is loaded: its threads wait without computing, which is ten times as fast beside other work.
@@ -74,7 +74,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
             # What is still in Python's own buffer may not fit where stdout goes.
             sys.stdout.flush()
     except BrokenPipeError:
-        # The reader of a pipe has gone, as `head` does: nobody is left to tell.
+        # The reader of a pipe has gone, as `head` does.
         _drop_stdout()
         sys.exit(1)
     except KeyboardInterrupt:

@@ -70,7 +70,7 @@ def ask(
     check_picture(picture)
     from himmel.video import Video
 
-    # Before the model's libraries, which take seconds to load: a file that is no video is refused at once.
+    # Before the model's libraries, which take seconds to load: a file that is not a video is refused at once.
     opened = Video(video)
     quieten()
     from himmel.model.session import ask as ask_model

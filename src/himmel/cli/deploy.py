@@ -34,7 +34,7 @@ def merge(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Merge CHECKPOINT's LoRA into its host, and write both as one checkpoint that needs nothing else."""
+    """Merge CHECKPOINT's LoRA into its host, and write both as one complete checkpoint."""
     from himmel.publish.merged import merge_checkpoint
 
     quieten()

@@ -1,4 +1,4 @@
-"""Ctrl-C: one line and exit code 130 within two seconds, whatever the process is doing.
+"""Ctrl-C: one line and exit code 130 within two seconds, whatever the process does.
 
 Python runs its own handler between two steps of the main thread, so a long call into native code, or threads that are
 waited for, can make it deaf. A thread that the system itself wakes ends the process if it is still there after a while.
@@ -37,7 +37,7 @@ def interruptible() -> Iterator[None]:
         yield
     finally:
         signal.set_wakeup_fd(before)
-        # The watcher goes on if it has seen a signal: threads of the interpreter's own may still be waited for.
+        # After a signal the watcher keeps running: the interpreter may still wait for threads.
         writer.close()
 
 

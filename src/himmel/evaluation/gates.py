@@ -1,6 +1,6 @@
 """Which streams the fusion preferred, by question kind (report, O.3 and figure 32).
 
-The adapter encodes a video before it knows the question, so a kind's shares tell of the videos that such questions are
+The adapter encodes a video before it knows the question, so a kind's shares describe the videos that such questions are
 asked about, not of the question itself.
 """
 

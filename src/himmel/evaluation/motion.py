@@ -68,7 +68,7 @@ def run_motion_benchmark(
     """Render clips that were never trained on, ask, and compare with the controls.
 
     Answers are written one clip a line to `output` beside the result (`.answers.jsonl`); a run that was interrupted
-    goes on from there, if checkpoint and settings are the same.
+    continues from there if checkpoint and settings are the same.
 
     Args:
         checkpoint: folder that `save_pretrained` or training wrote.
@@ -80,7 +80,7 @@ def run_motion_benchmark(
 
     Raises:
         UsageError: too few clips, a training seed or an unknown condition.
-        HimmelError: checkpoint, host or clips cannot be had.
+        HimmelError: checkpoint, host or clips are missing and cannot be fetched.
     """
     _check(num_clips, seed, conditions)
     model = HimmelForConditionalGeneration.from_pretrained(checkpoint)
@@ -165,7 +165,7 @@ class _Asker:
 
 
 class _AnswerFile:
-    """Answers so far, one clip a line; the first line tells which run they belong to."""
+    """Answers so far, one clip a line; the first line says which run they belong to."""
 
     def __init__(self, output: Path | None, mark: str) -> None:
         self.done: dict[int, list[Judged]] = {}

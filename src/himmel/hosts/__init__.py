@@ -1,5 +1,6 @@
 """The vision-language models behind one protocol; this room knows transformers and no adapter."""
 
+from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedConfig
@@ -29,7 +30,7 @@ def load_host(host: str, *, max_anchor_tokens: int = 256) -> Host:
         max_anchor_tokens: most image tokens that an anchor may cost, on hosts that read pictures at their own size.
 
     Raises:
-        HostError: there is no such host, or it is none of the supported kinds.
+        HostError: there is no such host, or it is not of a supported kind.
         UsageError: `max_anchor_tokens` is below the least that the host takes for a picture.
     """
     if host == NanoHost.name:
@@ -51,6 +52,9 @@ def load_host(host: str, *, max_anchor_tokens: int = 256) -> Host:
 
 def _settings(host: str) -> dict[str, Any]:
     try:
+        # Repositories are OWNER/NAME: the network is not asked for any other name.
+        if "/" not in host and not Path(host).exists():
+            raise FileNotFoundError(host)
         settings, _ = PreTrainedConfig.get_config_dict(host)
         return {**settings, "model_type": str(settings["model_type"])}
     except (OSError, ValueError, KeyError) as error:

@@ -41,7 +41,7 @@ def take_apart(tokenizer: PreTrainedTokenizerBase, *, system: str | None = None,
         parts: whether contents are lists of typed parts, as templates that know pictures take them, or plain texts.
 
     Raises:
-        HostError: the template changes or reorders contents, so that no pieces can be told.
+        HostError: the template changes or reorders contents, so that its pieces cannot be separated.
     """
     question, answer, second = _MARKS
     opening = [] if system is None else [("system", system)]

@@ -101,7 +101,7 @@ def load_weights(
 
 
 def load_whole(network_class: type[PreTrainedModel], folder: str, **options: Any) -> PreTrainedModel:
-    """transformers' own `from_pretrained`, but for weights that are missing: it would draw them at random.
+    """transformers' own `from_pretrained`, but missing weights are an error: it would fill them with random numbers.
 
     Raises:
         ValueError: weights are missing.

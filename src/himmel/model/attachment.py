@@ -15,7 +15,7 @@ class Attachment:
     """LoRA layers, the injection's hook and the trained parts of the host, on a network.
 
     Taken off, the network is the host as it was loaded: the very same layers with the very same weights, no hook, and
-    nothing in the way of whoever else uses it. Putting on brings everything back, trained or not.
+    nothing that another user of it could notice. Putting on brings everything back, trained or not.
 
     Args:
         config: says what is added.

@@ -133,7 +133,7 @@ def carry_over(parts: Parts, folder: Path) -> None:
 
 
 def _list_weights(parts: Parts, folder: Path) -> Iterator[str]:
-    """Everything that decides answers, but for `config.json`, which people edit."""
+    """Everything that decides answers, except `config.json`, which people edit."""
     yield from (f"{name}.safetensors" for name in parts.modules())
     for inner in (_LORA, INNER_HOST):
         yield from (path.relative_to(folder).as_posix() for path in (folder / inner).glob("*") if path.is_file())

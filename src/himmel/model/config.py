@@ -47,7 +47,7 @@ class HimmelConfig(PreTrainedConfig, ModelSettings):
         return cls(**plain)
 
     def changed(self, **changes: Any) -> Self:
-        """A copy with some settings changed; this one, which others may be reading, stays as it is.
+        """A copy with some settings changed; this one, which others may be reading, is not changed.
 
         Raises:
             UsageError: as the class.

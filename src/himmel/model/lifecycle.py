@@ -123,7 +123,7 @@ class HostedModel(nn.Module):
             checkpoint.save(self.parts, Path(folder))
 
     def carry_over(self, folder: str | os.PathLike[str]) -> None:
-        """Take what an earlier checkpoint of the same host has, as far as settings agree; the rest stays as it is.
+        """Take what an earlier checkpoint of the same host has, as far as settings agree; the rest is not changed.
 
         Raises:
             HostError: no checkpoint is there, or a file of it is missing, damaged or of another host.
@@ -223,7 +223,7 @@ class HostedModel(nn.Module):
     def load_adapter(self, folder: str | os.PathLike[str]) -> None:
         """Exchange adapter, LoRA and settings for another checkpoint's of the same host, whose weights stay loaded.
 
-        If that fails, the model is what it was before. Parameters are new ones: make the optimiser anew.
+        If that fails, the model is what it was before. Parameters are new ones: make a new optimiser.
 
         Raises:
             HostError: no checkpoint is there, it is damaged or made for another host.
@@ -261,7 +261,7 @@ class HostedModel(nn.Module):
 
     @contextmanager
     def _attached(self) -> Iterator[None]:
-        """Everything put on within the block, whatever it is outside."""
+        """Everything is put on within the block, and as before after it."""
         was_on = self._attachment.is_on
         self.enable_motion()
         try:

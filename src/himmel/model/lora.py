@@ -44,7 +44,7 @@ def lora_parameters(network: PreTrainedModel) -> list[nn.Parameter]:
 
 
 def lora_layers(network: PreTrainedModel) -> dict[str, LoraLayer]:
-    """The layers that `add_lora` put in the place of linear ones, by their names in the network."""
+    """The layers that `add_lora` put in place of linear ones, by their names in the network."""
     return {name: module for name, module in network.named_modules() if isinstance(module, LoraLayer)}
 
 

@@ -252,7 +252,7 @@ class HimmelProcessor:
     def _choice_tree(self, visual: Sequence[Run], asked: Questions) -> PromptTree:
         branches: list[Branch] = []
         for question, options in asked:
-            # The prompt's last token opens every option anew: each then predicts its first token itself.
+            # The prompt's last token comes before every option: each then predicts its first token itself.
             prompt = self._prompt(question).ids
             parent = len(branches)
             branches.append(Branch((Run("text", prompt[:-1]),)))
@@ -284,7 +284,7 @@ class HimmelProcessor:
         if positions > self.host.context_length:
             raise UsageError(
                 f"The prompt takes {positions:,} positions and the host {self.host.name!r} has "
-                f"{self.host.context_length:,}; ask with fewer anchors or fewer motion tokens for each interval."
+                f"{self.host.context_length:,}; ask a shorter question, or with fewer anchors or motion tokens."
             )
 
     def _inputs(

@@ -1,4 +1,4 @@
-"""How a video is read for a model: what its configuration says, but for what a request says itself."""
+"""How a video is read for a model: as its configuration says, except for what a request sets itself."""
 
 from dataclasses import dataclass
 from typing import Self, cast
@@ -30,7 +30,7 @@ class Reading:
         backend: Backend = "auto",
         accumulate: bool | None = None,
     ) -> Self:
-        """As the configuration says, but for what is given."""
+        """As the configuration says, except for what is given."""
         return cls(
             num_anchors=config.num_anchors if num_anchors is None else num_anchors,
             anchor_mode=cast(AnchorMode, config.anchor_mode) if anchor_mode is None else anchor_mode,

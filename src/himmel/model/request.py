@@ -56,7 +56,7 @@ class Request:
 
     def __post_init__(self) -> None:
         check_question(self.question)
-        # A tuple of its own: the caller may go on with a list.
+        # A tuple of its own: the caller may change a list later.
         object.__setattr__(self, "choices", check_options(self.choices))
         counts = {
             "num_anchors": self.num_anchors,

@@ -13,7 +13,7 @@ from typing import Self, Unpack
 
 import torch
 
-from himmel._checks import check_picture
+from himmel._checks import check_picture, check_whole
 from himmel._memory import peak_memory
 from himmel._versions import versions
 from himmel.choices import AnchorMode, Backend, DeviceMap, PlacementName, Quantization
@@ -33,6 +33,7 @@ from himmel.video import Decomposition, Video, draw_streams
 from himmel.video.file.source import VideoSource
 
 CACHE_BYTES = 512 * 2**20
+MOST_CACHE_BYTES = 2**50
 
 
 def default_checkpoint() -> Path:
@@ -67,7 +68,7 @@ def ask(
 
     Example:
         >>> import himmel
-        >>> himmel.ask("match.mp4", "Which way does the ball move?", choices=["left", "right"])  # doctest: +SKIP
+        >>> himmel.ask("bunny.mp4", "Which way does the rabbit move?", choices=["left", "right"])  # doctest: +SKIP
     """
     session = Session(
         model,
@@ -86,7 +87,7 @@ class Session:
 
     Each question brings its own settings; none of them shows in another's answer, and nothing outside of the session
     changes: neither the model, nor torch's random numbers, nor its number of threads elsewhere. What was read of a
-    video is kept, so that a second question about it reads nothing again. A file that has changed since is read anew.
+    video is kept, so that a second question about it reads nothing again. A file that has changed since is read again.
 
     Args:
         model: the model to ask; None loads one at the first question (or the first use of `model`). Excludes what says
@@ -106,8 +107,8 @@ class Session:
     Example:
         >>> import himmel
         >>> session = himmel.Session()  # doctest: +SKIP
-        >>> session.ask("match.mp4", "Which way does the ball move?", choices=["left", "right"])  # doctest: +SKIP
-        >>> session.ask("match.mp4", "What is in the video?", max_new_tokens=32)  # doctest: +SKIP
+        >>> session.ask("bunny.mp4", "Which way does the rabbit move?", choices=["left", "right"])  # doctest: +SKIP
+        >>> session.ask("bunny.mp4", "What is in the video?", max_new_tokens=32)  # doctest: +SKIP
     """
 
     def __init__(
@@ -137,6 +138,7 @@ class Session:
         self._config = HimmelConfig.load(folder) if model is None else model.config
         self._loading_lock = threading.Lock()
         # Half for each: pictures and maps, which are large, must not drive out the inputs of many more videos.
+        check_whole("cache_bytes", cache_bytes, 0, MOST_CACHE_BYTES)
         self._maps: BoundedCache[_Read] = BoundedCache(cache_bytes // 2)
         self._inputs: BoundedCache[_Prepared] = BoundedCache(cache_bytes // 2)
 
@@ -255,7 +257,8 @@ class Session:
                 with _timed(seconds, "prepare"):
                     sample = HimmelProcessor(self._config, model.host).prepare(read.decomposition)
                 prepared = _Prepared(sample, describe(read.decomposition, read.sha256), read.decomposition.notes)
-                if _is_unchanged(source):
+                # The copy of bytes or of a file object is nobody's key again; kept, it would stay on the disk.
+                if source is video or (isinstance(source, FileState) and source.is_unchanged()):
                     self._maps.put(key, read, _count_bytes(read.decomposition))
                     self._inputs.put(key, prepared, sum(tensor.nbytes for tensor in sample.tensors().values()))
         assert prepared is not None
@@ -329,7 +332,7 @@ class FileState:
 
     @classmethod
     def of(cls, path: VideoSource) -> Self | None:
-        """The state of a file now; None of what is no file on a disk."""
+        """The state of a file now; None if it is not a file on a disk."""
         if not isinstance(path, str | os.PathLike):
             return None
         try:
@@ -337,6 +340,10 @@ class FileState:
         except (OSError, ValueError):
             return None
         return cls(os.fspath(path), found.st_size, found.st_mtime_ns, found.st_dev, found.st_ino)
+
+    def is_unchanged(self) -> bool:
+        """Whether the file is still as it was found."""
+        return FileState.of(self.path) == self
 
 
 @dataclass(frozen=True)
@@ -354,11 +361,6 @@ class _Prepared:
     sample: PreparedSample
     video: VideoRead
     notes: tuple[str, ...]
-
-
-def _is_unchanged(source: FileState | Video) -> bool:
-    """Whether what was read is of the file that it is kept for."""
-    return isinstance(source, Video) or FileState.of(source.path) == source
 
 
 def _count_bytes(decomposition: Decomposition) -> int:

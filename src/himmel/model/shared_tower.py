@@ -19,7 +19,7 @@ _AT_ONCE = 16
 def show_maps(host: Host, network: PreTrainedModel, config: AdapterConfig, streams: StreamInputs) -> StreamInputs:
     """Exchange the maps of each stream that the adapter reads for the tower's mean token over each drawn map.
 
-    The tower adds no parameters, learns nothing and sees 16 pictures at once, whatever the number of steps.
+    The tower adds no parameters, learns nothing and sees 16 pictures at once for any number of steps.
 
     Args:
         host: of the configuration.

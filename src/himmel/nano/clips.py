@@ -127,7 +127,7 @@ class Encoding:
         dct8x8: 8x8 transforms allowed.
         constant_qp: `level` is the quantiser of every P-picture (I and B at fixed distances), not a constant rate
             factor. With the latter, x264 chooses an I-picture's quantiser by what the pictures before it needed, and
-            its blocks' by how those after it use them: the anchors' coarseness tells of the motion around them.
+            its blocks' by how those after it use them: the anchors' coarseness gives away the motion around them.
         rate: pictures a second.
         noise: standard deviation of the sensor's noise, code values.
     """
@@ -152,7 +152,7 @@ class ClipSpec:
         seed: what it was drawn from.
         split: whose photographs and emoji it uses.
         kind: the kind of question that it was drawn for.
-        scenario: which story is told.
+        scenario: what happens.
         style: how questions speak of what moves: by its name, as "the moving thing" with its name among the
             answers, or with its place among the answers. Never two of these, as each gives the others away.
         asked: kinds of its questions, in the order asked.

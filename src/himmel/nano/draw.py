@@ -1,4 +1,4 @@
-"""Drawing a clip's specification from a seed, so that nothing but the motion tells the answers of motion questions.
+"""Drawing a clip's specification from a seed, so that only the motion gives the answers to motion questions.
 
 Three habits keep other roads shut. What is asked about is drawn first and evenly. Homes, backgrounds and encodings are
 drawn without looking at it. And the questions of one clip are chosen so that no question's wording or options answer
@@ -215,7 +215,7 @@ def _place_things(rng: np.random.Generator, names: Sequence[str]) -> tuple[Thing
 def _small_shapes(rng: np.random.Generator, counted: str, single: str) -> tuple[Thing, ...]:
     """One to four alike, to be counted, and a single other one, whose colour is asked; in the gaps between places.
 
-    Their shapes are none that larger things of this clip have, their colours are drawn regardless of those.
+    Their shapes differ from those of the clip's larger things; their colours are drawn independently.
     """
     gaps = [(0.5, 0.14), (0.5, 0.86), (0.14, 0.5), (0.86, 0.5), (0.5, 0.5)]
     order = rng.permutation(len(gaps))

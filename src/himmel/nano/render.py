@@ -61,7 +61,7 @@ def encode_clip_file(spec: ClipSpec, path: str | os.PathLike[str]) -> None:
         path: ends in a container's suffix, such as `.mp4`.
 
     Raises:
-        HimmelError: emoji or photographs cannot be had, or the file cannot be written.
+        HimmelError: emoji or photographs are missing and cannot be fetched, or the file cannot be written.
     """
     pictures = _with_noise(render_clip(spec), spec)
     anchors = set(spec.anchors)

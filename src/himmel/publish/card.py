@@ -71,7 +71,7 @@ def write_card(
 
     Raises:
         HostError: there is no checkpoint in `folder`, or a training record of it is damaged.
-        UsageError: there is a README.md already, or a result file is none.
+        UsageError: there is a README.md already, or a result file is not one.
     """
     target = folder / CARD
     if target.exists() and not overwrite:

@@ -18,7 +18,7 @@ _PRIVATE = ["state/*", ".*", "*/.*"]
 def push_folder(
     folder: Path, repo_id: str, *, private: bool | None = None, token: str | None = None, message: str
 ) -> str:
-    """Upload a checkpoint folder in one commit; the repository is made if there is none.
+    """Upload a checkpoint folder in one commit; the repository is created if needed.
 
     Args:
         folder: what `save_pretrained` or training wrote; its `state/` stays at home.
@@ -31,7 +31,7 @@ def push_folder(
         The commit's address.
 
     Raises:
-        HostError: the folder is no checkpoint, or the hub refuses.
+        HostError: the folder is not a checkpoint, or the hub refuses.
     """
     if not (folder / "config.json").is_file():
         raise HostError(f"There is no checkpoint in {str(folder)!r}; name a folder with a config.json.")

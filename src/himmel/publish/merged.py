@@ -40,7 +40,7 @@ class Merged:
 def merge_checkpoint(
     source: str | os.PathLike[str], output: Path, *, host: str | None = None, dtype: Precision | None = None
 ) -> Merged:
-    """Fold a checkpoint's LoRA into its host and write both as a checkpoint that needs nothing else.
+    """Merge a checkpoint's LoRA into its host and write both as one complete checkpoint.
 
     Args:
         source: checkpoint folder or repository name.

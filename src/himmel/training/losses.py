@@ -126,7 +126,7 @@ def alignment_loss(
         hybrid:  infonce + mse_weight * mse(fused)
 
     Pairs without a direction (`zero_delta_mask`) are left out. If no pair is left, the total is zero and has a zero
-    gradient, so that a step of several devices goes on.
+    gradient, so that a step of several devices continues.
 
     Args:
         output: the adapter's output for M intervals.

@@ -76,7 +76,7 @@ class Stage:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Everything that the stage's outcome depends on, but for the stage before it."""
+        """Everything that the stage's outcome depends on, except the stage before it."""
         section = None if self.section is None else self.section.model_dump(mode="json", by_alias=True)
         if section is not None:
             # How often something is written changes nothing that is learned.

@@ -1,4 +1,4 @@
-"""What a recipe may say: one row of a table, from the model's settings to what is asked of it (report, appendix C)."""
+"""What a recipe may say: one row of a table, from the model's settings to how it is measured (report, appendix C)."""
 
 from typing import Annotated, Any, Literal
 
@@ -121,7 +121,7 @@ class Stage2Section(Section):
 
     Attributes:
         trains: what learns beside the adapter: LoRA on the language model's projections, or the `full` language model.
-        also_train: parts of the host that go on learning; nano's projector was made here and may.
+        also_train: parts of the host that also learn; only nano's projector, which was made here, may.
         blind_share: of the batches leave the anchors' pictures out and ask about motion alone: they are shorter, and
             teach the language model to look at motion tokens sooner.
         full_compute: what takes the place of `compute` where the full language model is trained.
@@ -138,7 +138,7 @@ class Stage2Section(Section):
 
 
 class EvalSection(Section):
-    """What is asked of the result, so that the row's figure comes out.
+    """How the result is measured to give the row's figure.
 
     Attributes:
         benchmark: `motion` (`himmel eval motion`), `report` (the benchmarks that the report names) or `parameters`
@@ -158,7 +158,7 @@ class EvalSection(Section):
 
 
 class Recipe(Section):
-    """One row: what the model is, how it learns, what is asked of it.
+    """One row: what the model is, how it learns, how it is measured.
 
     Attributes:
         name: file name without ending, relative to the folder of recipes.
@@ -172,7 +172,7 @@ class Recipe(Section):
         stages: which of the report's stages are run; none for what is not trained.
         stage1: the first of them.
         stage2: the second of them.
-        eval: what is asked of the result.
+        eval: how the result is measured.
         needs: what this version doesn't have yet and the row can't do without, e.g. `baselines.look_m`.
         output: folder that checkpoints go to.
     """

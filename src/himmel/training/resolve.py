@@ -60,7 +60,7 @@ def recipes_folder() -> Path:
 def recipe_names() -> list[str]:
     """Names of all shipped recipes: their files, relative to the folder, without ending.
 
-    Bases are none, nor is what only others inherit: its name begins with an underscore.
+    Bases don't count, nor do files that are only inherited, whose names begin with an underscore.
     """
     return [name for name in _shipped() if not name.startswith(f"{_BASES}/")]
 
@@ -126,7 +126,7 @@ class _Layers:
                     continue
             else:
                 target[key] = value
-                # What stood below a section that is a value now is gone.
+                # Keys below a section that is now a value are gone.
                 for below in [name for name in self.origins if name.startswith(f"{path}.")]:
                     del self.origins[below]
             self.origins[path] = source

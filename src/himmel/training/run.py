@@ -58,9 +58,9 @@ def run_recipe(
         recipe: a file or a shipped recipe's name.
         base: name or file of a base in place of the recipe's own.
         overrides: dotted keys to YAML values, e.g. {"stage1.optimizer.steps": "20"}.
-        resume: take stages that are there, also those that another recipe left, and go on from the newest saved state
-            of the one that was interrupted; else begin all of them anew.
-        tell: is told what is done, a sentence each.
+        resume: take stages that are there, also those of another recipe, and continue from the newest saved state
+            of the one that was interrupted; else start all of them again.
+        tell: called with a sentence about each stage.
 
     Returns:
         The checkpoint folder: what `save_pretrained` writes, and `training/STAGE.json` with the settings, the log and
@@ -69,7 +69,7 @@ def run_recipe(
     Raises:
         RecipeError: the recipe is not usable, or needs what this version doesn't have, or another training is at work
             on one of its stages.
-        HimmelError: host or clips cannot be had.
+        HimmelError: host or clips are missing and cannot be fetched.
     """
     resolved = resolve_recipe(recipe, base=base, overrides=overrides).recipe
     check_runnable(resolved)
@@ -144,7 +144,7 @@ def run_stage(stage: Stage, *, resume: bool = True) -> None:
 
     Raises:
         RecipeError: batch and devices don't fit, or DeepSpeed is missing.
-        HimmelError: host or clips cannot be had.
+        HimmelError: host or clips are missing and cannot be fetched.
     """
     set_seed(stage.seed)
     model = initial_model(stage)

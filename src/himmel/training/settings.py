@@ -24,7 +24,7 @@ _NOT_STATED |= {"own_language_model", "base_host"}
 _STAGE_2_ALONE: Final = frozenset(
     {"lora_rank", "lora_alpha", "lora_dropout", "placement", "position_scheme", "tokens_per_interval"}
 )
-"""Settings that show in prompts or in LoRA alone, so that stage 1 comes out the same whatever they are."""
+"""Settings that only change prompts or LoRA, and therefore not the result of stage 1."""
 
 
 def model_keys() -> list[str]:

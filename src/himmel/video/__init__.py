@@ -1,7 +1,7 @@
 """A file -> anchors, intervals and dense maps of motion and residual. Knows codecs; knows no torch.
 
 >>> from himmel.video import Video
->>> Video("match.mp4").decompose(num_anchors=8)  # doctest: +SKIP
+>>> Video("bunny.mp4").decompose(num_anchors=8)  # doctest: +SKIP
 """
 
 from himmel.video.draw import draw_streams

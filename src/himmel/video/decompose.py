@@ -121,7 +121,7 @@ def _read(
 
 
 def _place_anchors(file: VideoFile, clock: Clock, request: Request) -> tuple[IntArray, tuple[str, ...]]:
-    """Anchors, and why each is one; from times alone, but for the mode "scene" (see `read_changes`)."""
+    """Anchors, and why each is one; from times alone, except in the mode "scene" (see `read_changes`)."""
     if request.anchor_mode != "scene":
         anchors = place_anchors(clock.times, clock.duration, file.keyframes, request.num_anchors, request.anchor_mode)
         return anchors, ("uniform",) * len(anchors)
@@ -146,7 +146,7 @@ def _stops(anchors: IntArray, num_frames: int) -> IntArray:
 def _assemble(
     outcome: Outcome, reasons: tuple[str, ...], notes: list[str]
 ) -> tuple[list[tuple[Anchor, Interval]], int]:
-    """Put anchors and steps in order, and count damaged pictures; those that are lost are told in `notes`."""
+    """Put anchors and steps in order, and count damaged pictures; `notes` gets sentences about lost ones."""
     wanted, extract = outcome.wanted, outcome.extract
     file, source = wanted.file, wanted.source
     grid = grid_shape(*file.displayed_size, wanted.cell)

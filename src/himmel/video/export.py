@@ -20,7 +20,7 @@ def save_streams(decomposition: Decomposition, path: str | os.PathLike[str]) -> 
         anchor_images uint8 [n, H, W, 3], interval_start and interval_stop int64 [n],
         step_interval int64 [S], step_frames int64 [S], step_times float64 [S],
         past, future, past_valid, future_valid, past_distance, future_distance, residual, covered as in `StepMaps` with
-        S in place of F, rgb_difference likewise where it was asked for,
+        S in place of F, rgb_difference likewise if it was requested,
         and about, a JSON text with the other attributes of the decomposition but `seconds`.
 
     Raises:
@@ -56,7 +56,7 @@ def stream_arrays(decomposition: Decomposition) -> dict[str, npt.NDArray[np.gene
 
 
 def _about(decomposition: Decomposition) -> dict[str, Any]:
-    """All attributes that are no arrays, but for the time it took: the same video gives the same bytes again."""
+    """All attributes that are not arrays, except the time it took: the same video gives the same bytes again."""
     left_out = ("anchors", "intervals", "seconds")
     names = [item.name for item in fields(decomposition) if item.name not in left_out]
     return {name: getattr(decomposition, name) for name in names}

@@ -23,7 +23,7 @@ from himmel.video.results import Picture, PictureVectors
 Item = TypeVar("Item", Picture, PictureVectors)
 Read = TypeVar("Read", Found, FoundVectors)
 
-# Pictures after which reading begins anew at a keyframe, so that nothing grows with the video's length.
+# After so many pictures reading starts again at a keyframe, so that memory does not grow with the video's length.
 _PIECE = 4096
 # One that comes later than this after its successor is lost; backends promise half of it.
 _PATIENCE = 64
@@ -31,7 +31,7 @@ _PATIENCE = 64
 
 @dataclass(frozen=True, eq=False)
 class FullRate(Generic[Item]):
-    """The pictures `range(start, stop)` of a video, read while one iterates; each iteration begins anew.
+    """The pictures `range(start, stop)` of a video, read while you iterate; each iteration starts from the beginning.
 
     Pictures come in presentation order. One that cannot be read is left out.
 
@@ -74,7 +74,7 @@ def choose_for_vectors(file: VideoFile, asked: choices.Backend) -> Choice:
     why = "proxy estimates motion and does not read vectors" if asked == choice.backend.name else choice.reason
     raise VideoError(
         f"{show(file.path)} has no vectors to list ({why}); read maps, which are estimated where a file has no vectors,"
-        " or ask for backend 'libav' to get whatever FFmpeg exports."
+        " or ask for backend 'libav' to get what FFmpeg exports."
     )
 
 

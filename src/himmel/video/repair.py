@@ -1,4 +1,4 @@
-"""Anchors that turn out to be damaged give way to whole pictures nearby."""
+"""Damaged anchors are replaced by undamaged pictures nearby."""
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +12,9 @@ IntArray = npt.NDArray[np.int64]
 
 
 def replace_damaged(file: VideoFile, anchors: IntArray, extract: Extract) -> tuple[IntArray, tuple[str, ...]]:
-    """Anchors, of which some are moved between those before and after them, and a sentence about each damaged one.
+    """The anchors with damaged ones moved, each between its neighbours, and a sentence about each damaged one.
 
-    One for which there is no whole picture stays.
+    A damaged anchor stays where it is if no undamaged picture is near it.
 
     Args:
         anchors: int64 [n], presentation indices.

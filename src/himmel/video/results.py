@@ -39,8 +39,8 @@ class Anchor(_ShapeRepr):
         time: seconds since the first shown picture.
         keyframe: whether it cost one seek and one decoded picture.
         image: uint8 [H, W, 3], RGB, turned the way it is displayed.
-        reason: why it stands there: "uniform" in the modes that place anchors by time alone; in the mode "scene"
-            "start", "coverage", or what told a new scene ("keyframe", "bits" or "intra", see `scene.find_changes`).
+        reason: why it was chosen: "uniform" in the modes that place anchors by time alone; in the mode "scene"
+            "start", "coverage", or what showed a new scene ("keyframe", "bits" or "intra", see `scene.find_changes`).
     """
 
     frame: int
@@ -54,8 +54,8 @@ class Anchor(_ShapeRepr):
 class StepMaps(_ShapeRepr):
     """Motion and residual of the F steps of one interval on a grid of R x C cells; float32, displayed orientation.
 
-    Displacements are in luma pixels of the displayed picture, x to the right and y downwards, and always tell how the
-    content moved forward in time. Where a share is 0, so is the displacement; where a distance is 0, so is the share.
+    Displacements are in luma pixels of the displayed picture, x to the right and y downwards, and always describe
+    motion forward in time. Where a share is 0, so is the displacement; where a distance is 0, so is the share.
 
     Attributes:
         past: [F, 2, R, C], how far the content moved from the past reference to this picture.
@@ -88,7 +88,7 @@ class Interval(_ShapeRepr):
         times: float64 [F], their times in seconds since the first shown picture.
         maps: what was read there.
         rgb_difference: float32 [F, 3, R, C], each step's mean colour of each cell minus that of the picture before, in
-            8-bit code values; None unless it was asked for.
+            8-bit code values; None unless requested.
     """
 
     anchor: int
@@ -105,7 +105,7 @@ class Decomposition(_ShapeRepr):
     """A video as anchors and intervals (docs/method.md, equation 1).
 
     Attributes:
-        path, sha256: the file; the hash is None unless it had been asked for before (`Video.sha256`).
+        path, sha256: the file; the hash is None unless `Video.sha256` was read before.
         codec: FFmpeg's name of the codec, such as "h264".
         width, height: size of the displayed picture in pixels, after rotation.
         duration, num_frames, average_rate: seconds, shown pictures, pictures per second as measured from timestamps.
@@ -118,10 +118,10 @@ class Decomposition(_ShapeRepr):
         cell, grid: side of a cell in luma pixels, (rows, columns).
         anchors, intervals: as many of the one as of the other.
         num_vectors: motion vectors read from the file at the steps.
-        num_damaged: pictures that were read for anchors and steps and of which parts, or all, are missing: what isn't
-            there is guessed or left out of the maps. An anchor that was replaced for its damage doesn't count.
+        num_damaged: how many of the pictures read for anchors and steps are missing or damaged. Missing parts are
+            guessed or left out of the maps. A damaged anchor that was replaced doesn't count.
         notes: sentences about what was unusual in the file or in what was asked.
-        seconds: wall time by stage: "open", "probe", "extract", and "rgb_difference" where it was asked for.
+        seconds: wall time by stage: "open", "probe", "extract", and "rgb_difference" if requested.
     """
 
     path: str
@@ -154,12 +154,12 @@ class CodedPicture(_ShapeRepr):
     Attributes:
         frame: its index in presentation order, 0 to `num_frames` - 1.
         time: seconds since the first shown picture.
-        type: "I" (predicted from nothing), "P" or "B"; "?" where the stream does not tell.
+        type: "I" (predicted from nothing), "P" or "B"; "?" if the stream does not say.
         keyframe: decoding may start here.
-        bits: that the file spends on it, its headers included.
+        bits: bits that the file spends on it, with its headers.
         quantiser: mean luma quantiser of its macroblocks, QP of H.264 (0 to 51 for 8 bits); NaN where it isn't known,
             as with every backend but "bitstream".
-        damaged: parts of it are missing in the file; what is told of them is a guess.
+        damaged: parts of it are missing in the file, and their values are guesses.
     """
 
     frame: int

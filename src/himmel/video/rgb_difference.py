@@ -1,8 +1,8 @@
-"""RGB difference at the steps: what decoded pictures tell about motion, the control for the codec's own signals.
+"""RGB difference at the steps: what decoded pictures show of motion, for comparison with the codec's own signals.
 
 As in TSN (Wang et al., 2016, section 3.2), the signal is the picture minus the one before it, so that it spans one
-frame interval, as a velocity does. Both must be decoded, with all that they are predicted from: this costs what the
-other streams spare.
+frame interval, as a velocity does. Both must be decoded, with all that they are predicted from; the other
+streams avoid this cost.
 """
 
 import time

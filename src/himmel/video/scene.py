@@ -2,8 +2,8 @@
 
 A cut shows in a file before anything is decoded. An encoder that looks for cuts puts a keyframe there, ahead of its
 regular time; one that doesn't spends on the first picture of the new scene what a keyframe costs, several times as much
-as on its neighbours. Where the stream can be parsed, the few pictures that stand out are asked for their intra-coded
-area, which settles it.
+as on its neighbours. Where the stream can be parsed, the intra-coded area of the few pictures with such
+peaks decides.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -43,18 +43,18 @@ def read_changes(
 
 
 def find_changes(index: PictureIndex, *, look_closer: IntraShares, most: int) -> dict[int, str]:
-    """Pictures at which a new scene begins: presentation indices in order, each with what told it.
+    """Pictures at which a new scene begins: presentation indices in order, each with what showed it.
 
     Args:
         index: of the file, with references.
         look_closer: gives the share of intra-coded area, 0..1, of pictures named by decode-order numbers, as far as
             they can be parsed, or None where the stream can't be.
-        most: at most so many pictures are parsed, those that stand out most.
+        most: at most so many pictures are parsed, those with the highest peaks.
 
     Returns:
         "keyframe" (one ahead of its regular time), "bits" (by its size alone) or "intra" (by its size, and parsed).
     """
-    ratio, share = _stand_out(index)
+    ratio, share = _peaks(index)
     candidates = np.flatnonzero((ratio >= _PARSED[0]) & (share >= _PARSED[1]))
     chosen = np.sort(candidates[np.argsort(-ratio[candidates], kind="stable")][:most])
     parsed = look_closer(chosen.tolist())
@@ -74,9 +74,10 @@ def place_scene_anchors(
     """Pictures that become anchors, strictly increasing, `num_anchors` of them or all; and why each is one.
 
     The first picture and the first of each scene; where there are more scenes than anchors, the longest ones. No two
-    of these stand closer than a quarter of the uniform spacing. What anchors are left are spread evenly over the
-    longest stretches, each at the nearest keyframe within a quarter of its stretch. A change that is no keyframe gives
-    way to one that follows within an eighth of the uniform spacing and in the same scene, which is cheaper to decode.
+    of these are closer than a quarter of the uniform spacing. Any anchors that are left are spread evenly over the
+    longest stretches, each at the nearest keyframe within a quarter of its stretch. A change that is not a
+    keyframe is replaced by a keyframe that follows within an eighth of the uniform spacing in the same scene, which is
+    cheaper to decode.
 
     Args:
         times: float64 [T], sorted, in seconds.
@@ -86,7 +87,7 @@ def place_scene_anchors(
         num_anchors: wanted.
 
     Returns:
-        int64 [n] indices into `times`; "start", "coverage", or what told the change.
+        int64 [n] indices into `times`; "start", "coverage", or what showed the change.
     """
     count = min(num_anchors, len(times))
     room = duration / count / 4
@@ -119,12 +120,12 @@ def _early_keyframes(index: PictureIndex) -> IntArray:
     return keys[1:] if regular.sum() == 1 else keys[1:][~regular]
 
 
-def _stand_out(index: PictureIndex) -> tuple[TimeArray, TimeArray]:
+def _peaks(index: PictureIndex) -> tuple[TimeArray, TimeArray]:
     """[P] bits of each picture over those of its neighbours, and over those of a keyframe.
 
     A neighbour is a picture that others refer to, but no keyframe; only such are compared, all others have 0. Of the
-    third quartiles of those before and those after, the larger one counts: the middle would let the P pictures of a
-    pyramid stand out, and one side alone a scene that costs more than the one before.
+    third quartiles of those before and those after, the larger one counts: with the median, the P pictures of a
+    pyramid would look like peaks, and with one side alone a scene that costs more than the one before.
     """
     ratio, share = np.zeros(len(index.size)), np.zeros(len(index.size))
     plain = np.flatnonzero(~index.key & index.reference & index.shown)
@@ -135,7 +136,7 @@ def _stand_out(index: PictureIndex) -> tuple[TimeArray, TimeArray]:
     seconds = np.flatnonzero(index.second)
     bits[seconds - 1] += bits[seconds]
     sizes = np.maximum(bits[plain], 1)
-    # Where neighbours are lacking, the first or last one stands in for them.
+    # At either end the first or last neighbour is repeated.
     padded = np.pad(sizes, _NEIGHBOURS, mode="edge")
     windows = np.sort(np.lib.stride_tricks.sliding_window_view(padded, _NEIGHBOURS), axis=1)
     usual = windows[:, round(_QUANTILE * (_NEIGHBOURS - 1))]

@@ -36,7 +36,7 @@ def make_distinct(chosen: IntArray, first: int, stop: int) -> IntArray:
 
 @dataclass(frozen=True, eq=False)
 class Clock:
-    """The time by which pictures are chosen: the video's own, but for pauses in which one picture is shown on.
+    """The time by which pictures are chosen: the video's own without long pauses, in which one picture is shown.
 
     Attributes:
         times: float64 [T], sorted, in seconds.

@@ -1,15 +1,17 @@
-"""Every picture of a video in a folder of NumPy archives of bounded size, which can be gone on with after a stop."""
+"""Every picture of a video in a folder of NumPy archives of bounded size; writing can be continued after a stop."""
 
 import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
+from himmel._checks import check_choice, check_whole
 from himmel._files import atomic_path
 from himmel.choices import Backend, Cell, Every
 from himmel.errors import HimmelError, UsageError
@@ -67,8 +69,10 @@ def save_every(
 
     Raises:
         UsageError: the folder holds something else.
-        HimmelError: it can't be written.
+        HimmelError: it can't be written, or its last archive is damaged.
     """
+    check_choice("what", what, get_args(Every))
+    check_whole("shard_bytes", shard_bytes, 1, 2**40)
     target = Path(folder)
     first = _open(video, what, cell, backend, 0)
     about = {
@@ -89,10 +93,7 @@ def save_every(
     }
     _prepare(target, about)
     done = sorted(target.glob("[0-9]*.npz"))
-    start = 0
-    if done:
-        with np.load(done[-1], allow_pickle=False) as last:
-            start = int(last["frames"][-1]) + 1
+    start = _after(done[-1]) if done else 0
     num_pictures = 0
     for part in _parts(_open(video, what, cell, backend, start), shard_bytes):
         path = target / f"{part[0].frame:09d}.npz"
@@ -104,6 +105,17 @@ def save_every(
 
 
 Pictures = list[Picture] | list[PictureVectors]
+
+
+def _after(archive: Path) -> int:
+    """The picture after the last one of an archive."""
+    try:
+        with np.load(archive, allow_pickle=False) as last:
+            return int(last["frames"][-1]) + 1
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise HimmelError(
+            f"{str(archive)!r} is damaged, or no archive of pictures; remove it and run again."
+        ) from error
 
 
 def _open(
@@ -121,7 +133,8 @@ def _prepare(folder: Path, about: dict[str, Any]) -> None:
     path = folder / ABOUT
     try:
         folder.mkdir(exist_ok=True)
-        is_new = not any(folder.iterdir())
+        # What a killed run was writing has a name that begins with a dot; it may have come no further.
+        is_new = all(entry.name.startswith(".") for entry in folder.iterdir())
         if not is_new and json.loads(path.read_text(encoding="utf-8")) != about:
             raise UsageError(
                 f"{str(folder)!r} holds pictures of another video or with other settings; name another folder."

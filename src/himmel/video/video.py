@@ -52,7 +52,7 @@ class Video:
         UsageError: `path` is nothing that a video could come from.
 
     Example:
-        >>> video = Video("match.mp4")  # doctest: +SKIP
+        >>> video = Video("bunny.mp4")  # doctest: +SKIP
         >>> video.decompose(num_anchors=8)  # doctest: +SKIP
     """
 
@@ -112,7 +112,7 @@ class Video:
             num_anchors: pictures for the vision tower, uniform over the duration, 1 to 4096; at most one per picture.
             anchor_mode: "keyframe": each anchor moves to the nearest keyframe within half a spacing, which costs one
                 decoded picture; "exact": the picture nearest to each uniform time; "scene": at the beginning of
-                scenes, told by where the codec spent bits, the rest spread evenly (see `scene.place_scene_anchors`).
+                scenes, found by where the codec spent bits, the rest spread evenly (see `scene.place_scene_anchors`).
             steps_per_interval: pictures of each interval whose maps are read, 1 to 4096.
             cell: side of a map's cell in luma pixels: 4, 8, 16, 32 or 64; None takes the smallest of 8 to 64 for which
                 the longer side has at most 120 cells.
@@ -122,7 +122,7 @@ class Video:
                 MPEG-4 Part 2, as which any other file is encoded again in groups of 12 pictures, in a temporary file.
             max_anchor_pixels: shrink anchors' images to at most so many pixels.
             accumulate: trace each step's vectors and residual back to where its interval begins (Wu et al. 2018): to
-                the anchor or, but for "proxy", to the last keyframe if one lies between, which no vector crosses.
+                the anchor or, except with "proxy", to the last keyframe if one lies between: no vector crosses it.
                 All of it is past motion then, and `past_distance` spans the way. All pictures on the way are read.
             threads: workers that read stretches of the file at once; None takes one per processor, at most 8. The
                 result is the same for any number.
@@ -207,7 +207,7 @@ class Video:
     def _cell(self, cell: Cell | None) -> int:
         if cell is not None:
             check_choice("cell", cell, CELLS)
-            return cell
+            return int(cell)
         fitting = [c for c in CELLS[1:] if max(self.width, self.height) <= MAX_CELLS_ACROSS * c]
         return fitting[0] if fitting else CELLS[-1]
 

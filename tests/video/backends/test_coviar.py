@@ -69,7 +69,7 @@ def test_the_copy_has_groups_of_twelve_without_b_pictures_and_goes_away(encode_c
 
 
 def test_lost_pictures_are_stood_in_for(encode_clip: Encode) -> None:
-    """Picture k of the copy stays picture k of the file, whatever could not be decoded."""
+    """Picture k of the copy stays picture k of the file, even if some could not be decoded."""
     video = Video(encode_clip("l.ts", num_frames=60, options={"g": "12", "bf": "0"}))
     data = bytearray(video.path.read_bytes())
     place = int(video._file.index.pos[30])

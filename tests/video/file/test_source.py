@@ -87,8 +87,8 @@ def test_no_room_for_a_copy(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("source", "sentence"),
     [
-        (5, "<int> is no video; give a path, the bytes of a file, or a file opened for reading."),
-        (None, "<NoneType> is no video; give a path, the bytes of a file, or a file opened for reading."),
+        (5, "<int> is not a video; give a path, the bytes of a file, or a file opened for reading."),
+        (None, "<NoneType> is not a video; give a path, the bytes of a file, or a file opened for reading."),
         (io.StringIO("text"), "<StringIO> gives text, not bytes; open the video with mode 'rb'."),
     ],
 )

@@ -80,7 +80,7 @@ def test_three_recordings_of_which_the_last_lacks_its_keyframe(tmp_path: Path, e
 
 @pytest.mark.parametrize("seconds", [1, 70, 1000])
 def test_a_clock_that_wraps_is_no_new_recording(seconds: int, encode_clip: Encode) -> None:
-    """33 bits at 90 kHz: after 26 and a half hours it begins anew, here `seconds` after the recording's beginning."""
+    """33 bits at 90 kHz: after 26 and a half hours it starts again, here `seconds` after the recording's beginning."""
     times = [k * (seconds + 1) / 24 for k in range(48)]
     rate = 1000
     begin = int((2**33 / 90_000 - seconds) * rate)

@@ -77,7 +77,7 @@ def test_control_c_ends_all(threads: int, clip: Clip) -> None:
     with pytest.raises(KeyboardInterrupt):
         run_tasks([partial(read_forever, clip=clip)] * threads, threads)
     timer.join()
-    # Both threads can be had again.
+    # Both threads are available again.
     assert len(run_tasks([partial(read, clip=clip, start=0)] * 2, 2)) == 2
 
 
@@ -117,5 +117,5 @@ def test_repeated_decompositions_start_no_threads(monkeypatch: pytest.MonkeyPatc
     assert not started
     for _ in range(10):
         Video(path).decompose(threads=3, rgb_difference=True)
-    # 40 would be started anew.
+    # Otherwise 40 would be started.
     assert len(started) <= MOST

@@ -219,7 +219,7 @@ def picture_minus_traced(
 
 
 def test_flow_between_neighbours_is_composed(encode_clip: Encode, pan: Callable) -> None:
-    """The proxy goes on across keyframes, for no vector is needed there."""
+    """The proxy continues across keyframes, because it needs no vectors."""
     path = encode_clip("f.mp4", pan(8, SIZE, (2, 1)), options={"g": "4"})
     read = Video(path).decompose(num_anchors=1, steps_per_interval=20, cell=8, backend="proxy", accumulate=True)
     with av.open(str(path)) as container:

@@ -73,7 +73,7 @@ class NanoHost(BaseHost):
         return take_apart(self.tokenizer, system=_SYSTEM)
 
     def tokens_per_anchor(self, width: int, height: int) -> int:
-        """16, whatever the size: pictures are scaled to a square first."""
+        """16 for any size: pictures are scaled to a square first."""
         del width, height
         return self.config.tokens_per_anchor
 

@@ -29,7 +29,7 @@ class NanoTower(nn.Module):
         self.eval()
 
     def train(self, mode: bool = True) -> "NanoTower":
-        """Stay in inference mode whatever `mode` says: running statistics and dropped paths would change features."""
+        """Stay in inference mode for any `mode`: running statistics and dropped paths would change features."""
         return super().train(False)
 
     @torch.no_grad()

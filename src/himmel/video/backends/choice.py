@@ -11,7 +11,7 @@ from himmel.video.backends.protocol import Backend
 from himmel.video.backends.proxy import Proxy
 from himmel.video.file.opened import VideoFile
 
-# In the order in which "auto" tries them, by what a step costs; the last one reads whatever can be decoded.
+# In the order in which "auto" tries them, by what a step costs; the last one reads everything that can be decoded.
 AUTO: tuple[Backend, ...] = (Bitstream(), Libav(), Proxy())
 BACKENDS: dict[str, Backend] = {backend.name: backend for backend in (*AUTO, Coviar())}
 

@@ -76,11 +76,11 @@ def recode(file: VideoFile) -> Iterator[VideoFile]:
     """Encode all shown pictures of a video again, for as long as the block lasts; about 2 Mbit/s of disk at 720p.
 
     Returns:
-        a temporary MPEG-4 Part 2 file, picture k of which is the video's picture k in presentation order, at times that
-        mean nothing; its notes say what could not be decoded.
+        a temporary MPEG-4 Part 2 file, picture k of which is the video's picture k in presentation order, at
+        meaningless times; its notes say what could not be decoded.
 
     Raises:
-        VideoError: the pictures can't be encoded, or there is no room for them.
+        VideoError: the pictures can't be encoded, or there is no space for them.
     """
     with tempfile.TemporaryDirectory(prefix="himmel-coviar-") as folder:
         target = Path(folder) / "recoded.mp4"
@@ -136,7 +136,7 @@ def _encode(file: VideoFile, target: Path) -> tuple[int, int]:
 
 
 def _shown(decoder: Decoder, file: VideoFile) -> Iterator[tuple[VideoFrame, bool, bool]]:
-    """All shown pictures in presentation order, 8-bit 4:2:0; whether each stands in for a lost one; or is damaged."""
+    """All shown pictures in order, 8-bit 4:2:0; whether each replaces a lost one, and whether it is damaged."""
     index, fmt, reformatter = file.index, file.format, VideoReformatter()
     numbers = index.order.tolist()
     places = {number: place for place, number in enumerate(numbers)}

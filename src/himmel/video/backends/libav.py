@@ -61,7 +61,7 @@ class Libav(Backend):
         return "requested" if asked else f"FFmpeg exports this file's motion vectors ({file.codec})"
 
     def source(self, file: VideoFile, *, accumulate: bool) -> AbstractContextManager[VideoFile]:
-        """The file with its references looked up: FFmpeg does not tell which one a vector leads to."""
+        """The file with its references looked up: FFmpeg does not say which one a vector refers to."""
         return nullcontext(file.with_references())
 
     def plan(self, wanted: Wanted) -> Reading:
@@ -125,7 +125,7 @@ def trace_every(decoder: Decoder, file: VideoFile, numbers: Sequence[int], cell:
 
 
 def _mute_pictures(file: VideoFile, numbers: frozenset[int]) -> frozenset[int]:
-    """Those of which FFmpeg exports vectors that mean nothing."""
+    """Those whose exported vectors mean nothing."""
     if file.codec not in ZERO_B_VECTORS:
         return frozenset()
     return frozenset(number for number in numbers if not file.index.reference[number])
@@ -158,7 +158,7 @@ class _Steps:
         return {step, *(number for number in self._references[step] if number != NOBODY)}
 
     def has_blocks(self, step: int) -> bool:
-        """But for B pictures of which FFmpeg exports zeros."""
+        """Except B pictures whose vectors FFmpeg exports as zeros."""
         return step not in self.mute
 
     def make(self, step: int, pixels: Mapping[int, Planes], blocks: Blocks) -> Step:

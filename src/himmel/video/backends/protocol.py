@@ -54,8 +54,8 @@ class Extract:
     Attributes:
         images: of anchors, uint8 [H, W, 3].
         steps: maps.
-        damaged: pictures that were looked at and of which parts are missing: decoders guess them.
-        resized: pictures that were looked at and are of another size than the file's first.
+        damaged: pictures that were looked at and lack some parts, which decoders guess.
+        resized: pictures that were looked at and have another size than the file's first.
     """
 
     images: dict[int, npt.NDArray[np.uint8]] = field(default_factory=dict)
@@ -224,7 +224,7 @@ class Backend(Protocol):
         """Why it was taken, in a clause; empty if what keeps a better one from reading the file says it."""
 
     def intra_shares(self, file: VideoFile, numbers: Sequence[int]) -> Mapping[int, float] | None:
-        """Share of intra-coded area in chosen pictures, 0..1; None if that can't be told without decoding.
+        """Share of intra-coded area in chosen pictures, 0..1; None if that is not known without decoding.
 
         Args:
             numbers: decode-order numbers; of those that can't be read there is no share.

@@ -16,7 +16,7 @@ from himmel.video.maps.residual import Planes
 
 
 class Proxy(Backend):
-    """Reads whatever can be decoded."""
+    """Reads everything that can be decoded."""
 
     name = "proxy"
     residual_kind = "estimated"

@@ -47,7 +47,7 @@ def plan_traces(wanted: Wanted, read: ReadRuns, *, ends: IntArray, vectors: bool
     """Anchors, and steps that are traced back to where their interval begins.
 
     Args:
-        ends: presentation indices of pictures at which no trace goes on.
+        ends: presentation indices of pictures at which traces end.
         vectors: the decoder has to export motion vectors.
     """
     index = wanted.source.index
@@ -74,7 +74,7 @@ def make_runs(
     """Give each step its base.
 
     Args:
-        anchors, steps, keyframes: presentation indices; at none of `keyframes` may a trace go on.
+        anchors, steps, keyframes: presentation indices; traces end at `keyframes`.
     """
     runs: dict[int, set[int]] = {}
     for anchor, frames in zip(anchors.tolist(), steps, strict=True):

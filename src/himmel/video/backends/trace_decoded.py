@@ -37,7 +37,7 @@ class TraceReader(Protocol):
         """(past, future) pictures that a picture is taken to be predicted from, or NOBODY."""
 
     def is_mute(self, number: int) -> bool:
-        """Whether nothing can be told of a picture's motion."""
+        """Whether a picture's motion is unknown."""
 
     def links(self, number: int, blocks: Blocks, pixels: Mapping[int, Planes]) -> Links:
         """Where a picture's pixels come from."""
@@ -123,7 +123,7 @@ class _Reading:
         return not self.reader.vectors or number == self._run.base or number in self._run.steps
 
     def arrive(self, number: int, seen: _Seen, planes: Planes | None) -> Iterator[Found]:
-        """Take a decoded picture and trace whatever has become possible."""
+        """Take a decoded picture, and trace all pictures that can be traced now."""
         if number in self.unmoved:
             yield Found(number, seen.type, Step.empty(self.plan.grid), damaged=seen.damaged)
         self.awaited.discard(number)
@@ -137,7 +137,7 @@ class _Reading:
         """Trace pictures that wait, in the order in which each follows those that it is traced to.
 
         Args:
-            to_the_end: whatever is missing will not come.
+            to_the_end: pictures that are missing will not come.
         """
         while self._waiting:
             impatient = to_the_end or len(self._waiting) > PATIENCE
@@ -164,7 +164,7 @@ class _Reading:
         step = None
         if number in self._run.steps and own is not None and base is not None:
             step = self._make_step(number, traced, own, base, len(blocks.past))
-        # Flow looks at the picture before; nothing else is looked at twice, but for the base.
+        # Flow looks at the picture before. Apart from that and the base, no picture is looked at twice.
         spent = number if self.reader.vectors else past
         if spent != self._run.base:
             self._planes.pop(spent, None)

@@ -13,7 +13,7 @@ from himmel.errors import VideoError
 from himmel.video.file.source import show
 
 MAX_SIDE = 16384
-# Before release 19, PyAV refuses files whose metadata are not UTF-8 unless it is told not to; since then it never does.
+# Before release 19, PyAV refuses files whose metadata are not UTF-8, unless this option says otherwise.
 _LENIENT: dict[str, Any] = {"metadata_errors": "ignore"} if int(av.__version__.partition(".")[0]) < 19 else {}
 
 
@@ -48,7 +48,7 @@ def demux(container: InputContainer, *streams: VideoStream) -> "Iterator[av.Pack
 def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     shown = show(path)
     moving = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
-    # FFmpeg draws plain text as ANSI art; nobody means that as a video.
+    # FFmpeg draws plain text as ANSI art; that is not a video.
     if not moving or container.format.name == "tty":
         kinds = sorted({stream.type for stream in container.streams})
         what = " and ".join(kinds) if kinds and container.format.name != "tty" else "no media"

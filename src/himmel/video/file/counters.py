@@ -53,7 +53,7 @@ class H264Counter:
         fields = self._by_lsb(header) if header.sequence.order_type == 0 else self._by_frame_num(header)
         if not resets:
             return self._round, min(fields)
-        # Counted anew from this picture on, all before it being shown before it.
+        # Counting starts again at this picture; all pictures before it are shown before it.
         self._round += 1
         self._msb = self._frame_num = self._offset = 0
         self._lsb = 0 if header.parity == h264.BOTTOM else fields[0] - min(fields)

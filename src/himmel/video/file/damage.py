@@ -1,4 +1,4 @@
-"""Which pictures of a damaged file are whole, as far as the decoder can tell."""
+"""Which pictures of a damaged file are undamaged, as far as the decoder can tell."""
 
 from himmel.video.file.decoder import Decoder, Segment
 
@@ -39,8 +39,8 @@ def _whole_frames(decoder: Decoder, frames: range) -> set[int]:
 def whole_pictures(decoder: Decoder, segment: Segment) -> set[int]:
     """Those wanted pictures of a segment that come without damage, as do all that they may be predicted from.
 
-    The decoder flags a picture of which it had to guess parts. What is predicted from such a picture, or from one that
-    doesn't come at all, is not flagged, but not right either, up to the next keyframe.
+    The decoder flags a picture of which it had to guess parts. A picture predicted from such a one, or from one that
+    is missing, is not flagged, but is wrong too, up to the next keyframe.
     """
     came = {number: frame.is_corrupt for number, frame in decoder.pictures(segment)}
     wanted, index = set(segment.wanted), decoder.index

@@ -37,7 +37,7 @@ _PREDICTED = (PictureType.P, PictureType.B, PictureType.S)
 
 
 class Stopped(Exception):
-    """Somebody else has failed or been interrupted: nobody wants the rest."""
+    """Another worker has failed or was interrupted: the rest is not needed."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Decoder:
         vectors: let FFmpeg export motion vectors.
         crop: cut pictures to the window that the stream names.
         pixels: False leaves out the last steps of reconstruction, for speed.
-        opened: a container and its stream that nobody has decoded from, to be used and closed by the caller.
+        opened: a container and its stream, from which nothing has been decoded; the caller closes it.
         stop: when it is set, reading ends at the next packet, with `Stopped`.
     """
 

@@ -11,7 +11,7 @@ _SPS, _PPS = 7, 8
 _P, _B, _I, _SP, _SI = range(5)
 # A parameter set up to what matters here is never longer, scaling lists and all, unless it is made to waste time.
 _SET_BYTES = 4096
-# Profiles whose parameter sets tell the chroma format and scaling lists (7.3.2.1.1).
+# Profiles whose parameter sets give the chroma format and scaling lists (7.3.2.1.1).
 _WITH_CHROMA = frozenset({44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 244})
 _MOST_OFFSETS = 255
 _MOST_REFERENCES = 32
@@ -26,7 +26,7 @@ class Sequence:
     """A sequence parameter set (7.4.2.1.1).
 
     Attributes:
-        order_type: how the order of pictures is told, 0 to 2 (8.2.1).
+        order_type: how the order of pictures is coded, 0 to 2 (8.2.1).
         offsets: offset_for_non_ref_pic and offset_for_top_to_bottom_field, then offset_for_ref_frame; of type 1.
     """
 
@@ -199,7 +199,7 @@ def _read_picture_set(bits: Bits) -> tuple[int, PictureSet]:
     bits.u(1)
     has_deltas = bool(bits.u(1))
     if bits.ue():
-        # Slice groups, which nobody encodes, are not read: then nothing that follows is told.
+        # Slice groups, which no encoder in use writes, are not read, and neither is what follows them.
         return number, PictureSet(sequence, has_deltas, (1, 1), weighted=False, weighted_b=False, redundant=False)
     counts = 1 + bits.ue(), 1 + bits.ue()
     weighted, weighted_b = bool(bits.u(1)), bits.u(2) == 1

@@ -48,7 +48,7 @@ class HeaderChanges:
             self._part, self._header = part, _Header(self._codec, self._headers[part])
         header = self._header
         if not header.in_band or bool(header.length_bytes) != bool(base.length_bytes):
-            # What decoders can't be told in the stream, they may understand as FFmpeg has it.
+            # These sets cannot go into the stream. FFmpeg's own packet may still be understood.
             return packet
         sets = base.frame(header.sets) if begins else b""
         if header.length_bytes == base.length_bytes:
@@ -62,7 +62,7 @@ class _Header:
     Attributes:
         sets: its parameter sets.
         length_bytes: how long the lengths before units are; 0 for start codes.
-        in_band: its parameter sets may as well stand in the stream.
+        in_band: its parameter sets can also be put into the stream.
     """
 
     def __init__(self, codec: str, extradata: bytes) -> None:
@@ -78,7 +78,7 @@ class _Header:
         self.in_band = bool(self.length_bytes) or extradata.startswith(_START_CODES)
 
     def frame(self, units: Sequence[bytes]) -> bytes:
-        """Units, each behind its length; such as are too long for that are left out."""
+        """Units, each after its length; units that are too long for that are left out."""
         size = self.length_bytes
         return b"".join(
             len(unit).to_bytes(size) + unit if size else unit for unit in units if len(unit) < _UNIT_BYTES[size]

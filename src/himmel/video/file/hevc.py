@@ -50,7 +50,7 @@ class SliceHeader:
 
     @property
     def starts(self) -> bool:
-        """Counting starts anew here: IDR or BLA."""
+        """Counting starts again here: IDR or BLA."""
         return self.kind in _BLA or self.kind in _IDR
 
     @property

@@ -16,7 +16,7 @@ from himmel.video.file.tables import agrees, look_up_references, read_tables
 from himmel.video.file.times import Times, arrange, last_duration, read_times
 from himmel.video.file.whole import note_appended, note_missing, note_other_stream
 
-# Codecs whose packets tell the order of pictures.
+# Codecs whose packets give the order of pictures.
 _TELL_ORDER = frozenset({"h264", "hevc", "mpeg4", "mpeg1video", "mpeg2video"})
 # Pictures by which decoding may be ahead of presentation (H.264, A.3.1; H.265, A.4.2).
 _MOST_AHEAD = 16
@@ -26,27 +26,27 @@ _MOST_AHEAD = 16
 class PictureIndex:
     """One entry per packet in decode order (length P); T of them are shown.
 
-    A packet holds a picture, but for fields that come in packets of their own: then the first field's stands for both.
+    A packet holds a picture. If fields come in packets of their own, the first field's packet counts as the picture.
 
     Attributes:
         pts, dts, pos: int64 [P]; pts and dts in units of `time_base`, dts and pos may be NO_TIME.
         stored_pts: int64 [P], what the packets say, which may be NO_TIME; `pts` is what is made of it (see times.py).
-        part: int32 [P], which of the stretches of the file, in each of which times rise, the packet belongs to.
+        part: int32 [P], number of the part of the file that the packet is in; times rise within each part.
         size: int32 [P], bytes of the packet.
         key: bool [P], decoding may start here.
         reference: bool [P], other pictures may be predicted from it; with `direct` all are, until `with_references`.
         shown: bool [P], false for pictures that edit lists, hidden frames or a missing keyframe keep from the viewer.
         second: bool [P], the packet holds the second field of the picture before.
-        coded: bool [P], false for packets without a picture of their own: the picture before is shown on.
+        coded: bool [P], false for packets without a picture of their own: the picture before stays on the screen.
         order: int32 [T], decode-order number of each shown picture in presentation order.
         rank: int32 [P], place in presentation order among all pictures.
         last_duration: duration of the picture shown last, in seconds.
         has_times: times come from the file, so that it can be sought by them.
         restarts: the file's own clock starts again somewhere, so that it cannot be sought by times.
-        has_order: times tell the order of presentation; otherwise `with_order` has to.
+        has_order: times give the order of presentation; if not, `with_order` does.
         extradata: the stream's global header as the container stores it.
-        packed: B pictures share packets with others: packet k stands for the picture that `VopReader.unpack` gives.
-        headers: (number of the packet from which on it holds, global header) for those that replace `extradata`.
+        packed: B pictures share packets with others: packet k counts as the picture that `VopReader.unpack` gives.
+        headers: (first packet that needs it, global header) for headers that replace `extradata`.
         direct: the file holds each packet's bytes as they are, from its `pos` on.
         notes: what was unusual.
     """
@@ -171,10 +171,11 @@ def _look_around(path: Path, container: InputContainer, stream: VideoStream, col
 
 
 def _leaves_open(times: Times, pictures: BoolArray, stream: VideoStream, container: InputContainer) -> bool:
-    """Whether times may not tell the order of pictures that the encoder reordered.
+    """Whether times may fail to give the order of pictures that the encoder reordered.
 
-    That is so if they all rise: some containers have one clock, for decoding (AVI, and its streams in Matroska), others
-    were given no times of presentation. And if some are equal, which happens at over 1,000 pictures a second.
+    They fail if they all rise: some containers have only a clock for decoding (AVI, and its streams in Matroska), and
+    some files were written without presentation times. They also fail if some are equal, which happens at over 1,000
+    pictures a second.
     """
     codec = stream.codec_context.name
     if _rises(times.pts, pictures, times.part):
@@ -186,22 +187,22 @@ def _leaves_open(times: Times, pictures: BoolArray, stream: VideoStream, contain
 
 
 def with_references(path: Path, index: PictureIndex) -> PictureIndex:
-    """The index with `reference` as the packets tell it, where that had not been looked up."""
+    """The index with `reference` from the packets, if that was not looked up before."""
     if not index.direct:
         return index
     return replace(index, reference=look_up_references(path, index.pos, index.extradata))
 
 
 def with_order(index: PictureIndex, numbers: IntArray, how: str) -> PictureIndex:
-    """The index in an order that the stream told.
+    """The index in an order that was read from the stream.
 
-    Where all times rise in the order of decoding, they are the times of decoding, and are dealt out anew. An edit list
-    was made for them as well: if all it hides is what decoding is ahead by, it hides nothing. Where times do not rise,
-    only pictures with equal times change places.
+    If all times rise in the order of decoding, they are decoding times and are assigned again in presentation order. An
+    edit list was made for decoding times as well: if it only hides as many pictures as decoding is ahead by, nothing is
+    hidden. If times do not all rise, only pictures with equal times change places.
 
     Args:
         numbers: decode-order numbers in presentation order; pictures that aren't among them count as not shown.
-        how: the order was learned, the end of a sentence.
+        how: the order was found, as the end of a sentence.
     """
     pictures = ~index.second & index.coded
     own = np.flatnonzero(pictures)
@@ -229,9 +230,9 @@ def with_order(index: PictureIndex, numbers: IntArray, how: str) -> PictureIndex
 
 
 def _shown_anew(index: PictureIndex, own: IntArray, everyone: IntArray) -> BoolArray:
-    """What is shown once times are dealt out anew: hidden are the times that were hidden, not the pictures.
+    """Which pictures are shown after times were assigned again: the hidden times stay hidden, not the same pictures.
 
-    How far decoding is ahead is what the stream says it may be, not what it comes to.
+    Decoding counts as ahead by as much as the stream allows, not by as much as it really is.
     """
     shown = index.shown.copy()
     if not index.key.any():

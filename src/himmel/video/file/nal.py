@@ -20,7 +20,7 @@ class NalUnits:
     def __init__(self, extradata: bytes | None, *, hevc: bool = False) -> None:
         self._extradata = extradata or b""
         self._hevc = hevc
-        # Where a record tells how long lengths are, which is behind what it says about the profile.
+        # The size of lengths comes in a record after what it says about the profile.
         at = 21 if hevc else 4
         is_record = len(self._extradata) > at + 2 and self._extradata[0] == 1
         self._length_bytes = (self._extradata[at] & 3) + 1 if is_record else 0

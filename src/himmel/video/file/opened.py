@@ -74,7 +74,7 @@ class VideoFile:
         return len(self.pts) / self.duration
 
     def with_references(self) -> "VideoFile":
-        """The same file with `index.reference` as its packets tell it, looked up if that had not been done."""
+        """The same file with `index.reference` from its packets, which are looked at if that was not done before."""
         return replace(self, index=with_references(self.path, self.index))
 
 

@@ -1,8 +1,8 @@
 """The order in which a stream's pictures are shown, from the stream itself, for files that do not store it.
 
-H.264 and HEVC tell it in each picture's first slice header: counts that rise in presentation order, anew from each
-picture that sets them back. In MPEG's older codecs a B picture is shown at once, any other when the next other comes.
-What is left is decoded once.
+H.264 and HEVC have it in each picture's first slice header: a count that rises in presentation order and starts again
+at some pictures. In MPEG's older codecs a B picture is shown at once, any other picture when the next one that is not B
+comes. Files of other codecs are decoded once.
 """
 
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ def in_order(path: Path, index: PictureIndex, codec: str) -> PictureIndex:
 
 
 def read_order(path: Path, index: PictureIndex, codec: str) -> IntArray | None:
-    """Decode-order numbers in presentation order, nothing decoded; None if that does not tell.
+    """Decode-order numbers in presentation order, found without decoding; None if they cannot be.
 
     Args:
         index: with the references of MPEG-1, MPEG-2 and MPEG-4 Part 2, which are all but the B pictures.

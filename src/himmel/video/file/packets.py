@@ -30,10 +30,10 @@ class Columns:
     """One entry per packet in decode order, as stored; see `PictureIndex`.
 
     Attributes:
-        duration: int64 [P], in units of the stream's time base; 0 where the file doesn't tell.
-        coded: bool [P], false for packets without a picture of their own: the one before is shown on.
+        duration: int64 [P], in units of the stream's time base; 0 if the file doesn't say.
+        coded: bool [P], false for packets without a picture of their own: the one before stays on the screen.
         packed: MPEG-4 Part 2 with B pictures that share packets with others, see `vops`.
-        headers: (number of the packet from which on it holds, global header) for those that replace the first.
+        headers: (first packet that needs it, global header) for headers that replace the first one.
         direct: the file holds each packet's bytes as they are, from its `pos` on.
     """
 

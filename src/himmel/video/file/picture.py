@@ -1,4 +1,4 @@
-"""What one decoded picture tells about its stream: size, orientation, crop; and anchors' images."""
+"""What is learned about a stream from one decoded picture (size, orientation, crop), and anchors' images."""
 
 from dataclasses import dataclass
 from pathlib import Path

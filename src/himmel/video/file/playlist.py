@@ -1,7 +1,7 @@
-"""Playlists of broadcasts that go on: FFmpeg waits for what will never come.
+"""Playlists of broadcasts that are still running, which are refused: FFmpeg would wait for what may never come.
 
 It takes a playlist without an end for one that grows, begins three segments before its last, and waits (RFC 8216,
-6.3.4). A copy of a finished recording often lacks its end.
+6.3.4). A copy of a finished recording often lacks the end mark.
 """
 
 import re

@@ -15,7 +15,7 @@ class ReferenceRule:
 
     Args:
         codec: FFmpeg's name of the codec.
-        extradata: the stream's global header; for H.264 it tells how NAL units are delimited (ISO 14496-15, 5.3.3.1).
+        extradata: the stream's global header; for H.264 it says how NAL units are delimited (ISO 14496-15, 5.3.3.1).
     """
 
     def __init__(self, codec: str, extradata: bytes | None) -> None:
@@ -23,7 +23,7 @@ class ReferenceRule:
         self._units = NalUnits(extradata)
 
     def is_reference(self, packet: "av.Packet[av.VideoStream]", *, reordered: bool) -> bool:
-        """Whether other pictures may be predicted from this one; True where the codec doesn't tell.
+        """Whether other pictures may be predicted from this one; True where the codec doesn't say.
 
         Args:
             reordered: a picture decoded before this one is shown after it.

@@ -39,7 +39,7 @@ def show(path: str | os.PathLike[str]) -> str:
 
 
 def check_file(path: Path) -> None:
-    """Raise VideoError for what can't be a video whatever FFmpeg says."""
+    """Raise VideoError for what cannot be a video, before FFmpeg is asked."""
     shown = show(path)
     try:
         status = path.stat()
@@ -109,7 +109,7 @@ class Spooled:
                 file.write(piece)
         except AttributeError as error:
             raise UsageError(
-                f"{self.name} is no video; give a path, the bytes of a file, or a file opened for reading."
+                f"{self.name} is not a video; give a path, the bytes of a file, or a file opened for reading."
             ) from error
         except TypeError as error:
             raise UsageError(f"{self.name} gives text, not bytes; open the video with mode 'rb'.") from error

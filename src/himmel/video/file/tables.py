@@ -1,6 +1,6 @@
 """An MP4's own tables in place of its packets: FFmpeg's index of it, and the one column that FFmpeg keeps to itself.
 
-FFmpeg tells place, size, decoding time and keyframes of all pictures when a file is opened; presentation times come
+When a file is opened, FFmpeg gives place, size, decoding time and keyframes of all pictures. Presentation times come
 from the composition offsets (ISO 14496-12, 8.6.1.3). What is unusual is left to `walk_packets`.
 """
 

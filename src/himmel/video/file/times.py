@@ -21,7 +21,7 @@ class Times:
 
     Attributes:
         pts: int64 [P], presentation times in units of `unit`.
-        part: int32 [P], which of the stretches of the file, in each of which times rise, a packet belongs to.
+        part: int32 [P], number of the part of the file that a packet is in; times rise within each part.
         from_file: the times come from the file.
         restarts: the file's own clock starts again somewhere, so that one time may mean several places.
     """
@@ -34,7 +34,7 @@ class Times:
 
 
 def read_times(columns: Columns, format_name: str, time_base: Fraction, rate: Fraction, notes: list[str]) -> Times:
-    """Times of all packets, of which those before their keyframe are hidden; what was unusual goes into `notes`.
+    """Times of all packets; packets before their keyframe are hidden. Anything unusual goes into `notes`.
 
     Args:
         format_name: FFmpeg's name of the container format.
@@ -118,8 +118,8 @@ def _find_starts(columns: Columns, pts: IntArray, wraps: frozenset[int], second:
 
     No picture decoded before a keyframe is shown after it. So where a keyframe is earlier than one before it, by both
     of its times, something new begins: another recording, or another segment of an edit list, whose hidden pictures
-    have times that run into the next segment. Where a recording doesn't begin with a keyframe, its decoding times tell
-    by falling more than a second.
+    have times that run into the next segment. If a recording doesn't begin with a keyframe, a fall of its decoding
+    times by more than a second shows it.
 
     Args:
         second: a second in units of the times.

@@ -65,7 +65,7 @@ class VopReader:
         self._take_header(extradata or b"")
 
     def unpack(self, data: bytes) -> bytes:
-        """The one VOP that stands in a packet's place, to be called for all packets from a keyframe on."""
+        """The one VOP to decode in place of a packet; call this for all packets from a keyframe on."""
         starts = self._read_header(data)
         if not self.packed:
             return data

@@ -1,4 +1,4 @@
-"""What is missing of a file, or is not read of it, so that it is told."""
+"""Notes about what is missing in a file, or is not read of it."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from himmel.video.file.boxes import top_boxes
 from himmel.video.file.container import demux, open_stream
 from himmel.video.file.packets import Columns
 
-# Boxes that hold pictures or tell where they are.
+# Boxes that hold pictures or say where they are.
 _NEEDED = frozenset({b"mdat", b"moof", b"moov"})
 # How a file of these formats begins, header flags and all, and how far behind the pictures that is looked for again.
 _SIGNATURE_BYTES = {"flv": 9, "asf": 16}
@@ -25,7 +25,7 @@ _LOOKED_AT, _FEWEST = 2000, 10
 def note_missing(path: Path, stream: VideoStream) -> str | None:
     """A sentence if the file is cut short.
 
-    What an edit list leaves out stands in the file's own table, but not in FFmpeg's index.
+    Pictures that an edit list leaves out are in the file's own table, but not in FFmpeg's index.
 
     Args:
         stream: of a container that was read to its end, so that all fragments are in its index.
@@ -58,7 +58,7 @@ def note_appended(path: Path, format_name: str, columns: Columns) -> str | None:
 
 
 def note_other_stream(path: Path, stream: VideoStream, columns: Columns) -> str | None:
-    """A sentence if a transport stream's pictures go on in another stream.
+    """A sentence if a transport stream's pictures continue in another stream.
 
     Broadcasters change a programme's PID now and then.
     """

@@ -79,7 +79,7 @@ class _Job(Generic[T]):
 
     Attributes:
         results: by the task's number.
-        stop: set when nobody wants the rest.
+        stop: set when the remaining tasks are not needed.
     """
 
     def __init__(self, tasks: Sequence[Callable[[Decoders], T]]) -> None:

@@ -13,7 +13,7 @@ from av.video.reformatter import VideoReformatter
 from himmel.video.file.orientation import Orientation
 from himmel.video.maps.raster import Moves
 
-# OpenCV's stubs do not tell element types: docstrings do.
+# OpenCV's stubs have no element types; the docstrings give them.
 FloatArray = npt.NDArray[Any]
 ByteArray = npt.NDArray[Any]
 
@@ -43,7 +43,7 @@ class Prediction:
 
 
 def copy_planes(frame: VideoFrame, reformatter: VideoReformatter) -> Planes:
-    """Copy the pixels out of a decoder's picture, as 8-bit 4:2:0 whatever it was."""
+    """Copy the pixels out of a decoder's picture, as 8-bit 4:2:0."""
     if frame.format.name not in ("yuv420p", "yuvj420p"):
         # Here and wherever pictures are converted: with several threads, swscale dithers the lines where its slices
         # meet differently from call to call.
