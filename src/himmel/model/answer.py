@@ -113,8 +113,8 @@ def share_out(choices: Sequence[str], log_likelihoods: Tensor) -> tuple[ChoiceSc
     """
     if log_likelihoods.isnan().any():
         raise HostError(
-            "The model's scores are not numbers: weights of its host or adapter are damaged; `himmel doctor` checks the "
-            "cached ones."
+            "The model's scores are not numbers: weights of its host or adapter are damaged; `himmel doctor` checks "
+            "the cached ones."
         )
     shares = log_likelihoods.double().softmax(0).tolist()
     scored = zip(choices, log_likelihoods.tolist(), shares, strict=True)
