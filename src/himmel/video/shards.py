@@ -114,7 +114,7 @@ def _after(archive: Path) -> int:
             return int(last["frames"][-1]) + 1
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise HimmelError(
-            f"{str(archive)!r} is damaged, or no archive of pictures; remove it and run again."
+            f"{str(archive)!r} is damaged or is not an archive of pictures; remove it and run again."
         ) from error
 
 

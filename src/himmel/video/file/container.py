@@ -13,7 +13,7 @@ from himmel.errors import VideoError
 from himmel.video.file.source import show
 
 MAX_SIDE = 16384
-# Before release 19, PyAV refuses files whose metadata are not UTF-8, unless this option says otherwise.
+# Before release 19, PyAV refuses files whose metadata are not UTF-8 unless told not to; later ones never do.
 _LENIENT: dict[str, Any] = {"metadata_errors": "ignore"} if int(av.__version__.partition(".")[0]) < 19 else {}
 
 
