@@ -198,7 +198,7 @@ def test_inputs_that_do_not_fit_are_named(adapter, tiny, streams):
     inputs = streams(tiny(), [6, 3])
     gap = inputs.step_mask.clone()
     gap[0, 2] = False
-    with pytest.raises(ValueError, match="from the left"):
+    with pytest.raises(ValueError, match="put the existing steps first"):
         adapter(replace(inputs, step_mask=gap))
     with pytest.raises(ValueError, match=r"got \(\(2, 10, 10\)"):
         adapter(replace(inputs, motion=inputs.motion[..., :10, :10]))

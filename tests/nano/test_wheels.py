@@ -1,6 +1,7 @@
 """Fetching by pinned version and hash, with real pip against a local folder of wheels."""
 
 import hashlib
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -56,7 +57,7 @@ def test_a_wheel_for_another_machine_can_be_read(index: Path) -> None:
 def test_where_pip_is_not_installed_uv_runs_it(index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Environments that uv makes have no pip. Its own, out of its cache, is played by the one that runs these tests."""
     digest = make_wheel(index, "pinned", "1.0", {"pinned/data.bin": b"wanted"})
-    monkeypatch.setattr(wheels, "find_spec", lambda name: None)
+    monkeypatch.setattr(wheels, "_has_pip", lambda: False)
     monkeypatch.setenv("PATH", str(tmp_path))
     with (
         pytest.raises(HimmelError, match="pip, and it is not here; run `python -m ensurepip`, or install uv"),
@@ -68,6 +69,14 @@ def test_where_pip_is_not_installed_uv_runs_it(index: Path, tmp_path: Path, monk
     uv.chmod(0o755)
     with fetched(Wheel("pinned", "1.0", digest)) as archive:
         assert archive.read("pinned/data.bin") == b"wanted"
+
+
+def test_what_setuptools_brings_stays_in_use() -> None:
+    """torch.compile imports setuptools, which refuses to work beside Python's own distutils."""
+    code = "from himmel.nano import wheels; wheels._pip(); import distutils.core, setuptools; print(distutils.__file__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "setuptools" in done.stdout
 
 
 def test_another_hash_is_refused(index: Path) -> None:

@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from himmel.errors import HimmelError
@@ -108,7 +108,7 @@ def _download(wheel: Wheel, folder: Path) -> Path:
 
 def _pip() -> list[str]:
     """The command that runs pip: this environment's own, or one that uv fetches, as uv's environments have none."""
-    if find_spec("pip") is not None:
+    if _has_pip():
         return [sys.executable, "-m", "pip"]
     uv = shutil.which("uv")
     if uv is None:
@@ -135,3 +135,12 @@ def _check(wheel: Wheel, path: Path) -> None:
             f"{path.name!r} has SHA-256 {digest.hexdigest()} where {wheel.sha256} is pinned; "
             "it was not used: check which package index pip is configured to use."
         )
+
+
+def _has_pip() -> bool:
+    # By its metadata: looking for the module pip makes setuptools give up its own distutils, which torch.compile needs.
+    try:
+        version("pip")
+    except PackageNotFoundError:
+        return False
+    return True
