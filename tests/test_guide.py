@@ -72,5 +72,7 @@ def test_command(line: str, capsys: pytest.CaptureFixture[str]) -> None:
         return
     with pytest.raises(SystemExit) as stopped:
         cli.main(words)
-    assert capsys.readouterr().err == ""
+    # On a slow machine it says now and then that it is still at work.
+    said = [line for line in capsys.readouterr().err.splitlines() if not line.endswith("s so far")]
+    assert said == []
     assert stopped.value.code == 0

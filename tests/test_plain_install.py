@@ -44,7 +44,9 @@ def test_streams_are_read_and_drawn(encode_clip: Encode, tmp_path: Path) -> None
 
 def test_doctor_says_which_extras_are_missing() -> None:
     done = himmel("doctor")
-    assert (done.returncode, done.stderr) == (0, "")
+    # On a slow machine it says now and then that it is still at work.
+    said = [line for line in done.stderr.splitlines() if not line.endswith("s so far")]
+    assert (done.returncode, said) == (0, [])
     for extra in EXTRAS:
         assert f'{extra} is not installed; `pip install ".[{extra}]"` in himmel\'s checkout installs it' in done.stdout
     found = json.loads(himmel("doctor", "--json").stdout)

@@ -98,6 +98,7 @@ def test_streams_writes_maps_and_times(run: Run, encode_clip: Callable[..., Path
     assert said["backend"] == "bitstream"
     assert len(said["anchors"]) == len(said["intervals"]) == 3
     assert said["num_vectors"] > 0
+    assert said["num_damaged"] == 0
     with np.load(output, allow_pickle=False) as arrays:
         assert arrays.files
         # The clip moves by (2, 1) pixels a picture; somewhere in the file is exactly that.

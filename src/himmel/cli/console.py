@@ -87,6 +87,12 @@ def list_seconds(seconds: dict[str, float]) -> str:
     return f"{sum(seconds.values()):.2f}: {stages}"
 
 
+def switch_bars_off() -> None:
+    """Keep tqdm's bars away, before anything imports it."""
+    # Transformers' reader of GGUF knows no other switch.
+    os.environ["TQDM_DISABLE"] = "1"
+
+
 def quieten(*, bars: bool = False) -> None:
     """Keep the progress bars and notices of transformers and huggingface_hub out of what is printed.
 
@@ -94,8 +100,7 @@ def quieten(*, bars: bool = False) -> None:
         bars: let other bars be, such as that of transformers' Trainer.
     """
     if not bars:
-        # Read by tqdm as it is imported; transformers' reader of GGUF knows no other switch.
-        os.environ["TQDM_DISABLE"] = "1"
+        switch_bars_off()
     from huggingface_hub.utils.tqdm import disable_progress_bars
     from transformers.utils import logging
 

@@ -9,7 +9,7 @@ import typer
 from himmel._progress import working
 from himmel.choices import SampleClip
 from himmel.cli.checks import check_writable
-from himmel.cli.console import print_json, quieten
+from himmel.cli.console import print_json, switch_bars_off
 from himmel.cli.options import Json
 
 nano_app = typer.Typer(no_args_is_help=True, help="The default host, and a clip to try it on.")
@@ -18,11 +18,9 @@ nano_app = typer.Typer(no_args_is_help=True, help="The default host, and a clip 
 @nano_app.command("get")
 def nano_get(as_json: Json = False) -> None:
     """Fetch the default host (110 MB), convert it and keep it in the cache. Needed once."""
-    from himmel._files import nano_host_folder
     from himmel.nano.assets import get_nano_host
 
-    if not nano_host_folder().is_dir():
-        quieten()
+    switch_bars_off()
     with working("Fetching and converting the default host"):
         folder = get_nano_host()
     if as_json:

