@@ -18,7 +18,7 @@ from himmel.model.inputs import ChoiceInputs, ModelInputs, MotionInputs
 from himmel.model.lifecycle import HostedModel
 from himmel.model.prompt import IGNORED
 from himmel.model.sample import PreparedSample
-from himmel.model.scoring import Normalise, score_logits
+from himmel.model.scoring import score_logits
 from himmel.model.shared_tower import show_maps
 
 
@@ -105,20 +105,19 @@ class HimmelForConditionalGeneration(HostedModel):
             return cast(Any, self.network).generate(**self._text(inputs), **self._shown(vision), **options)
 
     @torch.no_grad()
-    def score_choices(self, asked: ChoiceInputs, *, normalise: Normalise = "none") -> list[list[Tensor]]:
-        """Log-likelihood of each option of each question, from one forward pass.
+    def score_choices(self, asked: ChoiceInputs) -> list[list[Tensor]]:
+        """Log-likelihood of each option of each question with its end of turn, from one forward pass.
 
         Args:
             asked: from `HimmelProcessor.encode_choices`.
-            normalise: `none`, log-likelihood of the whole option with its end of turn; `tokens`, its mean per token.
 
         Returns:
-            For each sample and question, float32 [C] on the CPU, in the options' order.
+            For each sample and question, float32 [C] on the CPU, in the options' order; `weigh` makes scores of them.
 
         Raises:
             HostError: as `forward`.
         """
-        return score_logits(self(asked.inputs).logits, asked, normalise=normalise)
+        return score_logits(self(asked.inputs).logits, asked)
 
     def keep_features(self, sample: PreparedSample) -> PreparedSample:
         """The same sample with its pictures exchanged for the host's frozen features, where the host has such.

@@ -192,7 +192,10 @@ class HimmelProcessor:
         return ChoiceInputs(
             inputs=self._inputs(batch, samples, placed, motion=motion, anchors=anchors),
             index=_number_choices(batch.labels, batch.owner),
-            counts=tuple(tuple(len(options) for _, options in asked) for asked in questions),
+            sizes=tuple(
+                tuple(tuple(len(option.strip().encode()) for option in options) for _, options in asked)
+                for asked in questions
+            ),
         )
 
     def count_tokens(self, inputs: ModelInputs) -> TokenCounts:
