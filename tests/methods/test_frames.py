@@ -39,7 +39,8 @@ def test_a_host_without_an_adapter_is_asked(host_kind: str, host_folder: str, cl
     sample = PreparedSample.of_pictures(plain.host.prepare_images(pictures))
     inputs = encoder.encode([sample], [[("What moves?", None)]])
     network = plain.host.load_network()
-    ids = network.generate(**plain.text_arguments(inputs), **inputs.images, max_new_tokens=4, do_sample=False)
+    pictures_seen = plain.vision_arguments(plain.see(inputs.images))
+    ids = network.generate(**plain.text_arguments(inputs), **pictures_seen, max_new_tokens=4, do_sample=False)
     # An answer cannot hold a placeholder of motion, which random weights might well choose.
     if plain.host.motion_token_id not in ids[0, inputs.input_ids.shape[1] :]:
         assert answer.text == encoder.decode(ids[0, inputs.input_ids.shape[1] :])
