@@ -39,3 +39,21 @@ Condition = Literal["motion", "no-motion", "shuffled", "text"]
 motion tokens; the question alone."""
 SampleClip = Literal["bikes", "carphone", "bigbuckbunny"]
 """Short real clips that a package brings."""
+BenchmarkName = Literal[
+    "video_mme",
+    "mvbench",
+    "mlvu",
+    "longvideobench",
+    "perception_test",
+    "activitynet_qa",
+    "mathvista",
+    "mathvision",
+    "ocrbench",
+    "realworldqa",
+    "motionbench",
+    "tempcompass",
+    "tomato",
+    "vinoground",
+    "file",
+]
+"""Sets of questions, see `himmel.evaluation.benchmarks`; `file` is one's own."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final
 
-from himmel.evaluation.benchmarks.common import mean
+from himmel.evaluation.benchmarks.common import mean, normalised
 from himmel.evaluation.benchmarks.letters import without_thoughts
 from himmel.evaluation.benchmarks.media import below, name_below, with_suffixes
 from himmel.evaluation.benchmarks.tables import Row, find_annotations, read_rows
@@ -23,11 +23,6 @@ TYPES: Final = {
     "0": "motion", "1": "spatial relation", "2": "temporal relation", "3": "yes or no", "4": "colour", "5": "object",
     "6": "location", "7": "number", "8": "other",
 }  # fmt: skip
-_NUMBERS: Final = {
-    "zero": "0", "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8",
-    "nine": "9", "ten": "10",
-}  # fmt: skip
-_ARTICLES: Final = frozenset(("a", "an", "the"))
 
 # The field's judge prompt (Video-ChatGPT, Maaz et al. 2023), as lmms-eval sends it.
 _JUDGE_SYSTEM: Final = (
@@ -107,12 +102,6 @@ def judge_answer(judge: Judge, item: Item, given: str) -> Verdict | None:
     if verdict is None or match is None:
         return None
     return Verdict(right=verdict.group(1) == "yes", match=int(match.group(1)))
-
-
-def normalised(text: str) -> str:
-    """Small letters, no articles, no punctuation, numbers to ten as digits, single blanks."""
-    words = re.findall(r"[\w']+", text.casefold())
-    return " ".join(_NUMBERS.get(word, word) for word in words if word not in _ARTICLES)
 
 
 def _item(data: Path, row: Row) -> Item:

@@ -1,14 +1,21 @@
 """What several benchmarks share: letters as answers, means, and how subtitles go before a question."""
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from typing import Final
 
 from himmel.evaluation.benchmarks.letters import find_letter
 from himmel.evaluation.benchmarks.tables import Row
 from himmel.evaluation.items import Item, Scored, letter
 
-ANSWER_WITH_LETTER = "Answer with the option's letter from the given choices directly."
+ANSWER_WITH_LETTER: Final = "Answer with the option's letter from the given choices directly."
+
+_NUMBERS: Final = {
+    "zero": "0", "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8",
+    "nine": "9", "ten": "10",
+}  # fmt: skip
+_ARTICLES: Final = frozenset(("a", "an", "the"))
 
 
 class Lettered:
@@ -99,6 +106,7 @@ def check_options(
     return options
 
 
-def stem(path: Path) -> str:
-    """The file's name without any suffix, for messages and ids."""
-    return path.name.partition(".")[0]
+def normalised(text: str) -> str:
+    """Small letters, no articles, no punctuation, numbers to ten as digits, single blanks."""
+    words = re.findall(r"[\w']+", text.casefold())
+    return " ".join(_NUMBERS.get(word, word) for word in words if word not in _ARTICLES)

@@ -60,9 +60,9 @@ def same_value(given: str, right: str) -> bool:
         return False
     if one == other:
         return True
-    lists = [_parts(answer) for answer in (one, other)]
-    if lists[0] is not None and lists[1] is not None:
-        return len(lists[0]) == len(lists[1]) and all(map(same_value, *lists))
+    parts, others = _parts(one), _parts(other)
+    if parts is not None and others is not None:
+        return len(parts) == len(others) and all(map(same_value, parts, others))
     first, second = value(one), value(other)
     return first is not None and second is not None and round(first, 2) == round(second, 2)
 
@@ -146,9 +146,7 @@ class _Parser:
 
     def _signed(self, depth: int) -> float:
         if self._next() in ("+", "-"):
-            sign = 1 if self._take() == "+" else -1
-            # "--1" and longer runs are no answers.
-            return sign * self._power(depth)
+            return (1 if self._take() == "+" else -1) * self._power(depth)
         return self._power(depth)
 
     def _power(self, depth: int) -> float:
@@ -156,9 +154,7 @@ class _Parser:
         if self._next() != "^":
             return base
         self._take()
-        exponent = self._atom(depth, one_digit=True)
-        result = math.pow(base, exponent)
-        return result
+        return math.pow(base, self._atom(depth, one_digit=True))
 
     def _atom(self, depth: int, *, one_digit: bool = False) -> float:
         if depth > _DEEPEST or self.done:

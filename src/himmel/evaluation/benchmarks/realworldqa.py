@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final
 
-from himmel.evaluation.benchmarks.activitynet_qa import normalised
-from himmel.evaluation.benchmarks.common import letter_in, mean
+from himmel.evaluation.benchmarks.common import letter_in, mean, normalised
 from himmel.evaluation.benchmarks.harness import ranked_letter
 from himmel.evaluation.benchmarks.letters import find_letter, split_options, without_thoughts
 from himmel.evaluation.benchmarks.media import name_below

@@ -169,7 +169,7 @@ def read_rows(
     Raises:
         HimmelError: a file is unreadable, empty, too large or lacks a column.
     """
-    rows = []
+    rows: list[Row] = []
     for file in files:
         found = list(_parquet_rows(file)) if file.suffix == ".parquet" else _json_rows(file)
         if not found:
