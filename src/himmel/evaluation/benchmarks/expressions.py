@@ -94,8 +94,8 @@ def _plain(answer: str) -> str:
         plain = plain.replace(name, "")
     plain = re.sub(r"\s+", "", plain).rstrip(".").lstrip(":")
     plain = re.split(r"=|\\approx", plain)[-1]
-    # "(b)" and "{b}" are the option b.
-    return re.sub(r"^[({]([a-z])[)}]$", r"\1", plain)
+    # "(b)" is the option b, and braces around all of it mean nothing.
+    return re.sub(r"^(?:\(([a-z])\)|\{([^{}]*)\})$", r"\1\2", plain)
 
 
 def _parts(plain: str) -> list[str] | None:

@@ -18,6 +18,8 @@ from himmel.evaluation.benchmarks.media import below
 _MOST_ROWS: Final = 1_000_000
 _MOST_BYTES: Final = 1 << 30
 _MOST_PICTURE_BYTES: Final = 4 << 30
+# What pyarrow raises about damaged files; names that are no UTF-8 are among it.
+_DAMAGE: Final = (OSError, ValueError, MemoryError, pyarrow.ArrowException)
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Cell:
         """
         try:
             cell = _column(self.file, self.column, self.group)[self.row]["bytes"].as_py()
-        except (OSError, pyarrow.ArrowException) as error:
+        except _DAMAGE as error:
             raise HimmelError(f"Cannot read a picture of {str(self.file)!r} ({_short(error)}).") from error
         if not cell:
             place = f"row {self.row + 1} of row group {self.group + 1}"
@@ -235,7 +237,7 @@ def _parquet_rows(file: Path) -> Iterator[dict[str, Any]]:
                         path = (values[name] or {}).get("path")
                         values[name] = Cell(file, name, group, row) if inside[name] else path
                     yield values
-    except (OSError, pyarrow.ArrowException) as error:
+    except _DAMAGE as error:
         raise HimmelError(f"{str(file)!r} cannot be read as Parquet ({_short(error)}); download it again.") from error
 
 
