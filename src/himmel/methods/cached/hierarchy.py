@@ -22,13 +22,11 @@ class Hierarchy:
         positions: for each layer int64 [A, n], where they are. All layers' next token comes at `memory.next`:
             attention sees distances alone, so that a layer whose kept entries end earlier is moved up as a whole.
         prefix: how many entries at the front are never dropped.
-        merged: how many entries were folded into summaries so far, in all layers and heads.
     """
 
     memory: Memory
     positions: tuple[Tensor, ...]
     prefix: int
-    merged: int = 0
 
     @classmethod
     def begin(cls, memory: Memory, segment: Segment) -> "Hierarchy":
@@ -38,7 +36,7 @@ class Hierarchy:
     def grown(self, memory: Memory, segment: Segment) -> "Hierarchy":
         """After `segment` was read on top of it, which gave `memory`."""
         positions = tuple(torch.cat([given, segment.positions], dim=1) for given in self.positions)
-        return Hierarchy(memory, positions, self.prefix, self.merged)
+        return Hierarchy(memory, positions, self.prefix)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +79,7 @@ class Compression:
             seen=given.memory.seen,
             next=end,
         )
-        folded = sum(len(plan.folded) * keys.shape[1] for plan, keys in zip(plans, memory.keys, strict=True))
-        return Hierarchy(memory, tuple(layer.positions for layer in layers), given.prefix, given.merged + folded)
+        return Hierarchy(memory, tuple(layer.positions for layer in layers), given.prefix)
 
     def _visual(self, guided: Mapping[Prompt, list[Tensor]], given: Hierarchy) -> list[Tensor | None]:
         """For each layer [n], the attention of its prompt to what may be dropped."""
