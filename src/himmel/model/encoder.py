@@ -40,6 +40,15 @@ class PromptEncoder:
         """
         return self._conversation_tree(visual.runs, [(question, None)], independent=False).prefix
 
+    def prompt_ids(self, sample: PreparedSample, question: str, *, motion: bool = True) -> Tensor:
+        """Ids of one question's prompt, int64 [L], as `encode` would make it; pictures are not touched.
+
+        Raises:
+            UsageError: the question is empty.
+        """
+        runs = self.ask_about(self._place(sample, motion=motion, anchors=True), question)
+        return torch.tensor([number for run in runs for number in run.ids])
+
     def encode(
         self,
         samples: Sequence[PreparedSample],
@@ -104,7 +113,10 @@ class PromptEncoder:
         return ChoiceInputs(
             inputs=self._inputs(batch, samples, placed, motion=motion, anchors=anchors),
             index=_number_choices(batch.labels, batch.owner),
-            counts=tuple(tuple(len(options) for _, options in asked) for asked in questions),
+            sizes=tuple(
+                tuple(tuple(len(option.strip().encode()) for option in options) for _, options in asked)
+                for asked in questions
+            ),
         )
 
     def count_tokens(self, inputs: ModelInputs) -> TokenCounts:
@@ -113,10 +125,13 @@ class PromptEncoder:
         # With branches, a row of padding sees one token, itself, as does the first token after it.
         lonely = (mask[:, 0].sum(-1) > 1).int().argmax(-1) - 1 if mask.ndim == 4 else None
         real = mask.bool() if lonely is None else torch.arange(mask.shape[-1]) >= lonely[:, None]
-        ids = inputs.input_ids[real]
+        return self.count_ids(inputs.input_ids[real])
+
+    def count_ids(self, ids: Tensor) -> TokenCounts:
+        """Token ids by kind."""
         image = int((ids == self.host.image_token_id).sum())
         motion = int((ids == self.host.motion_token_id).sum())
-        return {"text": len(ids) - image - motion, "image": image, "motion": motion}
+        return {"text": ids.numel() - image - motion, "image": image, "motion": motion}
 
     def decode(self, ids: Tensor) -> str:
         """Text of generated token ids [L], without special tokens and outer blanks."""

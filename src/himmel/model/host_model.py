@@ -18,7 +18,7 @@ from himmel.hosts import Host, Loading, load_host
 from himmel.model.injection import check_placeholders
 from himmel.model.inputs import ChoiceInputs, ModelInputs
 from himmel.model.prompt import IGNORED
-from himmel.model.scoring import Normalise, score_logits
+from himmel.model.scoring import score_logits
 
 
 @dataclass
@@ -136,26 +136,21 @@ class HostModel(nn.Module):
 
     @torch.no_grad()
     def score_choices(
-        self,
-        asked: ChoiceInputs,
-        *,
-        vision: BaseModelOutputWithPooling | None = None,
-        normalise: Normalise = "none",
+        self, asked: ChoiceInputs, *, vision: BaseModelOutputWithPooling | None = None
     ) -> list[list[Tensor]]:
-        """Log-likelihood of each option of each question, from one forward pass.
+        """Log-likelihood of each option of each question with its end of turn, from one forward pass.
 
         Args:
             asked: from `PromptEncoder.encode_choices`.
             vision: see `forward`.
-            normalise: `none`, log-likelihood of the whole option with its end of turn; `tokens`, its mean per token.
 
         Returns:
-            For each sample and question, float32 [C] on the CPU, in the options' order.
+            For each sample and question, float32 [C] on the CPU, in the options' order; `weigh` makes scores of them.
 
         Raises:
             HostError: as `forward`.
         """
-        return score_logits(self(asked.inputs, vision=vision).logits, asked, normalise=normalise)
+        return score_logits(self(asked.inputs, vision=vision).logits, asked)
 
     def text_arguments(self, inputs: ModelInputs) -> dict[str, Tensor]:
         """Ids, mask and positions as arguments of the network, on its device."""
