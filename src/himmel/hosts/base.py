@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
@@ -46,3 +46,7 @@ class BaseHost:
     def vision_inputs(self, vision: BaseModelOutputWithPooling) -> dict[str, Any]:
         """`mm_encoder_outputs`."""
         return {"mm_encoder_outputs": {"image": vision}}
+
+    def part_of(self, vision: BaseModelOutputWithPooling, pictures: slice) -> BaseModelOutputWithPooling:
+        """Their `pooler_output`."""
+        return BaseModelOutputWithPooling(pooler_output=cast(Any, list(cast(Any, vision.pooler_output))[pictures]))
