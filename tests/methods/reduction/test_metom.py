@@ -3,7 +3,7 @@
 import math
 
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -21,7 +21,6 @@ def run(tokens: FrameTokens, energy: list[Tensor], packets: list[float], keep: f
     return metom(tokens, energy=energy, places=places, packets=packets, keep=keep)
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(1, 4), st.integers(1, 4)), min_size=1, max_size=4),
     st.sampled_from([0.1, 0.25, 0.5, 1.0]),

@@ -1,7 +1,7 @@
 """ToMe against its definition, written as loops."""
 
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from himmel.methods.reduction.tokens import FrameTokens
@@ -32,7 +32,6 @@ def literal(frame: list[list[float]], size: int) -> dict[int, set[int]]:
     return groups
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(1, 4), st.integers(1, 5)), min_size=1, max_size=4),
     st.sampled_from([0.1, 0.25, 0.4, 0.5, 0.9, 1.0]),

@@ -3,7 +3,7 @@
 import math
 
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from himmel.methods.reduction.tokens import FrameTokens
@@ -55,7 +55,6 @@ def literal(tokens: FrameTokens, keep: float) -> list[list[int]]:
     return [sorted(place for frame, place in kept if frame == number) for number in range(len(frames))]
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(1, 4), st.integers(1, 4)), min_size=1, max_size=6),
     # Shares of whole tokens would be rounded by the last bit of a float.
