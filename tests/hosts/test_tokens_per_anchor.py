@@ -137,8 +137,13 @@ def test_llava_counts_tiles_as_its_processor_does(
 
 
 @pytest.mark.parametrize("size", [(320, 180), (150, 240)])
-def test_boxes_are_where_the_tower_sees_a_change(host: Host, network: PreTrainedModel, size: tuple[int, int]) -> None:
+def test_boxes_are_where_the_tower_sees_a_change(host: Host, size: tuple[int, int]) -> None:
     width, height = size
+    network = host.load_network()
+    for name, weight in network.named_parameters():
+        # A random tower of few patches mixes them all; without its attention each sees itself.
+        if "vision_tower" in name and ".out_proj." in name:
+            torch.nn.init.zeros_(weight)
     try:
         host.tokens_per_anchor(width, height)
     except HostError:
