@@ -8,6 +8,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+from himmel.hosts.boxes import Boxes, grid_boxes
 from himmel.hosts.positions import plain_positions
 from himmel.hosts.protocol import PositionScheme, Run
 
@@ -33,6 +34,11 @@ class BaseHost:
         """See `Host.decode_text`."""
         with _TOKENISING:
             return str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
+
+    def token_boxes(self, grid: tuple[int, int], width: int, height: int) -> Boxes:
+        """The grid fills the picture."""
+        del width, height
+        return grid_boxes(*grid)
 
     def position_ids(self, runs: Sequence[Run], *, scheme: PositionScheme, start: int = 0) -> Tensor:
         """See `plain_positions`: [1, L]."""

@@ -8,7 +8,7 @@ from himmel.video.draw import draw_streams
 from himmel.video.export import save_streams
 from himmel.video.full_rate import FullRate
 from himmel.video.maps.vectors import VECTOR
-from himmel.video.results import Anchor, Decomposition, Interval, Picture, PictureVectors, StepMaps
+from himmel.video.results import Anchor, Decomposition, Interval, Picture, PictureVectors, Spending, StepMaps
 from himmel.video.shards import save_every
 from himmel.video.video import Video
 
@@ -20,6 +20,7 @@ __all__ = [
     "Interval",
     "Picture",
     "PictureVectors",
+    "Spending",
     "StepMaps",
     "Video",
     "draw_streams",

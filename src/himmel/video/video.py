@@ -20,8 +20,9 @@ from himmel.video.file.opened import VideoFile, open_video
 from himmel.video.file.source import Spooled, VideoSource
 from himmel.video.frames import Frames, place_frames, read_frames
 from himmel.video.full_rate import FullRate, choose_for_vectors, read_pictures, read_vectors
-from himmel.video.results import Decomposition, Picture, PictureVectors
+from himmel.video.results import Decomposition, Picture, PictureVectors, Spending
 from himmel.video.rgb_difference import add_rgb_difference
+from himmel.video.spending import cell_for, read_spending
 
 IntArray = npt.NDArray[np.int64]
 CELLS: Final = get_args(Cell)
@@ -254,6 +255,56 @@ class Video:
         begin, end = self._span(start, stop)
         choice = choose_for_vectors(self._file, backend)
         return FullRate.of(choice, begin, end, lambda: read_vectors(self._file, choice.backend, begin, end))
+
+    def spending(
+        self,
+        frames: Sequence[int] | npt.NDArray[np.int64],
+        *,
+        steps: int = 4,
+        cell: Cell | None = None,
+        decode: bool = False,
+        threads: int | None = None,
+    ) -> Spending:
+        """What the codec spent on chosen pictures: bits, and where; no picture is decoded unless asked for.
+
+        Args:
+            frames: the pictures, indices in presentation order, strictly increasing; at most 4096.
+            steps: how many pictures between two chosen ones are looked at besides, 0 to 4096, as long as that makes
+                no more than 1,024 in all.
+            cell: side of a map's cell in luma pixels; None takes the smallest of 16 to 64 for which the longer side has
+                at most 60 cells.
+            decode: where the stream can't be parsed, decode these pictures and what they are predicted from, as other
+                backends do; otherwise every place counts alike then, and the notes say so.
+            threads: see `decompose`.
+
+        Raises:
+            UsageError: an argument is outside its range.
+
+        Example:
+            >>> video.spending([0, 100, 200]).energy.shape  # doctest: +SKIP
+        """
+        chosen = self._check_frames(frames)
+        if cell is not None:
+            check_choice("cell", cell, CELLS)
+        return read_spending(
+            self._file,
+            chosen,
+            steps=check_whole("steps", steps, 0, MAX_COUNT),
+            cell=cell_for(self.width, self.height) if cell is None else int(cell),
+            decode=decode,
+            threads=_workers(threads),
+        )
+
+    def _check_frames(self, frames: Sequence[int] | npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        chosen = np.asarray(frames)
+        if chosen.ndim != 1 or not 1 <= len(chosen) <= MAX_COUNT or chosen.dtype.kind not in "iu":
+            raise UsageError(f"frames={frames!r} is no list of pictures; give 1 to {MAX_COUNT} whole numbers.")
+        if chosen[0] < 0 or chosen[-1] >= self.num_frames or (np.diff(chosen.astype(np.int64)) <= 0).any():
+            raise UsageError(
+                f"frames={chosen.tolist()[:8]} don't increase from picture to picture within this video's "
+                f"{self.num_frames}; sort them and name each once."
+            )
+        return chosen.astype(np.int64)
 
     def _cell(self, cell: Cell | None) -> int:
         if cell is not None:
