@@ -33,6 +33,7 @@ def loaded_by(*arguments: str | Path) -> set[str]:
         ("--version",),
         ("ask", "--help"),
         ("streams", "--help"),
+        ("audit", "--help"),
         ("eval", "motion", "--help"),
         ("recipe", "list"),
         ("recipe", "list", "--json"),
