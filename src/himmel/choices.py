@@ -45,3 +45,7 @@ Listing = Literal["none", "texts", "letters"]
 """Whether the prompt lists the options, and how, see `himmel.methods.question.Question`."""
 AnswerForm = Literal["text", "letter"]
 """What the model is asked to say, and what is scored: an option's text or its letter."""
+Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"]
+"""How much work x264 takes over an encoding."""
+RateControl = Literal["qp", "crf"]
+"""What decides x264's quantisers: a constant for P pictures, or its constant rate factor."""

@@ -34,6 +34,7 @@ def loaded_by(*arguments: str | Path) -> set[str]:
         ("ask", "--help"),
         ("streams", "--help"),
         ("audit", "--help"),
+        ("compress", "--help"),
         ("eval", "motion", "--help"),
         ("recipe", "list"),
         ("recipe", "list", "--json"),

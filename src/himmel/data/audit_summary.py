@@ -1,7 +1,7 @@
 """What an audit found, in tables: codecs and backends, lengths, sizes, rates, and what could not be read."""
 
 from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,7 +125,7 @@ def summarise(
         if current.get(one.path) == (one.bytes, one.modified):
             last[one.path] = number
     kinds: Counter[tuple[str, str, str]] = Counter()
-    seconds: Counter[tuple[str, str, str]] = Counter()
+    seconds: defaultdict[tuple[str, str, str], float] = defaultdict(float)
     sizes: Counter[str] = Counter()
     figures: dict[str, array[float]] = {}
     unreadable = []

@@ -143,7 +143,7 @@ class _Worker(Generic[Item, Value]):
         is_done: it has answered, or ended.
     """
 
-    connection: "Connection[Item, _Answer[Value]]"
+    connection: "Connection[Item, _Answer[Value] | None]"
 
     def __init__(self, work: Callable[[Item], Value], limits: Limits) -> None:
         self._work, self._limits = work, limits
