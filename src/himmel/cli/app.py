@@ -11,7 +11,9 @@ import himmel
 from himmel._install import missing_package
 from himmel._trouble import explain
 from himmel.cli.ask import ask
+from himmel.cli.audit import audit
 from himmel.cli.budget import budget
+from himmel.cli.compress import compress
 from himmel.cli.deploy import card, merge, push
 from himmel.cli.doctor import doctor
 from himmel.cli.evaluate import eval_app
@@ -31,6 +33,8 @@ app = typer.Typer(
 # In the order of the help.
 app.command(rich_help_panel="Videos")(ask)
 app.command(rich_help_panel="Videos")(streams)
+app.command(rich_help_panel="Videos")(audit)
+app.command(rich_help_panel="Videos")(compress)
 app.command(rich_help_panel="This machine")(doctor)
 app.command(rich_help_panel="Costs")(budget)
 app.command(rich_help_panel="Costs")(params)
