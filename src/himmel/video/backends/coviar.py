@@ -23,6 +23,7 @@ from himmel.video.backends.libav import list_exported_vectors, plan_traced_vecto
 from himmel.video.backends.protocol import Backend, Found, FoundVectors, Reading, Wanted
 from himmel.video.file.decoder import Decoder, Segment
 from himmel.video.file.opened import VideoFile, open_video
+from himmel.video.file.pyav import ONE_THREAD
 
 CODEC = "mpeg4"
 GROUP = 12
@@ -147,7 +148,7 @@ def _shown(decoder: Decoder, file: VideoFile) -> Iterator[tuple[VideoFrame, bool
         place = places.get(number, -1)
         if place < next_place:
             continue
-        shown = reformatter.reformat(frame, width=fmt.width, height=fmt.height, format="yuv420p", threads=1)
+        shown = reformatter.reformat(frame, width=fmt.width, height=fmt.height, format="yuv420p", **ONE_THREAD)
         for _ in range(place - next_place):
             yield shown if last is None else last, True, False
         yield shown, False, frame.is_corrupt
