@@ -89,8 +89,8 @@ def test_known_pixels_alone_count() -> None:
 )
 @pytest.mark.parametrize("size", [(32, 16), (33, 17)])
 def test_planes_are_8_bit_420_whatever_the_picture_was(pix_fmt: str, size: tuple[int, int]) -> None:
-    grey = np.full((size[1], size[0], 3), 128, np.uint8)
-    frame = av.VideoFrame.from_ndarray(grey).reformat(format=pix_fmt, **ONE_THREAD)
+    grey = np.full((3, size[1], size[0]), 128, np.uint8)
+    frame = av.VideoFrame.from_ndarray(grey, format="yuv444p").reformat(format=pix_fmt, **ONE_THREAD)
     planes = copy_planes(frame, VideoReformatter())
     assert planes.luma.shape == (size[1], size[0])
     assert planes.chroma.shape == (2, -(-size[1] // 2), -(-size[0] // 2))

@@ -14,5 +14,7 @@ STREAMS_HAVE_AN_INDEX = _RELEASE >= (17, 0)
 STREAMS_CAN_BE_DISCARDED = _RELEASE >= (17, 1)
 # Arguments by which pictures are converted on one thread; releases before 17 know no other way.
 ONE_THREAD: dict[str, Any] = {"threads": 1} if _RELEASE >= (17, 0) else {}
+# FFmpeg 7 makes the last column of 4:2:0 chroma of an RGB picture of odd width from memory behind the row.
+HALVES_ODD_RGB = av.library_versions["libavcodec"] >= (62,)
 # Before release 19, PyAV refuses files whose metadata are not UTF-8 unless told not to; later ones never do.
 LENIENT: dict[str, Any] = {"metadata_errors": "ignore"} if _RELEASE < (19, 0) else {}
