@@ -39,3 +39,17 @@ Condition = Literal["motion", "no-motion", "shuffled", "text"]
 motion tokens; the question alone."""
 SampleClip = Literal["bikes", "carphone", "bigbuckbunny"]
 """Short real clips that a package brings."""
+Scoring = Literal["raw", "token", "byte", "prior"]
+"""How the likelihood of an option becomes its score, see `himmel.model.scoring.weigh`."""
+Listing = Literal["none", "texts", "letters"]
+"""Whether the prompt lists the options, and how, see `himmel.methods.question.Question`."""
+AnswerForm = Literal["text", "letter"]
+"""What the model is asked to say, and what is scored: an option's text or its letter."""
+MethodName = Literal[
+    "himmel",
+    "anchors",
+    "rgb_diff",
+    "dense",
+    "panel",
+]
+"""How a video becomes a prompt, see `himmel.methods`."""
