@@ -4,6 +4,7 @@ import hashlib
 import os
 import time
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, get_args
@@ -67,8 +68,12 @@ class Video:
         # The copy is removed with what made it.
         source = path if isinstance(path, str | os.PathLike) else Spooled(path)
         self._spooled = source if isinstance(source, Spooled) else None
-        self._file = file = _open(source)
         self._sha256: str | None = None
+        self._show(_open(source))
+        self._open_seconds = time.perf_counter() - begin
+
+    def _show(self, file: VideoFile) -> None:
+        self._file = file
         self.path, self.codec = file.path, file.codec
         self.width, self.height = file.displayed_size
         self.coded_width, self.coded_height = file.format.coded_width, file.format.coded_height
@@ -76,7 +81,6 @@ class Video:
         self.pts, self.times, self.keyframes = file.pts, file.times, file.keyframes
         self.start, self.duration, self.average_rate = file.start, file.duration, file.average_rate
         self.notes = file.notes
-        self._open_seconds = time.perf_counter() - begin
 
     def __repr__(self) -> str:
         return (
@@ -96,6 +100,28 @@ class Video:
             with self.path.open("rb") as file:
                 self._sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         return self._sha256
+
+    def between(self, start: float = 0.0, end: float | None = None) -> "Video":
+        """A stretch of this video as a video of its own, whose times begin at 0 again; nothing is copied or read.
+
+        Args:
+            start, end: seconds since the first shown picture, `start` below `end`; None for the video's end. The
+                picture that is on the screen at `start` comes first, and none begins at `end` or after it.
+
+        Raises:
+            UsageError: there is no such stretch.
+
+        Example:
+            >>> video.between(12.5, 20.0).decompose(num_anchors=4)  # doctest: +SKIP
+        """
+        stop = self.duration if end is None else end
+        if not 0 <= start < min(stop, self.duration):
+            raise UsageError(
+                f"start={start!r}, end={end!r} is no stretch of this video; it lasts {self.duration:.3f} seconds."
+            )
+        part = copy(self)
+        part._show(self._file.between(start, stop))
+        return part
 
     def decompose(
         self,
