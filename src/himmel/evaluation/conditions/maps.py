@@ -6,12 +6,11 @@ The report shows "MV and residual visualizations" without saying how they are dr
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from himmel.evaluation.parts import Image
 from himmel.video import StepMaps
 from himmel.video.draw import FloatArray, flow_colours, full_scale, mean_residual, mean_velocity, residual_colours
 
-Image = npt.NDArray[np.uint8]
 _LEAST_SPEED = 0.5
 _LEAST_RESIDUAL = 1.0
 

@@ -5,23 +5,21 @@ from dataclasses import dataclass
 from typing import Final
 
 import cv2
+import numpy as np
 
 from himmel.choices import Backend, Interleaving
 from himmel.errors import VideoError
 from himmel.evaluation.conditions.layout import LAYOUTS, PictureKind
 from himmel.evaluation.conditions.maps import (
-    Image,
     fit,
     full_residual,
     full_speed,
     motion_picture,
     residual_picture,
 )
+from himmel.evaluation.parts import Image, Part
 from himmel.video import Decomposition, StepMaps, Video
 from himmel.video.draw import clock
-
-Part = str | Image
-"""A piece of a prompt: a text, or a picture uint8 [H, W, 3], RGB."""
 
 LONGEST_SIDE: Final = 768
 """Most pixels along a picture's longer side, for frames and maps alike."""
@@ -174,7 +172,7 @@ def _draw(
     for moment in moments:
         if moment.maps is None:
             picture = decomposition.anchors[moment.interval].image
-            image = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+            image = cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
         elif moment.kind == "motion":
             image = motion_picture(moment.maps, full=speed or 1.0, displayed=displayed, cell=cell, size=size)
         else:
