@@ -42,3 +42,9 @@ Interleaving = Literal["A", "B", "C", "D", "E"]
 `himmel.evaluation.conditions`."""
 SampleClip = Literal["bikes", "carphone", "bigbuckbunny"]
 """Short real clips that a package brings."""
+Scoring = Literal["raw", "token", "byte", "prior"]
+"""How the likelihood of an option becomes its score, see `himmel.model.scoring.weigh`."""
+Listing = Literal["none", "texts", "letters"]
+"""Whether the prompt lists the options, and how, see `himmel.methods.question.Question`."""
+AnswerForm = Literal["text", "letter"]
+"""What the model is asked to say, and what is scored: an option's text or its letter."""
