@@ -21,11 +21,12 @@ SYSTEM: Final = (
     "grammar and more detail that does not contradict the right answer all count as the same."
 )
 _PROMPT: Final = (
-    "Question: {question}\n"
-    "Right answer: {answer}\n"
-    "Model's answer: {given}\n\n"
+    "Question: {}\n"
+    "Right answer: {}\n"
+    "Model's answer: {}\n\n"
     'Reply with one JSON object and nothing else: {{"pred": "yes" or "no", "score": 0 to 5}}. "pred" says whether the '
-    'model\'s answer means the same as the right one, "score" how well they match, 5 for a full match, as a whole number.'
+    'model\'s answer means the same as the right one, "score" how well they match, as a whole number, 5 for a full '
+    "match."
 )
 _PRED: Final = re.compile(r"""["']?pred["']?\s*[:=]\s*["']?(yes|no|true|false)\b""", re.IGNORECASE)
 _SCORE: Final = re.compile(r"""["']?score["']?\s*[:=]\s*["']?([0-5])(?:\.0+)?(?![\d.])""", re.IGNORECASE)
@@ -66,8 +67,8 @@ def judge(question: str, answer: str, given: str, *, ask: Ask) -> Verdict:
         HimmelError: the judge's reply holds no verdict, or `ask` raises it.
     """
     # As JSON texts, so that an answer cannot be taken for a part of the prompt.
-    texts = {"question": question, "answer": answer, "given": given}
-    said = ask(system=SYSTEM, prompt=_PROMPT.format(**{name: json.dumps(text) for name, text in texts.items()}))
+    texts = (json.dumps(text, ensure_ascii=False) for text in (question, answer, given))
+    said = ask(system=SYSTEM, prompt=_PROMPT.format(*texts))
     pred, score = _PRED.search(said), _SCORE.search(said)
     if pred is None or score is None:
         shown = " ".join(said.split())[:_SHOWN]
