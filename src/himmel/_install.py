@@ -22,7 +22,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
         "transformers",
         "yaml",
     ),
-    "train": ("accelerate", "filelock", "statsmodels"),
+    "train": ("accelerate", "filelock", "scipy", "statsmodels"),
     "api": ("openai",),
 }
 
