@@ -39,7 +39,7 @@ Condition = Literal["motion", "no-motion", "shuffled", "text"]
 motion tokens; the question alone."""
 Interleaving = Literal["A", "B", "C", "D", "E"]
 """Which streams a model is shown as pictures, and in which order (report, appendix S), see
-`himmel.evaluation.conditions`."""
+`himmel.methods.conditions`."""
 SampleClip = Literal["bikes", "carphone", "bigbuckbunny"]
 """Short real clips that a package brings."""
 Scoring = Literal["raw", "token", "byte", "prior"]
@@ -54,5 +54,6 @@ MethodName = Literal[
     "rgb_diff",
     "dense",
     "panel",
+    "stream_pictures",
 ]
 """How a video becomes a prompt, see `himmel.methods`."""

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-
 from himmel.errors import UsageError
 from himmel.hosts import Host, Run
 from himmel.hosts.protocol import Picture
@@ -40,12 +38,12 @@ def interleave(host: Host, parts: Sequence[str | Picture]) -> InterleavedSample:
             captions.append("")
     if not pictures:
         raise UsageError("The prompt has no picture; give at least one.")
+    plain = PreparedSample.of_pictures(host.prepare_images(pictures))
     return InterleavedSample(
-        # No interval, and so no streams.
-        motion=torch.zeros(0, 1, 2, 1, 1, dtype=torch.float16),
-        residual=torch.zeros(0, 1, 4, 1, 1, dtype=torch.float16),
-        step_mask=torch.zeros(0, 1, dtype=torch.bool),
-        images=host.prepare_images(pictures),
+        motion=plain.motion,
+        residual=plain.residual,
+        step_mask=plain.step_mask,
+        images=plain.images,
         captions=tuple(captions),
     )
 

@@ -10,7 +10,7 @@ import pytest
 
 from himmel.errors import HimmelError
 from himmel.evaluation.api import Api, ApiAnswer, ApiRefusalError, ApiSettings, ApiTroubleError, Prices, find_key
-from himmel.evaluation.parts import Part
+from himmel.methods.parts import Part
 from mock_api import KEY, Reply, completion, in_turn, mock_api, refusal
 
 QUESTION: tuple[Part, ...] = ("What moves?",)

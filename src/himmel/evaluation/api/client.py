@@ -15,7 +15,7 @@ from himmel.errors import HimmelError
 from himmel.evaluation.api.messages import as_content, most_prompt_tokens
 from himmel.evaluation.api.money import Prices
 from himmel.evaluation.api.settings import ApiSettings, Key
-from himmel.evaluation.parts import Part
+from himmel.methods.parts import Part
 
 _LONGEST_MESSAGE: Final = 300
 _OPTIONAL: Final = ("max_tokens", "temperature", "seed")

@@ -8,7 +8,7 @@ from typing import Any, Final
 import cv2
 
 from himmel.errors import HimmelError
-from himmel.evaluation.parts import Image, Part
+from himmel.methods.parts import Image, Part
 
 _QUALITY: Final = 92
 # The smallest patch that any known model's tower cuts pictures into, in pixels; and what small pictures are counted as

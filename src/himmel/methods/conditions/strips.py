@@ -6,8 +6,8 @@ from typing import Final
 
 from himmel._checks import check_picture
 from himmel._files import atomic_path
-from himmel.evaluation.conditions.layout import LAYOUTS, PictureKind
-from himmel.evaluation.conditions.show import Showing
+from himmel.methods.conditions.layout import LAYOUTS, PictureKind
+from himmel.methods.conditions.show import Showing
 from himmel.video.draw import INK, METADATA, PALE, clock
 
 _EDGES: Final[dict[PictureKind, str]] = {"frame": "#bbbbbb", "motion": "#0072b2", "residual": "#d55e00"}

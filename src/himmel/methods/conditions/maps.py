@@ -7,7 +7,7 @@ The report shows "MV and residual visualizations" without saying how they are dr
 import cv2
 import numpy as np
 
-from himmel.evaluation.parts import Image
+from himmel.methods.parts import Image
 from himmel.video import StepMaps
 from himmel.video.draw import FloatArray, flow_colours, full_scale, mean_residual, mean_velocity, residual_colours
 

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from himmel.errors import UsageError
-from himmel.evaluation.conditions.layout import LAYOUTS
-from himmel.evaluation.conditions.show import read
-from himmel.evaluation.conditions.strips import draw_strips
+from himmel.methods.conditions.layout import LAYOUTS
+from himmel.methods.conditions.show import show
+from himmel.methods.conditions.strips import draw_strips
 from himmel.video import Video
 
 
 def test_a_picture_of_all_five_shows_the_pictures_in_rows(sliding: Callable[..., Path], tmp_path: Path) -> None:
     video = Video(sliding("a.mp4", (3, 0)))
-    showings = [read(video, condition) for condition in LAYOUTS]
+    showings = [show(video, condition) for condition in LAYOUTS]
     for showing in showings:
         for shown in showing.pictures:
             # One colour each, so that they can be found again.
@@ -31,14 +31,14 @@ def test_a_picture_of_all_five_shows_the_pictures_in_rows(sliding: Callable[...,
 
 
 def test_the_same_video_gives_the_same_bytes(sliding: Callable[..., Path], tmp_path: Path) -> None:
-    showing = read(Video(sliding("a.mp4", (3, 0))), "C")
+    showing = show(Video(sliding("a.mp4", (3, 0))), "C")
     for name in ("a.svg", "b.svg"):
         draw_strips([showing], tmp_path / name)
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
 
 
 def test_a_name_without_a_format_is_refused(sliding: Callable[..., Path], tmp_path: Path) -> None:
-    showing = read(Video(sliding("a.mp4", (3, 0))), "A")
+    showing = show(Video(sliding("a.mp4", (3, 0))), "A")
     with pytest.raises(UsageError, match="which kind of picture"):
         draw_strips([showing], tmp_path / "strips")
     assert list(tmp_path.glob("strips*")) == []

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from himmel.errors import VideoError
-from himmel.evaluation.conditions.layout import LAYOUTS
-from himmel.evaluation.conditions.show import Shown, read
-from himmel.evaluation.parts import Image
+from himmel.methods.conditions.layout import LAYOUTS
+from himmel.methods.conditions.show import Shown, show
+from himmel.methods.parts import Image
 from himmel.video import Video
 
 Sliding = Callable[..., Path]
@@ -34,7 +34,7 @@ def hue(image: Image) -> float:
 def test_eight_pictures_in_the_reports_order_and_in_the_order_of_time(
     condition: str, order: str, sliding: Sliding
 ) -> None:
-    showing = read(Video(sliding("a.mp4", (2, 1))), condition)  # type: ignore[arg-type]
+    showing = show(Video(sliding("a.mp4", (2, 1))), condition)  # type: ignore[arg-type]
     assert letters(showing.pictures) == order
     times = [shown.time for shown in showing.pictures]
     assert times == sorted(times)
@@ -47,7 +47,7 @@ def test_eight_pictures_in_the_reports_order_and_in_the_order_of_time(
 def test_frames_are_spread_evenly_and_maps_lie_in_the_stretch_after_their_frame(sliding: Sliding) -> None:
     """64 pictures at 25 a second: stretches of 8, 16 or 32 pictures, keyframes every 8."""
     video = Video(sliding("a.mp4", (2, 1)))
-    at = {condition: [shown.frame for shown in read(video, condition).pictures] for condition in LAYOUTS}
+    at = {condition: [shown.frame for shown in show(video, condition).pictures] for condition in LAYOUTS}
     assert at["A"] == [0, 8, 16, 24, 32, 40, 48, 56]
     assert at["B"][::2] == [0, 16, 32, 48]
     assert at["C"][::4] == [0, 32]
@@ -70,18 +70,18 @@ def test_colour_tells_the_direction_as_the_prompt_says(
     velocity: tuple[int, int], degrees: float, sliding: Sliding
 ) -> None:
     """Red is 0 degrees, yellow-green 90, cyan 180, violet 270."""
-    showing = read(Video(sliding("a.mp4", velocity)), "D")
+    showing = show(Video(sliding("a.mp4", velocity)), "D")
     for shown in showing.pictures:
         apart = abs(hue(shown.image) - degrees)
         assert min(apart, 360 - apart) < 25
     # 3 pixels of 320 at 25 pictures a second.
     assert showing.speed == pytest.approx(100 * 3 * 25 / 320, rel=0.1)
-    assert f"full colour is {showing.speed:.0f}% of the picture's width a second" in str(showing.parts("?")[0])
+    assert f"full colour is {showing.speed:.0f}% of the picture's width a second" in str(showing.visual[0])
 
 
 def test_what_does_not_move_is_white_and_has_no_residual(encode_clip: Callable[..., Path]) -> None:
     video = Video(encode_clip("still.mp4", "still", num_frames=40, options={"g": "8"}))
-    moving, residual = read(video, "D"), read(video, "E")
+    moving, residual = show(video, "D"), show(video, "E")
     assert np.mean([shown.image.mean() for shown in moving.pictures]) > 250
     assert np.mean([shown.image.mean() for shown in residual.pictures]) < 10
 
@@ -94,7 +94,7 @@ def test_the_residual_is_bright_where_something_appears(encode_clip: Callable[..
         picture = np.full((128, 256, 3), 120, np.uint8)
         picture[32:96, 32:96] = noise.integers(0, 256, (64, 64, 1))
         pictures.append(picture)
-    showing = read(Video(encode_clip("a.mp4", pictures, options={"g": "12", "bf": "0", "crf": "18"})), "E")
+    showing = show(Video(encode_clip("a.mp4", pictures, options={"g": "12", "bf": "0", "crf": "18"})), "E")
     for shown in showing.pictures:
         assert shown.image[40:88, 40:88].mean() > 100
         assert shown.image[:, 128:].mean() < 5
@@ -112,7 +112,7 @@ def test_maps_lie_where_the_frames_show_what_moves(encode_clip: Callable[..., Pa
         picture = ground.copy()
         picture[50:98, 20 + 2 * k : 68 + 2 * k] = square
         pictures.append(picture)
-    showing = read(Video(encode_clip("a.mp4", pictures, options={"g": "6", "bf": "0", "crf": "18"})), "D")
+    showing = show(Video(encode_clip("a.mp4", pictures, options={"g": "6", "bf": "0", "crf": "18"})), "D")
     for shown in showing.pictures:
         coloured = np.ptp(shown.image.astype(int), axis=2) > 60
         rows, columns = np.nonzero(coloured)
@@ -123,19 +123,18 @@ def test_maps_lie_where_the_frames_show_what_moves(encode_clip: Callable[..., Pa
 def test_pictures_are_shrunk_to_one_size_and_never_enlarged(sliding: Sliding) -> None:
     video = Video(sliding("a.mp4", (2, 1)))
     for condition in LAYOUTS:
-        assert {shown.image.shape for shown in read(video, condition, longest=100).pictures} == {(60, 100, 3)}
-    assert {shown.image.shape for shown in read(video, "C", longest=4000).pictures} == {(192, 320, 3)}
+        assert {shown.image.shape for shown in show(video, condition, longest=100).pictures} == {(60, 100, 3)}
+    assert {shown.image.shape for shown in show(video, "C", longest=4000).pictures} == {(192, 320, 3)}
 
 
 @pytest.mark.parametrize("condition", LAYOUTS)
 def test_the_prompt_names_each_picture_before_it_and_explains_the_kinds_that_are_there(
     condition: str, sliding: Sliding
 ) -> None:
-    showing = read(Video(sliding("a.mp4", (2, 1))), condition)  # type: ignore[arg-type]
-    parts = showing.parts(" Which way? ")
+    showing = show(Video(sliding("a.mp4", (2, 1))), condition)  # type: ignore[arg-type]
+    parts = showing.visual
     pictures = [part for part in parts if not isinstance(part, str)]
     assert all(sent is shown.image for sent, shown in zip(pictures, showing.pictures, strict=True))
-    assert str(parts[-1]).endswith("\n\nWhich way?")
     for number, shown in enumerate(showing.pictures):
         line = str(parts[2 * number + 1])
         assert line.startswith(f"\nPicture {number + 1}, {shown.kind}")
@@ -146,20 +145,20 @@ def test_the_prompt_names_each_picture_before_it_and_explains_the_kinds_that_are
 
 
 def test_a_clip_of_few_pictures_shows_fewer_and_says_so(sliding: Sliding) -> None:
-    showing = read(Video(sliding("a.mp4", (2, 1), 5)), "B")
+    showing = show(Video(sliding("a.mp4", (2, 1), 5)), "B")
     assert letters(showing.pictures) == "IIMII"
     assert showing.notes[-1] == "Condition B shows 5 pictures of this video in place of 8."
 
 
 def test_a_single_picture_has_no_map_to_show(sliding: Sliding) -> None:
     path = sliding("a.mp4", (2, 1), 1)
-    assert letters(read(Video(path), "A").pictures) == "I"
+    assert letters(show(Video(path), "A").pictures) == "I"
     with pytest.raises(VideoError, match="condition D has nothing to show"):
-        read(Video(path), "D")
+        show(Video(path), "D")
 
 
 def test_a_file_without_vectors_shows_estimated_motion(encode_clip: Callable[..., Path]) -> None:
-    showing = read(Video(encode_clip("a.webm", _slide(48), codec="libvpx-vp9", options={"g": "8"})), "D")
+    showing = show(Video(encode_clip("a.webm", _slide(48), codec="libvpx-vp9", options={"g": "8"})), "D")
     assert letters(showing.pictures) == "MMMMMMMM"
     apart = [min(hue(shown.image), 360 - hue(shown.image)) for shown in showing.pictures]
     assert float(np.median(apart)) < 25
@@ -171,7 +170,7 @@ def _slide(count: int) -> list[Image]:
 
 
 def test_it_prints_what_it_shows_without_the_pictures(sliding: Sliding) -> None:
-    showing = read(Video(sliding("a.mp4", (2, 1))), "B")
+    showing = show(Video(sliding("a.mp4", (2, 1))), "B")
     assert "Shown('motion', frame=8, time=0.320, image=uint8[192, 320, 3])" in repr(showing) or "frame=9" in repr(
         showing
     )

@@ -9,15 +9,15 @@ import numpy as np
 
 from himmel.choices import Backend, Interleaving
 from himmel.errors import VideoError
-from himmel.evaluation.conditions.layout import LAYOUTS, PictureKind
-from himmel.evaluation.conditions.maps import (
+from himmel.methods.conditions.layout import LAYOUTS, PictureKind
+from himmel.methods.conditions.maps import (
     fit,
     full_residual,
     full_speed,
     motion_picture,
     residual_picture,
 )
-from himmel.evaluation.parts import Image, Part
+from himmel.methods.parts import Image, Part
 from himmel.video import Decomposition, StepMaps, Video
 from himmel.video.draw import clock
 
@@ -73,8 +73,9 @@ class Showing:
     speed: float | None
     notes: tuple[str, ...]
 
-    def parts(self, question: str) -> tuple[Part, ...]:
-        """The whole prompt: what the pictures are, each of them after a line that names it, and the question."""
+    @property
+    def visual(self) -> tuple[Part, ...]:
+        """What comes before the question: what the pictures are, then each of them after a line that names it."""
         kinds = {shown.kind for shown in self.pictures}
         head = [f"The following {len(self.pictures)} pictures are from one video, in the order of time."]
         if self.speed is not None:
@@ -84,35 +85,47 @@ class Showing:
         parts: list[Part] = [" ".join(head) + "\n"]
         for number, shown in enumerate(self.pictures, start=1):
             parts += [f"\nPicture {number}, {_NAMES[shown.kind]} at {clock(shown.time)}:\n", shown.image]
-        return (*parts, f"\n\n{question.strip()}")
+        return (*parts, "\n\n")
 
 
-def read(video: Video, condition: Interleaving, *, longest: int = LONGEST_SIDE, backend: Backend = "auto") -> Showing:
-    """Read a video and draw what a condition shows of it.
+def decompose(
+    video: Video,
+    condition: Interleaving,
+    *,
+    longest: int = LONGEST_SIDE,
+    backend: Backend = "auto",
+    threads: int | None = None,
+) -> Decomposition:
+    """Read what a condition shows of a video.
 
     Args:
         video: an open file.
         condition: see `LAYOUTS`.
         longest: most pixels along the longer side of each picture.
-        backend: where maps come from, see `Video.decompose`.
+        backend, threads: see `Video.decompose`.
 
     Raises:
-        VideoError: the file cannot be read, or is too short to have any map.
+        VideoError: the file cannot be read.
     """
     width, height = fit(video.width, video.height, longest)
     layout = LAYOUTS[condition]
-    decomposition = video.decompose(
+    return video.decompose(
         num_anchors=len(layout.intervals),
         anchor_mode="keyframe",
         steps_per_interval=layout.steps_per_interval,
         backend=backend,
         max_anchor_pixels=width * height,
+        threads=threads,
     )
-    return draw(decomposition, condition, longest=longest)
+
+
+def show(video: Video, condition: Interleaving, *, longest: int = LONGEST_SIDE, backend: Backend = "auto") -> Showing:
+    """`decompose` and `draw` in one go."""
+    return draw(decompose(video, condition, longest=longest, backend=backend), condition, longest=longest)
 
 
 def draw(decomposition: Decomposition, condition: Interleaving, *, longest: int = LONGEST_SIDE) -> Showing:
-    """What a condition shows of a video that was decomposed as `read` does it.
+    """What a condition shows of a video that was decomposed by `decompose`.
 
     A video of fewer pictures than the condition asks for shows fewer; a note says so.
 
