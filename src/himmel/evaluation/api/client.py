@@ -25,7 +25,15 @@ _LATER: Final = "ask again later"
 
 
 class ApiTroubleError(HimmelError):
-    """A question got no answer, for a reason that may pass: it can be asked again later."""
+    """A question got no answer, for a reason that may pass: it can be asked again later.
+
+    Attributes:
+        may_cost: whether an answer may have been made, and billed, that didn't arrive.
+    """
+
+    def __init__(self, sentence: str, *, may_cost: bool = False) -> None:
+        super().__init__(sentence)
+        self.may_cost = may_cost
 
 
 class ApiRefusalError(HimmelError):
@@ -161,16 +169,21 @@ class Api:
             async with asyncio.timeout(whole):
                 raw = await create(model=self.settings.model, messages=messages, **sent)
         except TimeoutError:
-            raise ApiTroubleError(f"{self.settings.url} gave no whole answer within {whole:g} s; {_LATER}.") from None
+            raise ApiTroubleError(
+                f"{self.settings.url} gave no whole answer within {whole:g} s; {_LATER}.", may_cost=True
+            ) from None
         text = self._key.hide(raw.text)
         try:
             completion = _Completion.model_validate_json(text)
         except ValidationError:
             raise ApiTroubleError(
-                f"{self.settings.url} sent something else than a chat completion ({_shorten(text)!r}); check the URL."
+                f"{self.settings.url} sent something else than a chat completion ({_shorten(text)!r}); check the URL.",
+                may_cost=True,
             ) from None
         if not completion.choices:
-            raise ApiTroubleError(f"{self.settings.url} sent a chat completion without an answer; {_LATER}.")
+            raise ApiTroubleError(
+                f"{self.settings.url} sent a chat completion without an answer; {_LATER}.", may_cost=True
+            )
         return completion
 
     def _answer(self, completion: _Completion, sent: dict[str, float | int], seconds: float) -> ApiAnswer:
@@ -191,7 +204,7 @@ class Api:
         """The error as one sentence, without the key, as one of the three kinds that `ask` raises."""
         url, model = self.settings.url, self.settings.model
         if isinstance(error, openai.APITimeoutError):
-            return ApiTroubleError(f"{url} did not answer within {self.settings.seconds:g} s; {_LATER}.")
+            return ApiTroubleError(f"{url} did not answer within {self.settings.seconds:g} s; {_LATER}.", may_cost=True)
         said = _shorten(self._key.hide(_words(error)))
         if isinstance(error, openai.AuthenticationError | openai.PermissionDeniedError):
             return HimmelError(f"{url} refuses the key ({said}); set {self._key.variable} to a key for it.")

@@ -3,7 +3,6 @@
 import asyncio
 import math
 from dataclasses import dataclass
-from typing import Any
 
 from himmel.errors import UsageError
 
@@ -79,6 +78,8 @@ class Spending:
         return f"Spending(limit={self.limit}, spent={self.spent:.6g})"
 
 
-def show_cost(cost: Any) -> str:
+def show_cost(cost: float | None) -> str:
     """A cost with as many digits as tell something."""
+    if cost is None:
+        return "unknown"
     return f"{cost:.4f}" if cost < 1 else f"{cost:.2f}"

@@ -11,7 +11,6 @@ from himmel.errors import UsageError
 KEY_VARIABLE: Final = "OPENAI_API_KEY"
 URL_VARIABLE: Final = "OPENAI_BASE_URL"
 DEFAULT_URL: Final = "https://api.openai.com/v1"
-MOST_AT_ONCE: Final = 256
 MOST_NEW_TOKENS: Final = 2**20
 # Servers of one's own often want none, and the client wants some.
 _NO_KEY: Final = "none"
