@@ -45,3 +45,11 @@ Listing = Literal["none", "texts", "letters"]
 """Whether the prompt lists the options, and how, see `himmel.methods.question.Question`."""
 AnswerForm = Literal["text", "letter"]
 """What the model is asked to say, and what is scored: an option's text or its letter."""
+MethodName = Literal[
+    "himmel",
+    "anchors",
+    "rgb_diff",
+    "dense",
+    "panel",
+]
+"""How a video becomes a prompt, see `himmel.methods`."""

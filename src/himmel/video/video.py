@@ -3,10 +3,13 @@
 import hashlib
 import os
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, get_args
 
 import numpy as np
+import numpy.typing as npt
 
 from himmel._checks import check_choice, check_whole
 from himmel.choices import AnchorMode, Backend, Cell
@@ -15,10 +18,12 @@ from himmel.video.backends.choice import choose_backend
 from himmel.video.decompose import Request, decompose
 from himmel.video.file.opened import VideoFile, open_video
 from himmel.video.file.source import Spooled, VideoSource
+from himmel.video.frames import Frames, place_frames, read_frames
 from himmel.video.full_rate import FullRate, choose_for_vectors, read_pictures, read_vectors
 from himmel.video.results import Decomposition, Picture, PictureVectors
 from himmel.video.rgb_difference import add_rgb_difference
 
+IntArray = npt.NDArray[np.int64]
 CELLS: Final = get_args(Cell)
 MAX_CELLS_ACROSS = 120
 ANCHOR_MODES: Final = get_args(AnchorMode)
@@ -146,12 +151,58 @@ class Video:
             backend=backend,
             max_anchor_pixels=max_anchor_pixels,
             accumulate=accumulate,
-            threads=min(os.cpu_count() or 1, 8) if threads is None else check_whole("threads", threads, 1, MAX_COUNT),
+            threads=_workers(threads),
         )
         found = decompose(self._file, request, sha256=self._sha256, open_seconds=self._open_seconds)
         if rgb_difference:
             return add_rgb_difference(found, self._file, threads=request.threads)
         return found
+
+    def frames(
+        self,
+        indices: Sequence[int] | IntArray | None = None,
+        *,
+        num_frames: int = 32,
+        mode: AnchorMode = "exact",
+        max_pixels: int | None = None,
+        threads: int | None = None,
+    ) -> Frames:
+        """Decode some pictures, and read nothing else.
+
+        Args:
+            indices: which, strictly increasing indices in presentation order; None spreads `num_frames` of them evenly.
+            num_frames: how many, 1 to 4096; at most one per picture.
+            mode: "exact" or "keyframe", see `decompose`.
+            max_pixels: shrink pictures to at most so many pixels.
+            threads: see `decompose`.
+
+        Raises:
+            UsageError: an argument is outside its range.
+            VideoError: none of the pictures can be decoded.
+        """
+        check_choice("mode", mode, ("exact", "keyframe"))
+        if max_pixels is not None:
+            check_whole("max_pixels", max_pixels, 1, 2**30)
+        check_whole("num_frames", num_frames, 1, MAX_COUNT)
+        notes: tuple[str, ...] = ()
+        if indices is None:
+            chosen, notes = place_frames(self._file, num_frames, mode)
+        else:
+            chosen = np.asarray(indices, np.int64)
+            inside = chosen.ndim == 1 and len(chosen) and chosen[0] >= 0 and chosen[-1] < self.num_frames
+            if not inside or (np.diff(chosen) <= 0).any():
+                raise UsageError(
+                    f"indices={list(indices)!r} are not pictures in their order; give increasing numbers from 0 to "
+                    f"{self.num_frames - 1}."
+                )
+        found = read_frames(
+            self._file,
+            chosen,
+            max_pixels=max_pixels,
+            threads=_workers(threads),
+            open_seconds=self._open_seconds,
+        )
+        return replace(found, notes=notes + found.notes)
 
     def pictures(
         self, *, start: int = 0, stop: int | None = None, cell: Cell | None = None, backend: Backend = "auto"
@@ -221,6 +272,10 @@ class Video:
                 f"start={start!r}, stop={stop!r} is no range of this video's pictures; it has {self.num_frames}."
             )
         return int(start), int(end)
+
+
+def _workers(threads: int | None) -> int:
+    return min(os.cpu_count() or 1, 8) if threads is None else check_whole("threads", threads, 1, MAX_COUNT)
 
 
 def _open(source: str | os.PathLike[str] | Spooled) -> VideoFile:
