@@ -31,7 +31,7 @@ from himmel.evaluation.statistics import Accuracy, accuracy
 from himmel.methods.question import Question
 from himmel.model import HimmelForConditionalGeneration, HimmelProcessor, PreparedSample
 from himmel.model.scoring import count_bytes, count_tokens, weigh
-from himmel.model.session import default_checkpoint
+from himmel.methods.models import default_checkpoint
 from himmel.nano.assets import get_photographs
 from himmel.nano.catalogue import PHOTOGRAPHS
 from himmel.nano.clips import FIRST_EVAL_SEED
