@@ -57,3 +57,21 @@ MethodName = Literal[
     "stream_pictures",
 ]
 """How a video becomes a prompt, see `himmel.methods`."""
+BenchmarkName = Literal[
+    "video_mme",
+    "mvbench",
+    "mlvu",
+    "longvideobench",
+    "perception_test",
+    "activitynet_qa",
+    "mathvista",
+    "mathvision",
+    "ocrbench",
+    "realworldqa",
+    "motionbench",
+    "tempcompass",
+    "tomato",
+    "vinoground",
+    "file",
+]
+"""Sets of questions, see `himmel.evaluation.benchmarks`; `file` is one's own."""
