@@ -23,6 +23,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
         "yaml",
     ),
     "train": ("accelerate", "filelock", "pyarrow", "scipy", "statsmodels"),
+    "api": ("openai",),
 }
 
 

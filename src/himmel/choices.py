@@ -37,6 +37,9 @@ Precision = Literal["float32", "bfloat16", "float16"]
 Condition = Literal["motion", "no-motion", "shuffled", "text"]
 """What the motion benchmark shows the model: anchors and motion tokens; anchors alone; anchors with another clip's
 motion tokens; the question alone."""
+Interleaving = Literal["A", "B", "C", "D", "E"]
+"""Which streams a model is shown as pictures, and in which order (report, appendix S), see
+`himmel.methods.conditions`."""
 SampleClip = Literal["bikes", "carphone", "bigbuckbunny"]
 """Short real clips that a package brings."""
 Scoring = Literal["raw", "token", "byte", "prior"]
@@ -51,6 +54,7 @@ MethodName = Literal[
     "rgb_diff",
     "dense",
     "panel",
+    "stream_pictures",
 ]
 """How a video becomes a prompt, see `himmel.methods`."""
 BenchmarkName = Literal[

@@ -7,11 +7,12 @@ from typing import Any, Final
 from himmel.choices import MethodName
 from himmel.errors import UsageError
 from himmel.methods.adapter_methods import Anchors, Himmel, RgbDiff
+from himmel.methods.conditions.method import StreamPictures
 from himmel.methods.frames import Dense, Panel
 from himmel.methods.protocol import Method
 
 METHODS: Final[dict[MethodName, type[Method]]] = {
-    method.name: method for method in (Himmel, Anchors, RgbDiff, Dense, Panel)
+    method.name: method for method in (Himmel, Anchors, RgbDiff, Dense, Panel, StreamPictures)
 }
 
 
