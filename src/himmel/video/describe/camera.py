@@ -12,11 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from himmel.choices import ResidualKind
 from himmel.video.backends.protocol import Step
 from himmel.video.describe.results import CameraMotion
 
 FloatArray = npt.NDArray[np.float64]
 ComplexArray = npt.NDArray[np.complex128]
+BoolArray = npt.NDArray[np.bool_]
 
 # Cells with less than this share of their area covered by vectors say nothing.
 _LEAST_SHARE = 0.25
@@ -30,7 +32,9 @@ _RELATIVE_ERROR = 0.06
 # A cell that neither moves nor has a residual may be a flat one whose vector means nothing.
 _MUTE_WEIGHT = 0.5
 _MUTE_SPEED = 0.06
-_MUTE_RESIDUAL = 0.3
+# Residual (luma RMS) from which on a cell is busy: the stream's own coefficients, or a difference of decoded pictures,
+# which have the errors of coding in them.
+_BUSY: dict[ResidualKind, float] = {"exact": 0.5, "approximate": 1.5, "estimated": 1.5}
 # What a picture must have for its motion to count: share of its area with vectors, and of those that agree.
 _LEAST_KNOWN = 0.15
 _LEAST_AGREEING = 0.4
@@ -44,6 +48,7 @@ class Field:
         place: complex [R, C], middles of cells in pixels from the middle of the picture, right + i down.
         velocity: complex [R, C], of the content, in pixels a frame interval.
         weight: float [R, C], 0 to 1: how much of the cell has vectors, and how much they are worth; 0 where unknown.
+        busy: bool [R, C]: something was coded there besides the motion, so that its vector was chosen with care.
         past, future: distance in frame intervals to what vectors lead to, 0 where none does.
         past_weight: share of the vectors that lead to the past, 0 to 1.
     """
@@ -51,6 +56,7 @@ class Field:
     place: ComplexArray
     velocity: ComplexArray
     weight: FloatArray
+    busy: BoolArray
     past: float
     future: float
     past_weight: float
@@ -86,12 +92,13 @@ class Fit:
         return self.middle + self.spread * place
 
 
-def read_field(step: Step, size: tuple[int, int], cell: int) -> Field:
+def read_field(step: Step, size: tuple[int, int], cell: int, kind: ResidualKind) -> Field:
     """The field of one picture's maps; of both directions, by the area that each covers.
 
     Args:
         size: (width, height) of the displayed picture.
         cell: side of a cell in pixels.
+        kind: what the residual was computed from.
     """
     width, height = size
     rows, columns = step.covered.shape
@@ -113,9 +120,10 @@ def read_field(step: Step, size: tuple[int, int], cell: int) -> Field:
     share = np.minimum(share, 1.0)
     past, future = float(step.past_distance), float(step.future_distance)
     past_weight = weights[0] / sum(weights) if sum(weights) else 1.0
-    field = Field(place, velocity, np.where(share >= _LEAST_SHARE, share, 0.0), past, future, past_weight)
-    mute = (np.abs(velocity) * field.reach < _MUTE_SPEED) & (step.residual[0] < _MUTE_RESIDUAL)
-    return Field(place, velocity, field.weight * np.where(mute, _MUTE_WEIGHT, 1.0), past, future, past_weight)
+    busy = step.residual[0] >= _BUSY[kind]
+    mute = (np.abs(velocity) < _MUTE_SPEED) & ~busy
+    weight = np.where(share >= _LEAST_SHARE, share, 0.0) * np.where(mute, _MUTE_WEIGHT, 1.0)
+    return Field(place, velocity, weight, busy, past, future, past_weight)
 
 
 def fit_camera(field: Field) -> Fit:

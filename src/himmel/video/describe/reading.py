@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
+from himmel.choices import ResidualKind
 from himmel.video.backends.protocol import Backend, Found, Step
 from himmel.video.describe.camera import camera_motion, fit_camera, read_field
 from himmel.video.describe.regions import Blob, find_blobs
@@ -87,17 +88,17 @@ def _observe_stretch(
     for found in backend.every(file, segments, cell):
         if decoders.stopping:
             raise Stopped
-        observed[found.number] = _observe(file, found, cell)
+        observed[found.number] = _observe(file, found, cell, backend.residual_kind)
         if found.damaged:
             damaged.add(found.number)
     return observed, damaged
 
 
-def _observe(file: VideoFile, found: Found, cell: int) -> Observation:
+def _observe(file: VideoFile, found: Found, cell: int, kind: ResidualKind) -> Observation:
     """The numbers that are kept of a picture."""
     frame = int(np.searchsorted(file.index.rank[file.index.order], file.index.rank[found.number]))
     begin, end, intervals = _span(file, found.step, frame)
-    field = read_field(found.step, file.displayed_size, cell)
+    field = read_field(found.step, file.displayed_size, cell, kind)
     fit = fit_camera(field)
     if not fit.certain or end <= begin:
         return Observation(begin, end, None, ())

@@ -6,10 +6,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from himmel.video.describe.camera import ComplexArray, Field, Fit
+from himmel.video.describe.camera import BoolArray, ComplexArray, Field, Fit
 from himmel.video.describe.results import Box
-
-BoolArray = npt.NDArray[np.bool_]
 
 # A cell departs by more than so many pixels (before they are divided by the distance to the reference), than this
 # share of the scene's own speed there, and than this share of the picture's width a second.
@@ -35,12 +33,15 @@ class Blob:
         area: in per cent of the picture.
         against: velocity against the scene, right + i down in pixels a second.
         across: velocity across the picture, the camera's motion included, in pixels a second.
+        busy: the part of the area, in per cent of the picture, whose vectors were chosen with care; all of it where the
+            scene rests, since flat cells then have no vectors that could be mistaken for motion.
     """
 
     box: Box
     area: float
     against: complex
     across: complex
+    busy: float
 
     @property
     def push(self) -> float:
@@ -56,6 +57,7 @@ class Blob:
             area,
             mine * self.against + theirs * other.against,
             mine * self.across + theirs * other.across,
+            self.busy + other.busy,
         )
 
 
@@ -73,13 +75,29 @@ def find_blobs(field: Field, fit: Fit, size: tuple[int, int], cell: int, rate: f
     departing = np.abs(against) > _least_departure(field, scene, size[0], rate)
     # Where the scene moves, a flat area whose vectors are left at zero seems to go along with the camera.
     departing &= np.abs(against + scene) > _SHARE_OF_SPEED * np.abs(scene)
+    moves = bool(np.abs(scene).max() * field.reach >= _PIXELS)
+    if moves:
+        departing &= _near_busy(field)
     labels = _label(against, departing, 1 / field.reach)
     count = int(labels.max())
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
     least = max(_LEAST_CELLS, _LEAST_AREA * labels.size)
     biggest = [k for k in (np.argsort(-sizes[1:], kind="stable") + 1).tolist() if sizes[k] >= least][:_MOST]
-    blobs = [_blob(labels == label, against, scene, size, cell, rate) for label in biggest]
+    sure = field.busy if moves else np.ones_like(field.busy)
+    blobs = [_blob(labels == label, sure, against, scene, size, cell, rate) for label in biggest]
     return tuple(blob for blob in blobs if blob is not None)
+
+
+def _near_busy(field: Field) -> BoolArray:
+    """Cells whose vectors count while the scene moves, bool [R, C].
+
+    Those with a busy cell among their neighbours, without those at the picture's edge: there content comes in that is
+    in no other picture.
+    """
+    near = cv2.dilate(field.busy.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    inner = np.zeros_like(near)
+    inner[1:-1, 1:-1] = True
+    return near & inner
 
 
 def _least_departure(field: Field, scene: ComplexArray, width: int, rate: float) -> npt.NDArray[np.float64]:
@@ -122,7 +140,13 @@ def _label(velocity: ComplexArray, chosen: BoolArray, error: float) -> npt.NDArr
 
 
 def _blob(
-    where: BoolArray, against: ComplexArray, scene: ComplexArray, size: tuple[int, int], cell: int, rate: float
+    where: BoolArray,
+    sure: BoolArray,
+    against: ComplexArray,
+    scene: ComplexArray,
+    size: tuple[int, int],
+    cell: int,
+    rate: float,
 ) -> Blob | None:
     """The region; None where its vectors point all ways."""
     velocities = against[where]
@@ -137,6 +161,6 @@ def _blob(
         right=100 * min(float(columns[-1] + 1) * cell / width, 1.0),
         bottom=100 * min(float(rows[-1] + 1) * cell / height, 1.0),
     )
-    across = mean + complex(scene[where].mean())
+    behind = complex(scene[where].mean())
     area = min(100 * float(where.sum()) * cell * cell / (width * height), 100.0)
-    return Blob(box, area, mean * rate, across * rate)
+    return Blob(box, area, mean * rate, (mean + behind) * rate, area * float(sure[where].mean()))

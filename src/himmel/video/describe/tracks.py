@@ -22,6 +22,8 @@ _OFF_LEAST = 3.0
 # A region that counts was found in so many pictures, and in this share of those that were read meanwhile.
 _LEAST_SEEN = 3
 _LEAST_SHARE = 0.5
+# Per cent of the picture that is busy in it, see `Blob.busy`.
+_LEAST_BUSY = 0.11
 
 
 class Sighting(NamedTuple):
@@ -150,7 +152,8 @@ def _goes_on(course: complex, velocity: complex) -> bool:
 
 def _counts(track: _Track, sightings: Sequence[Sighting]) -> bool:
     meanwhile = sum(track.times[0] <= sighting.time <= track.times[-1] for sighting in sightings)
-    return len(track.times) >= _LEAST_SEEN and len(track.times) >= _LEAST_SHARE * meanwhile
+    busy = sum(blob.busy for blob in track.blobs) / len(track.blobs)
+    return len(track.times) >= max(_LEAST_SEEN, _LEAST_SHARE * meanwhile) and busy >= _LEAST_BUSY
 
 
 def _region(track: _Track, size: tuple[int, int]) -> MovingRegion:
