@@ -35,6 +35,9 @@ _MUTE_SPEED = 0.06
 # Residual (luma RMS) from which on a cell is busy: the stream's own coefficients, or a difference of decoded pictures,
 # which have the errors of coding in them.
 _BUSY: dict[ResidualKind, float] = {"exact": 0.5, "approximate": 1.5, "estimated": 1.5}
+# FFmpeg does not say which picture a vector leads to. Where the nearest one, from another of which it was really taken,
+# does not predict a cell at all, its vector was divided by the wrong distance.
+_WRONG = 10.0
 # What a picture must have for its motion to count: share of its area with vectors, and of those that agree.
 _LEAST_KNOWN = 0.15
 _LEAST_AGREEING = 0.4
@@ -51,6 +54,7 @@ class Field:
         busy: bool [R, C]: something was coded there besides the motion, so that its vector was chosen with care.
         past, future: distance in frame intervals to what vectors lead to, 0 where none does.
         past_weight: share of the vectors that lead to the past, 0 to 1.
+        guessed: these distances are those to the nearest reference picture, which need not be the one.
     """
 
     place: ComplexArray
@@ -60,6 +64,7 @@ class Field:
     past: float
     future: float
     past_weight: float
+    guessed: bool
 
     @property
     def reach(self) -> float:
@@ -123,7 +128,10 @@ def read_field(step: Step, size: tuple[int, int], cell: int, kind: ResidualKind)
     busy = step.residual[0] >= _BUSY[kind]
     mute = (np.abs(velocity) < _MUTE_SPEED) & ~busy
     weight = np.where(share >= _LEAST_SHARE, share, 0.0) * np.where(mute, _MUTE_WEIGHT, 1.0)
-    return Field(place, velocity, weight, busy, past, future, past_weight)
+    guessed = kind == "approximate"
+    if guessed:
+        weight = np.where(step.residual[0] < _WRONG, weight, 0.0)
+    return Field(place, velocity, weight, busy, past, future, past_weight, guessed)
 
 
 def fit_camera(field: Field) -> Fit:

@@ -47,7 +47,7 @@ def draw_timeline(timeline: Timeline, path: str | os.PathLike[str]) -> None:
     figure = Figure(figsize=(9, sum(heights) + 1.7), dpi=130, facecolor="white")
     shift, turn, moving = figure.subplots(3, 1, sharex=True, height_ratios=heights)
     bottom, top = 0.6 / figure.get_figheight(), 1 - 0.75 / figure.get_figheight()
-    figure.subplots_adjust(left=0.09, right=0.985, bottom=bottom, top=top, hspace=0.14)
+    figure.subplots_adjust(left=0.09, right=0.985, bottom=bottom, top=top, hspace=0.1)
     _draw_curves(shift, timeline, _CURVES[:3], "% of the picture\na second")
     _draw_curves(turn, timeline, _CURVES[3:], "degrees\na second")
     _draw_regions(moving, timeline, regions)
@@ -120,11 +120,14 @@ def _draw_regions(axes: "Axes", timeline: Timeline, regions: list[MovingRegion])
         first, last = place_of(region.first_box), place_of(region.last_box)
         where = first if first == last else f"{first} to {last}"
         words = f"{region.direction} {region.speed:.0f} %/s, {where}, {region.area:.1f} % of the picture"
-        late = region.start > 0.55 * timeline.duration
+        late = region.start > timeline.duration - region.end
         x = region.start if late else region.end
         margin = -4 if late else 4
         place: dict[str, Any] = {"xytext": (margin, 0), "textcoords": "offset points", "va": "center"}
-        axes.annotate(words, (x, row), fontsize=6.5, color=_INK, ha="right" if late else "left", **place)
+        background = {"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.85}
+        axes.annotate(
+            words, (x, row), fontsize=6.5, color=_INK, ha="right" if late else "left", bbox=background, **place
+        )
 
 
 def _draw_cuts(axes: "Axes", timeline: Timeline) -> None:

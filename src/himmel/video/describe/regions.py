@@ -78,6 +78,8 @@ def find_blobs(field: Field, fit: Fit, size: tuple[int, int], cell: int, rate: f
     moves = bool(np.abs(scene).max() * field.reach >= _PIXELS)
     if moves:
         departing &= _near_busy(field)
+    if field.guessed:
+        departing &= ~_seems_fast(against, scene)
     labels = _label(against, departing, 1 / field.reach)
     count = int(labels.max())
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
@@ -98,6 +100,12 @@ def _near_busy(field: Field) -> BoolArray:
     inner = np.zeros_like(near)
     inner[1:-1, 1:-1] = True
     return near & inner
+
+
+def _seems_fast(against: ComplexArray, scene: ComplexArray) -> BoolArray:
+    """Cells that go the scene's way, only faster: their vectors were divided by too short a distance, bool [R, C]."""
+    ratio = (against + scene) / np.where(np.abs(scene) > 0, scene, np.inf)
+    return (ratio.real > 1 + _SHARE_OF_SPEED) & (np.abs(ratio.imag) < _SHARE_OF_SPEED * ratio.real)
 
 
 def _least_departure(field: Field, scene: ComplexArray, width: int, rate: float) -> npt.NDArray[np.float64]:
