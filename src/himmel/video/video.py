@@ -12,11 +12,13 @@ from typing import Final, get_args
 import numpy as np
 import numpy.typing as npt
 
-from himmel._checks import check_choice, check_whole
+from himmel._checks import check_choice, check_number, check_whole
 from himmel.choices import AnchorMode, Backend, Cell
 from himmel.errors import UsageError, VideoError
 from himmel.video.backends.choice import choose_backend
 from himmel.video.decompose import Request, decompose
+from himmel.video.describe.describe import DescribeRequest, describe
+from himmel.video.describe.results import Timeline
 from himmel.video.file.opened import VideoFile, open_video
 from himmel.video.file.source import Spooled, VideoSource
 from himmel.video.frames import Frames, place_frames, read_frames
@@ -28,6 +30,7 @@ from himmel.video.spending import cell_for, read_spending
 IntArray = npt.NDArray[np.int64]
 CELLS: Final = get_args(Cell)
 MAX_CELLS_ACROSS = 120
+MAX_CELLS_DESCRIBED = 80
 ANCHOR_MODES: Final = get_args(AnchorMode)
 BACKENDS: Final = get_args(Backend)
 MAX_COUNT = 4096
@@ -231,6 +234,44 @@ class Video:
         )
         return replace(found, notes=notes + found.notes)
 
+    def describe(
+        self,
+        *,
+        pictures_per_second: float = 8.0,
+        max_pictures: int = 4800,
+        cell: Cell | None = None,
+        backend: Backend = "auto",
+        threads: int | None = None,
+    ) -> Timeline:
+        """What moves, and when: a time line of the camera's motion, of regions that move against it, and of cuts.
+
+        With the backend "bitstream" no picture is decoded, and only the pictures that are read are parsed.
+
+        Args:
+            pictures_per_second: how many pictures are read for each second of the video, above 0 to 1000.
+            max_pictures: the most that are read of a whole video, 1 to 100,000; a longer one is read more sparsely.
+            cell: side of a map's cell in luma pixels, see `decompose`; None takes the smallest of 8 to 64 for which the
+                longer side has at most 80 cells.
+            backend: see `decompose`. With "coviar" motion is the mean since the keyframe before.
+            threads: see `decompose`.
+
+        Raises:
+            UsageError: an argument is outside its range.
+            VideoError: the backend that was asked for gets no vectors from the file.
+
+        Example:
+            >>> print(Video("bunny.mp4").describe().text())  # doctest: +SKIP
+        """
+        check_choice("backend", backend, BACKENDS)
+        request = DescribeRequest(
+            pictures_per_second=check_number("pictures_per_second", pictures_per_second, 1e-6, 1000),
+            max_pictures=check_whole("max_pictures", max_pictures, 1, 100_000),
+            cell=self._cell(cell, MAX_CELLS_DESCRIBED),
+            backend=backend,
+            threads=_workers(threads),
+        )
+        return describe(self._file, request, open_seconds=self._open_seconds)
+
     def pictures(
         self, *, start: int = 0, stop: int | None = None, cell: Cell | None = None, backend: Backend = "auto"
     ) -> FullRate[Picture]:
@@ -332,11 +373,11 @@ class Video:
             )
         return chosen.astype(np.int64)
 
-    def _cell(self, cell: Cell | None) -> int:
+    def _cell(self, cell: Cell | None, most: int = MAX_CELLS_ACROSS) -> int:
         if cell is not None:
             check_choice("cell", cell, CELLS)
             return int(cell)
-        fitting = [c for c in CELLS[1:] if max(self.width, self.height) <= MAX_CELLS_ACROSS * c]
+        fitting = [c for c in CELLS[1:] if max(self.width, self.height) <= most * c]
         return fitting[0] if fitting else CELLS[-1]
 
     def _span(self, start: int, stop: int | None) -> tuple[int, int]:
