@@ -2,8 +2,8 @@
 
 A camera that turns, zooms or rolls a little moves the content at a place z (a complex number, x + iy in pixels from the
 middle of the picture) with the velocity a + b z: a is the motion of the middle, the real part of b the growth, its
-imaginary part the turning. Two vectors give such a motion. Many pairs are tried, the one that most of the picture's area
-agrees with is taken (M-estimator sample consensus: Torr and Zisserman, MLESAC, 2000), and refined by iteratively
+imaginary part the turning. Two vectors give such a motion. Many pairs are tried, the one that fits most of the
+picture's area is taken (M-estimator sample consensus: Torr and Zisserman, MLESAC, 2000), and refined by iteratively
 reweighted least squares with the weights of Geman and McClure.
 """
 
