@@ -51,5 +51,12 @@ MethodName = Literal[
     "rgb_diff",
     "dense",
     "panel",
+    "codec_frames",
+    "evs",
+    "vidcom2",
+    "dycoke",
+    "tome",
+    "uniform_drop",
+    "metom",
 ]
 """How a video becomes a prompt, see `himmel.methods`."""

@@ -1,8 +1,8 @@
 """What all hosts share: text in one way, plain positions, vision features handed over as transformers takes them."""
 
 import threading
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
@@ -48,6 +48,13 @@ class BaseHost:
         """The one axis alone: [B, L]."""
         del order
         return positions[0]
+
+    def exchange_features(
+        self, vision: BaseModelOutputWithPooling, exchange: Callable[[Sequence[Tensor]], list[Tensor]]
+    ) -> BaseModelOutputWithPooling:
+        """The one set of features there is."""
+        features = exchange(cast(Sequence[Tensor], vision.pooler_output))
+        return BaseModelOutputWithPooling(pooler_output=cast(Any, features))
 
     def vision_inputs(self, vision: BaseModelOutputWithPooling) -> dict[str, Any]:
         """`mm_encoder_outputs`."""

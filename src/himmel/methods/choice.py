@@ -7,12 +7,13 @@ from typing import Any, Final
 from himmel.choices import MethodName
 from himmel.errors import UsageError
 from himmel.methods.adapter_methods import Anchors, Himmel, RgbDiff
+from himmel.methods.codec_frames import CodecFrames
 from himmel.methods.frames import Dense, Panel
 from himmel.methods.protocol import Method
+from himmel.methods.reduction.methods import REDUCTIONS
 
-METHODS: Final[dict[MethodName, type[Method]]] = {
-    method.name: method for method in (Himmel, Anchors, RgbDiff, Dense, Panel)
-}
+_EVERY: tuple[type[Method], ...] = (Himmel, Anchors, RgbDiff, Dense, Panel, CodecFrames, *REDUCTIONS)
+METHODS: Final[dict[MethodName, type[Method]]] = {method.name: method for method in _EVERY}
 
 
 def build(name: str, **options: Any) -> Method:
