@@ -4,6 +4,7 @@
 >>> Video("bunny.mp4").decompose(num_anchors=8)  # doctest: +SKIP
 """
 
+from himmel.video.describe import Timeline, draw_timeline
 from himmel.video.draw import draw_streams
 from himmel.video.export import save_streams
 from himmel.video.full_rate import FullRate
@@ -22,8 +23,10 @@ __all__ = [
     "PictureVectors",
     "Spending",
     "StepMaps",
+    "Timeline",
     "Video",
     "draw_streams",
+    "draw_timeline",
     "save_every",
     "save_streams",
 ]

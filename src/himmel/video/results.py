@@ -77,6 +77,20 @@ class StepMaps(_ShapeRepr):
     residual: FloatArray
     covered: FloatArray
 
+    def step(self, k: int) -> "StepMaps":
+        """The maps of step k alone, with F = 1."""
+        one = slice(k, k + 1)
+        return StepMaps(
+            past=self.past[one],
+            future=self.future[one],
+            past_valid=self.past_valid[one],
+            future_valid=self.future_valid[one],
+            past_distance=self.past_distance[one],
+            future_distance=self.future_distance[one],
+            residual=self.residual[one],
+            covered=self.covered[one],
+        )
+
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Interval(_ShapeRepr):
