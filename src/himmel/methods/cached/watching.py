@@ -53,7 +53,11 @@ class Watching:
         state = Hierarchy.begin(memory, head)
         for place, runs in zip(places, chunks, strict=True):
             segment = self._check_room(reader, self._lay_out(reader, runs, state.memory.next))
-            memory, _ = reader.read(state.memory, segment, vision=reader.host.part_of(vision, place))
+            memory, _ = reader.read(
+                state.memory,
+                segment,
+                vision=reader.host.exchange_features(vision, lambda features: list(features)[place]),
+            )
             state = state.grown(memory, segment)
             if memory.length - state.prefix >= self.compression.budget:
                 reindex = self.reindex == "offline" or memory.next > limit
@@ -71,3 +75,7 @@ class Watching:
                 "lower budget or chunk_frames."
             )
         return segment
+
+
+def _part(features: Sequence[Tensor], *, place: slice) -> list[Tensor]:
+    return list(features)[place]

@@ -104,9 +104,7 @@ def _usual_distance(times: Sequence[float]) -> float:
     return distances[len(distances) // 2] if distances else 0.0
 
 
-def _join(
-    active: list[_Track], blobs: Iterable[Blob], begin: float, end: float, size: tuple[int, int]
-) -> None:
+def _join(active: list[_Track], blobs: Iterable[Blob], begin: float, end: float, size: tuple[int, int]) -> None:
     """Give each blob to the track that it fits best, or begin a new one."""
     time = (begin + end) / 2
     expected = [track.expected(time, size) for track in active]

@@ -114,7 +114,9 @@ def _write(timeline: Timeline, events: Sequence[_Event], *, left_out: int) -> st
 
 
 def _events(timeline: Timeline) -> list[_Event]:
-    cuts = [_Event(cut.time, f"{cut.time:.1f} s: cut to another scene.", _cut_weight(timeline)) for cut in timeline.cuts]
+    cuts = [
+        _Event(cut.time, f"{cut.time:.1f} s: cut to another scene.", _cut_weight(timeline)) for cut in timeline.cuts
+    ]
     camera = [_camera_event(segment, timeline.regions) for segment in _without_repeats(timeline.camera, timeline)]
     regions = [_region_event(region) for region in timeline.regions]
     # At the same time: the cut, then the camera, then what moves.
