@@ -51,5 +51,7 @@ MethodName = Literal[
     "rgb_diff",
     "dense",
     "panel",
+    "look_m",
+    "hermes",
 ]
 """How a video becomes a prompt, see `himmel.methods`."""

@@ -1,7 +1,7 @@
 """Qwen2.5-VL and Qwen3-VL: pictures at their own size, positions on three axes."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor
@@ -127,8 +127,8 @@ class Qwen3VLHost(QwenVLHost):
 
     name = "qwen3_vl"
     family = "Qwen3-VL"
-    config_class: type[PreTrainedConfig] = Qwen3VLConfig
-    network_class: type[PreTrainedModel] = Qwen3VLForConditionalGeneration
+    config_class: ClassVar[type[PreTrainedConfig]] = Qwen3VLConfig
+    network_class: ClassVar[type[PreTrainedModel]] = Qwen3VLForConditionalGeneration
 
     def part_of(self, vision: BaseModelOutputWithPooling, pictures: slice) -> BaseModelOutputWithPooling:
         """Their `pooler_output` and `deepstack_features`, a list of pictures for each layer that takes them."""

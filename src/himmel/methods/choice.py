@@ -7,11 +7,13 @@ from typing import Any, Final
 from himmel.choices import MethodName
 from himmel.errors import UsageError
 from himmel.methods.adapter_methods import Anchors, Himmel, RgbDiff
+from himmel.methods.cached.hermes import Hermes
+from himmel.methods.cached.look_m import LookM
 from himmel.methods.frames import Dense, Panel
 from himmel.methods.protocol import Method
 
 METHODS: Final[dict[MethodName, type[Method]]] = {
-    method.name: method for method in (Himmel, Anchors, RgbDiff, Dense, Panel)
+    method.name: method for method in (Himmel, Anchors, RgbDiff, Dense, Panel, LookM, Hermes)
 }
 
 
