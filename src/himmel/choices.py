@@ -62,6 +62,8 @@ MethodName = Literal[
     "tome",
     "uniform_drop",
     "metom",
+    "look_m",
+    "hermes",
 ]
 """How a video becomes a prompt, see `himmel.methods`."""
 BenchmarkName = Literal[

@@ -10,12 +10,12 @@ from tiny_hosts import Setup
 def in_pieces(asked: Asked, pictures: int) -> tuple[Memory, torch.Tensor]:
     """The head, so many pictures at a time, and the question."""
     host, memory = asked.setup.model.host, Memory()
-    memory, prediction = asked.reader.read(memory, asked.segment(asked.parts.head, 0))
+    memory, _ = asked.reader.read(memory, asked.segment(asked.parts.head, 0))
     for first in range(0, len(asked.parts.pictures), pictures):
         part = slice(first, first + pictures)
         runs = [run for picture in asked.parts.pictures[part] for run in picture]
         vision = host.part_of(asked.vision, part)
-        memory, prediction = asked.reader.read(memory, asked.segment(runs, memory.next), vision=vision)
+        memory, _ = asked.reader.read(memory, asked.segment(runs, memory.next), vision=vision)
     return asked.reader.read(memory, asked.segment(asked.parts.tail, memory.next))
 
 

@@ -1,8 +1,10 @@
 """HERMES from the first frame to the last: read a chunk, compress, read the next."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from himmel.errors import UsageError
