@@ -37,8 +37,26 @@ Precision = Literal["float32", "bfloat16", "float16"]
 Condition = Literal["motion", "no-motion", "shuffled", "text"]
 """What the motion benchmark shows the model: anchors and motion tokens; anchors alone; anchors with another clip's
 motion tokens; the question alone."""
+Interleaving = Literal["A", "B", "C", "D", "E"]
+"""Which streams a model is shown as pictures, and in which order (report, appendix S), see
+`himmel.methods.conditions`."""
 SampleClip = Literal["bikes", "carphone", "bigbuckbunny"]
 """Short real clips that a package brings."""
+Scoring = Literal["raw", "token", "byte", "prior"]
+"""How the likelihood of an option becomes its score, see `himmel.model.scoring.weigh`."""
+Listing = Literal["none", "texts", "letters"]
+"""Whether the prompt lists the options, and how, see `himmel.methods.question.Question`."""
+AnswerForm = Literal["text", "letter"]
+"""What the model is asked to say, and what is scored: an option's text or its letter."""
+MethodName = Literal[
+    "himmel",
+    "anchors",
+    "rgb_diff",
+    "dense",
+    "panel",
+    "stream_pictures",
+]
+"""How a video becomes a prompt, see `himmel.methods`."""
 BenchmarkName = Literal[
     "video_mme",
     "mvbench",
@@ -57,3 +75,7 @@ BenchmarkName = Literal[
     "file",
 ]
 """Sets of questions, see `himmel.evaluation.benchmarks`; `file` is one's own."""
+Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"]
+"""How much work x264 takes over an encoding."""
+RateControl = Literal["qp", "crf"]
+"""What decides x264's quantisers: a constant for P pictures, or its constant rate factor."""

@@ -1,7 +1,11 @@
+from typing import get_args
+
 import pytest
 import torch
 
+from himmel.choices import Scoring
 from himmel.errors import UsageError
+from himmel.model.scoring import count_bytes, count_tokens, weigh
 from tiny_hosts import Setup
 
 QUESTIONS = [
@@ -18,16 +22,43 @@ def by_recomputing(setup: Setup, sample: object, question: str, option: str) -> 
     return float(sum(full[0, place, targets[place]] for place in places)), len(places)
 
 
-@pytest.mark.parametrize("normalise", ["none", "tokens"])
 @torch.no_grad()
-def test_scores_are_those_of_full_recomputation(setup: Setup, normalise: str) -> None:
-    scores = setup.model.score_choices(setup.processor.encode_choices(setup.samples, QUESTIONS), normalise=normalise)
+def test_scores_are_those_of_full_recomputation(setup: Setup) -> None:
+    asked = setup.processor.encode_choices(setup.samples, QUESTIONS)
+    scores, tokens = setup.model.score_choices(asked), count_tokens(asked)
     assert [[len(options) for options in sample] for sample in scores] == [[3, 2], [3]]
-    for sample, asked, found in zip(setup.samples, QUESTIONS, scores, strict=True):
-        for (question, options), values in zip(asked, found, strict=True):
-            for option, value in zip(options, values, strict=True):
-                total, count = by_recomputing(setup, sample, question, option)
-                assert float(value) == pytest.approx(total / (count if normalise == "tokens" else 1), abs=1e-4)
+    for sample, questions, found, counted in zip(setup.samples, QUESTIONS, scores, tokens, strict=True):
+        for (question, options), values, counts in zip(questions, found, counted, strict=True):
+            for option, value, count in zip(options, values, counts, strict=True):
+                total, labelled = by_recomputing(setup, sample, question, option)
+                assert float(value) == pytest.approx(total, abs=1e-4)
+                assert int(count) == labelled
+
+
+def test_bytes_are_those_of_the_options(nano: Setup) -> None:
+    asked = nano.processor.encode_choices(nano.samples[:1], [[("Who?", ["J\u00fcrgen ", "no one"]), ("When?", ["1"])]])
+    assert [values.tolist() for values in count_bytes(asked)[0]] == [[7, 6], [1]]
+
+
+def test_each_scoring_is_its_formula() -> None:
+    likelihoods, tokens = torch.tensor([-6.0, -3.0, -8.0]), torch.tensor([3, 1, 8])
+    sizes, blind = torch.tensor([12, 2, 40]), torch.tensor([-9.0, -2.0, -8.0])
+    found = {
+        scoring: weigh(likelihoods, scoring=scoring, tokens=tokens, sizes=sizes, blind=blind).tolist()
+        for scoring in get_args(Scoring)
+    }
+    assert found == {
+        "raw": [-6.0, -3.0, -8.0],
+        "token": [-2.0, -3.0, -1.0],
+        "byte": [-0.5, -1.5, pytest.approx(-0.2)],
+        "prior": [3.0, -1.0, 0.0],
+    }
+
+
+@pytest.mark.parametrize(("scoring", "needed"), [("token", "tokens"), ("byte", "sizes"), ("prior", "blind")])
+def test_a_scoring_says_what_it_lacks(scoring: Scoring, needed: str) -> None:
+    with pytest.raises(UsageError, match=f"scoring='{scoring}' needs `{needed}`"):
+        weigh(torch.zeros(2), scoring=scoring)
 
 
 def test_scores_without_motion_and_without_anchors(nano: Setup) -> None:

@@ -68,9 +68,14 @@ class ChoiceInputs(ShowsShapes):
     Attributes:
         inputs: the batch; its labels are the options' tokens.
         index: int64 [B, L], which option a labelled token belongs to, counted through the batch; else -1.
-        counts: for each sample, how many options each of its questions has.
+        sizes: for each sample and each of its questions, the length of each option in bytes of UTF-8.
     """
 
     inputs: ModelInputs
     index: Tensor
-    counts: tuple[tuple[int, ...], ...]
+    sizes: tuple[tuple[tuple[int, ...], ...], ...]
+
+    @property
+    def counts(self) -> tuple[tuple[int, ...], ...]:
+        """For each sample, how many options each of its questions has."""
+        return tuple(tuple(len(question) for question in sample) for sample in self.sizes)

@@ -7,7 +7,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal, Self, cast
 
-import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -17,6 +16,7 @@ from himmel.hosts import Host, Loading, load_host
 from himmel.model import checkpoint
 from himmel.model.attachment import Attachment
 from himmel.model.config import HimmelConfig
+from himmel.model.host_model import HostModel
 from himmel.model.lora import lora_parameters
 from himmel.model.processor import check_fit
 from himmel.model.repository import local_folder
@@ -24,12 +24,11 @@ from himmel.model.repository import local_folder
 Part = Literal["adapter", "lora", "host_projector", "language_model"]
 
 
-class HostedModel(nn.Module):
+class HostedModel(HostModel):
     """What `HimmelForConditionalGeneration` does apart from computing; arguments are described there."""
 
     def __init__(self, config: HimmelConfig, host: Host, network: PreTrainedModel) -> None:
-        super().__init__()
-        self.network = network
+        super().__init__(host, network)
         self._attach(config, host)
 
     def _attach(self, config: HimmelConfig, host: Host) -> None:
@@ -136,12 +135,6 @@ class HostedModel(nn.Module):
         return checkpoint.Parts(
             config=self.config, host=self.host, network=self.network, adapter=self.adapter, lora=self._attachment.lora
         )
-
-    @property
-    def device(self) -> torch.device:
-        """Where inputs go: to the host's first weights, or to the CPU if a device map keeps those on disk."""
-        device = self.network.device
-        return torch.device("cpu") if device.type == "meta" else device
 
     def host_parts(self) -> dict[str, nn.Module]:
         """Parts of the host that this project trains, by name."""

@@ -2,34 +2,28 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, Self, cast
+from typing import Self, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from himmel._checks import check_question
-from himmel.errors import HostError, UsageError
-from himmel.hosts import Host, PositionScheme, Run, load_host
+from himmel.errors import HostError
+from himmel.hosts import Host, PositionScheme, load_host
 from himmel.model.config import HimmelConfig
-from himmel.model.inputs import ChoiceInputs, ModelInputs, MotionInputs
+from himmel.model.encoder import Conversation, PromptEncoder
+from himmel.model.inputs import ModelInputs, MotionInputs
 from himmel.model.placement import Placement, place
-from himmel.model.prompt import IGNORED, Branch, LaidOut, PromptTree, lay_out
 from himmel.model.reading import Reading
 from himmel.model.salience import predict_salience
 from himmel.model.sample import PreparedSample, pad_steps
 from himmel.model.streams import motion_channels, residual_channels, rgb_channels, small_picture
 from himmel.video import Decomposition, Video
 
-Conversation = Sequence[tuple[str, str | None]]
-Questions = Sequence[tuple[str, Sequence[str]]]
-TokenCounts = dict[Literal["text", "image", "motion"], int]
 
-
-class HimmelProcessor:
-    """Prepares videos and builds prompts for one configuration and host; holds no weights.
+class HimmelProcessor(PromptEncoder):
+    """Prepares videos and builds prompts with motion tokens for one configuration and host; holds no weights.
 
     Args:
         config: see `HimmelConfig`.
@@ -41,9 +35,9 @@ class HimmelProcessor:
 
     def __init__(self, config: HimmelConfig, host: Host | None = None) -> None:
         self.config = config
-        self.host = host or load_host(config.host, max_anchor_tokens=config.max_anchor_tokens)
-        check_fit(config, self.host)
-        self.position_scheme = cast(PositionScheme, config.position_scheme or self.host.position_scheme)
+        found = host or load_host(config.host, max_anchor_tokens=config.max_anchor_tokens)
+        check_fit(config, found)
+        super().__init__(found, position_scheme=cast(PositionScheme | None, config.position_scheme))
 
     @classmethod
     def from_pretrained(
@@ -75,14 +69,6 @@ class HimmelProcessor:
             token_id=self.host.motion_token_id,
             salience=salience,
         )
-
-    def ask_about(self, visual: Placement, question: str) -> tuple[Run, ...]:
-        """The whole prompt of one question.
-
-        Raises:
-            UsageError: the question is empty.
-        """
-        return self._conversation_tree(visual.runs, [(question, None)], independent=False).prefix
 
     def read(self, video: Video, *, threads: int | None = None) -> Decomposition:
         """Decompose a video as the configuration says; for the errors and `threads` see `Video.decompose`."""
@@ -128,93 +114,6 @@ class HimmelProcessor:
             far_images={} if far_image is None else self.host.prepare_images([far_image]),
         )
 
-    def encode(
-        self,
-        samples: Sequence[PreparedSample],
-        conversations: Sequence[Conversation],
-        *,
-        motion: bool = True,
-        anchors: bool = True,
-        independent: bool = False,
-    ) -> ModelInputs:
-        """Build a batch.
-
-        Args:
-            samples: B prepared videos.
-            conversations: for each, question and answer of every turn; the last answer may be None, which makes a
-                prompt for generation.
-            motion: whether the prompt holds motion tokens.
-            anchors: whether it holds the anchors' pictures; without both, the question is asked blind.
-            independent: whether every turn sees the video alone, not the turns before it (for packed training: as if
-                each question was asked by itself).
-
-        Returns:
-            What the model takes. It has labels where any answer is given.
-
-        Raises:
-            UsageError: a question is empty, an answer is missing before the last turn, or the numbers don't agree.
-        """
-        pairs = self._pairs(samples, conversations)
-        placed = [self._place(sample, motion=motion, anchors=anchors) for sample in samples]
-        trees = [
-            self._conversation_tree(visual.runs, turns, independent)
-            for visual, (_, turns) in zip(placed, pairs, strict=True)
-        ]
-        batch = self._join(trees, branched=independent)
-        return self._inputs(batch, samples, placed, motion=motion, anchors=anchors)
-
-    def encode_choices(
-        self,
-        samples: Sequence[PreparedSample],
-        questions: Sequence[Questions],
-        *,
-        motion: bool = True,
-        anchors: bool = True,
-    ) -> ChoiceInputs:
-        """Build a batch for `score_choices`: each video is read once for all its questions and their options.
-
-        Args:
-            samples: B prepared videos.
-            questions: for each, questions with their options.
-            motion: see `encode`.
-            anchors: see `encode`.
-
-        Returns:
-            What `score_choices` takes.
-
-        Raises:
-            UsageError: a question or an option is empty, or the numbers don't agree.
-        """
-        pairs = self._pairs(samples, questions)
-        placed = [self._place(sample, motion=motion, anchors=anchors) for sample in samples]
-        trees = [self._choice_tree(visual.runs, asked) for visual, (_, asked) in zip(placed, pairs, strict=True)]
-        batch = self._join(trees, branched=True)
-        return ChoiceInputs(
-            inputs=self._inputs(batch, samples, placed, motion=motion, anchors=anchors),
-            index=_number_choices(batch.labels, batch.owner),
-            counts=tuple(tuple(len(options) for _, options in asked) for asked in questions),
-        )
-
-    def count_tokens(self, inputs: ModelInputs) -> TokenCounts:
-        """Prompt tokens by kind, over a whole batch; padding is not counted."""
-        mask = inputs.attention_mask
-        # With branches, a row of padding sees one token, itself, as does the first token after it.
-        lonely = (mask[:, 0].sum(-1) > 1).int().argmax(-1) - 1 if mask.ndim == 4 else None
-        real = mask.bool() if lonely is None else torch.arange(mask.shape[-1]) >= lonely[:, None]
-        ids = inputs.input_ids[real]
-        image = int((ids == self.host.image_token_id).sum())
-        motion = int((ids == self.host.motion_token_id).sum())
-        return {"text": len(ids) - image - motion, "image": image, "motion": motion}
-
-    def decode(self, ids: Tensor) -> str:
-        """Text of generated token ids [L], without special tokens and outer blanks."""
-        return self.host.decode_text(ids)
-
-    def _pairs(self, samples: Sequence[PreparedSample], texts: Sequence[Any]) -> list[tuple[PreparedSample, Any]]:
-        if not samples or len(samples) != len(texts):
-            raise UsageError(f"{len(samples)} videos came with {len(texts)} conversations; give one for each video.")
-        return list(zip(samples, texts, strict=True))
-
     def _place(self, sample: PreparedSample, *, motion: bool, anchors: bool) -> Placement:
         needed = motion and self.config.placement == "attention"
         return self.place(
@@ -223,93 +122,9 @@ class HimmelProcessor:
             salience=predict_salience(sample) if needed else None,
         )
 
-    def _prompt(self, question: str) -> Run:
-        check_question(question)
-        return Run("text", (*self.host.encode_text(question.strip()), *self.host.chat.reply))
-
-    def _answer(self, text: str) -> Run:
-        if not text.strip():
-            raise UsageError("An answer or option is empty; give a text for each.")
-        return Run("text", (*self.host.encode_text(text.strip()), self.host.chat.end), target=True)
-
-    def _conversation_tree(self, visual: Sequence[Run], turns: Conversation, independent: bool) -> PromptTree:
-        if any(answer is None for _, answer in turns[:-1]) or not turns:
-            raise UsageError(
-                f"A conversation of {len(turns)} turns lacks an answer before the last turn; only the last turn may "
-                "be without one."
-            )
-        exchanges = [
-            [self._prompt(question), *([] if answer is None else [self._answer(answer)])] for question, answer in turns
-        ]
-        prefix = [Run("text", self.host.chat.head), *visual]
-        if independent:
-            return PromptTree(tuple(prefix), tuple(Branch(tuple(runs)) for runs in exchanges))
-        # The end-of-turn token already closes the answer, so only the rest of `follow` leads to the next question.
-        for index, runs in enumerate(exchanges):
-            prefix += [*([Run("text", self.host.chat.follow[1:])] if index else []), *runs]
-        return PromptTree(tuple(prefix))
-
-    def _choice_tree(self, visual: Sequence[Run], asked: Questions) -> PromptTree:
-        branches: list[Branch] = []
-        for question, options in asked:
-            # The prompt's last token comes before every option: each then predicts its first token itself.
-            prompt = self._prompt(question).ids
-            parent = len(branches)
-            branches.append(Branch((Run("text", prompt[:-1]),)))
-            opening = Run("text", prompt[-1:])
-            branches += [Branch((opening, self._answer(option)), parent=parent) for option in options]
-        return PromptTree((Run("text", self.host.chat.head), *visual), tuple(branches))
-
-    def _join(self, trees: Sequence[PromptTree], *, branched: bool) -> "_Batch":
-        """Lay out trees and pad them on the left.
-
-        Raises:
-            UsageError: a prompt is longer than the host was made for.
-        """
-        laid = [lay_out(tree, self.host, scheme=self.position_scheme) for tree in trees]
-        self._check_room(max(int(item.positions.max()) + 1 for item in laid))
-        length = max(len(item.ids) for item in laid)
-        pad_id = cast(int, self.host.tokenizer.pad_token_id)
-        positions = torch.stack([_pad(item.positions, length, 0) for item in laid], dim=1)
-        order = torch.stack([_pad(item.order, length, 0) for item in laid])
-        return _Batch(
-            input_ids=torch.stack([_pad(item.ids, length, pad_id) for item in laid]),
-            attention_mask=torch.stack([_attention(item, length, branched=branched) for item in laid]),
-            position_ids=self.host.batch_positions(positions, order),
-            labels=torch.stack([_pad(item.labels, length, IGNORED) for item in laid]),
-            owner=torch.stack([_pad(item.owner, length, -1) for item in laid]),
-        )
-
-    def _check_room(self, positions: int) -> None:
-        if positions > self.host.context_length:
-            raise UsageError(
-                f"The prompt takes {positions:,} positions and the host {self.host.name!r} has "
-                f"{self.host.context_length:,}; ask a shorter question, or with fewer anchors or motion tokens."
-            )
-
-    def _inputs(
-        self,
-        batch: "_Batch",
-        samples: Sequence[PreparedSample],
-        placed: Sequence[Placement],
-        *,
-        motion: bool,
-        anchors: bool,
-    ) -> ModelInputs:
-        """The prompts with their pictures and streams."""
-        answered = bool((batch.labels != IGNORED).any())
-        return ModelInputs(
-            input_ids=batch.input_ids,
-            attention_mask=batch.attention_mask,
-            position_ids=batch.position_ids,
-            labels=batch.labels if answered else None,
-            images=self.host.join_images([sample.images for sample in samples]) if anchors else {},
-            motion=self._motion_inputs(samples, placed, anchors=anchors) if motion else None,
-        )
-
     def _motion_inputs(
         self, samples: Sequence[PreparedSample], placed: Sequence[Placement], *, anchors: bool
-    ) -> MotionInputs:
+    ) -> MotionInputs | None:
         counts = torch.tensor([sample.num_intervals for sample in samples])
         return MotionInputs(
             motion=pad_steps([sample.motion for sample in samples]).float(),
@@ -344,17 +159,6 @@ class HimmelProcessor:
         return None
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Batch:
-    """Prompts laid out and padded; `owner`, int64 [B, L], is each token's branch, -1 for prefix and padding."""
-
-    input_ids: Tensor
-    attention_mask: Tensor
-    position_ids: Tensor
-    labels: Tensor
-    owner: Tensor
-
-
 def check_fit(config: HimmelConfig, host: Host) -> None:
     """See that adapter and host belong together.
 
@@ -375,26 +179,3 @@ def check_fit(config: HimmelConfig, host: Host) -> None:
                 f"{host.tower_map}; use another host, or context_source='rgb' with the adapter's context_channels=3 "
                 "and context_size=112."
             )
-
-
-def _pad(values: Tensor, length: int, filler: int) -> Tensor:
-    return torch.nn.functional.pad(values, (length - values.shape[-1], 0), value=filler)
-
-
-def _attention(item: LaidOut, length: int, *, branched: bool) -> Tensor:
-    missing = length - len(item.ids)
-    if not branched:
-        return _pad(torch.ones_like(item.ids), length, 0)
-    # Padding sees itself: a row of attention without any column would not be a number.
-    mask = torch.eye(length, dtype=torch.bool)
-    mask[missing:, missing:] = item.visible
-    return mask[None]
-
-
-def _number_choices(labels: Tensor, owner: Tensor) -> Tensor:
-    """[B, L]: number of the option that each labelled token belongs to, counted through the batch; else -1."""
-    keys = torch.arange(len(owner))[:, None] * (owner.max() + 1) + owner
-    chosen = labels != IGNORED
-    numbered = torch.full_like(labels, -1)
-    numbered[chosen] = torch.unique(keys[chosen], return_inverse=True)[1]
-    return numbered

@@ -16,7 +16,7 @@ _FAR = "far_images."
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class PreparedSample(ShowsShapes):
-    """The streams and the anchors of one video with N intervals (and N anchors).
+    """The streams and the anchors of one video with N intervals (and N anchors), or pictures without any interval.
 
     Attributes:
         motion: float16 [N, F, 2, S, S], or in its place the RGB difference [N, F, 3, S, S], see `StreamInputs`; F is
@@ -34,6 +34,13 @@ class PreparedSample(ShowsShapes):
     context: Tensor | None = None
     images: Mapping[str, Tensor]
     far_images: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def of_pictures(cls, images: Mapping[str, Tensor]) -> Self:
+        """Pictures alone (`Host.prepare_images`), without any interval."""
+        nothing = torch.zeros(0, 1, 2, 1, 1, dtype=torch.float16)
+        residual = torch.zeros(0, 1, 4, 1, 1, dtype=torch.float16)
+        return cls(motion=nothing, residual=residual, step_mask=torch.zeros(0, 1, dtype=torch.bool), images=images)
 
     @property
     def num_intervals(self) -> int:
