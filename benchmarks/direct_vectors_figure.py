@@ -47,12 +47,11 @@ def draw(found: dict[str, Any], name: Path) -> None:
         errors, edges = top.subplots(1, 2, width_ratios=(1.6, 1))
         _dots(errors, found["rows"], "field_error", "Error of the motion field, all pixels")
         _dots(edges, found["rows"], "edge_error", "... within 8 pixels of an object's edge")
-        edges.set_yticklabels([])
         top.legend(*errors.get_legend_handles_labels(), loc="outside lower center", ncols=6, fontsize=8, frameon=False)
         density, steps, cost = middle.subplots(1, 3)
         _bars(density, found["rows"], "vectors", "Vectors per 16 x 16 block")
         _steps(steps, found["rows"])
-        _bars(cost, found["rows"], "cost", "Processor ms per second of video")
+        _bars(cost, found["rows"], "cost", "Processor ms per s of video")
         _maps(bottom, found)
         for suffix, metadata in _METADATA.items():
             with atomic_path(name.with_name(name.name + suffix)) as temporary:
@@ -66,16 +65,20 @@ def _ways(rows: list[dict[str, Any]]) -> list[str]:
 def _dots(axes: "Axes", rows: list[dict[str, Any]], figure: str, title: str) -> None:
     from matplotlib.ticker import FixedLocator, NullLocator
 
-    scenes = list(dict.fromkeys(row["scene"] for row in rows))
+    scenes = list(dict.fromkeys(row["scene"] for row in rows if row[figure] is not None))
     ways = _ways(rows)
     for k, way in enumerate(ways):
-        found = {row["scene"]: row[figure] for row in rows if row["way"] == way}
-        places = [
-            scenes.index(scene) + 0.14 * (k - (len(ways) - 1) / 2) for scene in scenes if found[scene] is not None
-        ]
-        values = [found[scene] for scene in scenes if found[scene] is not None]
+        found = {row["scene"]: row[figure] for row in rows if row["way"] == way and row["scene"] in scenes}
+        places = [scenes.index(scene) + 0.14 * (k - (len(ways) - 1) / 2) for scene in found]
         axes.plot(
-            values, places, _SHAPES[way], color=_COLOURS[way], label=NAMES[way], markersize=6, mec="#222222", mew=0.6
+            list(found.values()),
+            places,
+            _SHAPES[way],
+            color=_COLOURS[way],
+            label=NAMES[way],
+            markersize=6,
+            mec="#222222",
+            mew=0.6,
         )
     rest = {row["scene"]: row["rest_error"] for row in rows}
     if figure == "field_error":
@@ -83,10 +86,13 @@ def _dots(axes: "Axes", rows: list[dict[str, Any]], figure: str, title: str) -> 
             axes.plot(
                 [rest[scene]] * 2, [k - 0.38, k + 0.38], "--", color="#777777", label=_once(k, "all taken as at rest")
             )
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(FixedLocator(_TICKS))
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.xaxis.set_minor_locator(NullLocator())
+    if figure == "field_error":
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(FixedLocator(_TICKS))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_locator(NullLocator())
+    else:
+        axes.set_xlim(0, 1.1 * max(row[figure] for row in rows if row["scene"] in scenes))
     axes.set_yticks(range(len(scenes)), scenes)
     axes.set_ylim(len(scenes) - 0.5, -0.5)
     axes.set_xlabel("pixels per picture")
