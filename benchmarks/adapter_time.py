@@ -28,8 +28,8 @@ from transformers.utils import logging
 
 from benchmarks.host_sizes import PUBLISHED
 from himmel.adapter import AdapterConfig, MotionAdapter, StreamInputs
+from himmel.methods.models import default_checkpoint
 from himmel.model import HimmelForConditionalGeneration
-from himmel.model.session import default_checkpoint
 
 NANO = "nano"
 NANO_AT_ONCE = 8

@@ -46,7 +46,7 @@ def _desk(
     """A folder with bunny.mp4 in it, and a tiny checkpoint and host in place of the package's own."""
     encode_clip("bunny.mp4", num_frames=24, options={"g": "8"})
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("himmel.model.session.default_checkpoint", lambda: checkpoint)
+    monkeypatch.setattr("himmel.methods.models.default_checkpoint", lambda: checkpoint)
     monkeypatch.setattr("himmel.hosts.nano_host_folder", lambda: Path(nano_folder))
 
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from himmel.adapter import MotionAdapter
+    from himmel.methods.answer import Answer
+    from himmel.methods.ask import ask
+    from himmel.methods.session import Session
     from himmel.model import HimmelConfig, HimmelForConditionalGeneration, HimmelProcessor
-    from himmel.model.answer import Answer
-    from himmel.model.session import Session, ask
     from himmel.video import Decomposition, Video
 
 __version__ = "0.1.0"
@@ -28,15 +29,15 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Answer": "himmel.model.answer",
+    "Answer": "himmel.methods.answer",
     "Decomposition": "himmel.video",
     "HimmelConfig": "himmel.model",
     "HimmelForConditionalGeneration": "himmel.model",
     "HimmelProcessor": "himmel.model",
     "MotionAdapter": "himmel.adapter",
     "Video": "himmel.video",
-    "Session": "himmel.model.session",
-    "ask": "himmel.model.session",
+    "Session": "himmel.methods.session",
+    "ask": "himmel.methods.ask",
 }
 
 

@@ -37,6 +37,9 @@ Precision = Literal["float32", "bfloat16", "float16"]
 Condition = Literal["motion", "no-motion", "shuffled", "text"]
 """What the motion benchmark shows the model: anchors and motion tokens; anchors alone; anchors with another clip's
 motion tokens; the question alone."""
+Interleaving = Literal["A", "B", "C", "D", "E"]
+"""Which streams a model is shown as pictures, and in which order (report, appendix S), see
+`himmel.methods.conditions`."""
 SampleClip = Literal["bikes", "carphone", "bigbuckbunny"]
 """Short real clips that a package brings."""
 Scoring = Literal["raw", "token", "byte", "prior"]
@@ -45,6 +48,33 @@ Listing = Literal["none", "texts", "letters"]
 """Whether the prompt lists the options, and how, see `himmel.methods.question.Question`."""
 AnswerForm = Literal["text", "letter"]
 """What the model is asked to say, and what is scored: an option's text or its letter."""
+MethodName = Literal[
+    "himmel",
+    "anchors",
+    "rgb_diff",
+    "dense",
+    "panel",
+    "stream_pictures",
+]
+"""How a video becomes a prompt, see `himmel.methods`."""
+BenchmarkName = Literal[
+    "video_mme",
+    "mvbench",
+    "mlvu",
+    "longvideobench",
+    "perception_test",
+    "activitynet_qa",
+    "mathvista",
+    "mathvision",
+    "ocrbench",
+    "realworldqa",
+    "motionbench",
+    "tempcompass",
+    "tomato",
+    "vinoground",
+    "file",
+]
+"""Sets of questions, see `himmel.evaluation.benchmarks`; `file` is one's own."""
 Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"]
 """How much work x264 takes over an encoding."""
 RateControl = Literal["qp", "crf"]

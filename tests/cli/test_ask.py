@@ -56,7 +56,7 @@ def test_record_says_what_was_read(ask: Callable[..., dict[str, Any]], clip: Pat
     assert {"open", "extract", "load", "prepare", "answer"} <= set(said["seconds"])
     assert {"himmel", "torch", "transformers", "av", "ffmpeg"} <= set(said["versions"])
     assert said["peak_memory"] > 1e7
-    assert (said["seed"], said["motion"], said["choices"]) == (0, True, [])
+    assert (said["seed"], said["method"], said["choices"], said["removed"]) == (0, "himmel", [], None)
 
 
 def test_same_question_same_answer(ask: Callable[..., dict[str, Any]], threads: None) -> None:
@@ -79,13 +79,13 @@ def test_options_change_what_is_read(ask: Callable[..., dict[str, Any]]) -> None
     assert [anchor["reason"] for anchor in scenes] == ["start", "coverage", "coverage"]
 
 
-def test_no_motion_means_no_motion_tokens(ask: Callable[..., dict[str, Any]]) -> None:
-    said = ask("--no-motion")
-    assert (said["tokens"]["motion"], said["motion"]) == (0, False)
+def test_anchors_alone_have_no_motion_tokens(ask: Callable[..., dict[str, Any]]) -> None:
+    said = ask("--method", "anchors")
+    assert (said["tokens"]["motion"], said["method"]) == (0, "anchors")
 
 
 def test_choices_are_scored_and_the_likeliest_is_the_answer(ask: Callable[..., dict[str, Any]]) -> None:
-    options = ["--choice", "to the left", "--choice", "up", "--choice", "nowhere at all"]
+    options = ["--choice", "to the left", "--choice", "up", "--choice", "nowhere at all", "--scoring", "raw"]
     scored = ask(*options)["choices"]
     assert [one["text"] for one in scored] == ["to the left", "up", "nowhere at all"]
     assert math.isclose(sum(one["probability"] for one in scored), 1)

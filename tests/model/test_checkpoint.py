@@ -9,8 +9,8 @@ from safetensors.torch import load_file
 
 from himmel.adapter import MotionAdapter
 from himmel.errors import HostError
+from himmel.methods.models import default_checkpoint
 from himmel.model import HimmelConfig, HimmelForConditionalGeneration, HimmelProcessor
-from himmel.model.session import default_checkpoint
 from tiny_hosts import Setup, host_arguments, nano_config
 
 ASK = [("What moves?", None)]

@@ -15,6 +15,7 @@ from himmel.cli.audit import audit
 from himmel.cli.budget import budget
 from himmel.cli.compress import compress
 from himmel.cli.deploy import card, merge, push
+from himmel.cli.describe import describe
 from himmel.cli.doctor import doctor
 from himmel.cli.evaluate import eval_app
 from himmel.cli.interrupt import EXIT_CODE, interruptible, tell
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 # In the order of the help.
 app.command(rich_help_panel="Videos")(ask)
+app.command(rich_help_panel="Videos")(describe)
 app.command(rich_help_panel="Videos")(streams)
 app.command(rich_help_panel="Videos")(audit)
 app.command(rich_help_panel="Videos")(compress)

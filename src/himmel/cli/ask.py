@@ -1,20 +1,43 @@
 """`himmel ask`: a question about a video, answered."""
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 from rich.markup import escape
 
 from himmel._checks import check_options, check_question
 from himmel._progress import working
-from himmel.choices import AnchorMode, Backend, DeviceMap, PlacementName, Quantization
+from himmel.choices import (
+    AnchorMode,
+    AnswerForm,
+    Backend,
+    DeviceMap,
+    Listing,
+    MethodName,
+    PlacementName,
+    Quantization,
+    Scoring,
+)
 from himmel.cli.checks import check_picture
 from himmel.cli.console import Column, console, list_seconds, print_json, print_rows, print_table, quieten
-from himmel.cli.options import Accumulate, Adapter, Json, Picture, Threads, VideoFile
+from himmel.cli.options import (
+    Accumulate,
+    Adapter,
+    Frames,
+    FurtherOptions,
+    Json,
+    Keep,
+    MethodChoice,
+    Picture,
+    Threads,
+    VideoFile,
+    method_options,
+)
+from himmel.methods.question import DEFAULT_ANSWER_FORM, DEFAULT_LISTING, DEFAULT_SCORING
 
 if TYPE_CHECKING:
-    from himmel.model.answer import AnchorRead, Answer
+    from himmel.methods.answer import AnchorRead, Answer
 
 
 def ask(
@@ -24,8 +47,15 @@ def ask(
         list[str] | None,
         typer.Option(help="A possible answer. Give two or more, and the likeliest is the answer."),
     ] = None,
-    host: Annotated[str | None, typer.Option(help="Folder of a host to use instead of the adapter's own.")] = None,
+    method: MethodChoice = "himmel",
+    host: Annotated[
+        str | None,
+        typer.Option(help="Folder or repository name of a host; without --adapter, for methods that need none."),
+    ] = None,
     adapter: Adapter = None,
+    frames: Frames = None,
+    keep: Keep = None,
+    option: FurtherOptions = None,
     anchors: Annotated[
         int | None, typer.Option(min=1, max=64, help="How many frames the vision tower sees. Default: as trained.")
     ] = None,
@@ -44,11 +74,16 @@ def ask(
     placement: Annotated[
         PlacementName | None, typer.Option(help="Where motion tokens go in the prompt. Default: as trained.")
     ] = None,
-    backend: Annotated[Backend, typer.Option(help="Where motion comes from; `himmel streams --help` has more.")] = (
-        "auto"
-    ),
+    backend: Annotated[
+        Backend | None,
+        typer.Option(help="Where motion comes from; `himmel streams --help` has more. Default: auto."),
+    ] = None,
     accumulate: Accumulate = None,
-    motion: Annotated[bool, typer.Option("--motion/--no-motion", help="Whether the model sees motion tokens.")] = True,
+    scoring: Annotated[Scoring, typer.Option(help="How the likelihoods of choices are compared.")] = DEFAULT_SCORING,
+    listing: Annotated[Listing, typer.Option(help="Whether the prompt lists the choices.")] = DEFAULT_LISTING,
+    answer_form: Annotated[
+        AnswerForm, typer.Option(help="Whether a choice's text is scored, or the letter that it is listed with.")
+    ] = DEFAULT_ANSWER_FORM,
     max_new_tokens: Annotated[int, typer.Option(min=1, max=4096, help="Most tokens in the answer.")] = 64,
     seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
     threads: Threads = None,
@@ -68,28 +103,36 @@ def ask(
     check_question(question)
     check_options(choice or [])
     check_picture(picture)
+    options = method_options(
+        frames,
+        keep,
+        option,
+        num_anchors=anchors,
+        steps_per_interval=steps,
+        tokens_per_interval=tokens,
+        anchor_mode=anchor_mode,
+        placement=placement,
+        backend=backend,
+        accumulate=accumulate,
+    )
     from himmel.video import Video
 
     # Before the model's libraries, which take seconds to load: a file that is not a video is refused at once.
     opened = Video(video)
     quieten()
-    from himmel.model.session import ask as ask_model
+    from himmel.methods.ask import ask as ask_model
 
     with working("Reading the video and asking the model"):
         answer = ask_model(
             opened,
             question,
+            method=cast(MethodName, method),
             host=host,
             adapter=adapter,
-            num_anchors=anchors,
-            steps_per_interval=steps,
-            tokens_per_interval=tokens,
-            anchor_mode=anchor_mode,
-            placement=placement,
-            backend=backend,
-            accumulate=accumulate,
             choices=choice or [],
-            motion=motion,
+            scoring=scoring,
+            listing=listing,
+            answer_form=answer_form,
             max_new_tokens=max_new_tokens,
             seed=seed,
             threads=threads,
@@ -97,6 +140,7 @@ def ask(
             device_map=device_map,
             quantization=quantization,
             picture=picture,
+            **options,
         )
     if as_json:
         print_json(asdict(answer))
@@ -110,23 +154,33 @@ def print_answer(answer: "Answer") -> None:
     if answer.choices:
         scores = [(choice.text, f"{choice.probability:.3f}") for choice in answer.choices]
         print_table([Column("option", text=True), Column("probability")], scores)
-    video, tokens = answer.video, answer.tokens
+    video, tokens, removed = answer.video, answer.tokens, answer.removed
     steps = sum(len(interval.frames) for interval in video.intervals)
     kinds = ", ".join(f"{count} {kind}" for kind, count in tokens.items())
-    print_rows(
-        {
-            "video": f"{video.path}: {video.codec}, {video.width} x {video.height}, {video.duration:.2f} s, "
-            f"{video.num_frames} pictures at {video.average_rate:.2f} a second",
+    rows = {
+        "method": answer.method,
+        "video": f"{video.path}: {video.codec}, {video.width} x {video.height}, {video.duration:.2f} s, "
+        f"{video.num_frames} pictures at {video.average_rate:.2f} a second",
+    }
+    if video.intervals:
+        rows |= {
             "backend": f"{video.backend} ({video.backend_reason}); residual {video.residual_kind}"
             + (", accumulated" if video.accumulated else ""),
             "anchors": f"{len(video.anchors)}: {', '.join(map(_show_anchor, video.anchors))}",
             "intervals": f"{len(video.intervals)} with {steps} steps, {video.num_vectors:,} motion vectors read",
-            "prompt": f"{sum(tokens.values())} tokens: {kinds}",
-            "seconds": list_seconds(answer.seconds),
-            "memory": f"{answer.peak_memory / 1e6:,.0f} MB at most",
-            "note": "\n".join(answer.notes),
         }
-    )
+    else:
+        rows["frames"] = f"{len(video.anchors)}: {', '.join(map(_show_anchor, video.anchors))}"
+    rows["prompt"] = f"{sum(tokens.values())} tokens: {kinds}"
+    if removed is not None:
+        merged = f", {removed.merged} of the others merged into them" if removed.merged else ""
+        rows["kept"] = f"{removed.after} of {removed.before} {removed.unit}{merged}"
+    rows |= {
+        "seconds": f"{list_seconds(answer.seconds)}; first token after {answer.first_token:.2f}",
+        "memory": f"{answer.peak_memory / 1e6:,.0f} MB at most",
+        "note": "\n".join(answer.notes),
+    }
+    print_rows(rows)
 
 
 def _show_anchor(anchor: "AnchorRead") -> str:

@@ -44,7 +44,7 @@ def eval_motion(
     """Ask about freshly rendered clips: with motion tokens, without, with another clip's, and by text alone."""
     check_writable(output)
     from himmel.evaluation.motion import run_motion_benchmark
-    from himmel.model.session import default_checkpoint
+    from himmel.methods.models import default_checkpoint
     from himmel.nano.clips import FIRST_EVAL_SEED
 
     quieten()

@@ -1,9 +1,13 @@
 """Options that several verbs share, and the one way to make an option that can be repeated and has named choices."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import typer
+
+from himmel.choices import MethodName
+from himmel.errors import UsageError
 
 
 def refuse_empty(path: str | None) -> str | None:
@@ -31,6 +35,55 @@ Threads = Annotated[int | None, typer.Option(min=1, max=256, help="How many proc
 VideoFile = Annotated[
     str, typer.Argument(metavar="VIDEO", help="A video file.", show_default=False, callback=refuse_empty)
 ]
+
+
+MethodChoice = Annotated[
+    str,
+    typer.Option(
+        "--method",
+        metavar=f"<{'|'.join(get_args(MethodName))}>",
+        help="How the video becomes a prompt; all but himmel, anchors and rgb_diff need a host alone.",
+        autocompletion=lambda: list(get_args(MethodName)),
+    ),
+]
+Frames = Annotated[
+    int | None, typer.Option("--frames", min=1, help="Frames to decode, for methods that show frames. Default: 32.")
+]
+Keep = Annotated[
+    float | None,
+    typer.Option("--keep", min=0.0, max=1.0, help="Share of the pictures' tokens to keep, for methods that drop some."),
+]
+FurtherOptions = Annotated[
+    list[str] | None,
+    typer.Option("--option", metavar="NAME=VALUE", help="Another option of the method. Repeat for several."),
+]
+
+
+def method_options(frames: int | None, keep: float | None, further: list[str] | None, **named: Any) -> dict[str, Any]:
+    """Options of a method by name, without those that were not given.
+
+    Raises:
+        UsageError: an entry of `further` is not NAME=VALUE, or an option is given twice.
+    """
+    options = {"num_frames": frames, "keep": keep, **named}
+    options = {name: value for name, value in options.items() if value is not None}
+    for entry in further or []:
+        name, equals, value = entry.partition("=")
+        if not name or not equals:
+            raise UsageError(f"--option {entry!r} is not of the form NAME=VALUE; write for example merge=average.")
+        if name in options:
+            raise UsageError(f"The option {name!r} is given twice; give it once.")
+        options[name] = _read_value(value)
+    return options
+
+
+def _read_value(text: str) -> Any:
+    """A number, true, false or null as such, anything else as text."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return text if isinstance(value, list | dict) else value
 
 
 def repeatable(choices: Any, help_text: str) -> Any:

@@ -7,6 +7,7 @@ from av.video.reformatter import VideoReformatter
 
 from himmel.video.file.decoder import Decoder, Segment
 from himmel.video.file.opened import VideoFile
+from himmel.video.file.pyav import ONE_THREAD
 
 
 def shown_pictures(decoder: Decoder, file: VideoFile) -> Iterator[tuple[VideoFrame, bool, bool]]:
@@ -26,7 +27,7 @@ def shown_pictures(decoder: Decoder, file: VideoFile) -> Iterator[tuple[VideoFra
         place = places.get(number, -1)
         if place < next_place:
             continue
-        shown = reformatter.reformat(frame, width=fmt.width, height=fmt.height, format="yuv420p", threads=1)
+        shown = reformatter.reformat(frame, width=fmt.width, height=fmt.height, format="yuv420p", **ONE_THREAD)
         for _ in range(place - next_place):
             yield shown if last is None else last, True, False
         yield shown, False, frame.is_corrupt

@@ -14,8 +14,8 @@ import torch
 
 import himmel
 from himmel.errors import UsageError, VideoError
+from himmel.methods.cache import BoundedCache
 from himmel.model import HimmelConfig
-from himmel.model.cache import BoundedCache
 from himmel.model.threads import torch_threads
 from himmel.video import Video
 from tiny_hosts import Setup, build, host_config
@@ -29,11 +29,15 @@ MANY: tuple[Settings, ...] = (
     {"tokens_per_interval": 2, "placement": "prefix"},
     {"placement": "chunked"},
     {"placement": "attention", "num_anchors": 2},
-    {"motion": False},
+    {"method": "anchors"},
+    {"method": "dense", "num_frames": 5},
+    {"method": "panel", "num_frames": 4},
     {"num_anchors": 4, "steps_per_interval": 2, "anchor_mode": "exact"},
     {"choices": ["left", "right", "it rests"]},
-    {"choices": ["yes", "no"], "tokens_per_interval": 3, "motion": True},
-    {"choices": ["yes", "no"], "motion": False},
+    {"choices": ["yes", "no"], "tokens_per_interval": 3},
+    {"choices": ["yes", "no"], "method": "anchors"},
+    {"choices": ["yes", "no"], "method": "dense", "num_frames": 2, "scoring": "raw"},
+    {"choices": ["yes", "no"], "listing": "letters", "answer_form": "letter"},
     {"backend": "proxy", "steps_per_interval": 2},
 )
 
@@ -100,7 +104,7 @@ def test_a_second_question_reads_nothing_again(
         monkeypatch.setattr(Video, name, refuse)
     second = session.ask(clip, "Which way?", choices=["left", "right"], tokens_per_interval=1)
     assert second.video == first.video
-    assert second.seconds.keys() == {"prepare", "answer"}
+    assert second.seconds.keys() == {"answer"}
     session.ask(clip, "What moves?", max_new_tokens=2, picture=tmp_path / "streams.png")
     assert (tmp_path / "streams.png").stat().st_size > 1000
     with pytest.raises(AssertionError, match="read again"):
@@ -209,7 +213,13 @@ def test_a_model_is_loaded_once(shared: Setup, clip: Path, tmp_path: Path) -> No
         ({"seed": 2**70}, "seed=1180591620717411303424 is out of range"),
         ({"seed": -1}, "seed=-1 is out of range"),
         ({"max_new_tokens": 1.5}, r"max_new_tokens=1\.5 is out of range"),
-        ({"motion": "no"}, "motion='no'"),
+        ({"accumulate": "no"}, "accumulate='no'"),
+        ({"scoring": "fair"}, "scoring='fair' does not exist"),
+        ({"method": "dens"}, "There is no method 'dens'; did you mean 'dense'"),
+        ({"method": "dense", "num_anchors": 3}, "method 'dense' has no option 'num_anchors'; it has num_frames"),
+        ({"method": "dense", "num_frames": 0}, "num_frames=0 is out of range"),
+        ({"method": "panel", "num_frames": 1}, "num_frames=1 is out of range"),
+        ({"method": "rgb_diff"}, "'rgb_diff' needs an adapter that was trained on the stream rgb_diff"),
         ({"backend": "mpeg"}, "backend='mpeg' does not exist; choose one of auto"),
         ({"anchor_mode": "random"}, "anchor_mode='random' does not exist; choose one of keyframe"),
         ({"placement": "anywhere"}, "placement='anywhere' does not exist"),
@@ -254,7 +264,7 @@ def test_a_prompt_beyond_the_hosts_context_is_refused(
     shared: Setup, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = himmel.Session(shared.model)
-    used = int(session.ask(clip, "What moves?", max_new_tokens=1, motion=False).tokens["text"])
+    used = int(session.ask(clip, "What moves?", max_new_tokens=1, method="anchors").tokens["text"])
     monkeypatch.setattr(shared.model.host, "context_length", used)
     with pytest.raises(UsageError, match=r"The prompt takes \d+ positions and the host '\w+' has \d+; ask a shorter"):
         session.ask(clip, "What moves?")

@@ -1,0 +1,212 @@
+"""Prompts in, replies out: generation and the scoring of options, as all methods share them."""
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import StoppingCriteria, StoppingCriteriaList
+
+from himmel.methods.protocol import Reducer, Reply, Shown
+from himmel.methods.question import Question
+from himmel.methods.removed import Removed
+from himmel.model.encoder import PromptEncoder
+from himmel.model.host_model import HostModel
+from himmel.model.inputs import ChoiceInputs
+from himmel.model.scoring import count_bytes, count_tokens, weigh
+
+
+def ask_batch(
+    model: HostModel,
+    processor: PromptEncoder,
+    shown: Sequence[Shown],
+    questions: Sequence[Question],
+    *,
+    max_new_tokens: int,
+    motion: bool = False,
+    reduce: Reducer | None = None,
+) -> list[Reply]:
+    """Ask one question about each video: those with options in one batch, and the others in another.
+
+    Args:
+        model: what is asked.
+        processor: what builds its prompts.
+        shown: B videos.
+        questions: B questions.
+        max_new_tokens: where an answer in the model's own words is cut.
+        motion: whether the prompt holds the motion tokens of videos that have any.
+        reduce: takes some of the pictures' tokens away before the language model.
+
+    Raises:
+        UsageError, HostError: as `Method.answer`.
+    """
+    replies: dict[int, Reply] = {}
+    for group in _alike(shown, questions, motion):
+        part = [shown[k] for k in group], [questions[k] for k in group]
+        with_motion = motion and part[0][0].sample.num_intervals > 0
+        if part[1][0].choices:
+            found = _score(model, processor, *part, motion=with_motion, reduce=reduce)
+        else:
+            found = _continue(model, processor, *part, max_new_tokens, motion=with_motion, reduce=reduce)
+        replies |= dict(zip(group, found, strict=True))
+    return [replies[k] for k in range(len(shown))]
+
+
+def _alike(shown: Sequence[Shown], questions: Sequence[Question], motion: bool) -> list[list[int]]:
+    """Places of those that can go into one batch: with options or without, with motion tokens or without."""
+    groups: dict[tuple[bool, bool], list[int]] = {}
+    for place, (video, question) in enumerate(zip(shown, questions, strict=True)):
+        kind = bool(question.choices), motion and video.sample.num_intervals > 0
+        groups.setdefault(kind, []).append(place)
+    return list(groups.values())
+
+
+def _continue(
+    model: HostModel,
+    processor: PromptEncoder,
+    shown: Sequence[Shown],
+    questions: Sequence[Question],
+    max_new_tokens: int,
+    *,
+    motion: bool,
+    reduce: Reducer | None,
+) -> list[Reply]:
+    asked = [[(video.ask(question), None)] for video, question in zip(shown, questions, strict=True)]
+    inputs = processor.encode([video.sample for video in shown], asked, motion=motion)
+    vision = model.see(inputs.images)
+    removed: tuple[Removed | None, ...] = (None,) * len(shown)
+    if reduce is not None and vision is not None:
+        reduced = reduce(inputs, vision, shown)
+        inputs, vision, removed = reduced.inputs, reduced.vision, reduced.removed
+    clock = _FirstToken()
+    ids = model.generate(
+        inputs,
+        vision=vision,
+        max_new_tokens=max_new_tokens,
+        do_sample=False,
+        stopping_criteria=StoppingCriteriaList([clock]),
+    )
+    texts = [processor.decode(row) for row in ids[:, inputs.input_ids.shape[1] :]]
+    return [
+        _reply(processor, video, question, motion=motion, removed=gone, text=text, first_token=clock.time)
+        for video, question, gone, text in zip(shown, questions, removed, texts, strict=True)
+    ]
+
+
+def _score(
+    model: HostModel,
+    processor: PromptEncoder,
+    shown: Sequence[Shown],
+    questions: Sequence[Question],
+    *,
+    motion: bool,
+    reduce: Reducer | None,
+) -> list[Reply]:
+    pairs = list(zip(shown, questions, strict=True))
+    samples = [video.sample for video in shown]
+    asked = processor.encode_choices(
+        samples, [[(video.ask(question), question.targets)] for video, question in pairs], motion=motion
+    )
+    vision = model.see(asked.inputs.images)
+    removed: tuple[Removed | None, ...] = (None,) * len(shown)
+    if reduce is not None and vision is not None:
+        reduced = reduce(asked.inputs, vision, shown)
+        index = asked.index.gather(1, reduced.columns.clamp(min=0)).masked_fill(reduced.columns < 0, -1)
+        asked = replace(asked, inputs=reduced.inputs, index=index)
+        vision, removed = reduced.vision, reduced.removed
+    likelihoods = [row[0] for row in model.score_choices(asked, vision=vision)]
+    first_token = time.perf_counter()
+    blind = blind_likelihoods(model, processor, shown, questions)
+    scores = weigh_options(questions, likelihoods, asked, blind)
+    return [
+        _reply(
+            processor,
+            video,
+            question,
+            motion=motion,
+            removed=gone,
+            likelihoods=own,
+            scores=score,
+            first_token=first_token,
+        )
+        for (video, question), gone, own, score in zip(pairs, removed, likelihoods, scores, strict=True)
+    ]
+
+
+def blind_likelihoods(
+    model: HostModel, processor: PromptEncoder, shown: Sequence[Shown], questions: Sequence[Question]
+) -> list[Tensor | None]:
+    """Log-likelihoods [C] of the options of each question asked without the video, where its scoring needs them."""
+    wanting = [k for k, question in enumerate(questions) if question.scoring == "prior"]
+    found: list[Tensor | None] = [None] * len(questions)
+    if wanting:
+        asked = processor.encode_choices(
+            [shown[k].sample for k in wanting],
+            [[(shown[k].ask_blind(questions[k]), questions[k].targets)] for k in wanting],
+            motion=False,
+            anchors=False,
+        )
+        for k, row in zip(wanting, model.score_choices(asked), strict=True):
+            found[k] = row[0]
+    return found
+
+
+def weigh_options(
+    questions: Sequence[Question],
+    likelihoods: Sequence[Tensor],
+    asked: ChoiceInputs,
+    blind: Sequence[Tensor | None],
+) -> list[Tensor]:
+    """What each question's options [C] are compared by, see `weigh`."""
+    tokens, sizes = count_tokens(asked), count_bytes(asked)
+    return [
+        weigh(own, scoring=question.scoring, tokens=tokens[k][0], sizes=sizes[k][0], blind=blind[k])
+        for k, (question, own) in enumerate(zip(questions, likelihoods, strict=True))
+    ]
+
+
+def _reply(
+    processor: PromptEncoder,
+    video: Shown,
+    question: Question,
+    *,
+    motion: bool,
+    removed: Removed | None,
+    first_token: float,
+    text: str = "",
+    likelihoods: Tensor | None = None,
+    scores: Tensor | None = None,
+) -> Reply:
+    ids = processor.prompt_ids(video.sample, video.ask(question), motion=motion)
+    tokens = processor.count_ids(ids)
+    if removed is not None and removed.unit == "tokens":
+        tokens["image"] -= removed.before - removed.after
+    return Reply(
+        text=text,
+        likelihoods=() if likelihoods is None else tuple(likelihoods.tolist()),
+        scores=() if scores is None else tuple(scores.tolist()),
+        tokens=tokens,
+        prompt_sha256=hash_ids(ids),
+        first_token=first_token,
+        removed=removed,
+    )
+
+
+def hash_ids(ids: Tensor) -> str:
+    """Hash of token ids [L] as little-endian 64-bit integers."""
+    return hashlib.sha256(ids.numpy().astype("<i8").tobytes()).hexdigest()
+
+
+class _FirstToken(StoppingCriteria):
+    """Stops nothing; notes when the first token was there."""
+
+    def __init__(self) -> None:
+        self.time = 0.0
+
+    def __call__(self, input_ids: Tensor, scores: Tensor, **kwargs: Any) -> Tensor:
+        del scores, kwargs
+        self.time = self.time or time.perf_counter()
+        return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
