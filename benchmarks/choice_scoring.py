@@ -28,10 +28,10 @@ from himmel._progress import track
 from himmel._versions import versions
 from himmel.choices import AnswerForm, Listing, Scoring
 from himmel.evaluation.statistics import Accuracy, accuracy
+from himmel.methods.models import default_checkpoint
 from himmel.methods.question import Question
 from himmel.model import HimmelForConditionalGeneration, HimmelProcessor, PreparedSample
 from himmel.model.scoring import count_bytes, count_tokens, weigh
-from himmel.methods.models import default_checkpoint
 from himmel.nano.assets import get_photographs
 from himmel.nano.catalogue import PHOTOGRAPHS
 from himmel.nano.clips import FIRST_EVAL_SEED
@@ -115,6 +115,7 @@ class Row:
 
 
 def main() -> None:
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clips", type=int, default=120, help="how many clips to look for questions in")
     parser.add_argument("--json", type=Path, help="also write the table into this file")
@@ -140,52 +141,39 @@ def measure(clips: int) -> list[Row]:
     right: defaultdict[tuple[Listing, AnswerForm, Scoring, Kind, Wording], list[bool]] = defaultdict(list)
     asked = [*about_clips(model, clips), *about_photographs(processor)]
     for sample, posed in track(asked, what="Scoring options", total=len(asked)):
-        for listing, form in FORMS:
-            for scoring, hits in score(model, processor, sample, posed, listing, form).items():
-                for one, hit in zip(posed, hits, strict=True):
-                    right[listing, form, scoring, one.kind, one.wording].append(hit)
+        for listing, form, scoring, one, hit in score(model, processor, sample, posed):
+            right[listing, form, scoring, one.kind, one.wording].append(hit)
     return [Row(*key, accuracy(hits)) for key, hits in right.items()]
 
 
 def score(
-    model: HimmelForConditionalGeneration,
-    processor: HimmelProcessor,
-    sample: PreparedSample,
-    posed: Sequence[Posed],
-    listing: Listing,
-    form: AnswerForm,
-) -> dict[Scoring, list[bool]]:
-    """By way of scoring, whether each of some questions about one video is answered rightly."""
-    questions = [Question(one.text, one.choices, listing=listing, answer_form=form) for one in posed]
+    model: HimmelForConditionalGeneration, processor: HimmelProcessor, sample: PreparedSample, posed: Sequence[Posed]
+) -> Iterator[tuple[Listing, AnswerForm, Scoring, Posed, bool]]:
+    """Whether each of some questions about one video is answered rightly, in every combination."""
+    ways = [(listing, form, one) for listing, form in FORMS for one in posed]
+    questions = [Question(one.text, one.choices, listing=listing, answer_form=form) for listing, form, one in ways]
     texts = [[(question.prompt, question.targets) for question in questions]]
-    motion = sample.num_intervals > 0
-    asked = processor.encode_choices([sample], texts, motion=motion)
+    asked = processor.encode_choices([sample], texts, motion=sample.num_intervals > 0)
     blind = processor.encode_choices([sample], texts, motion=False, anchors=False)
     columns = (model.score_choices(asked), count_tokens(asked), count_bytes(asked), model.score_choices(blind))
-    found: dict[Scoring, list[bool]] = {}
-    for scoring in get_args(Scoring):
-        found[scoring] = [
-            int(weigh(own, scoring=scoring, tokens=tokens, sizes=sizes, blind=without).argmax()) == one.answer
-            for one, own, tokens, sizes, without in zip(posed, *(column[0] for column in columns), strict=True)
-        ]
-    return found
+    for way, own, tokens, sizes, without in zip(ways, *(column[0] for column in columns), strict=True):
+        for scoring in get_args(Scoring):
+            scores = weigh(own, scoring=scoring, tokens=tokens, sizes=sizes, blind=without)
+            yield way[0], way[1], scoring, way[2], int(scores.argmax()) == way[2].answer
 
 
 def about_clips(model: HimmelForConditionalGeneration, clips: int) -> Iterator[tuple[PreparedSample, list[Posed]]]:
-    """Rendered clips with their questions of the kinds that nano can answer."""
+    """Rendered clips, each with its first question of the kinds that nano can answer."""
     store = ClipStore(model.config, split="eval")
     seeds = range(FIRST_SEED, FIRST_SEED + clips)
     store.prepare(seeds, workers=1)
     for seed in seeds:
         clip = store.load(seed)
-        posed = [
-            one
-            for question in clip.questions
-            if question.kind in _LONG
-            for one in word("motion", question.text, question.choices, question.answer, _LONG[question.kind], seed)
-        ]
-        if posed:
-            yield clip.sample, posed
+        for question in clip.questions:
+            if question.kind in _LONG:
+                wordings = word("motion", question.text, question.choices, question.answer, _LONG[question.kind], seed)
+                yield clip.sample, list(wordings)
+                break
 
 
 def about_photographs(processor: HimmelProcessor) -> Iterator[tuple[PreparedSample, list[Posed]]]:

@@ -75,3 +75,7 @@ BenchmarkName = Literal[
     "file",
 ]
 """Sets of questions, see `himmel.evaluation.benchmarks`; `file` is one's own."""
+Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"]
+"""How much work x264 takes over an encoding."""
+RateControl = Literal["qp", "crf"]
+"""What decides x264's quantisers: a constant for P pictures, or its constant rate factor."""

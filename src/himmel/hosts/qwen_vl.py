@@ -6,6 +6,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 from transformers import (
+    PreTrainedConfig,
     PreTrainedModel,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
@@ -16,6 +17,7 @@ from transformers import (
     Qwen3VLMoeForConditionalGeneration,
 )
 from transformers.modeling_outputs import BaseModelOutputWithPooling
+from transformers.models.qwen3_vl.modeling_qwen3_vl import BaseModelOutputWithDeepstackFeatures
 
 from himmel.errors import HostError, UsageError
 from himmel.hosts.positions import time_row_column_positions
@@ -125,11 +127,19 @@ class Qwen3VLHost(QwenVLHost):
 
     name = "qwen3_vl"
     family = "Qwen3-VL"
-    config_class = Qwen3VLConfig
-    network_class = Qwen3VLForConditionalGeneration
+    config_class: type[PreTrainedConfig] = Qwen3VLConfig
+    network_class: type[PreTrainedModel] = Qwen3VLForConditionalGeneration
+
+    def part_of(self, vision: BaseModelOutputWithPooling, pictures: slice) -> BaseModelOutputWithPooling:
+        """Their `pooler_output` and `deepstack_features`, a list of pictures for each layer that takes them."""
+        whole = cast(BaseModelOutputWithDeepstackFeatures, vision)
+        layers = [list(layer)[pictures] for layer in cast(Any, whole.deepstack_features)]
+        return BaseModelOutputWithDeepstackFeatures(
+            pooler_output=super().part_of(vision, pictures).pooler_output, deepstack_features=cast(Any, layers)
+        )
 
 
-class Qwen3VLMoeHost(QwenVLHost):
+class Qwen3VLMoeHost(Qwen3VLHost):
     """Qwen3-VL with a mixture of experts, else as `Qwen3VLHost`; LoRA goes to attention and leaves experts alone."""
 
     name = "qwen3_vl_moe"

@@ -162,6 +162,49 @@ class Decomposition(_ShapeRepr):
 
 
 @dataclass(frozen=True, repr=False, eq=False)
+class Spending(_ShapeRepr):
+    """What the codec spent on n chosen pictures, when and where; displayed orientation.
+
+    The stretch of a picture is what comes after the one chosen before it, up to itself; that of the first is itself
+    alone. Of each stretch a few pictures are looked at, the chosen one among them; maps are means over those that are
+    no keyframes.
+
+    Attributes:
+        frames: int64 [n], the chosen pictures, indices in presentation order.
+        bits: int64 [n], bits that the file spends on each, with its headers.
+        stretch_bits: float64 [n], mean bits of a picture of its stretch.
+        group_bits: float64 [n], mean bits of a picture of its group of pictures, from one keyframe to the next.
+        intra: float32 [n], share of intra-coded area, 0 to 1; NaN where no picture tells it.
+        energy: float32 [n, R, C], mean square of the luma residual over each cell, in squared 8-bit code values; 0
+            where no picture tells it. What is intra-coded has none.
+        motion: float32 [n, R, C], how far the content of each cell moves a frame interval, in luma pixels, likewise.
+        place_bits: float32 [n, R, C], bits spent on each cell; those of the chosen picture itself where a stretch has
+            keyframes alone; spread evenly where only those of whole pictures are known.
+        cell, grid: side of a cell in luma pixels, (rows, columns).
+        width, height: size of the displayed picture in pixels.
+        backend: where the maps come from; None where they are not known.
+        num_read: how many pictures were looked at.
+        notes: sentences about what is not known.
+    """
+
+    frames: IntArray
+    bits: IntArray
+    stretch_bits: npt.NDArray[np.float64]
+    group_bits: npt.NDArray[np.float64]
+    intra: FloatArray
+    energy: FloatArray
+    motion: FloatArray
+    place_bits: FloatArray
+    cell: int
+    grid: tuple[int, int]
+    width: int
+    height: int
+    backend: BackendName | None
+    num_read: int
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, repr=False, eq=False)
 class CodedPicture(_ShapeRepr):
     """One picture of a video as it is coded.
 

@@ -4,6 +4,7 @@ import hashlib
 import os
 import time
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, get_args
@@ -11,21 +12,25 @@ from typing import Final, get_args
 import numpy as np
 import numpy.typing as npt
 
-from himmel._checks import check_choice, check_whole
+from himmel._checks import check_choice, check_number, check_whole
 from himmel.choices import AnchorMode, Backend, Cell
 from himmel.errors import UsageError, VideoError
 from himmel.video.backends.choice import choose_backend
 from himmel.video.decompose import Request, decompose
+from himmel.video.describe.describe import DescribeRequest, describe
+from himmel.video.describe.results import Timeline
 from himmel.video.file.opened import VideoFile, open_video
 from himmel.video.file.source import Spooled, VideoSource
 from himmel.video.frames import Frames, place_frames, read_frames
 from himmel.video.full_rate import FullRate, choose_for_vectors, read_pictures, read_vectors
-from himmel.video.results import Decomposition, Picture, PictureVectors
+from himmel.video.results import Decomposition, Picture, PictureVectors, Spending
 from himmel.video.rgb_difference import add_rgb_difference
+from himmel.video.spending import cell_for, read_spending
 
 IntArray = npt.NDArray[np.int64]
 CELLS: Final = get_args(Cell)
 MAX_CELLS_ACROSS = 120
+MAX_CELLS_DESCRIBED = 80
 ANCHOR_MODES: Final = get_args(AnchorMode)
 BACKENDS: Final = get_args(Backend)
 MAX_COUNT = 4096
@@ -66,8 +71,12 @@ class Video:
         # The copy is removed with what made it.
         source = path if isinstance(path, str | os.PathLike) else Spooled(path)
         self._spooled = source if isinstance(source, Spooled) else None
-        self._file = file = _open(source)
         self._sha256: str | None = None
+        self._show(_open(source))
+        self._open_seconds = time.perf_counter() - begin
+
+    def _show(self, file: VideoFile) -> None:
+        self._file = file
         self.path, self.codec = file.path, file.codec
         self.width, self.height = file.displayed_size
         self.coded_width, self.coded_height = file.format.coded_width, file.format.coded_height
@@ -75,7 +84,6 @@ class Video:
         self.pts, self.times, self.keyframes = file.pts, file.times, file.keyframes
         self.start, self.duration, self.average_rate = file.start, file.duration, file.average_rate
         self.notes = file.notes
-        self._open_seconds = time.perf_counter() - begin
 
     def __repr__(self) -> str:
         return (
@@ -95,6 +103,28 @@ class Video:
             with self.path.open("rb") as file:
                 self._sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         return self._sha256
+
+    def between(self, start: float = 0.0, end: float | None = None) -> "Video":
+        """A stretch of this video as a video of its own, whose times begin at 0 again; nothing is copied or read.
+
+        Args:
+            start, end: seconds since the first shown picture, `start` below `end`; None for the video's end. The
+                picture that is on the screen at `start` comes first, and none begins at `end` or after it.
+
+        Raises:
+            UsageError: there is no such stretch.
+
+        Example:
+            >>> video.between(12.5, 20.0).decompose(num_anchors=4)  # doctest: +SKIP
+        """
+        stop = self.duration if end is None else end
+        if not 0 <= start < min(stop, self.duration):
+            raise UsageError(
+                f"start={start!r}, end={end!r} is no stretch of this video; it lasts {self.duration:.3f} seconds."
+            )
+        part = copy(self)
+        part._show(self._file.between(start, stop))
+        return part
 
     def decompose(
         self,
@@ -204,6 +234,44 @@ class Video:
         )
         return replace(found, notes=notes + found.notes)
 
+    def describe(
+        self,
+        *,
+        pictures_per_second: float = 8.0,
+        max_pictures: int = 4800,
+        cell: Cell | None = None,
+        backend: Backend = "auto",
+        threads: int | None = None,
+    ) -> Timeline:
+        """What moves, and when: a time line of the camera's motion, of regions that move against it, and of cuts.
+
+        With the backend "bitstream" no picture is decoded, and only the pictures that are read are parsed.
+
+        Args:
+            pictures_per_second: how many pictures are read for each second of the video, above 0 to 1000.
+            max_pictures: the most that are read of a whole video, 1 to 100,000; a longer one is read more sparsely.
+            cell: side of a map's cell in luma pixels, see `decompose`; None takes the smallest of 8 to 64 for which the
+                longer side has at most 80 cells.
+            backend: see `decompose`. With "coviar" motion is the mean since the keyframe before.
+            threads: see `decompose`.
+
+        Raises:
+            UsageError: an argument is outside its range.
+            VideoError: the backend that was asked for gets no vectors from the file.
+
+        Example:
+            >>> print(Video("bunny.mp4").describe().text())  # doctest: +SKIP
+        """
+        check_choice("backend", backend, BACKENDS)
+        request = DescribeRequest(
+            pictures_per_second=check_number("pictures_per_second", pictures_per_second, 1e-6, 1000),
+            max_pictures=check_whole("max_pictures", max_pictures, 1, 100_000),
+            cell=self._cell(cell, MAX_CELLS_DESCRIBED),
+            backend=backend,
+            threads=_workers(threads),
+        )
+        return describe(self._file, request, open_seconds=self._open_seconds)
+
     def pictures(
         self, *, start: int = 0, stop: int | None = None, cell: Cell | None = None, backend: Backend = "auto"
     ) -> FullRate[Picture]:
@@ -255,11 +323,61 @@ class Video:
         choice = choose_for_vectors(self._file, backend)
         return FullRate.of(choice, begin, end, lambda: read_vectors(self._file, choice.backend, begin, end))
 
-    def _cell(self, cell: Cell | None) -> int:
+    def spending(
+        self,
+        frames: Sequence[int] | npt.NDArray[np.int64],
+        *,
+        steps: int = 4,
+        cell: Cell | None = None,
+        decode: bool = False,
+        threads: int | None = None,
+    ) -> Spending:
+        """What the codec spent on chosen pictures: bits, and where; no picture is decoded unless asked for.
+
+        Args:
+            frames: the pictures, indices in presentation order, strictly increasing; at most 4096.
+            steps: how many pictures between two chosen ones are looked at besides, 0 to 4096, as long as that makes
+                no more than 1,024 in all.
+            cell: side of a map's cell in luma pixels; None takes the smallest of 16 to 64 for which the longer side has
+                at most 60 cells.
+            decode: where the stream can't be parsed, decode these pictures and what they are predicted from, as other
+                backends do; otherwise every place counts alike then, and the notes say so.
+            threads: see `decompose`.
+
+        Raises:
+            UsageError: an argument is outside its range.
+
+        Example:
+            >>> video.spending([0, 100, 200]).energy.shape  # doctest: +SKIP
+        """
+        chosen = self._check_frames(frames)
+        if cell is not None:
+            check_choice("cell", cell, CELLS)
+        return read_spending(
+            self._file,
+            chosen,
+            steps=check_whole("steps", steps, 0, MAX_COUNT),
+            cell=cell_for(self.width, self.height) if cell is None else int(cell),
+            decode=decode,
+            threads=_workers(threads),
+        )
+
+    def _check_frames(self, frames: Sequence[int] | npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        chosen = np.asarray(frames)
+        if chosen.ndim != 1 or not 1 <= len(chosen) <= MAX_COUNT or chosen.dtype.kind not in "iu":
+            raise UsageError(f"frames={frames!r} is no list of pictures; give 1 to {MAX_COUNT} whole numbers.")
+        if chosen[0] < 0 or chosen[-1] >= self.num_frames or (np.diff(chosen.astype(np.int64)) <= 0).any():
+            raise UsageError(
+                f"frames={chosen.tolist()[:8]} don't increase from picture to picture within this video's "
+                f"{self.num_frames}; sort them and name each once."
+            )
+        return chosen.astype(np.int64)
+
+    def _cell(self, cell: Cell | None, most: int = MAX_CELLS_ACROSS) -> int:
         if cell is not None:
             check_choice("cell", cell, CELLS)
             return int(cell)
-        fitting = [c for c in CELLS[1:] if max(self.width, self.height) <= MAX_CELLS_ACROSS * c]
+        fitting = [c for c in CELLS[1:] if max(self.width, self.height) <= most * c]
         return fitting[0] if fitting else CELLS[-1]
 
     def _span(self, start: int, stop: int | None) -> tuple[int, int]:

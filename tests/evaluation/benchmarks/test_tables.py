@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from himmel.errors import HimmelError
+from himmel.evaluation.benchmarks import tables
 from himmel.evaluation.benchmarks.media import below, frame_files
 from himmel.evaluation.benchmarks.tables import Cell, Row, find_annotations, picture_of, read_rows
 from himmel.evaluation.items import Item
@@ -103,13 +104,25 @@ def test_a_file_that_is_none_of_the_benchmark_is_one_sentence(
     assert "\n" not in str(caught.value)
 
 
-def test_a_parquet_file_that_would_take_too_much_memory_is_refused(tmp_path: Path) -> None:
-    # A dictionary keeps 1.2 GB of repeated text in a small file.
-    column = pyarrow.array(["x" * 1_000_000]).dictionary_encode()
-    column = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 1_000_001, pyarrow.int32()), column.dictionary)
-    pyarrow.parquet.write_table(pyarrow.table({"question": column}), tmp_path / "a.parquet")
+def repeated(path: Path, text: str, rows: int) -> Path:
+    """A small file with the same text in all rows."""
+    places = pyarrow.array([0] * rows, pyarrow.int32())
+    column = pyarrow.DictionaryArray.from_arrays(places, pyarrow.array([text]))
+    pyarrow.parquet.write_table(pyarrow.table({"question": column, "answer": column}), path)
+    return path
+
+
+def test_a_file_with_too_many_rows_is_refused(tmp_path: Path) -> None:
     with pytest.raises(HimmelError, match="has more than 1,000,000 rows"):
-        read_rows([tmp_path / "a.parquet"], COLUMNS, title="Test")
+        read_rows([repeated(tmp_path / "a.parquet", "x", 1_000_001)], COLUMNS, title="Test")
+
+
+def test_a_small_file_that_takes_much_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "_MOST_BYTES", 10_000_000)
+    file = repeated(tmp_path / "a.parquet", "x" * 10_000, 1000)
+    assert file.stat().st_size < 100_000
+    with pytest.raises(HimmelError, match="takes more memory than any"):
+        read_rows([file], COLUMNS, title="Test")
 
 
 @given(st.binary(max_size=400))

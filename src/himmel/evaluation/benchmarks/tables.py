@@ -17,7 +17,8 @@ from himmel.evaluation.benchmarks.media import below
 # The largest set has 10,000 questions of a few hundred bytes; pictures of a megabyte come in row groups of a hundred.
 _MOST_ROWS: Final = 1_000_000
 _MOST_BYTES: Final = 1 << 30
-_MOST_PICTURE_BYTES: Final = 4 << 30
+_MOST_GROUP_BYTES: Final = 4 << 30
+_BATCH: Final = 256
 # What pyarrow raises about damaged files; names that are no UTF-8 are among it.
 _DAMAGE: Final = (OSError, ValueError, MemoryError, pyarrow.ArrowException)
 
@@ -228,17 +229,29 @@ def _parquet_rows(file: Path) -> Iterator[dict[str, Any]]:
         with pyarrow.parquet.ParquetFile(file) as opened:
             pictures = [one.name for one in opened.schema_arrow if _holds_pictures(one.type)]
             plain = [one.name for one in opened.schema_arrow if one.name not in pictures]
-            _check_sizes(file, opened.metadata, plain)
+            _check_sizes(file, opened.metadata)
+            size = 0
             for group in range(opened.metadata.num_row_groups):
                 inside = {name: _has_bytes(opened.metadata.row_group(group), name) for name in pictures}
-                table = opened.read_row_group(group, columns=[*plain, *(f"{name}.path" for name in pictures)])
-                for row, values in enumerate(table.to_pylist()):
-                    for name in pictures:
-                        path = (values[name] or {}).get("path")
-                        values[name] = Cell(file, name, group, row) if inside[name] else path
-                    yield values
+                columns = [*plain, *(f"{name}.path" for name in pictures)]
+                row = 0
+                for batch in opened.iter_batches(batch_size=_BATCH, row_groups=[group], columns=columns):
+                    # What takes little room in a file, such as one text for all rows, may take much in memory.
+                    size += sum(_decoded(one).nbytes for one in batch.columns)
+                    if size > _MOST_BYTES:
+                        raise HimmelError(f"{str(file)!r} takes more memory than any benchmark's annotations do.")
+                    for values in batch.to_pylist():
+                        for name in pictures:
+                            path = (values[name] or {}).get("path")
+                            values[name] = Cell(file, name, group, row) if inside[name] else path
+                        row += 1
+                        yield values
     except _DAMAGE as error:
         raise HimmelError(f"{str(file)!r} cannot be read as Parquet ({_short(error)}); download it again.") from error
+
+
+def _decoded(column: Any) -> Any:
+    return column.dictionary_decode() if pyarrow.types.is_dictionary(column.type) else column
 
 
 def _has_bytes(group: Any, picture: str) -> bool:
@@ -249,16 +262,11 @@ def _has_bytes(group: Any, picture: str) -> bool:
     return statistics is None or not statistics.has_null_count or statistics.null_count < group.num_rows
 
 
-def _check_sizes(file: Path, metadata: Any, plain: Sequence[str]) -> None:
+def _check_sizes(file: Path, metadata: Any) -> None:
     if metadata.num_rows > _MOST_ROWS:
         raise HimmelError(f"{str(file)!r} has more than {_MOST_ROWS:,} rows; it is no benchmark's annotations.")
-    text = 0
-    for group in range(metadata.num_row_groups):
-        row_group = metadata.row_group(group)
-        chunks = [row_group.column(index) for index in range(row_group.num_columns)]
-        text += sum(one.total_uncompressed_size for one in chunks if one.path_in_schema.split(".")[0] in plain)
-        if row_group.total_byte_size > _MOST_PICTURE_BYTES or text > _MOST_BYTES:
-            raise HimmelError(f"{str(file)!r} would take more memory than any benchmark's annotations do.")
+    if any(metadata.row_group(index).total_byte_size > _MOST_GROUP_BYTES for index in range(metadata.num_row_groups)):
+        raise HimmelError(f"{str(file)!r} takes more memory than any benchmark's annotations do.")
 
 
 @lru_cache(maxsize=1)
