@@ -58,7 +58,7 @@ class Watching:
             memory, _ = reader.read(
                 state.memory,
                 segment,
-                vision=reader.host.exchange_features(vision, lambda features: list(features)[place]),
+                vision=reader.host.exchange_features(vision, partial(_part, place=place)),
             )
             state = state.grown(memory, segment)
             if memory.length - state.prefix >= self.compression.budget:
