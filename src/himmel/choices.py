@@ -54,6 +54,7 @@ MethodName = Literal[
     "rgb_diff",
     "dense",
     "panel",
+    "stream_pictures",
     "codec_frames",
     "evs",
     "vidcom2",
@@ -61,7 +62,8 @@ MethodName = Literal[
     "tome",
     "uniform_drop",
     "metom",
-    "stream_pictures",
+    "look_m",
+    "hermes",
 ]
 """How a video becomes a prompt, see `himmel.methods`."""
 BenchmarkName = Literal[

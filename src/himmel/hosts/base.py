@@ -59,7 +59,3 @@ class BaseHost:
     def vision_inputs(self, vision: BaseModelOutputWithPooling) -> dict[str, Any]:
         """`mm_encoder_outputs`."""
         return {"mm_encoder_outputs": {"image": vision}}
-
-    def part_of(self, vision: BaseModelOutputWithPooling, pictures: slice) -> BaseModelOutputWithPooling:
-        """Of each set of features those pictures'."""
-        return self.exchange_features(vision, lambda features: list(features)[pictures])

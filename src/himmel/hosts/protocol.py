@@ -126,9 +126,6 @@ class Host(Protocol):
     def vision_inputs(self, vision: BaseModelOutputWithPooling) -> dict[str, Any]:
         """What `image_features` gave, as the arguments that the network takes in place of pictures."""
 
-    def part_of(self, vision: BaseModelOutputWithPooling, pictures: slice) -> BaseModelOutputWithPooling:
-        """What `image_features` gave, for some of the pictures."""
-
     def keep_features(self, network: PreTrainedModel, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Exchange a sample's pictures for frozen features where the host has such; else give them back."""
 
