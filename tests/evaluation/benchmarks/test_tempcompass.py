@@ -44,6 +44,7 @@ def test_every_task_ends_in_its_own_words(items: list[Item]) -> None:
         (0, "B", 1.0, 1.0),
         (0, "B. falling", 1.0, 1.0),
         (0, "A) rising", 0.0, 0.0),
+        (0, "B\n", 1.0, "needs a judge"),
         (0, "It is falling.", 1.0, "needs a judge"),
         (1, "Yes, it is.", 1.0, 1.0),
         (1, "No", 0.0, 0.0),
