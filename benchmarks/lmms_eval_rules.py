@@ -107,6 +107,10 @@ _PERCEPTION: Final = {
     "video_name": "v", "question": "What?", "question_id": "1", "options": ["up", "down", "left"], "answer_id": "1",
 }  # fmt: skip
 _ACTIVITYNET: Final = {"video_name": "v", "question": "what is it", "question_id": "1", "answer": "a dog", "type": "5"}
+_MATHVISTA: Final = {
+    "pid": "1", "question": "How long?", "choices": None, "unit": "cm", "precision": 1.0, "answer": "1.2",
+    "question_type": "free_form", "answer_type": "float", "image": "1.png",
+}  # fmt: skip
 _MATHVISION: Final = {"id": "1", "question": "Which?", "options": ["1", "2"], "answer": "B", "image": "1.png"}
 _OCR: Final = {
     "dataset": "d",
@@ -162,6 +166,13 @@ CASES: Final = (
         lambda task, row, settings: task["activitynetqa_doc_to_text"](row, settings),
     ),
     Case(
+        "mathvista", "mathvista/mathvista_evals.py", "mathvista/mathvista_testmini_format.yaml",
+        {"testmini.parquet": _MATHVISTA},
+        lambda task, row, settings: task["create_one_query"](
+            None, {"caption": "", "ocr": "", **row}, settings["shot_type"], shot_num=settings["shot"]
+        ),
+    ),
+    Case(
         "mathvision", "mathvision/utils.py", "mathvision/mathvision_test.yaml", {"test-0.parquet": _MATHVISION},
         lambda task, row, settings: task["mathvision_doc_to_text"](row, settings),
     ),
@@ -208,7 +219,10 @@ def take(wheel: zipfile.ZipFile, module: str) -> Functions:
     found: Functions = {"re": re, "random": random.Random(0), "string": string, "json": json}
     found |= {name: getattr(typing, name) for name in ("Any", "Dict", "List", "Optional", "Tuple")}
     for path in (f"{_TASKS}/_task_utils/mcq_extract.py", f"{_TASKS}/{module}"):
-        for node in ast.parse(wheel.read(path)).body:
+        top = ast.parse(wheel.read(path)).body
+        # Methods that use nothing of their object are taken as functions.
+        methods = [part for node in top if isinstance(node, ast.ClassDef) for part in node.body]
+        for node in (*top, *methods):
             plain = isinstance(node, ast.Assign) and not any(isinstance(part, ast.With) for part in ast.walk(node))
             if isinstance(node, ast.FunctionDef) or plain:
                 try:
