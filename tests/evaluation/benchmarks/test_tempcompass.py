@@ -67,5 +67,5 @@ def test_answers(place: int, text: str, ours: float, harness: object, items: lis
 
 
 def test_tasks_count_the_same() -> None:
-    scored = [Scored("1", "action", "yes_no", None, 1.0), *[Scored("2", "action", "multi-choice", None, 0.0)] * 3]
+    scored = [Scored("1", "action", "yes_no", 1.0), *[Scored("2", "action", "multi-choice", 0.0)] * 3]
     assert TempCompass().figures(scored) == {"mean of tasks": 0.5}
