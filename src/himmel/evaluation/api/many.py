@@ -1,7 +1,7 @@
 """Many questions to one API, several at once, within a limit on spending."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
@@ -50,7 +50,7 @@ class Asked:
     stopped: str | None
 
 
-async def ask_many(jobs: Sequence[Job[Prepared]], api: Api, *, spending: Spending, at_once: int) -> Asked:
+async def ask_many(jobs: Iterable[Job[Prepared]], api: Api, *, spending: Spending, at_once: int) -> Asked:
     """Ask all questions, `at_once` of them at the same time, in their order.
 
     Args:
@@ -66,7 +66,7 @@ async def ask_many(jobs: Sequence[Job[Prepared]], api: Api, *, spending: Spendin
     """
     check_whole("at_once", at_once, 1, MOST_AT_ONCE)
     asking = _Asking(api, spending, iter(jobs))
-    await asyncio.gather(*(asking.work() for _ in range(min(at_once, len(jobs)))))
+    await asyncio.gather(*(asking.work() for _ in range(at_once)))
     if asking.fatal is not None:
         raise asking.fatal
     return Asked(asking.unanswered, asking.stopped)
