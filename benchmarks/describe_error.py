@@ -4,9 +4,9 @@
 
 Camera: at each picture that was read, at least 0.25 s away from where the motion changes, the difference between the
 measured and the true pan, tilt, zoom and roll; the angle between the directions where the camera pans or tilts; and for
-each phase whether the words say what the camera does. Objects: a hit is a region that overlaps the object's time by half,
-lies over it, and moves within 45 degrees of its direction; a region that is no object's is a false alarm. Cuts: within
-one tenth of a second.
+each phase whether the words say what the camera does. Objects: a hit is regions that cover half of the object's time,
+lie over it, and move within 45 degrees of its direction; a region that is no object's is a false alarm. Cuts: within a
+tenth of a second. The thresholds of `himmel.video.describe` were chosen on the clips of seeds 1000 to 1014.
 """
 
 import argparse
@@ -83,9 +83,7 @@ def _compare_objects(clip: Clip, timeline: Timeline, note: Any) -> None:
     taken: set[int] = set()
     for scene in clip.scenes:
         for thing, path in zip(scene.things, boxes(scene, clip.rate), strict=True):
-            mine = [
-                k for k, region in enumerate(timeline.regions) if _is_of(region, thing, path, scene, clip.rate)
-            ]
+            mine = [k for k, region in enumerate(timeline.regions) if _is_of(region, thing, path, scene, clip.rate)]
             taken.update(mine)
             start, stop = thing.start / clip.rate, thing.stop / clip.rate
             right = [k for k in mine if _angle(timeline.regions[k], thing) <= 45]

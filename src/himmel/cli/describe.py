@@ -40,7 +40,7 @@ def describe(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Tell what the camera does and what moves in VIDEO, with times. Needs no model, and decodes no picture of H.264."""
+    """Tell what the camera does and what moves in VIDEO, and when. Needs no model, and decodes no picture of H.264."""
     check_picture(picture)
     from himmel.video import Video, draw_timeline
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, get_args
+from typing import Final, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from himmel.video.backends.choice import choose_backend
 from himmel.video.decompose import Request, decompose
 from himmel.video.describe.describe import DescribeRequest, describe
 from himmel.video.describe.results import Timeline
+from himmel.video.events import LEAST, MOST, EventFrames, check_bounds, choose_event_frames
 from himmel.video.file.opened import VideoFile, open_video
 from himmel.video.file.source import Spooled, VideoSource
 from himmel.video.frames import Frames, place_frames, read_frames
@@ -218,13 +219,7 @@ class Video:
         if indices is None:
             chosen, notes = place_frames(self._file, num_frames, mode)
         else:
-            chosen = np.asarray(indices, np.int64)
-            inside = chosen.ndim == 1 and len(chosen) and chosen[0] >= 0 and chosen[-1] < self.num_frames
-            if not inside or (np.diff(chosen) <= 0).any():
-                raise UsageError(
-                    f"indices={list(indices)!r} are not pictures in their order; give increasing numbers from 0 to "
-                    f"{self.num_frames - 1}."
-                )
+            chosen = self._check_indices("indices", indices)
         found = read_frames(
             self._file,
             chosen,
@@ -325,7 +320,7 @@ class Video:
 
     def spending(
         self,
-        frames: Sequence[int] | npt.NDArray[np.int64],
+        frames: Sequence[int] | IntArray,
         *,
         steps: int = 4,
         cell: Cell | None = None,
@@ -335,7 +330,7 @@ class Video:
         """What the codec spent on chosen pictures: bits, and where; no picture is decoded unless asked for.
 
         Args:
-            frames: the pictures, indices in presentation order, strictly increasing; at most 4096.
+            frames: the pictures, indices in presentation order, strictly increasing.
             steps: how many pictures between two chosen ones are looked at besides, 0 to 4096, as long as that makes
                 no more than 1,024 in all.
             cell: side of a map's cell in luma pixels; None takes the smallest of 16 to 64 for which the longer side has
@@ -350,7 +345,7 @@ class Video:
         Example:
             >>> video.spending([0, 100, 200]).energy.shape  # doctest: +SKIP
         """
-        chosen = self._check_frames(frames)
+        chosen = self._check_indices("frames", frames)
         if cell is not None:
             check_choice("cell", cell, CELLS)
         return read_spending(
@@ -362,16 +357,51 @@ class Video:
             threads=_workers(threads),
         )
 
-    def _check_frames(self, frames: Sequence[int] | npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        chosen = np.asarray(frames)
-        if chosen.ndim != 1 or not 1 <= len(chosen) <= MAX_COUNT or chosen.dtype.kind not in "iu":
-            raise UsageError(f"frames={frames!r} is no list of pictures; give 1 to {MAX_COUNT} whole numbers.")
-        if chosen[0] < 0 or chosen[-1] >= self.num_frames or (np.diff(chosen.astype(np.int64)) <= 0).any():
+    def event_frames(
+        self,
+        *,
+        num_frames: int = 32,
+        mode: Literal["exact", "keyframe"] = "exact",
+        least_density: float = LEAST,
+        most_density: float = MOST,
+        threads: int | None = None,
+    ) -> EventFrames:
+        """Choose pictures where the codec says that something happens; none is decoded.
+
+        Args:
+            num_frames: how many, 1 to 4096; at most one per picture.
+            mode: "exact": the pictures nearest to the chosen times; "keyframe": the nearest keyframe that is nearer to
+                that time than to the neighbours'.
+            least_density, most_density: how far frames may be from uniform, see `himmel.video.events`; 0.5 makes no gap
+                longer than twice the uniform one, 4 none shorter than a quarter of it.
+            threads: see `decompose`.
+
+        Raises:
+            UsageError: an argument is outside its range.
+        """
+        check_choice("mode", mode, ("exact", "keyframe"))
+        check_bounds(least_density, most_density)
+        return choose_event_frames(
+            self._file,
+            check_whole("num_frames", num_frames, 1, MAX_COUNT),
+            mode=mode,
+            least=least_density,
+            most=most_density,
+            threads=_workers(threads),
+        )
+
+    def _check_indices(self, name: str, indices: Sequence[int] | IntArray) -> IntArray:
+        chosen = np.asarray(indices)
+        inside = chosen.ndim == 1 and len(chosen) > 0 and chosen.dtype.kind in "iu"
+        if inside:
+            chosen = chosen.astype(np.int64)
+            inside = bool(chosen[0] >= 0 and chosen[-1] < self.num_frames and (np.diff(chosen) > 0).all())
+        if not inside:
             raise UsageError(
-                f"frames={chosen.tolist()[:8]} don't increase from picture to picture within this video's "
-                f"{self.num_frames}; sort them and name each once."
+                f"{name}={list(indices)!r} are not pictures in their order; give increasing numbers from 0 to "
+                f"{self.num_frames - 1}."
             )
-        return chosen.astype(np.int64)
+        return chosen
 
     def _cell(self, cell: Cell | None, most: int = MAX_CELLS_ACROSS) -> int:
         if cell is not None:

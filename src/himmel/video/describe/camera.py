@@ -2,8 +2,8 @@
 
 A camera that turns, zooms or rolls a little moves the content at a place z (a complex number, x + iy in pixels from the
 middle of the picture) with the velocity a + b z: a is the motion of the middle, the real part of b the growth, its
-imaginary part the turning. Two vectors give such a motion. Many pairs are tried, the one that most of the picture's area
-agrees with is taken (M-estimator sample consensus: Torr and Zisserman, MLESAC, 2000), and refined by iteratively
+imaginary part the turning. Two vectors give such a motion. Many pairs are tried, the one that fits most of the
+picture's area is taken (M-estimator sample consensus: Torr and Zisserman, MLESAC, 2000), and refined by iteratively
 reweighted least squares with the weights of Geman and McClure.
 """
 
@@ -23,8 +23,8 @@ BoolArray = npt.NDArray[np.bool_]
 # Cells with less than this share of their area covered by vectors say nothing.
 _LEAST_SHARE = 0.25
 # Pairs that are tried, and cells on which they are compared.
-_PAIRS = 160
-_COMPARED = 600
+_PAIRS = 120
+_COMPARED = 320
 _ROUNDS = 8
 # Errors of vectors, in pixels before they are divided by the distance to their reference, and as a share of the speed.
 _ERROR = 0.6
@@ -154,25 +154,36 @@ def fit_camera(field: Field) -> Fit:
 def camera_motion(fit: Fit, field: Field, size: tuple[int, int], rate: float) -> CameraMotion:
     """What the camera does, from how the content moves.
 
-    Vectors are differences over several frame intervals, at places in this picture: for growth and turning the
-    logarithm of the whole step is taken, or a fast roll would look like a zoom.
-
     Args:
         size: (width, height) of the picture in pixels.
         rate: frame intervals a second at this picture.
     """
     width, height = size
-    steps = [
-        (field.past_weight, -np.log(1 - field.past * fit.spread) / field.past if field.past else 0j),
-        (1 - field.past_weight, np.log(1 + field.future * fit.spread) / field.future if field.future else 0j),
-    ]
-    spread = sum(weight * step for weight, step in steps)
+    spread = _rate_of_change(fit.spread, field)
     return CameraMotion(
         pan=float(-100 * fit.middle.real * rate / width),
         tilt=float(100 * fit.middle.imag * rate / height),
         zoom=float(100 * spread.real * rate),
         roll=float(-np.degrees(spread.imag) * rate),
     )
+
+
+def _rate_of_change(spread: complex, field: Field) -> complex:
+    """Growth and turning in a frame interval, without which a fast roll would look like a zoom.
+
+    Vectors are differences over several intervals: where content grows and turns by e^r in each, those to the past have
+    the mean spread (1 - e^(-r past)) / past, those to the future (e^(r future) - 1) / future. Newton's method gives r.
+    """
+    rate = spread
+    for _ in range(4):
+        value, slope = -spread, 0j
+        for weight, reach in ((field.past_weight, -field.past), (1 - field.past_weight, field.future)):
+            if weight and reach:
+                grown = np.exp(rate * reach)
+                value += weight * (grown - 1) / reach
+                slope += weight * grown
+        rate -= value / slope
+    return rate
 
 
 def _tolerance(velocity: ComplexArray, error: float) -> FloatArray:

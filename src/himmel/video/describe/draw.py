@@ -74,7 +74,13 @@ def _draw_curves(
     axes.axhline(0, color="#bbbbbb", linewidth=0.8)
     every = max(1, len(samples.times) // 400)
     for name, column, colour, style, marker in curves:
-        dots = {"color": colour, "marker": marker, "markersize": 2.5, "alpha": 0.35, "linestyle": "none"}
+        dots: dict[str, Any] = {
+            "color": colour,
+            "marker": marker,
+            "markersize": 2.5,
+            "alpha": 0.35,
+            "linestyle": "none",
+        }
         axes.plot(samples.times[::every], samples.motion[::every, column], **dots)
         times, values = _stairs(timeline.camera, column)
         axes.plot(times, values, color=colour, linestyle=style, linewidth=1.6, label=name)
@@ -124,7 +130,7 @@ def _draw_regions(axes: "Axes", timeline: Timeline, regions: list[MovingRegion])
         x = region.start if late else region.end
         margin = -4 if late else 4
         place: dict[str, Any] = {"xytext": (margin, 0), "textcoords": "offset points", "va": "center"}
-        background = {"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.85}
+        background = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
         axes.annotate(
             words, (x, row), fontsize=6.5, color=_INK, ha="right" if late else "left", bbox=background, **place
         )

@@ -58,7 +58,9 @@ def observe_pictures(
     """
     numbers = file.index.order[frames].tolist()
     segments = plan_segments(file.index, [{number} for number in numbers])
-    read = [partial(_observe_stretch, file=file, backend=backend, segments=part, cell=cell) for part in _parts(segments)]
+    read = [
+        partial(_observe_stretch, file=file, backend=backend, segments=part, cell=cell) for part in _parts(segments)
+    ]
     found: dict[int, Observation] = {}
     damaged: set[int] = set()
     for observed, broken in run_tasks(read, threads):

@@ -1,6 +1,7 @@
-"""The camera's motion as a few stretches, each with one motion: the best piecewise constant curve through the samples."""
+"""The camera's motion in a few stretches with one motion each: the best piecewise constant curve through samples."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +29,7 @@ def find_segments(samples: Samples, cuts: Sequence[float], duration: float) -> t
     """
     bounds = [0.0, *cuts, duration]
     segments: list[CameraSegment] = []
-    for begin, end in zip(bounds, bounds[1:], strict=False):
+    for begin, end in pairwise(bounds):
         if end > begin:
             chosen = (samples.times >= begin) & (samples.times < end)
             segments += _shot(samples.times[chosen], samples.motion[chosen], begin, end)

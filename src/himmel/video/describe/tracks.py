@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, NamedTuple, get_args
 
 from himmel.video.describe.regions import Blob
@@ -13,7 +14,7 @@ DIRECTIONS: Final[tuple[Direction, ...]] = get_args(Direction)
 # A region is lost after so many seconds, or so many of the usual distances between pictures that are read.
 _GAP = 0.7
 _GAP_STEPS = 2.5
-# It goes on with what lies where it is expected, moves at most so many degrees another way, at most so many times as fast.
+# It goes on with what lies where it is expected, at most so many degrees another way and so many times as fast.
 _TURN = 60
 _FASTER = 3.0
 # How far boxes may be off, as a share of the larger one's sides and in per cent of the picture.
@@ -100,13 +101,11 @@ def direction_of(right: float, down: float) -> Direction:
 
 
 def _usual_distance(times: Sequence[float]) -> float:
-    distances = sorted(b - a for a, b in zip(times, times[1:], strict=False))
+    distances = sorted(b - a for a, b in pairwise(times))
     return distances[len(distances) // 2] if distances else 0.0
 
 
-def _join(
-    active: list[_Track], blobs: Iterable[Blob], begin: float, end: float, size: tuple[int, int]
-) -> None:
+def _join(active: list[_Track], blobs: Iterable[Blob], begin: float, end: float, size: tuple[int, int]) -> None:
     """Give each blob to the track that it fits best, or begin a new one."""
     time = (begin + end) / 2
     expected = [track.expected(time, size) for track in active]

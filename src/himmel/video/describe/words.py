@@ -1,5 +1,6 @@
 """A time line in plain sentences, and as much of it as fits in a budget."""
 
+import math
 import operator
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -8,7 +9,7 @@ import numpy as np
 
 from himmel._text import by_number
 from himmel.errors import UsageError
-from himmel.video.describe.results import Box, CameraMotion, CameraSegment, MovingRegion, Timeline
+from himmel.video.describe.results import Box, CameraMotion, CameraSegment, Cut, MovingRegion, Timeline
 
 # Below this, in per cent or degrees a second, a camera stands still; components that change the picture's edge less
 # than this share of the strongest are not named.
@@ -20,6 +21,12 @@ _SHAKES = 5.0
 _LIKE = 1.5
 # One degree turns the edge of a picture by so many per cent of its width, half of it away from the middle.
 _EDGE_OF_DEGREE = 100 * np.pi / 180 / 2
+# What matters: how far something moves, by its speed up to this (per cent a second), times its share of the picture's
+# width; the camera, which moves all of it, twice. At rest a camera counts as if it moved by so much.
+_CLEAR = 30.0
+_LEAST_WEIGHT = 2.0
+# More cuts than these are counted, not listed.
+_MOST_CUTS = 24
 _PLACES = (
     ("top left", "top middle", "top right"),
     ("middle left", "middle", "middle right"),
@@ -114,16 +121,23 @@ def _write(timeline: Timeline, events: Sequence[_Event], *, left_out: int) -> st
 
 
 def _events(timeline: Timeline) -> list[_Event]:
-    cuts = [_Event(cut.time, f"{cut.time:.1f} s: cut to another scene.", _cut_weight(timeline)) for cut in timeline.cuts]
+    cuts = [_cut_event(timeline.cuts)] if timeline.cuts else []
     camera = [_camera_event(segment, timeline.regions) for segment in _without_repeats(timeline.camera, timeline)]
     regions = [_region_event(region) for region in timeline.regions]
-    # At the same time: the cut, then the camera, then what moves.
+    # First the cuts; at the same time the camera, then what moves.
     return sorted(cuts + camera + regions, key=lambda event: event.start)
 
 
-def _cut_weight(timeline: Timeline) -> float:
-    """As much as a camera that moves by half a picture, or by less where cuts are many."""
-    return 50 / max(1.0, len(timeline.cuts) / 10)
+def _cut_event(cuts: Sequence[Cut]) -> _Event:
+    """All cuts in one sentence, since most of the others are about what lies between two of them."""
+    if len(cuts) > _MOST_CUTS:
+        first, last = cuts[0].time, cuts[-1].time
+        words = f"{len(cuts)} cuts to other scenes, from {first:.1f} to {last:.1f} s."
+    else:
+        times = [f"{cut.time:.1f}" for cut in cuts]
+        several = f"Cuts to other scenes at {', '.join(times[:-1])} and {times[-1]} s."
+        words = several if len(cuts) > 1 else f"Cut to another scene at {times[0]} s."
+    return _Event(-1.0, words, math.inf)
 
 
 def _camera_event(segment: CameraSegment, regions: Sequence[MovingRegion]) -> _Event:
@@ -131,16 +145,17 @@ def _camera_event(segment: CameraSegment, regions: Sequence[MovingRegion]) -> _E
     when = f"{segment.start:.1f}-{segment.end:.1f} s:"
     if segment.motion is None:
         return _Event(segment.start, f"{when} how the camera moves cannot be told.", seconds)
+    weight = _LEAST_WEIGHT * seconds
     words = camera_words(segment.motion)
     if words == "is still":
         if segment.shake >= _SHAKES:
-            return _Event(segment.start, f"{when} the camera shakes.", 2 * seconds)
+            return _Event(segment.start, f"{when} the camera shakes.", 2 * weight)
         if not any(region.start < segment.end and region.end > segment.start for region in regions):
-            return _Event(segment.start, f"{when} nothing moves.", 2 * seconds)
-        return _Event(segment.start, f"{when} the camera is still.", 2 * seconds)
+            return _Event(segment.start, f"{when} nothing moves.", weight)
+        return _Event(segment.start, f"{when} the camera is still.", weight)
     motion = segment.motion
     speed = max(abs(motion.pan), abs(motion.tilt), abs(motion.zoom) / 2, abs(motion.roll) * _EDGE_OF_DEGREE)
-    return _Event(segment.start, f"{when} the camera {words}.", 2 * seconds + speed * seconds)
+    return _Event(segment.start, f"{when} the camera {words}.", weight + 2 * min(speed, _CLEAR) * seconds)
 
 
 def _region_event(region: MovingRegion) -> _Event:
@@ -151,7 +166,7 @@ def _region_event(region: MovingRegion) -> _Event:
         f"{region.start:.1f}-{region.end:.1f} s: something {where} moves {region.direction} by {region.speed:.0f} % a"
         f" second ({size} of the picture)."
     )
-    way = region.speed * (region.end - region.start)
+    way = min(region.speed, _CLEAR) * (region.end - region.start)
     return _Event(region.start, sentence, way * min(1.0, float(np.sqrt(region.area / 10))))
 
 
