@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from himmel.evaluation.runs.record import ANSWERS, HEADER, load_run
 
 from himmel.errors import HimmelError, UsageError
 from himmel.evaluation.api import ApiSettings, Prices, find_key
 from himmel.evaluation.api.run import ApiAsker, ApiRun, run_by_api, spent_on
 from himmel.evaluation.benchmarks import benchmark
 from himmel.evaluation.items import Item
+from himmel.evaluation.runs.record import ANSWERS, HEADER, load_run
 from himmel.methods.choice import build
 from mock_api import KEY, Asked, MockApi, Reply, completion, in_turn, mock_api, refusal
 
