@@ -4,6 +4,7 @@ lmms-eval cannot be installed beside the newest PyAV; `make harnesses` runs thes
 """
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -175,7 +176,7 @@ def test_batches_and_broken_videos(task: Path, adapter: Path, tmp_path: Path) ->
 
 
 def test_options_are_scored_as_by_a_session(task: Path, adapter: Path) -> None:
-    """Tasks that score options go to the simple form; scores are log-likelihoods unless others are asked for."""
+    """Tasks that score options go to the simple form; the scores are log-likelihoods unless others are asked for."""
     session = himmel.Session(adapter=adapter, device="cpu")
     for scoring in ("raw", "prior"):
         arguments = f"method=dense,num_frames=3,adapter={adapter},threads=1,scoring={scoring}"
@@ -190,7 +191,8 @@ def test_options_are_scored_as_by_a_session(task: Path, adapter: Path) -> None:
                 scoring=scoring,
                 threads=1,
             )
-            scores = [float(one[0][0]) for one in sample["resps"]]
+            # lmms-eval takes the lowest.
+            scores = [-one[0][0] for one in sample["resps"]]
             assert scores == pytest.approx([choice.score for choice in own.choices], rel=1e-6)
             assert sample["acc"] == float(own.text == question["answer"])
 
@@ -233,7 +235,7 @@ def test_the_command_on_nano(arguments: str, task: Path, tmp_path: Path) -> None
             *("--log_samples", "--output_path", str(tmp_path)),
         ],
         check=True,
-        env={**__import__("os").environ, "HF_HUB_OFFLINE": "1"},
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
     )
     logged = next(tmp_path.rglob("*_samples_local_words.jsonl"))
     samples = [json.loads(line) for line in logged.read_text().splitlines()]

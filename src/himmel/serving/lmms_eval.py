@@ -45,8 +45,9 @@ class Himmel(lmms):
         device: torch's name of one; with several processes, each takes its own GPU.
         batch_size: questions that are answered together, where the method can.
         max_batch_size: not used; lmms-eval passes it to every model.
-        scoring: what `loglikelihood` gives for an option: "raw", its log-likelihood with its end of turn; or a score
-            by which options are compared better, see `himmel.model.scoring.weigh`.
+        scoring: what options are compared by in tasks that score them: "raw", their log-likelihood with the end of
+            turn, as other models of lmms-eval; or a score that is fairer to their lengths, see
+            `himmel.model.scoring.weigh`.
         threads: see `Session.ask`.
         options: of the method, such as `num_frames` or `keep`.
 
@@ -112,19 +113,22 @@ class Himmel(lmms):
                 progress.update()
         return results
 
-    def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
-        """For each continuation its log-likelihood (or score), and whether it is what the model says greedily.
+    def loglikelihood(self, requests: list[Instance]) -> list[GenerationResult]:
+        """For each continuation its loss, and whether it is what the model says greedily.
 
-        All continuations of one document are scored in one pass.
+        The loss is the negative log-likelihood (or score, see `scoring`): contrary to the method's name, lmms-eval's
+        tasks take the option with the lowest number. All continuations of one document are scored in one pass. Each
+        pair (float, bool) is the `text` of a result: lmms-eval 0.7.3 hands that on as it is, and makes a text of a bare
+        pair, which its tasks then cannot read.
 
         Raises:
             UsageError, HostError: as `Session.ask`.
         """
-        results: list[tuple[float, bool]] = []
+        results: list[GenerationResult] = []
         with self._progress(len(requests)) as progress:
             for _, group in groupby(requests, key=lambda request: (request.args[0], *request.args[3:])):
                 alike = list(group)
-                results += self._score(alike)
+                results += [GenerationResult(text=pair) for pair in self._score(alike)]
                 progress.update(len(alike))
         return results
 
@@ -175,10 +179,10 @@ class Himmel(lmms):
         question = Question(asked.text, tuple(options), self._scoring)
         scored = self._asker.answer([asked], max_new_tokens=1, questions=[question])[0]
         if _failed(scored):
-            return [(-math.inf, False)] * len(requests)
+            return [(math.inf, False)] * len(requests)
         said = self._generate([asked], _Settings(_MAX_NEW_TOKENS))[0].text.strip()
         scores = {option.text: option.score for option in scored.choices}
-        return [(scores[text], said == text) for text in texts]
+        return [(-scores[text], said == text) for text in texts]
 
     def _document(self, number: int, task: str, split: str) -> Any:
         return self.task_dict[task][split][number]
