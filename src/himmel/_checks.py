@@ -1,5 +1,6 @@
 """What is checked of a request before any work is done for it; nothing heavy is imported here."""
 
+import math
 import operator
 import os
 from collections.abc import Iterable, Sequence
@@ -35,6 +36,21 @@ def check_whole(name: str, value: object, least: int, most: int) -> int:
         number = least - 1
     if isinstance(value, bool) or not least <= number <= most:
         raise UsageError(f"{name}={value!r} is out of range; give a whole number from {least} to {most}.")
+    return number
+
+
+def check_number(name: str, value: object, least: float, most: float) -> float:
+    """`value` as a float.
+
+    Raises:
+        UsageError: it is no number from `least` to `most`.
+    """
+    try:
+        number = math.nan if isinstance(value, bool | str) else float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        number = math.nan
+    if not least <= number <= most:
+        raise UsageError(f"{name}={value!r} is out of range; give a number from {least:g} to {most:g}.")
     return number
 
 

@@ -61,7 +61,8 @@ def read_format(path: Path, index: PictureIndex, opened: Opened) -> PictureForma
                         Orientation.of(frame),
                         frame.interlaced_frame,
                     )
-    raise VideoError(f"None of the pictures of {str(path)!r} can be decoded; the file is damaged.")
+        refusal = decoder.refusal
+    raise VideoError(f"None of the pictures of {str(path)!r} can be decoded; the file is damaged.") from refusal
 
 
 def _find_crop(

@@ -1,0 +1,57 @@
+"""A prompt in pieces that are read one after another."""
+
+from dataclasses import dataclass
+
+from himmel.errors import UsageError
+from himmel.hosts import Host, Run
+from himmel.methods.cached.memory import Segment
+from himmel.model.encoder import PromptEncoder
+from himmel.model.placement import place
+from himmel.model.sample import PreparedSample
+
+
+@dataclass(frozen=True)
+class PromptParts:
+    """The runs of one question about one video.
+
+    Attributes:
+        head: up to the first picture.
+        pictures: of each picture, with its markers.
+        tail: the question, up to the answer.
+    """
+
+    head: tuple[Run, ...]
+    pictures: tuple[tuple[Run, ...], ...]
+    tail: tuple[Run, ...]
+
+    @classmethod
+    def of(cls, processor: PromptEncoder, sample: PreparedSample, question: str) -> "PromptParts":
+        """What `processor.encode` would make one sequence of.
+
+        Raises:
+            UsageError: the question is empty.
+        """
+        host = processor.host
+        pictures = [tuple(host.anchor_runs(grid)) for grid in host.image_grids(sample.images)]
+        nothing = place([], 0, placement="per_anchor", tokens=1, token_id=host.motion_token_id)
+        head, *tail = processor.ask_about(nothing, question)
+        return cls((head,), tuple(pictures), tuple(tail))
+
+    @property
+    def whole(self) -> tuple[Run, ...]:
+        """All runs in order."""
+        return (*self.head, *(run for picture in self.pictures for run in picture), *self.tail)
+
+
+def check_room(host: Host, segment: Segment) -> Segment:
+    """The segment, which ends within the host's positions.
+
+    Raises:
+        UsageError: it doesn't.
+    """
+    if segment.end > host.context_length:
+        raise UsageError(
+            f"The prompt takes {segment.end:,} positions and the host {host.name!r} has {host.context_length:,}; "
+            "ask a shorter question, or with fewer frames."
+        )
+    return segment

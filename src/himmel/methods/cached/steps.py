@@ -1,0 +1,107 @@
+"""Answers from a memory: the likeliest text token by token, and the likelihood of given texts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+from transformers import LogitsProcessorList, RepetitionPenaltyLogitsProcessor, SuppressTokensLogitsProcessor
+
+from himmel.methods.cached.memory import Memory, Reader
+
+
+@dataclass(frozen=True)
+class Continued:
+    """A text that was made token by token.
+
+    Attributes:
+        ids: int64 [L] on the CPU, the end-of-turn token among them where it came.
+        first_token: when the first of them was known, on the clock of `time.perf_counter`.
+    """
+
+    ids: Tensor
+    first_token: float
+
+
+@torch.no_grad()
+def continue_greedily(
+    reader: Reader, memory: Memory, prediction: Tensor, *, prompt: Tensor, max_new_tokens: int
+) -> Continued:
+    """The likeliest token, read, and the next, as transformers' `generate` without sampling.
+
+    Args:
+        reader: whose memory it is.
+        memory: what was read; it stays as it is.
+        prediction: [V], of the first new token.
+        prompt: int64 [L], all ids that were read, for the host's penalty on repeating them (where it has one).
+        max_new_tokens: the text is cut there.
+    """
+    processors = _processors(reader)
+    ends = _ends(reader)
+    cache = memory.cache()
+    ids = prompt[None].to(reader.device)
+    first_token = 0.0
+    for step in range(max_new_tokens):
+        scores = processors(cast(Any, ids), cast(Any, prediction[None].float()))
+        token = scores.argmax(-1)
+        ids = torch.cat([ids, token[None]], dim=1)
+        ended = int(token) in ends
+        if step == 0:
+            first_token = perf_counter()
+        if ended or step == max_new_tokens - 1:
+            break
+        output = reader.network(
+            input_ids=token[None],
+            position_ids=reader.position_ids(
+                reader.text_positions(memory.next + step, 1)[:, None], seen=memory.seen + step
+            ),
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        prediction = output.logits[0, -1]
+    return Continued(ids[0, len(prompt) :].cpu(), first_token)
+
+
+@torch.no_grad()
+def score_texts(reader: Reader, memory: Memory, prediction: Tensor, texts: Sequence[Tensor]) -> list[Tensor]:
+    """How likely each of several continuations is, all of them read at once from the same memory.
+
+    Args:
+        reader: whose memory it is.
+        memory: what was read; it stays as it is.
+        prediction: [V], of the first new token.
+        texts: C of them, int64 [L_i] ids, none empty.
+
+    Returns:
+        For each text float32 [L_i] on the CPU, the log-likelihood of each of its tokens.
+    """
+    longest = max(len(text) for text in texts)
+    ids = torch.stack([pad(text, (0, longest - len(text))) for text in texts]).to(reader.device)
+    # What fills a shorter text comes after it, so nothing that counts sees it.
+    positions = reader.text_positions(memory.next, longest)[:, None].expand(-1, len(texts), -1)
+    output = reader.network(
+        input_ids=ids,
+        position_ids=reader.position_ids(positions, memory.seen),
+        past_key_values=memory.cache(len(texts)),
+        use_cache=True,
+    )
+    before = torch.cat([prediction.expand(len(texts), 1, -1), output.logits[:, :-1]], dim=1)
+    likelihood = before.float().log_softmax(-1).gather(2, ids[..., None])[..., 0].cpu()
+    return [row[: len(text)] for row, text in zip(likelihood, texts, strict=True)]
+
+
+def _processors(reader: Reader) -> LogitsProcessorList:
+    """In the order in which `generate` applies them; a placeholder of motion is no answer."""
+    penalty = reader.network.generation_config.repetition_penalty
+    repeated = [] if penalty in (None, 1.0) else [RepetitionPenaltyLogitsProcessor(penalty)]
+    suppressed = SuppressTokensLogitsProcessor([reader.host.motion_token_id], device=str(reader.device))
+    return LogitsProcessorList([*repeated, suppressed])
+
+
+def _ends(reader: Reader) -> set[int]:
+    ends = reader.network.generation_config.eos_token_id
+    return set() if ends is None else {ends} if isinstance(ends, int) else set(ends)
