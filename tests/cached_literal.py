@@ -1,4 +1,4 @@
-"""HERMES as its paper has it, in loops: keys as they were before rotation, beside a position for each layer and axis."""
+"""HERMES as its paper has it, in loops: keys as they were before rotation, and positions of each layer's own."""
 
 import math
 from collections.abc import Sequence
@@ -111,7 +111,14 @@ class Literal:
         self.layers[number] = Layer(raw, values, positions)
 
     def compress(
-        self, rules: Sequence[LayerRule], prompts: dict[str, Segment], prefix: int, budget: int, *, reindex: bool, **how: Any
+        self,
+        rules: Sequence[LayerRule],
+        prompts: dict[str, Segment],
+        prefix: int,
+        budget: int,
+        *,
+        reindex: bool,
+        **how: Any,
     ) -> None:
         """One compression; `how` goes to `read` for the guidance prompts."""
         attention = {name: self.read(segment, keep=False, **how)[1] for name, segment in prompts.items()}

@@ -55,6 +55,15 @@ MethodName = Literal[
     "dense",
     "panel",
     "stream_pictures",
+    "codec_frames",
+    "evs",
+    "vidcom2",
+    "dycoke",
+    "tome",
+    "uniform_drop",
+    "metom",
+    "look_m",
+    "hermes",
 ]
 """How a video becomes a prompt, see `himmel.methods`."""
 BenchmarkName = Literal[

@@ -1,7 +1,7 @@
 """What all hosts share: text in one way, plain positions, vision features handed over as transformers takes them."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from torch import Tensor
@@ -49,10 +49,13 @@ class BaseHost:
         del order
         return positions[0]
 
+    def exchange_features(
+        self, vision: BaseModelOutputWithPooling, exchange: Callable[[Sequence[Tensor]], list[Tensor]]
+    ) -> BaseModelOutputWithPooling:
+        """The one set of features there is."""
+        features = exchange(cast(Sequence[Tensor], vision.pooler_output))
+        return BaseModelOutputWithPooling(pooler_output=cast(Any, features))
+
     def vision_inputs(self, vision: BaseModelOutputWithPooling) -> dict[str, Any]:
         """`mm_encoder_outputs`."""
         return {"mm_encoder_outputs": {"image": vision}}
-
-    def part_of(self, vision: BaseModelOutputWithPooling, pictures: slice) -> BaseModelOutputWithPooling:
-        """Their `pooler_output`."""
-        return BaseModelOutputWithPooling(pooler_output=cast(Any, list(cast(Any, vision.pooler_output))[pictures]))

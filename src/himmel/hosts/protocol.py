@@ -1,6 +1,6 @@
 """What the rest of the project asks of a host: tokens, prompts, pictures and positions, in the same words for all."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -112,11 +112,19 @@ class Host(Protocol):
     def image_features(self, network: PreTrainedModel, images: Mapping[str, Tensor]) -> BaseModelOutputWithPooling:
         """Vision features: `pooler_output` is one [n_i, D] tensor per picture, in the host's embedding space."""
 
+    def exchange_features(
+        self, vision: BaseModelOutputWithPooling, exchange: Callable[[Sequence[Tensor]], list[Tensor]]
+    ) -> BaseModelOutputWithPooling:
+        """What `image_features` gave, with other features in their place.
+
+        Args:
+            vision: not changed.
+            exchange: from one [n_i, D] tensor per picture to as many tensors as one likes, together as long as the
+                prompts have placeholders. It is called for each set of features that the network takes.
+        """
+
     def vision_inputs(self, vision: BaseModelOutputWithPooling) -> dict[str, Any]:
         """What `image_features` gave, as the arguments that the network takes in place of pictures."""
-
-    def part_of(self, vision: BaseModelOutputWithPooling, pictures: slice) -> BaseModelOutputWithPooling:
-        """What `image_features` gave, for some of the pictures."""
 
     def keep_features(self, network: PreTrainedModel, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Exchange a sample's pictures for frozen features where the host has such; else give them back."""

@@ -5,12 +5,14 @@ an encoder spends more than usual, more has changed; there frames are placed clo
 further apart where next to nothing changes. No picture is decoded, and nothing is trained.
 """
 
+import math
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from himmel.errors import UsageError
 from himmel.video.file.index import PictureIndex
 from himmel.video.file.opened import VideoFile
 from himmel.video.schedule import Clock, make_distinct, nearest, place_anchors
@@ -23,6 +25,7 @@ LEAST: Final = 0.5
 """Frames are nowhere less dense than this share of uniform: no gap is longer than twice the uniform spacing."""
 MOST: Final = 4.0
 """Frames are nowhere more dense than this many times uniform: no gap is shorter than a quarter of it."""
+_NONE: Final = np.zeros(0, np.int64)
 _PARSED_PER_FRAME = 4
 _MOST_PARSED = 512
 
@@ -42,14 +45,31 @@ class EventFrames:
     notes: tuple[str, ...]
 
 
-def choose_event_frames(file: VideoFile, count: int, *, least: float, most: float, threads: int) -> EventFrames:
-    """Choose at most `count` pictures of a file; for `least` and `most` see `bounded_density`."""
+def check_bounds(least: float, most: float) -> None:
+    """See that densities can stay within these bounds.
+
+    Raises:
+        UsageError: uniform does not lie between them.
+    """
+    numbers = all(isinstance(one, int | float) and not isinstance(one, bool) for one in (least, most))
+    if not numbers or not 0 < least <= 1 <= most < math.inf:
+        raise UsageError(
+            f"least_density={least!r} and most_density={most!r} are no bounds around 1, which is uniform; give one "
+            f"above 0 and up to 1, and one from 1 on, such as {LEAST} and {MOST}."
+        )
+
+
+def choose_event_frames(
+    file: VideoFile, count: int, *, mode: Literal["exact", "keyframe"], least: float, most: float, threads: int
+) -> EventFrames:
+    """Carry out `Video.event_frames`; its arguments are checked already."""
     count = min(count, len(file.times))
     clock = Clock.without_pauses(file.times, file.duration, count)
     events, notes = read_events(file, parsed=min(_PARSED_PER_FRAME * count, _MOST_PARSED), threads=threads)
     smooth = smoothed(clock.times, clock.duration, events, clock.duration / count)
     density = bounded_density(clock.times, clock.duration, smooth, least=least, most=most)
-    frames = place_by_density(clock.times, clock.duration, density, count)
+    keyframes = file.keyframes if mode == "keyframe" else np.zeros(0, np.int64)
+    frames = place_by_density(clock.times, clock.duration, density, count, keyframes)
     return EventFrames(frames, density, (*filter(None, [clock.note]), *notes))
 
 
@@ -111,7 +131,9 @@ def bounded_density(times: TimeArray, duration: float, events: TimeArray, *, lea
     return clipped(high)
 
 
-def place_by_density(times: TimeArray, duration: float, density: TimeArray, count: int) -> IntArray:
+def place_by_density(
+    times: TimeArray, duration: float, density: TimeArray, count: int, keyframes: IntArray = _NONE
+) -> IntArray:
     """The pictures nearest to where each of `count` equal shares of the density begins: int64 [count], increasing.
 
     With the same density everywhere these are the uniform frames of `place_anchors`.
@@ -119,13 +141,23 @@ def place_by_density(times: TimeArray, duration: float, density: TimeArray, coun
     Args:
         times, duration, density: see `bounded_density`.
         count: at most as many as there are pictures.
+        keyframes: int64 [K], sorted indices of pictures that are taken instead where one is nearer to that place than
+            to those before and after it.
     """
     if not np.ptp(density):
-        return place_anchors(times, duration, np.zeros(0, np.int64), count, "exact")
+        mode: Literal["exact", "keyframe"] = "keyframe" if len(keyframes) else "exact"
+        return place_anchors(times, duration, keyframes, count, mode)
     edges = np.append(times, duration)
     total = np.append(0.0, np.cumsum(density * np.diff(edges)))
     wanted = np.interp(total[-1] * np.arange(count) / count, total, edges)
-    return make_distinct(nearest(times, wanted), 0, len(times))
+    chosen = nearest(times, wanted)
+    if len(keyframes):
+        between = (wanted[1:] + wanted[:-1]) / 2
+        candidate = keyframes[nearest(times[keyframes], wanted)]
+        # Half-open windows: no keyframe can serve two frames.
+        inside = (times[candidate] >= np.append(-np.inf, between)) & (times[candidate] < np.append(between, np.inf))
+        chosen = np.maximum.accumulate(np.where(inside, candidate, chosen))
+    return make_distinct(chosen, 0, len(times))
 
 
 def _steady_bits(index: PictureIndex) -> TimeArray:

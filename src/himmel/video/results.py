@@ -40,7 +40,8 @@ class Anchor(_ShapeRepr):
         keyframe: whether it cost one seek and one decoded picture.
         image: uint8 [H, W, 3], RGB, turned the way it is displayed.
         reason: why it was chosen: "uniform" in the modes that place anchors by time alone; in the mode "scene"
-            "start", "coverage", or what showed a new scene ("keyframe", "bits" or "intra", see `scene.find_changes`).
+            "start", "coverage", or what showed a new scene ("keyframe", "bits" or "intra", see `scene.find_changes`);
+            "events" where frames are placed by how much happens (see `himmel.video.events`).
     """
 
     frame: int

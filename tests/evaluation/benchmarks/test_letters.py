@@ -31,6 +31,7 @@ CHOICES = ("moves up", "moves down", "a red car", "vitamin C")
         ("It could be (A) or (C), so I choose (C).", "C"),
         ("A is wrong, B is wrong. The answer is C.", "C"),
         ("I think it is B", "B"),
+        ("A and C are wrong, so it must be B", "B"),
         ("<think>A or B? The answer is A.</think>D", "D"),
         ("\\boxed{B}", "B"),
         ("答案是B", "B"),
@@ -60,6 +61,9 @@ def test_a_choice_is_found(text: str, letter: str) -> None:
         "It moves up, then moves down.",
         "</think>",
         "1. 2. 3.",
+        "A or B",
+        "The answer is either (A) or (C).",
+        "Both option A and option B",
         "👍",
     ],
 )

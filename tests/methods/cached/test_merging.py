@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from cached_reference import Asked, ask, eager, entries
-from himmel.methods.cached.merging import Merge, choose, merge, shares
+from himmel.methods.cached.merging import Merge, choose, merge_entries, shares
 from himmel.methods.cached.observe import Received
 from tiny_hosts import Setup
 
@@ -59,7 +59,7 @@ def test_every_layer_and_head_is_that_of_the_paper(host_setup: Setup, how: Merge
     dropped = 0
     for layer, (keys, values) in enumerate(entries(known.past_key_values)):
         kept = choose(received.by_layer[layer], asked.is_text, important=important, recent=recent)
-        found = merge(memory.keys[layer][0], memory.values[layer][0], kept, how)
+        found = merge_entries(memory.keys[layer][0], memory.values[layer][0], kept, how)
         weights = known.attentions[layer][0].sum(1).unflatten(0, (len(keys), -1)).mean(1)
         count = 0
         for head in range(len(keys)):
@@ -95,7 +95,7 @@ def test_of_equal_entries_the_first_is_kept() -> None:
 @pytest.mark.parametrize("how", get_args(Merge))
 def test_an_entry_that_takes_none_stays(how: Merge) -> None:
     keys = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [1.0, 0.1]]])
-    found = merge(keys, keys * 3, torch.tensor([[0, 1]]), how)
+    found = merge_entries(keys, keys * 3, torch.tensor([[0, 1]]), how)
     assert torch.equal(found.keys[0, 1], keys[0, 1])
     assert not torch.equal(found.keys[0, 0], keys[0, 0])
 
@@ -104,7 +104,7 @@ def test_values_follow_their_keys() -> None:
     """The dropped key is like the first kept one, its value like the second's."""
     keys = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [0.9, 0.1]]])
     values = torch.tensor([[[2.0, 0.0], [0.0, 4.0], [0.0, 4.0]]])
-    found = merge(keys, values, torch.tensor([[0, 1]]), "average")
+    found = merge_entries(keys, values, torch.tensor([[0, 1]]), "average")
     torch.testing.assert_close(found.values, torch.tensor([[[1.0, 2.0], [0.0, 4.0]]]))
 
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from cached_reference import ask, eager
 from himmel.methods.cached import observe
 from himmel.methods.cached.observe import Received, attention_received
-from cached_reference import ask, eager
 from tiny_hosts import Setup
 
 

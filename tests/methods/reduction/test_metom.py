@@ -16,9 +16,9 @@ def centres(grid: tuple[int, int]) -> Tensor:
     return torch.tensor([[row + 0.5, column + 0.5] for row in range(grid[0]) for column in range(grid[1])])
 
 
-def run(tokens: FrameTokens, energy: list[Tensor], packets: list[float], keep: float) -> Reduction:
+def run(tokens: FrameTokens, cost: list[Tensor], packets: list[float], keep: float) -> Reduction:
     places = [centres(grid) for grid in tokens.grids]
-    return metom(tokens, energy=energy, places=places, packets=packets, keep=keep)
+    return metom(tokens, cost=cost, places=places, packets=packets, keep=keep)
 
 
 @given(
@@ -32,14 +32,15 @@ def test_the_dearest_places_are_kept_and_the_others_merged_into_the_nearest(
     tokens = random_tokens(*grids, seed=seed)
     chance = torch.Generator().manual_seed(seed)
     # Whole numbers, so that ties occur.
-    energy = [torch.randint(0, 4, (count,), generator=chance).float() for count in tokens.counts]
-    reduction = run(tokens, energy, [1.0 + number for number in range(len(grids))], keep)
+    cost = [torch.randint(0, 4, (count,), generator=chance).float() for count in tokens.counts]
+    reduction = run(tokens, cost, [1.0 + number for number in range(len(grids))], keep)
     assert reduction.num_kept == max(len(grids), int(tokens.total * keep + 1e-9))
     assert reduction.num_merged == tokens.total - reduction.num_kept
     values = iter(reduction.apply(tokens.features).tolist())
-    for frame, grid, spent, kept in zip(rows(tokens), grids, energy, reduction.kept, strict=True):
+    for frame, grid, spent, kept in zip(rows(tokens), grids, cost, reduction.kept, strict=True):
         costs = spent.tolist()
-        dearest = sorted(sorted(range(len(costs)), key=lambda k: (-costs[k], k))[: len(kept)])
+        golden = (math.sqrt(5) - 1) / 2
+        dearest = sorted(sorted(range(len(costs)), key=lambda k: (-costs[k], k * golden % 1))[: len(kept)])
         assert kept.tolist() == dearest
         where = centres(grid).tolist()
         nearest = [
@@ -71,5 +72,23 @@ def test_packets_of_one_size_share_alike() -> None:
 def test_tokens_at_one_place_are_not_taken_for_each_other() -> None:
     tokens = random_tokens((1, 3))
     places = torch.tensor([[0.5, 0.5], [0.5, 0.5], [0.5, 0.5]])
-    reduction = metom(tokens, energy=[torch.tensor([1.0, 3.0, 2.0])], places=[places], packets=[1.0], keep=0.7)
+    reduction = metom(tokens, cost=[torch.tensor([1.0, 3.0, 2.0])], places=[places], packets=[1.0], keep=0.7)
     assert reduction.into.tolist() == [1, 1, 2]
+
+
+def test_places_that_cost_the_same_are_kept_all_over_the_frame() -> None:
+    kept = run(random_tokens((8, 8)), [torch.ones(64)], [1.0], 0.25).kept[0]
+    halves = kept.reshape(-1, 1) // 8 // 4, kept.reshape(-1, 1) % 8 // 4
+    counts = torch.bincount((2 * halves[0] + halves[1]).flatten(), minlength=4)
+    # Sixteen tokens: about four in each quarter, never all in the first rows.
+    assert counts.min() >= 2
+
+
+def test_a_token_that_shows_nothing_is_dropped() -> None:
+    tokens = random_tokens((1, 4), (1, 4))
+    cost = [torch.tensor([1.0, torch.nan, 2.0, 3.0]), torch.tensor([torch.nan, 1.0, 1.0, 1.0])]
+    reduction = run(tokens, cost, [1.0, 1.0], 1.0)
+    assert reduction.into.tolist() == [0, -1, 2, 3, -1, 5, 6, 7]
+    assert (reduction.num_kept, reduction.num_merged) == (6, 0)
+    reduction = run(tokens, cost, [1.0, 1.0], 0.25)
+    assert reduction.into.tolist() == [3, -1, 3, 3, -1, 5, 5, 5]

@@ -1,7 +1,7 @@
 """Many questions to one API, several at once, within a limit on spending."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
@@ -44,13 +44,15 @@ class Asked:
     Attributes:
         unanswered: questions that the API gave no answer to, for a reason that may pass, by id.
         stopped: why not all were asked, in one sentence; None if they were.
+        spent: in all, with what was spent before and what may have been billed for answers that didn't arrive.
     """
 
     unanswered: dict[str, str]
     stopped: str | None
+    spent: float = 0.0
 
 
-async def ask_many(jobs: Sequence[Job[Prepared]], api: Api, *, spending: Spending, at_once: int) -> Asked:
+async def ask_many(jobs: Iterable[Job[Prepared]], api: Api, *, spending: Spending, at_once: int) -> Asked:
     """Ask all questions, `at_once` of them at the same time, in their order.
 
     Args:
@@ -66,10 +68,10 @@ async def ask_many(jobs: Sequence[Job[Prepared]], api: Api, *, spending: Spendin
     """
     check_whole("at_once", at_once, 1, MOST_AT_ONCE)
     asking = _Asking(api, spending, iter(jobs))
-    await asyncio.gather(*(asking.work() for _ in range(min(at_once, len(jobs)))))
+    await asyncio.gather(*(asking.work() for _ in range(at_once)))
     if asking.fatal is not None:
         raise asking.fatal
-    return Asked(asking.unanswered, asking.stopped)
+    return Asked(asking.unanswered, asking.stopped, spending.spent)
 
 
 class _Asking(Generic[Prepared]):

@@ -26,17 +26,23 @@ _DROPPED: Final = (
 
 
 def final_answer(text: str) -> str:
-    r"""The part of a solution that is its answer: the last \boxed{...}, else what follows "the answer is", else all."""
+    """The part of a solution that is its answer (`marked_answer`); all of it where none is marked."""
+    marked = marked_answer(text)
+    return without_thoughts(text).rstrip(" .") if marked is None else marked
+
+
+def marked_answer(text: str) -> str | None:
+    r"""What is in the last \boxed{...}, else what follows the last "the answer is" and the like; None without them."""
     said = without_thoughts(text)
     boxed = last_boxed(said)
     if boxed is not None:
         return boxed
     lowered = said.lower()
     place, flag = max((lowered.rfind(flag), flag) for flag in _FLAGS)
-    if place >= 0:
-        rest = said[place + len(flag) :].lstrip(" :\n*")
-        return rest.split("\n")[0].split(". ")[0].rstrip(" .*")
-    return said.rstrip(" .")
+    if place < 0:
+        return None
+    rest = said[place + len(flag) :].lstrip(" :\n*")
+    return rest.split("\n")[0].split(". ")[0].rstrip(" .*")
 
 
 def last_boxed(text: str) -> str | None:

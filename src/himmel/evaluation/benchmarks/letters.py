@@ -21,6 +21,11 @@ _MARKED: Final = re.compile(r"(?<![A-Za-z0-9'\u2019.])([A-Z])(?:[.:](?!\w)|\))")
 _STANDING: Final = re.compile(r"(?<![A-Za-z0-9'\u2019])([A-Z])(?![A-Za-z0-9'\u2019])")
 # "A man" and "I see" have no letter of an option in them; "A because" has.
 _WORD: Final = re.compile(r"[AIai]\s+(?!(?:and|as|based|because|due|for|from|is|since|which|with)\b)[a-z]")
+# "A or B" and "both (A) and (C)" choose neither.
+_BETWEEN: Final = re.compile(
+    r"(?<![A-Za-z0-9])\(?([A-Z])\)?\s*(?:\bor\b|\band\b|/|&)\s*(?:[a-z]+\s+)?\(?([A-Z])\)?(?![A-Za-z0-9])",
+    re.IGNORECASE,
+)
 
 _OPTION_LINE: Final = re.compile(r"\s*\(?([A-Z])[.):]\)?\s*(.*)")
 
@@ -31,7 +36,7 @@ def find_letter(text: str, choices: Sequence[str]) -> str | None:
     In this order: a letter alone; the text of one option alone; the last letter after "answer is", "option" and the
     like; one at the start, as in "B. text" or "(b) text"; the last one in brackets; the last one before a full stop, a
     colon or a bracket; one at the end; the only capital letter that is no word; the text of exactly one option
-    somewhere. A letter inside a word is no answer, and neither are the words "A" and "I".
+    somewhere. A letter inside a word is no answer; neither are the words "A" and "I", nor "A or B".
 
     Args:
         text: what the model wrote.
@@ -45,6 +50,7 @@ def find_letter(text: str, choices: Sequence[str]) -> str | None:
     texts = [_plain(choice) for choice in choices]
     if texts.count(_plain(said)) == 1:
         return letters[texts.index(_plain(said))]
+    whole, said = said, _BETWEEN.sub(" ", said)
     phrases = [match for match in _PHRASE.finditer(said) if not _WORD.match(said, match.end() - 1)]
     for candidates in (
         [_group(match) for match in phrases],
@@ -62,7 +68,7 @@ def find_letter(text: str, choices: Sequence[str]) -> str | None:
     ]
     if standing and (standing[-1][1] or len({letter for letter, _ in standing}) == 1):
         return standing[-1][0]
-    return _by_text(said, texts, letters)
+    return _by_text(whole, texts, letters)
 
 
 def split_options(question: str) -> tuple[str, tuple[str, ...]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 from himmel.evaluation.benchmarks.common import ANSWER_WITH_LETTER, mean, options_of
-from himmel.evaluation.benchmarks.expressions import final_answer, numbers
+from himmel.evaluation.benchmarks.expressions import final_answer, marked_answer, numbers
 from himmel.evaluation.benchmarks.letters import find_letter, listed, without_thoughts
 from himmel.evaluation.benchmarks.media import name_below
 from himmel.evaluation.benchmarks.tables import Row, find_annotations, picture_of, read_rows
@@ -52,10 +52,17 @@ class MathVista:
         return "\n".join(part for part in (asked, _hint(item)) if part)
 
     def parse(self, text: str, item: Item) -> str | None:
-        """The chosen letter; or the number or list of the final answer, written as the benchmark writes it."""
+        """The chosen letter; or a number or list as the benchmark writes it.
+
+        A number is the first after "the answer is" and the like, else the last in the text.
+        """
         if item.choices:
             return find_letter(final_answer(text), item.choices) or find_letter(text, item.choices)
-        return _number(final_answer(text), item) or _number(without_thoughts(text), item)
+        if item.answer_type == "list":
+            return _list(without_thoughts(text), item)
+        marked = numbers(marked_answer(text) or "")
+        found = marked[:1] or numbers(without_thoughts(text))[-1:]
+        return _as_written(found[0], item) if found else None
 
     def score(self, parsed: str | None, item: Item) -> float:
         """1 for the right letter, or for the number or list as it is written in the annotations."""
@@ -115,13 +122,10 @@ def _hint(item: Item) -> str:
     return "Answer the question using a Python list." if item.answer_type == "list" else ""
 
 
-def _number(text: str, item: Item) -> str | None:
-    """The answer in a text: its last number, or the numbers of its last list."""
-    if item.answer_type == "list":
-        start, end = text.rfind("["), text.rfind("]")
-        return _as_written(text[start : end + 1], item) if 0 <= start < end else None
-    found = numbers(text)
-    return _as_written(found[-1], item) if found else None
+def _list(text: str, item: Item) -> str | None:
+    """The numbers of the last list in a text."""
+    start, end = text.rfind("["), text.rfind("]")
+    return _as_written(text[start : end + 1], item) if 0 <= start < end else None
 
 
 def _as_written(number: str, item: Item) -> str | None:

@@ -63,11 +63,13 @@ class Row:
         file: where it is from.
         number: its place in the file, from 1.
         values: by column.
+        names: what the file calls its columns, where that is something else; for messages.
     """
 
     file: Path
     number: int
     values: Mapping[str, Any] = field(repr=False)
+    names: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def text(self, column: str) -> str:
         """A text that is not empty; whole numbers count as texts.
@@ -134,10 +136,8 @@ class Row:
         """The error to raise about a value."""
         shown = repr(self.values.get(column))
         shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
-        return HimmelError(
-            f"{column!r} in row {self.number} of {str(self.file)!r} {why}: {shown}; correct it, or download the file "
-            "again."
-        )
+        place = f"{self.names.get(column, column)!r} in row {self.number} of {str(self.file)!r}"
+        return HimmelError(f"{place} {why}: {shown}; correct it, or download the file again.")
 
 
 def find_annotations(data: Path, patterns: Sequence[str], *, title: str) -> list[Path]:
@@ -182,7 +182,7 @@ def read_rows(
         chosen = _choose_columns(file, found, columns, title=title, optional=optional)
         for number, values in enumerate(found, start=1):
             renamed = {name: values.get(source) for name, source in chosen.items()}
-            rows.append(Row(file, number, renamed))
+            rows.append(Row(file, number, renamed, chosen))
     return rows
 
 

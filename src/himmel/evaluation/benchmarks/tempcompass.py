@@ -59,9 +59,9 @@ class TempCompass:
             word = re.match(r"\W*(yes|no)\b", said.lower())
             return word.group(1) if word else None
         if item.task == "caption_matching":
-            found = _by_name(said, _names(item))
-            if found is not None:
-                return found
+            named = _named(said, _names(item))
+            if named:
+                return named[0] if len(named) == 1 else None
         return find_letter(said, item.choices)
 
     def score(self, parsed: str | None, item: Item) -> float:
@@ -78,7 +78,7 @@ class TempCompass:
         right = f"{item.answers[0]}. {item.choices[item.right or 0]}"
         if text == right:
             return 1.0
-        start = re.match(r"([A-D])(?:[.)]|$)", text)
+        start = re.match(r"([A-D])(?:[.)]|\Z)", text)
         return "needs a judge" if start is None else float(start.group(1) in item.answers)
 
     def figures(self, scored: Sequence[Scored]) -> dict[str, float]:
@@ -133,15 +133,14 @@ def _names(item: Item) -> list[str]:
     return [name for name, _ in _captions(item.released or "")]
 
 
-def _by_name(said: str, names: Sequence[str]) -> str | None:
-    """The letter of the only option whose name is in a text, or whose number is all of it."""
+def _named(said: str, names: Sequence[str]) -> list[str]:
+    """The letters of the options whose names are in a text, or whose number or letter is all of it."""
     plain = said.strip(" .()*").lower()
-    found = [
-        place
+    return [
+        letter(place)
         for place, name in enumerate(names)
         if re.search(rf"\b{re.escape(name.lower())}\b", plain) or plain == name.split()[-1].lower()
     ]
-    return letter(found[0]) if len(found) == 1 else None
 
 
 def _caption_points(text: str, item: Item) -> HarnessPoints:

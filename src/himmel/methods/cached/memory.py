@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -107,9 +108,10 @@ class Reader:
             logits_to_keep=1,
             **({} if vision is None else self.host.vision_inputs(vision)),
         )
+        layers: Any = cache.layers
         read = Memory(
-            keys=tuple(layer.keys for layer in cache.layers),
-            values=tuple(layer.values for layer in cache.layers),
+            keys=tuple(layer.keys for layer in layers),
+            values=tuple(layer.values for layer in layers),
             seen=memory.seen + len(segment.ids),
             next=segment.end,
         )

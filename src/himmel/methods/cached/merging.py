@@ -48,7 +48,7 @@ def choose(received: Tensor, text: Tensor, *, important: int, recent: int) -> Te
     return torch.cat([best, last], dim=1).sort(dim=1).values
 
 
-def merge(keys: Tensor, values: Tensor, kept: Tensor, how: Merge) -> Kept:
+def merge_entries(keys: Tensor, values: Tensor, kept: Tensor, how: Merge) -> Kept:
     """Keep some entries of a layer and merge each other one into the kept one that is nearest to it.
 
     Nearest is by cosine of the rotated keys, in each head by itself; values follow their keys. With K the kept entry

@@ -8,7 +8,7 @@ time, and what is added up has one number for each key.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import torch
 from torch import Tensor, nn
@@ -104,7 +104,7 @@ def _attend(
     watcher = _watcher.get()
     if watcher is not None:
         with torch.no_grad():
-            watcher.add(int(module.layer_idx), query, key, attention_mask, float(options["scaling"]))
+            watcher.add(cast(int, module.layer_idx), query, key, attention_mask, float(options["scaling"]))
     attended: tuple[Tensor, Tensor | None] = _INTERFACE["sdpa"](module, query, key, value, attention_mask, **options)
     return attended
 

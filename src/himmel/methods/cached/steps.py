@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -45,7 +45,7 @@ def continue_greedily(
     ids = prompt[None].to(reader.device)
     first_token = 0.0
     for step in range(max_new_tokens):
-        scores = cast(Tensor, processors(ids, prediction[None].float()))
+        scores = processors(cast(Any, ids), cast(Any, prediction[None].float()))
         token = scores.argmax(-1)
         ids = torch.cat([ids, token[None]], dim=1)
         ended = int(token) in ends
