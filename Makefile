@@ -109,11 +109,11 @@ $(VENV)/.installed-demo: pyproject.toml constraints.txt $(NATIVE) | $(BIN)/pytho
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt $(NATIVE) | $(BIN)/python
-	$(call with-engine,$(VENV),-c constraints.txt,-e ".[train$(comma)dev]")
+	$(call with-engine,$(VENV),-c constraints.txt,-e ".[api$(comma)dev]")
 	@touch $@
 
 .venv-lowest/.installed: pyproject.toml constraints-lowest.txt $(NATIVE) | .venv-lowest/bin/python
-	$(call with-engine,.venv-lowest,-c constraints-lowest.txt,-e ".[train$(comma)test]")
+	$(call with-engine,.venv-lowest,-c constraints-lowest.txt,-e ".[api$(comma)test]")
 	@touch $@
 
 .venv-newest/.installed: pyproject.toml $(NATIVE) | .venv-newest/bin/python

@@ -4,10 +4,10 @@
         [--host FOLDER] [--adapter FOLDER] [--frames 32] [--clip NAME] [-o FILE.json]
 
 Each reading is a process of its own, held to as many processors as it has threads. It loads the model, answers once
-about a clip of six seconds by the same method, so that nothing is warmed for one method alone, and then opens the video,
-reads it and generates one token: that is timed, with opening, extraction, hashing and the vision tower in it. Methods
-take turns. Printed are the fastest wall and processor times, seconds by stage, prompt tokens by kind, what was removed,
-and the peak memory, of which `loaded` was there before the video. Ratios are to `dense`.
+about a clip of six seconds by the same method, so that nothing is warmed for one method alone, and then opens the
+video, reads it and generates one token: that is timed, with opening, extraction, hashing and the vision tower in it.
+Methods take turns. Printed are the fastest wall and processor times, seconds by stage, prompt tokens by kind, what was
+removed, and the peak memory, of which `loaded` was there before the video. Ratios are to `dense`.
 """
 
 import argparse

@@ -42,6 +42,13 @@ def test_streams_are_read_and_drawn(encode_clip: Encode, tmp_path: Path) -> None
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_folder_is_audited(encode_clip: Encode, tmp_path: Path) -> None:
+    encode_clip("a.mp4")
+    done = himmel("audit", tmp_path, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["kinds"][0]["backend"] == "bitstream"
+
+
 def test_doctor_says_which_extras_are_missing() -> None:
     done = himmel("doctor")
     # On a slow machine it says now and then that it is still at work.

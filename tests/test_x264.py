@@ -8,6 +8,7 @@ from fractions import Fraction
 import av
 
 from himmel._x264 import repeatable_x264
+from himmel.video.file.pyav import ONE_THREAD
 
 
 def test_the_same_pictures_are_the_same_bytes(pan: Callable) -> None:
@@ -22,7 +23,7 @@ def test_the_same_pictures_are_the_same_bytes(pan: Callable) -> None:
             stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
             stream.codec_context.thread_count = 1
             for k, picture in enumerate(pictures):
-                frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p", threads=1)
+                frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p", **ONE_THREAD)
                 frame.pts, frame.time_base = k, Fraction(1, 25)
                 container.mux(stream.encode(frame))
             container.mux(stream.encode(None))

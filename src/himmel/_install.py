@@ -22,7 +22,8 @@ EXTRAS: dict[str, tuple[str, ...]] = {
         "transformers",
         "yaml",
     ),
-    "train": ("accelerate", "filelock", "scipy", "statsmodels"),
+    "train": ("accelerate", "filelock", "pyarrow", "scipy", "statsmodels"),
+    "api": ("openai",),
 }
 
 

@@ -5,10 +5,20 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Final, TypeVar
 
 from rich.console import Console
-from rich.progress import track as rich_track
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 Item = TypeVar("Item")
 
@@ -35,17 +45,34 @@ def working(what: str) -> Iterator[None]:
 
 
 def track(items: Iterable[Item], *, what: str, total: int) -> Iterator[Item]:
-    """Hand on the items, and show how many of `total` are done."""
+    """Hand on the items, and show how many of `total` are done, how many a second, and how much time is left."""
     console = Console(stderr=True)
     if console.is_terminal:
-        yield from rich_track(items, description=what, total=total, console=console)
+        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn()
+        with Progress(*columns, console=console) as progress:
+            yield from progress.track(items, description=what, total=total)
         return
-    told = time.monotonic()
+    begin = told = time.monotonic()
     for count, item in enumerate(items):
         if time.monotonic() - told >= EVERY:
             told = time.monotonic()
-            _tell(f"{what}: {count} of {total}")
+            _tell(f"{what}: {count} of {total}{_pace(count, total, told - begin)}")
         yield item
+
+
+class _Rate(ProgressColumn):
+    """How many items a second, over the last half minute."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.3g} a second" if task.speed else "")
+
+
+def _pace(count: int, total: int, seconds: float) -> str:
+    """What is added to a line once something is done: the mean rate, and the time left if it stays."""
+    if not count:
+        return ""
+    left = timedelta(seconds=round((total - count) * seconds / count))
+    return f", {count / seconds:.3g} a second, {left} left"
 
 
 def _tell_time(what: str, done: threading.Event) -> None:

@@ -37,6 +37,9 @@ Precision = Literal["float32", "bfloat16", "float16"]
 Condition = Literal["motion", "no-motion", "shuffled", "text"]
 """What the motion benchmark shows the model: anchors and motion tokens; anchors alone; anchors with another clip's
 motion tokens; the question alone."""
+Interleaving = Literal["A", "B", "C", "D", "E"]
+"""Which streams a model is shown as pictures, and in which order (report, appendix S), see
+`himmel.methods.conditions`."""
 SampleClip = Literal["bikes", "carphone", "bigbuckbunny"]
 """Short real clips that a package brings."""
 Scoring = Literal["raw", "token", "byte", "prior"]
@@ -51,7 +54,37 @@ MethodName = Literal[
     "rgb_diff",
     "dense",
     "panel",
+    "stream_pictures",
+    "codec_frames",
+    "evs",
+    "vidcom2",
+    "dycoke",
+    "tome",
+    "uniform_drop",
+    "metom",
     "look_m",
     "hermes",
 ]
 """How a video becomes a prompt, see `himmel.methods`."""
+BenchmarkName = Literal[
+    "video_mme",
+    "mvbench",
+    "mlvu",
+    "longvideobench",
+    "perception_test",
+    "activitynet_qa",
+    "mathvista",
+    "mathvision",
+    "ocrbench",
+    "realworldqa",
+    "motionbench",
+    "tempcompass",
+    "tomato",
+    "vinoground",
+    "file",
+]
+"""Sets of questions, see `himmel.evaluation.benchmarks`; `file` is one's own."""
+Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"]
+"""How much work x264 takes over an encoding."""
+RateControl = Literal["qp", "crf"]
+"""What decides x264's quantisers: a constant for P pictures, or its constant rate factor."""

@@ -56,7 +56,7 @@ def test_record_says_what_was_read(ask: Callable[..., dict[str, Any]], clip: Pat
     assert {"open", "extract", "load", "prepare", "answer"} <= set(said["seconds"])
     assert {"himmel", "torch", "transformers", "av", "ffmpeg"} <= set(said["versions"])
     assert said["peak_memory"] > 1e7
-    assert (said["seed"], said["motion"], said["choices"]) == (0, True, [])
+    assert (said["seed"], said["method"], said["choices"], said["removed"]) == (0, "himmel", [], None)
 
 
 def test_same_question_same_answer(ask: Callable[..., dict[str, Any]], threads: None) -> None:

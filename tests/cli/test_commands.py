@@ -220,3 +220,19 @@ def test_a_package_of_an_extra_that_is_not_there_is_named_with_the_extra(tmp_pat
     assert (done.returncode, done.stdout) == (1, "")
     needs = "This needs the package statsmodels of the extra 'train', which is not installed"
     assert done.stderr == f'himmel: {needs}; `pip install ".[train]"` in himmel\'s checkout gets it.\n'
+
+
+@pytest.mark.assets
+def test_rendered_clips_are_a_file_of_questions(run: Run, tmp_path: Path) -> None:
+    code, out, _ = run("nano", "clips", "-o", tmp_path / "clips", "--clips", "2", "--questions", "3")
+    questions = tmp_path / "clips/questions.jsonl"
+    assert (code, out) == (0, f"6 questions about 2 clips are in {questions}\n")
+    code, out, _ = run("nano", "clips", "-o", tmp_path / "clips", "--clips", "2", "--questions", "1", "--json")
+    assert (code, json.loads(out)) == (0, {"questions": str(questions), "clips": 2, "asked": 2, "new": 0})
+
+
+def test_clips_of_training_seeds_are_refused(run: Run, tmp_path: Path) -> None:
+    code, out, err = run("nano", "clips", "-o", tmp_path / "clips", "--seed", "7")
+    assert (code, out) == (2, "")
+    assert "Seed 7 may have been trained on" in err
+    assert not (tmp_path / "clips").exists()

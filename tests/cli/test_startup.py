@@ -33,6 +33,8 @@ def loaded_by(*arguments: str | Path) -> set[str]:
         ("--version",),
         ("ask", "--help"),
         ("streams", "--help"),
+        ("audit", "--help"),
+        ("compress", "--help"),
         ("eval", "motion", "--help"),
         ("recipe", "list"),
         ("recipe", "list", "--json"),

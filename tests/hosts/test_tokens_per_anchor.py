@@ -55,7 +55,9 @@ def test_known_before_decoding(host: Host, network: PreTrainedModel, sizes: list
     except HostError:
         reject()
     images = host.prepare_images([picture(*size) for size in sizes])
-    assert [rows * columns for rows, columns in host.image_grids(images)] == expected
+    grids = host.image_grids(images)
+    assert [rows * columns for rows, columns in grids] == expected
+    assert [len(host.token_boxes(grid, *size)) for grid, size in zip(grids, sizes, strict=True)] == expected
     with torch.no_grad():
         features = cast(Any, host.image_features(network, host.join_images([images])).pooler_output)
     assert [len(tokens) for tokens in features] == expected
@@ -132,3 +134,50 @@ def test_llava_counts_tiles_as_its_processor_does(
     )
     expected = LlavaOnevisionProcessor._get_number_of_features(cast(Any, settings_only), height, width, 384, 384)
     assert host.tokens_per_anchor(width, height) == expected
+
+
+@pytest.mark.parametrize("size", [(320, 180), (150, 240)])
+def test_boxes_are_where_the_tower_sees_a_change(host: Host, size: tuple[int, int]) -> None:
+    width, height = size
+    network = host.load_network()
+    for name, weight in network.named_parameters():
+        # A random tower of few patches mixes them all; without its attention each sees itself.
+        if "vision_tower" in name and ".out_proj." in name:
+            torch.nn.init.zeros_(weight)
+    try:
+        host.tokens_per_anchor(width, height)
+    except HostError:
+        pytest.skip("too few tokens for a picture of this shape")
+    plain = np.full((height, width, 3), 100, np.uint8)
+    places = [(left, top) for left in (0.05, 0.4, 0.75) for top in (0.05, 0.4, 0.75)]
+    changed = []
+    for left, top in places:
+        spot = plain.copy()
+        spot[round(top * height) :, round(left * width) :][: height // 5, : width // 5] = (255, 0, 200)
+        changed.append(spot)
+    images = host.prepare_images([plain, *changed])
+    boxes = host.token_boxes(host.image_grids(images)[0], width, height)
+    with torch.no_grad():
+        features = cast(Any, host.image_features(network, host.join_images([images])).pooler_output)
+    shown = ~np.isnan(boxes[:, 0])
+    for (left, top), tokens in zip(places, features[1:], strict=True):
+        difference = (tokens - features[0]).norm(dim=-1).numpy()
+        most = boxes[np.argmax(np.where(shown, difference, -1))]
+        # The spot is a fifth wide and high; a token sees a little beyond its box.
+        assert most[0] - 0.1 < left + 0.2
+        assert most[2] + 0.1 > left
+        assert most[1] - 0.1 < top + 0.2
+        assert most[3] + 0.1 > top
+
+
+def test_new_lines_are_nowhere_and_borders_beside_the_picture(published_sizes: Callable[[str, int], Host]) -> None:
+    frame, whole, tiles = (
+        published_sizes("llava_onevision", budget).token_boxes((1, 0), 1920, 1080) for budget in (256, 730, 1485)
+    )
+    assert [int(np.isnan(boxes[:, 0]).sum()) for boxes in (frame, whole, tiles)] == [1, 1, 15]
+    assert np.isnan(tiles[729 + 27]).all()
+    assert np.nanmin(frame) == 0
+    assert np.nanmax(frame) == 1
+    # The square has a border of 420 of 1,080 lines above and below.
+    assert whole[0] == pytest.approx([0, -420 / 1080, 1 / 27, -420 / 1080 + 1920 / 27 / 1080])
+    assert whole[728, 3] == pytest.approx(1 + 420 / 1080)

@@ -11,8 +11,11 @@ import himmel
 from himmel._install import missing_package
 from himmel._trouble import explain
 from himmel.cli.ask import ask
+from himmel.cli.audit import audit
 from himmel.cli.budget import budget
+from himmel.cli.compress import compress
 from himmel.cli.deploy import card, merge, push
+from himmel.cli.describe import describe
 from himmel.cli.doctor import doctor
 from himmel.cli.evaluate import eval_app
 from himmel.cli.interrupt import EXIT_CODE, interruptible, tell
@@ -30,7 +33,10 @@ app = typer.Typer(
 )
 # In the order of the help.
 app.command(rich_help_panel="Videos")(ask)
+app.command(rich_help_panel="Videos")(describe)
 app.command(rich_help_panel="Videos")(streams)
+app.command(rich_help_panel="Videos")(audit)
+app.command(rich_help_panel="Videos")(compress)
 app.command(rich_help_panel="This machine")(doctor)
 app.command(rich_help_panel="Costs")(budget)
 app.command(rich_help_panel="Costs")(params)

@@ -2,13 +2,16 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
+from typer.core import TyperGroup
 
-from himmel.choices import Condition
+from himmel.choices import BenchmarkName, Condition
 from himmel.cli.checks import check_writable
+from himmel.cli.conditions import eval_conditions, eval_strips
 from himmel.cli.console import Column, console, print_json, print_table, quieten
+from himmel.cli.evaluate_runs import eval_benchmark, eval_compare
 from himmel.cli.options import Adapter, Json, repeatable
 
 if TYPE_CHECKING:
@@ -16,13 +19,27 @@ if TYPE_CHECKING:
     from himmel.evaluation.motion import MotionResult
     from himmel.evaluation.statistics import Accuracy
 
-eval_app = typer.Typer(no_args_is_help=True, help="Benchmarks.")
+_ANY = "BENCHMARK"
 
 
-# A callback keeps `motion` a verb of its own while it is the only one.
-@eval_app.callback()
-def _benchmarks() -> None:
-    pass
+class _Benchmarks(TyperGroup):
+    """The verbs of this file; any other word is a benchmark, whose name the verb finds as its own."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in self.commands:
+            return args[0], self.commands[_ANY], args[1:]
+        return super().resolve_command(ctx, args)
+
+
+eval_app = typer.Typer(
+    cls=_Benchmarks,
+    no_args_is_help=True,
+    help=f"Benchmarks by name ({', '.join(get_args(BenchmarkName))}), or files of questions; runs compared.",
+)
+eval_app.command(_ANY)(eval_benchmark)
+eval_app.command("compare")(eval_compare)
+eval_app.command("conditions")(eval_conditions)
+eval_app.command("strips")(eval_strips)
 
 
 @eval_app.command("motion")

@@ -17,6 +17,8 @@ MediaKind = Literal["video", "image", "frames"]
 """A video file, one picture, or a folder of pictures that were taken from a video."""
 AnswerForm = Literal["choice", "text"]
 """One of an item's choices, by letter; or words, a number or a formula."""
+HarnessPoints = float | Literal["left out", "needs a judge"]
+"""Points from 0 to 1; the question is left out of the mean; or only a judging model says."""
 
 # So many missing files are named in a message.
 _NAMED = 5
@@ -185,10 +187,10 @@ class Benchmark(Protocol):
         """Points from 0 to 1; None, which no answer was found in, gets 0."""
         ...
 
-    def harness_points(self, text: str, item: Item) -> float | None:
-        """What lmms-eval's task of this name gives for the same text, to be printed beside ours.
+    def harness_points(self, text: str, item: Item) -> HarnessPoints:
+        """What lmms-eval 0.7.3 gives for the same text, to be printed beside our score.
 
-        Where it draws an answer at random this is the expected value. None: it leaves the question out of the mean.
+        Where it draws an answer at random, this is the expected value.
         """
         ...
 

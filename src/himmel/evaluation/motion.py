@@ -27,7 +27,7 @@ from himmel.model import HimmelForConditionalGeneration, HimmelProcessor
 from himmel.model.repository import local_folder
 from himmel.model.scoring import score_logits
 from himmel.nano.clips import FIRST_EVAL_SEED, MOTION_KINDS
-from himmel.nano.questions import Question
+from himmel.nano.questions import choose_questions
 from himmel.training.store import ClipStore, StoredClip
 
 CONDITIONS: Final[tuple[Condition, ...]] = get_args(Condition)
@@ -108,17 +108,6 @@ def run_motion_benchmark(
     if output is not None:
         _write(result, mark, judged, Path(output))
     return result
-
-
-def choose_questions(asked: Sequence[Question], *, most: int) -> list[int]:
-    """Which of a clip's questions are asked: motion questions first in turn with still ones, at most `most`."""
-    moving = [i for i, question in enumerate(asked) if question.kind in MOTION_KINDS]
-    still = [i for i, question in enumerate(asked) if question.kind not in MOTION_KINDS]
-    chosen: list[int] = []
-    while (moving or still) and len(chosen) < most:
-        first, second = (moving, still) if len(chosen) % 2 == 0 else (still, moving)
-        chosen.append((first or second).pop(0))
-    return chosen
 
 
 class _Asker:

@@ -1,13 +1,14 @@
 """What all hosts share: text in one way, plain positions, vision features handed over as transformers takes them."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+from himmel.hosts.boxes import Boxes, grid_boxes
 from himmel.hosts.positions import plain_positions
 from himmel.hosts.protocol import PositionScheme, Run
 
@@ -34,6 +35,11 @@ class BaseHost:
         with _TOKENISING:
             return str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
 
+    def token_boxes(self, grid: tuple[int, int], width: int, height: int) -> Boxes:
+        """The grid fills the picture."""
+        del width, height
+        return grid_boxes(*grid)
+
     def position_ids(self, runs: Sequence[Run], *, scheme: PositionScheme, start: int = 0) -> Tensor:
         """See `plain_positions`: [1, L]."""
         return plain_positions(runs, scheme=scheme, start=start)
@@ -43,10 +49,13 @@ class BaseHost:
         del order
         return positions[0]
 
+    def exchange_features(
+        self, vision: BaseModelOutputWithPooling, exchange: Callable[[Sequence[Tensor]], list[Tensor]]
+    ) -> BaseModelOutputWithPooling:
+        """The one set of features there is."""
+        features = exchange(cast(Sequence[Tensor], vision.pooler_output))
+        return BaseModelOutputWithPooling(pooler_output=cast(Any, features))
+
     def vision_inputs(self, vision: BaseModelOutputWithPooling) -> dict[str, Any]:
         """`mm_encoder_outputs`."""
         return {"mm_encoder_outputs": {"image": vision}}
-
-    def part_of(self, vision: BaseModelOutputWithPooling, pictures: slice) -> BaseModelOutputWithPooling:
-        """Their `pooler_output`."""
-        return BaseModelOutputWithPooling(pooler_output=cast(Any, list(cast(Any, vision.pooler_output))[pictures]))

@@ -1,8 +1,10 @@
 """InternVL (the checkpoints with `-hf` in their name): pictures as square tiles, plain positions."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import (
@@ -12,8 +14,10 @@ from transformers import (
     PreTrainedModel,
 )
 from transformers.modeling_outputs import BaseModelOutputWithPooling
+from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import get_optimal_tiled_canvas
 
 from himmel.errors import UsageError
+from himmel.hosts.boxes import Boxes, grid_boxes
 from himmel.hosts.protocol import Picture, Run
 from himmel.hosts.published import PublishedHost
 from himmel.hosts.tokens import token_id
@@ -65,6 +69,19 @@ class InternVLHost(PublishedHost):
         """A row for each tile."""
         return [(tiles, self._tile_tokens) for tiles in images["num_patches"].tolist()]
 
+    def token_boxes(self, grid: tuple[int, int], width: int, height: int) -> Boxes:
+        """Tile after tile, row by row; the small copy of the whole comes last."""
+        side = math.isqrt(self._tile_tokens)
+        whole = grid_boxes(side, side)
+        if grid[0] == 1:
+            return whole
+        size, tiling = self._image_processor.size, self._tiling
+        columns, rows = get_optimal_tiled_canvas(
+            (height, width), (size["height"], size["width"]), tiling["min_patches"], tiling["max_patches"]
+        )
+        tiles = [grid_boxes(side, side, within=tuple(tile)) for tile in grid_boxes(rows, columns).tolist()]
+        return np.concatenate([*tiles, whole])
+
     def anchor_runs(self, grid: tuple[int, int]) -> list[Run]:
         """`<img>`, the placeholders, `</img>` and, as in the family's template, a new line."""
         return [
@@ -81,6 +98,6 @@ class InternVLHost(PublishedHost):
         return cast(BaseModelOutputWithPooling, vision)
 
     def vision_inputs(self, vision: BaseModelOutputWithPooling) -> dict[str, Any]:
-        """`mm_encoder_outputs`, with all tiles in one tensor, as this family's class takes them."""
-        tokens = torch.cat(list(cast(Any, vision.pooler_output))).unflatten(0, (-1, self._tile_tokens))
+        """`mm_encoder_outputs`, with the tokens of all pictures in one tensor, as this family's class takes them."""
+        tokens = torch.cat(list(cast(Any, vision.pooler_output)))[None]
         return super().vision_inputs(BaseModelOutputWithPooling(pooler_output=cast(Any, tokens)))

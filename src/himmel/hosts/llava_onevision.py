@@ -19,6 +19,7 @@ from transformers.image_processing_utils import select_best_resolution
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from himmel.errors import UsageError
+from himmel.hosts.boxes import NOWHERE, Boxes, grid_boxes, with_new_lines
 from himmel.hosts.protocol import Picture, Run
 from himmel.hosts.published import PublishedHost
 
@@ -67,6 +68,11 @@ class LlavaOnevisionHost(PublishedHost):
         """At most `max_anchor_tokens`; depends on the size in the style `tiles` alone."""
         if self._style != "tiles":
             return self._fixed
+        rows, columns = self._tile_grid(width, height)
+        return self._side**2 + rows * (columns + 1)
+
+    def _tile_grid(self, width: int, height: int) -> tuple[int, int]:
+        """Rows and columns of the map of a picture's tiles."""
         best = select_best_resolution((height, width), self._pinpoints)
         rows, columns = (self._side * (length // self._size) for length in best)
         # As in the model: what was padded is cut off again, the same on both sides.
@@ -74,21 +80,21 @@ class LlavaOnevisionHost(PublishedHost):
             rows -= (rows - int(round(height * (columns / width), 7))) // 2 * 2
         else:
             columns -= (columns - int(round(width * (rows / height), 7))) // 2 * 2
-        return self._side**2 + self._tile_tokens(rows, columns)
+        return self._shrunk(rows, columns)
 
-    def _tile_tokens(self, rows: int, columns: int) -> int:
-        """Tokens of a map of tiles, shrunk if it is too large, with a new line after each row."""
+    def _shrunk(self, rows: int, columns: int) -> tuple[int, int]:
+        """A map of tiles as the model takes it: smaller if it is too large."""
         most = int(self.config.vision_aspect_ratio.removeprefix("anyres_max_"))
         ratio = math.sqrt(rows * columns / (most * self._side**2))
         if ratio > 1.1:
             rows, columns = int(rows // ratio), int(columns // ratio)
-        return rows * (columns + 1)
+        return rows, columns
 
     def _most(self, resolution: Sequence[int]) -> int:
         """Most tokens of any picture for which these tiles are chosen: one side of the map is always whole."""
         rows, columns = (self._side * (length // self._size) for length in resolution)
         maps = [(row, columns) for row in range(1, rows + 1)] + [(rows, column) for column in range(1, columns + 1)]
-        return self._side**2 + max(self._tile_tokens(*shape) for shape in maps)
+        return self._side**2 + max(rows * (columns + 1) for rows, columns in (self._shrunk(*shape) for shape in maps))
 
     def prepare_images(self, pictures: Sequence[Picture]) -> dict[str, Tensor]:
         """Squares float32 [P, 3, 384, 384], one of each picture or all its tiles, and `image_sizes` int64 [I, 2]."""
@@ -111,6 +117,19 @@ class LlavaOnevisionHost(PublishedHost):
     def image_grids(self, images: Mapping[str, Tensor]) -> list[tuple[int, int]]:
         """All tokens of a picture in one row: with new lines among them they are no grid."""
         return [(1, self.tokens_per_anchor(width, height)) for height, width in images["image_sizes"].tolist()]
+
+    def token_boxes(self, grid: tuple[int, int], width: int, height: int) -> Boxes:
+        """In the style `whole` the grid fills the padded square, so some tokens lie beside the picture."""
+        del grid
+        if self._style == "frame":
+            side = math.ceil(self._side / 2)
+            return np.concatenate([grid_boxes(side, side), [NOWHERE]])
+        if self._style == "whole":
+            wide, high = max(width, height) / width, max(width, height) / height
+            square = ((1 - wide) / 2, (1 - high) / 2, (1 + wide) / 2, (1 + high) / 2)
+            return np.concatenate([grid_boxes(self._side, self._side, within=square), [NOWHERE]])
+        rows, columns = self._tile_grid(width, height)
+        return np.concatenate([grid_boxes(self._side, self._side), with_new_lines(grid_boxes(rows, columns), rows)])
 
     def anchor_runs(self, grid: tuple[int, int]) -> list[Run]:
         """The placeholders and, as in the family's template, a new line."""

@@ -1,6 +1,6 @@
 """What the rest of the project asks of a host: tokens, prompts, pictures and positions, in the same words for all."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+from himmel.hosts.boxes import Boxes
 from himmel.hosts.chat import ChatTokens
 from himmel.hosts.loading import AS_STORED, Loading
 
@@ -83,6 +84,16 @@ class Host(Protocol):
     def image_grids(self, images: Mapping[str, Tensor]) -> list[tuple[int, int]]:
         """Rows and columns of each picture's tokens, from what `prepare_images` made."""
 
+    def token_boxes(self, grid: tuple[int, int], width: int, height: int) -> Boxes:
+        """Where each token of a picture lies in it: float64 [T, 4], left, top, right, bottom as shares of its sides.
+
+        A token that shows no part of the picture, such as one for a new line, has NaN.
+
+        Args:
+            grid: the picture's, from `image_grids`.
+            width, height: of the picture in pixels.
+        """
+
     def join_images(self, images: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
         """Join the pictures of several samples into keyword arguments of `image_features`."""
 
@@ -101,11 +112,19 @@ class Host(Protocol):
     def image_features(self, network: PreTrainedModel, images: Mapping[str, Tensor]) -> BaseModelOutputWithPooling:
         """Vision features: `pooler_output` is one [n_i, D] tensor per picture, in the host's embedding space."""
 
+    def exchange_features(
+        self, vision: BaseModelOutputWithPooling, exchange: Callable[[Sequence[Tensor]], list[Tensor]]
+    ) -> BaseModelOutputWithPooling:
+        """What `image_features` gave, with other features in their place.
+
+        Args:
+            vision: not changed.
+            exchange: from one [n_i, D] tensor per picture to as many tensors as one likes, together as long as the
+                prompts have placeholders. It is called for each set of features that the network takes.
+        """
+
     def vision_inputs(self, vision: BaseModelOutputWithPooling) -> dict[str, Any]:
         """What `image_features` gave, as the arguments that the network takes in place of pictures."""
-
-    def part_of(self, vision: BaseModelOutputWithPooling, pictures: slice) -> BaseModelOutputWithPooling:
-        """What `image_features` gave, for some of the pictures."""
 
     def keep_features(self, network: PreTrainedModel, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Exchange a sample's pictures for frozen features where the host has such; else give them back."""

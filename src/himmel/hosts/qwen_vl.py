@@ -1,12 +1,11 @@
 """Qwen2.5-VL and Qwen3-VL: pictures at their own size, positions on three axes."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 from transformers import (
-    PreTrainedConfig,
     PreTrainedModel,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
@@ -17,7 +16,6 @@ from transformers import (
     Qwen3VLMoeForConditionalGeneration,
 )
 from transformers.modeling_outputs import BaseModelOutputWithPooling
-from transformers.models.qwen3_vl.modeling_qwen3_vl import BaseModelOutputWithDeepstackFeatures
 
 from himmel.errors import HostError, UsageError
 from himmel.hosts.positions import time_row_column_positions
@@ -117,32 +115,41 @@ class Qwen25VLHost(QwenVLHost):
     network_class = Qwen2_5_VLForConditionalGeneration
 
 
-class Qwen3VLHost(QwenVLHost):
-    """Qwen3-VL of any dense size.
+class DeepStackHost(QwenVLHost):
+    """What Qwen3-VL of any kind has besides.
 
     Its tower also gives features for the first layers of the language model (DeepStack). They go in with the image
     tokens, as `deepstack_features` of what `image_features` returns, and the model adds them at image placeholders
     alone: a motion token gets none. Timestamps belong to its video path; anchors are images and have none.
     """
 
-    name = "qwen3_vl"
     family = "Qwen3-VL"
-    config_class: ClassVar[type[PreTrainedConfig]] = Qwen3VLConfig
-    network_class: ClassVar[type[PreTrainedModel]] = Qwen3VLForConditionalGeneration
 
-    def part_of(self, vision: BaseModelOutputWithPooling, pictures: slice) -> BaseModelOutputWithPooling:
-        """Their `pooler_output` and `deepstack_features`, a list of pictures for each layer that takes them."""
-        whole = cast(BaseModelOutputWithDeepstackFeatures, vision)
-        layers = [list(layer)[pictures] for layer in cast(Any, whole.deepstack_features)]
-        return BaseModelOutputWithDeepstackFeatures(
-            pooler_output=super().part_of(vision, pictures).pooler_output, deepstack_features=cast(Any, layers)
+    def exchange_features(
+        self, vision: BaseModelOutputWithPooling, exchange: Callable[[Sequence[Tensor]], list[Tensor]]
+    ) -> BaseModelOutputWithPooling:
+        """Those of the tower's last layer, and those for each of the language model's first layers."""
+        given = cast(Any, vision)
+        return cast(
+            BaseModelOutputWithPooling,
+            type(given)(
+                pooler_output=exchange(given.pooler_output),
+                deepstack_features=[exchange(layer) for layer in given.deepstack_features],
+            ),
         )
 
 
-class Qwen3VLMoeHost(Qwen3VLHost):
+class Qwen3VLHost(DeepStackHost):
+    """Qwen3-VL of any dense size."""
+
+    name = "qwen3_vl"
+    config_class = Qwen3VLConfig
+    network_class = Qwen3VLForConditionalGeneration
+
+
+class Qwen3VLMoeHost(DeepStackHost):
     """Qwen3-VL with a mixture of experts, else as `Qwen3VLHost`; LoRA goes to attention and leaves experts alone."""
 
     name = "qwen3_vl_moe"
-    family = "Qwen3-VL"
     config_class = Qwen3VLMoeConfig
     network_class = Qwen3VLMoeForConditionalGeneration

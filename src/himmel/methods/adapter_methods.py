@@ -86,9 +86,14 @@ class Himmel:
         )
 
     def reading(self, config: HimmelConfig | None) -> DecomposedReading:
-        """See `Method.reading`."""
+        """See `Method.reading`.
+
+        Raises:
+            UsageError: as `settings`.
+        """
         reading = Reading.of(
-            cast(HimmelConfig, config),
+            # Found out before anything is read.
+            self.settings(cast(HimmelConfig, config)),
             num_anchors=self.num_anchors,
             anchor_mode=self.anchor_mode,
             steps_per_interval=self.steps_per_interval,

@@ -9,12 +9,25 @@ from himmel.errors import UsageError
 from himmel.methods.adapter_methods import Anchors, Himmel, RgbDiff
 from himmel.methods.cached.hermes import Hermes
 from himmel.methods.cached.look_m import LookM
+from himmel.methods.codec_frames import CodecFrames
+from himmel.methods.conditions.method import StreamPictures
 from himmel.methods.frames import Dense, Panel
 from himmel.methods.protocol import Method
+from himmel.methods.reduction.methods import REDUCTIONS
 
-METHODS: Final[dict[MethodName, type[Method]]] = {
-    method.name: method for method in (Himmel, Anchors, RgbDiff, Dense, Panel, LookM, Hermes)
-}
+_EVERY: tuple[type[Method], ...] = (
+    Himmel,
+    Anchors,
+    RgbDiff,
+    Dense,
+    Panel,
+    StreamPictures,
+    CodecFrames,
+    LookM,
+    Hermes,
+    *REDUCTIONS,
+)
+METHODS: Final[dict[MethodName, type[Method]]] = {method.name: method for method in _EVERY}
 
 
 def build(name: str, **options: Any) -> Method:

@@ -17,7 +17,7 @@ from himmel.model.encoder import PromptEncoder, TokenCounts
 from himmel.model.host_model import HostModel
 from himmel.model.inputs import ModelInputs
 from himmel.model.sample import PreparedSample
-from himmel.video import Anchor, Decomposition, Video
+from himmel.video import Anchor, Decomposition, Spending, Video
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +30,7 @@ class Read:
         decomposition: of which the frames are the anchors; None where nothing lies between them.
         notes: sentences about what was unusual.
         seconds: wall time by stage.
+        spending: what the codec spent on the frames; None where nobody asked.
     """
 
     frames: tuple[Anchor, ...]
@@ -37,6 +38,7 @@ class Read:
     decomposition: Decomposition | None = None
     notes: tuple[str, ...] = ()
     seconds: dict[str, float] | None = None
+    spending: Spending | None = None
 
 
 class Reading(Protocol):

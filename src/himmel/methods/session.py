@@ -354,6 +354,8 @@ def _count_bytes(read: Read) -> int:
         arrays = [interval.frames, interval.times, *(vars(interval.maps)[item.name] for item in fields(interval.maps))]
         total += sum(array.nbytes for array in arrays)
         total += 0 if interval.rgb_difference is None else interval.rgb_difference.nbytes
+    if read.spending is not None:
+        total += sum(plane.nbytes for plane in (read.spending.energy, read.spending.motion, read.spending.place_bits))
     return total
 
 

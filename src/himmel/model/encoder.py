@@ -121,11 +121,7 @@ class PromptEncoder:
 
     def count_tokens(self, inputs: ModelInputs) -> TokenCounts:
         """Prompt tokens by kind, over a whole batch; padding is not counted."""
-        mask = inputs.attention_mask
-        # With branches, a row of padding sees one token, itself, as does the first token after it.
-        lonely = (mask[:, 0].sum(-1) > 1).int().argmax(-1) - 1 if mask.ndim == 4 else None
-        real = mask.bool() if lonely is None else torch.arange(mask.shape[-1]) >= lonely[:, None]
-        return self.count_ids(inputs.input_ids[real])
+        return self.count_ids(inputs.input_ids[inputs.real])
 
     def count_ids(self, ids: Tensor) -> TokenCounts:
         """Token ids by kind."""

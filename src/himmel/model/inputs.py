@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self
 
+import torch
 from torch import Tensor
 
 from himmel.adapter.tensors import ShowsShapes
@@ -55,6 +56,16 @@ class ModelInputs(ShowsShapes):
     def independent(self) -> bool:
         """Whether the turns of a prompt see the video alone, not each other."""
         return self.attention_mask.ndim == 4
+
+    @property
+    def real(self) -> Tensor:
+        """Bool [B, L], False for padding."""
+        mask = self.attention_mask
+        if not self.independent:
+            return mask.bool()
+        # A row of padding sees one token, itself, as does the first token after it.
+        first = (mask[:, 0].sum(-1) > 1).int().argmax(-1) - 1
+        return torch.arange(mask.shape[-1]) >= first[:, None]
 
     def without_labels(self) -> Self:
         """The same prompts, of which every token is predicted."""

@@ -18,7 +18,7 @@ from himmel.nano.catalogue import (
     PHOTOGRAPHS,
     PLACES,
 )
-from himmel.nano.clips import ClipSpec, Kind, Move, Thing
+from himmel.nano.clips import MOTION_KINDS, ClipSpec, Kind, Move, Thing
 
 # `{it}` is what moves: its name, or "the moving thing" where the name would give another answer away.
 _TEMPLATES: Final[dict[Kind, tuple[str, ...]]] = {
@@ -119,6 +119,17 @@ def questions(spec: ClipSpec) -> tuple[Question, ...]:
     """
     rng = np.random.default_rng([spec.seed, 2])
     return tuple(_question(rng, spec, kind) for kind in spec.asked)
+
+
+def choose_questions(asked: Sequence[Question], *, most: int) -> list[int]:
+    """Which of a clip's questions are asked: motion questions first in turn with still ones, at most `most`."""
+    moving = [i for i, question in enumerate(asked) if question.kind in MOTION_KINDS]
+    still = [i for i, question in enumerate(asked) if question.kind not in MOTION_KINDS]
+    chosen: list[int] = []
+    while (moving or still) and len(chosen) < most:
+        first, second = (moving, still) if len(chosen) % 2 == 0 else (still, moving)
+        chosen.append((first or second).pop(0))
+    return chosen
 
 
 def _question(rng: np.random.Generator, spec: ClipSpec, kind: Kind) -> Question:

@@ -2,11 +2,8 @@
 
 import hashlib
 import json
-import signal
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from multiprocessing import active_children, get_context
 from pathlib import Path
@@ -20,6 +17,7 @@ from transformers import PreTrainedModel
 from himmel._files import atomic_path, cache_root
 from himmel._progress import track
 from himmel._versions import engine_version
+from himmel.data.workers import interrupts_held
 from himmel.hosts import Host
 from himmel.model.config import HimmelConfig
 from himmel.model.processor import HimmelProcessor
@@ -101,7 +99,7 @@ class ClipStore:
             return
         with ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (self.config,)) as pool:
             # Workers start at the submission, and inherit what is blocked: Ctrl-C is this process's to answer.
-            with _interrupts_held():
+            with interrupts_held():
                 jobs = [pool.submit(_prepare_one, seed, self.split, self.path(seed)) for seed in missing]
             try:
                 for job in track(as_completed(jobs), what=f"Rendering {self.split} clips", total=len(jobs)):
@@ -127,19 +125,6 @@ class ClipStore:
             questions=tuple(Question(**{**item, "choices": tuple(item["choices"])}) for item in facts["questions"]),
             returns=facts["returns"],
         )
-
-
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Hold Ctrl-C back until the block ends; nothing where the system has no such thing (Windows)."""
-    if sys.platform == "win32":
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _processor: HimmelProcessor

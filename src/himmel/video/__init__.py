@@ -4,11 +4,12 @@
 >>> Video("bunny.mp4").decompose(num_anchors=8)  # doctest: +SKIP
 """
 
+from himmel.video.describe import Timeline, draw_timeline
 from himmel.video.draw import draw_streams
 from himmel.video.export import save_streams
 from himmel.video.full_rate import FullRate
 from himmel.video.maps.vectors import VECTOR
-from himmel.video.results import Anchor, Decomposition, Interval, Picture, PictureVectors, StepMaps
+from himmel.video.results import Anchor, Decomposition, Interval, Picture, PictureVectors, Spending, StepMaps
 from himmel.video.shards import save_every
 from himmel.video.video import Video
 
@@ -20,9 +21,12 @@ __all__ = [
     "Interval",
     "Picture",
     "PictureVectors",
+    "Spending",
     "StepMaps",
+    "Timeline",
     "Video",
     "draw_streams",
+    "draw_timeline",
     "save_every",
     "save_streams",
 ]

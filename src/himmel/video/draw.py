@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[Any]
 
 MAX_COLUMNS = 10
-_METADATA: dict[str, dict[str, Any]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
-_INK, _PALE = "#222222", "#777777"
+METADATA: dict[str, dict[str, Any]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+INK, PALE = "#222222", "#777777"
 
 
 def draw_streams(decomposition: Decomposition, path: str | os.PathLike[str]) -> None:
@@ -41,9 +41,9 @@ def draw_streams(decomposition: Decomposition, path: str | os.PathLike[str]) -> 
     count = len(decomposition.anchors)
     chosen = np.unique(np.linspace(0, count - 1, min(count, MAX_COLUMNS)).round().astype(int))
     velocities = [mean_velocity(decomposition.intervals[k].maps) for k in chosen]
-    residuals = [_mean_residual(decomposition.intervals[k].maps) for k in chosen]
-    speed = _full_scale([np.hypot(v[0], v[1])[known] for v, known in velocities], least=0.5)
-    error = _full_scale([r[~np.isnan(r)] for r in residuals], least=1.0)
+    residuals = [mean_residual(decomposition.intervals[k].maps) for k in chosen]
+    speed = full_scale([np.hypot(v[0], v[1])[known] for v, known in velocities], least=0.5)
+    error = full_scale([r[~np.isnan(r)] for r in residuals], least=1.0)
 
     aspect = decomposition.height / decomposition.width
     tile = min(2.2, 2.2 / aspect)
@@ -53,25 +53,26 @@ def draw_streams(decomposition: Decomposition, path: str | os.PathLike[str]) -> 
     figure.subplots_adjust(
         left=0.75 / width, right=1 - 1.35 / width, top=1 - 0.85 / height, bottom=0.35 / height, wspace=0.04, hspace=0.06
     )
+    heat = residual_colours()
     extent = 0.0, float(decomposition.width), float(decomposition.height), 0.0
     for column, k in enumerate(chosen):
         anchor, interval = decomposition.anchors[k], decomposition.intervals[k]
         kind = "keyframe" if anchor.keyframe else "exact"
         _tile(axes[0, column], _thumbnail(anchor.image), extent)
-        axes[0, column].set_title(f"{_clock(anchor.time)}  {kind}", fontsize=8, color=_INK, pad=4)
-        _tile(axes[1, column], _flow_colours(*velocities[column], speed), _grid_extent(decomposition))
-        _tile(axes[2, column], residuals[column], _grid_extent(decomposition), cmap=_heat(), vmin=0.0, vmax=error)
+        axes[0, column].set_title(f"{clock(anchor.time)}  {kind}", fontsize=8, color=INK, pad=4)
+        _tile(axes[1, column], flow_colours(*velocities[column], speed), _grid_extent(decomposition))
+        _tile(axes[2, column], residuals[column], _grid_extent(decomposition), cmap=heat, vmin=0.0, vmax=error)
         for row in (1, 2):
             axes[row, column].set_xlim(extent[0], extent[1])
             axes[row, column].set_ylim(extent[2], extent[3])
-        axes[2, column].set_xlabel(_steps_caption(interval.times), fontsize=7, color=_PALE, labelpad=3)
+        axes[2, column].set_xlabel(_steps_caption(interval.times), fontsize=7, color=PALE, labelpad=3)
     for row, name in enumerate(("anchor", "motion", "residual")):
-        axes[row, 0].set_ylabel(name, fontsize=9, color=_INK, labelpad=6)
+        axes[row, 0].set_ylabel(name, fontsize=9, color=INK, labelpad=6)
     _add_title(figure, decomposition, len(chosen), width, height)
     _add_keys(figure, axes, speed, error, width, height)
     # Without the time of writing, and with names that follow from the picture: the same video gives the same bytes.
     with atomic_path(path) as temporary, rc_context({"svg.hashsalt": "himmel"}):
-        figure.savefig(temporary, metadata=_METADATA.get(temporary.suffix.lower()))
+        figure.savefig(temporary, metadata=METADATA.get(temporary.suffix.lower()))
 
 
 def mean_velocity(maps: StepMaps) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
@@ -92,20 +93,20 @@ def mean_velocity(maps: StepMaps) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
     return total / np.where(weight > 0, weight, 1), weight > 0
 
 
-def _mean_residual(maps: StepMaps) -> FloatArray:
+def mean_residual(maps: StepMaps) -> FloatArray:
     """Mean luma RMS over steps, weighted by what is covered; NaN where nothing is. Float64 [R, C]."""
     weight = maps.covered.sum(axis=0, dtype=np.float64)
     total = (maps.residual[:, 0] * maps.covered).sum(axis=0, dtype=np.float64)
     return np.where(weight > 0, total / np.where(weight > 0, weight, 1), np.nan)
 
 
-def _full_scale(values: list[FloatArray], least: float) -> float:
+def full_scale(values: list[FloatArray], least: float) -> float:
     """The value that gets full colour: nearly the largest, so that single outliers don't make the rest pale."""
     joined = np.concatenate([v.ravel() for v in values])
     return max(float(np.percentile(joined, 99)), least) if joined.size else least
 
 
-def _flow_colours(velocity: FloatArray, known: npt.NDArray[np.bool_], full: float) -> FloatArray:
+def flow_colours(velocity: FloatArray, known: npt.NDArray[np.bool_], full: float) -> FloatArray:
     """Velocities [2, ...] as RGB [..., 3], 0 to 1."""
     from matplotlib.colors import hsv_to_rgb
 
@@ -115,7 +116,8 @@ def _flow_colours(velocity: FloatArray, known: npt.NDArray[np.bool_], full: floa
     return np.where(known[..., None], colours, 0.85)
 
 
-def _heat() -> Any:
+def residual_colours() -> Any:
+    """Matplotlib's colour map for residuals, from black to pale yellow; grey where a value is masked or NaN."""
     from matplotlib import colormaps
 
     return colormaps["magma"].with_extremes(bad="#d9d9d9")
@@ -141,7 +143,7 @@ def _tile(axes: "Axes", image: FloatArray, extent: tuple[float, float, float, fl
         spine.set_linewidth(0.6)
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
     """Minutes and seconds, such as 1:02.5."""
     tenths = round(seconds * 10)
     return f"{tenths // 600}:{tenths // 10 % 60:02d}.{tenths % 10}"
@@ -150,19 +152,19 @@ def _clock(seconds: float) -> str:
 def _steps_caption(times: npt.NDArray[np.float64]) -> str:
     if not len(times):
         return "no steps"
-    return f"{len(times)} step{'s' if len(times) > 1 else ''}, {_clock(times[0])} to {_clock(times[-1])}"
+    return f"{len(times)} step{'s' if len(times) > 1 else ''}, {clock(times[0])} to {clock(times[-1])}"
 
 
 def _add_title(figure: "Figure", decomposition: Decomposition, shown: int, width: float, height: float) -> None:
     left = 0.75 / width
-    figure.text(left, 1 - 0.28 / height, os.path.basename(decomposition.path), fontsize=11, color=_INK, weight="bold")
+    figure.text(left, 1 - 0.28 / height, os.path.basename(decomposition.path), fontsize=11, color=INK, weight="bold")
     columns = "" if shown == len(decomposition.anchors) else f", {shown} of {len(decomposition.anchors)} intervals"
     about = (
         f"{decomposition.codec} {decomposition.width} x {decomposition.height}, {decomposition.duration:.1f} s,"
         f" {decomposition.num_vectors:,} vectors by {decomposition.backend},"
         f" residual {decomposition.residual_kind}{', accumulated' if decomposition.accumulated else ''}{columns}"
     )
-    figure.text(left, 1 - 0.48 / height, about, fontsize=8, color=_PALE)
+    figure.text(left, 1 - 0.48 / height, about, fontsize=8, color=PALE)
 
 
 def _add_keys(figure: "Figure", axes: Any, speed: float, error: float, width: float, height: float) -> None:
@@ -174,13 +176,13 @@ def _add_keys(figure: "Figure", axes: Any, speed: float, error: float, width: fl
     wheel = figure.add_axes((left, middle - side / 2 / height, side / width, side / height))
     y, x = np.mgrid[-1:1:161j, -1:1:161j]
     inside = np.hypot(x, y) <= 1
-    colours = _flow_colours(np.stack((x, y)), inside, 1.0)
+    colours = flow_colours(np.stack((x, y)), inside, 1.0)
     wheel.imshow(np.dstack((colours, inside)), extent=(-1, 1, 1, -1))
     wheel.set_axis_off()
-    wheel.text(0, -1.25, f"{speed:.2g} px a frame", fontsize=7, color=_PALE, ha="center", va="bottom")
+    wheel.text(0, -1.25, f"{speed:.2g} px a frame", fontsize=7, color=PALE, ha="center", va="bottom")
     bar = figure.add_axes((left, residual.y0 + 0.05 / height, 0.1 / width, residual.height - 0.1 / height))
-    bar.imshow(np.linspace(1, 0, 128)[:, None], extent=(0, 1, 0, error), aspect="auto", cmap=_heat())
+    bar.imshow(np.linspace(1, 0, 128)[:, None], extent=(0, 1, 0, error), aspect="auto", cmap=residual_colours())
     bar.set_xticks([])
     bar.yaxis.tick_right()
-    bar.tick_params(labelsize=7, colors=_PALE, length=2)
-    bar.set_title("luma RMS", fontsize=7, color=_PALE, pad=3, loc="left")
+    bar.tick_params(labelsize=7, colors=PALE, length=2)
+    bar.set_title("luma RMS", fontsize=7, color=PALE, pad=3, loc="left")

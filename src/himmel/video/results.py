@@ -40,7 +40,8 @@ class Anchor(_ShapeRepr):
         keyframe: whether it cost one seek and one decoded picture.
         image: uint8 [H, W, 3], RGB, turned the way it is displayed.
         reason: why it was chosen: "uniform" in the modes that place anchors by time alone; in the mode "scene"
-            "start", "coverage", or what showed a new scene ("keyframe", "bits" or "intra", see `scene.find_changes`).
+            "start", "coverage", or what showed a new scene ("keyframe", "bits" or "intra", see `scene.find_changes`);
+            "events" where frames are placed by how much happens (see `himmel.video.events`).
     """
 
     frame: int
@@ -75,6 +76,20 @@ class StepMaps(_ShapeRepr):
     future_distance: FloatArray
     residual: FloatArray
     covered: FloatArray
+
+    def step(self, k: int) -> "StepMaps":
+        """The maps of step k alone, with F = 1."""
+        one = slice(k, k + 1)
+        return StepMaps(
+            past=self.past[one],
+            future=self.future[one],
+            past_valid=self.past_valid[one],
+            future_valid=self.future_valid[one],
+            past_distance=self.past_distance[one],
+            future_distance=self.future_distance[one],
+            residual=self.residual[one],
+            covered=self.covered[one],
+        )
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -145,6 +160,49 @@ class Decomposition(_ShapeRepr):
     num_damaged: int
     notes: tuple[str, ...]
     seconds: dict[str, float]
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Spending(_ShapeRepr):
+    """What the codec spent on n chosen pictures, when and where; displayed orientation.
+
+    The stretch of a picture is what comes after the one chosen before it, up to itself; that of the first is itself
+    alone. Of each stretch a few pictures are looked at, the chosen one among them; maps are means over those that are
+    no keyframes.
+
+    Attributes:
+        frames: int64 [n], the chosen pictures, indices in presentation order.
+        bits: int64 [n], bits that the file spends on each, with its headers.
+        stretch_bits: float64 [n], mean bits of a picture of its stretch.
+        group_bits: float64 [n], mean bits of a picture of its group of pictures, from one keyframe to the next.
+        intra: float32 [n], share of intra-coded area, 0 to 1; NaN where no picture tells it.
+        energy: float32 [n, R, C], mean square of the luma residual over each cell, in squared 8-bit code values; 0
+            where no picture tells it. What is intra-coded has none.
+        motion: float32 [n, R, C], how far the content of each cell moves a frame interval, in luma pixels, likewise.
+        place_bits: float32 [n, R, C], bits spent on each cell; those of the chosen picture itself where a stretch has
+            keyframes alone; spread evenly where only those of whole pictures are known.
+        cell, grid: side of a cell in luma pixels, (rows, columns).
+        width, height: size of the displayed picture in pixels.
+        backend: where the maps come from; None where they are not known.
+        num_read: how many pictures were looked at.
+        notes: sentences about what is not known.
+    """
+
+    frames: IntArray
+    bits: IntArray
+    stretch_bits: npt.NDArray[np.float64]
+    group_bits: npt.NDArray[np.float64]
+    intra: FloatArray
+    energy: FloatArray
+    motion: FloatArray
+    place_bits: FloatArray
+    cell: int
+    grid: tuple[int, int]
+    width: int
+    height: int
+    backend: BackendName | None
+    num_read: int
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, repr=False, eq=False)

@@ -18,6 +18,7 @@ from himmel._text import by_number
 from himmel.video.file.decoder import Segment, plan_segments
 from himmel.video.file.opened import VideoFile
 from himmel.video.file.picture import PictureFormat
+from himmel.video.file.pyav import ONE_THREAD
 from himmel.video.file.workers import Decoders, run_tasks
 from himmel.video.maps.residual import cell_means
 from himmel.video.results import Decomposition, Interval
@@ -74,7 +75,7 @@ def _read_means(decoders: Decoders, *, segment: Segment, file: VideoFile, cell: 
 
 
 def _cell_colours(frame: VideoFrame, fmt: PictureFormat, cell: int, reformatter: VideoReformatter) -> FloatArray:
-    picture = reformatter.reformat(frame, width=fmt.width, height=fmt.height, format="rgb24", threads=1).to_ndarray()
+    picture = reformatter.reformat(frame, width=fmt.width, height=fmt.height, format="rgb24", **ONE_THREAD).to_ndarray()
     planes = [np.ascontiguousarray(picture[:, :, channel], np.float32) for channel in range(3)]
     known = np.ones(picture.shape[:2], np.uint8)
     return np.stack(cell_means(planes, known, fmt.orientation, cell)).astype(np.float32)

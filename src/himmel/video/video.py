@@ -4,31 +4,36 @@ import hashlib
 import os
 import time
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, get_args
+from typing import Final, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from himmel._checks import check_choice, check_whole
+from himmel._checks import check_choice, check_number, check_whole
 from himmel.choices import AnchorMode, Backend, Cell
 from himmel.errors import UsageError, VideoError
+from himmel.video.arguments import CELLS, MAX_COUNT, check_indices, check_span, choose_cell, count_workers
 from himmel.video.backends.choice import choose_backend
 from himmel.video.decompose import Request, decompose
+from himmel.video.describe.describe import DescribeRequest, describe
+from himmel.video.describe.results import Timeline
+from himmel.video.events import LEAST, MOST, EventFrames, check_bounds, choose_event_frames
 from himmel.video.file.opened import VideoFile, open_video
 from himmel.video.file.source import Spooled, VideoSource
 from himmel.video.frames import Frames, place_frames, read_frames
 from himmel.video.full_rate import FullRate, choose_for_vectors, read_pictures, read_vectors
-from himmel.video.results import Decomposition, Picture, PictureVectors
+from himmel.video.results import Decomposition, Picture, PictureVectors, Spending
 from himmel.video.rgb_difference import add_rgb_difference
+from himmel.video.spending import cell_for, read_spending
 
 IntArray = npt.NDArray[np.int64]
-CELLS: Final = get_args(Cell)
 MAX_CELLS_ACROSS = 120
+MAX_CELLS_DESCRIBED = 80
 ANCHOR_MODES: Final = get_args(AnchorMode)
 BACKENDS: Final = get_args(Backend)
-MAX_COUNT = 4096
 
 
 class Video:
@@ -66,8 +71,12 @@ class Video:
         # The copy is removed with what made it.
         source = path if isinstance(path, str | os.PathLike) else Spooled(path)
         self._spooled = source if isinstance(source, Spooled) else None
-        self._file = file = _open(source)
         self._sha256: str | None = None
+        self._show(_open(source))
+        self._open_seconds = time.perf_counter() - begin
+
+    def _show(self, file: VideoFile) -> None:
+        self._file = file
         self.path, self.codec = file.path, file.codec
         self.width, self.height = file.displayed_size
         self.coded_width, self.coded_height = file.format.coded_width, file.format.coded_height
@@ -75,7 +84,6 @@ class Video:
         self.pts, self.times, self.keyframes = file.pts, file.times, file.keyframes
         self.start, self.duration, self.average_rate = file.start, file.duration, file.average_rate
         self.notes = file.notes
-        self._open_seconds = time.perf_counter() - begin
 
     def __repr__(self) -> str:
         return (
@@ -95,6 +103,28 @@ class Video:
             with self.path.open("rb") as file:
                 self._sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         return self._sha256
+
+    def between(self, start: float = 0.0, end: float | None = None) -> "Video":
+        """A stretch of this video as a video of its own, whose times begin at 0 again; nothing is copied or read.
+
+        Args:
+            start, end: seconds since the first shown picture, `start` below `end`; None for the video's end. The
+                picture that is on the screen at `start` comes first, and none begins at `end` or after it.
+
+        Raises:
+            UsageError: there is no such stretch.
+
+        Example:
+            >>> video.between(12.5, 20.0).decompose(num_anchors=4)  # doctest: +SKIP
+        """
+        stop = self.duration if end is None else end
+        if not 0 <= start < min(stop, self.duration):
+            raise UsageError(
+                f"start={start!r}, end={end!r} is no stretch of this video; it lasts {self.duration:.3f} seconds."
+            )
+        part = copy(self)
+        part._show(self._file.between(start, stop))
+        return part
 
     def decompose(
         self,
@@ -147,11 +177,11 @@ class Video:
             num_anchors=check_whole("num_anchors", num_anchors, 1, MAX_COUNT),
             anchor_mode=anchor_mode,
             steps_per_interval=check_whole("steps_per_interval", steps_per_interval, 1, MAX_COUNT),
-            cell=self._cell(cell),
+            cell=choose_cell((self.width, self.height), cell, most=MAX_CELLS_ACROSS),
             backend=backend,
             max_anchor_pixels=max_anchor_pixels,
             accumulate=accumulate,
-            threads=_workers(threads),
+            threads=count_workers(threads),
         )
         found = decompose(self._file, request, sha256=self._sha256, open_seconds=self._open_seconds)
         if rgb_difference:
@@ -188,21 +218,53 @@ class Video:
         if indices is None:
             chosen, notes = place_frames(self._file, num_frames, mode)
         else:
-            chosen = np.asarray(indices, np.int64)
-            inside = chosen.ndim == 1 and len(chosen) and chosen[0] >= 0 and chosen[-1] < self.num_frames
-            if not inside or (np.diff(chosen) <= 0).any():
-                raise UsageError(
-                    f"indices={list(indices)!r} are not pictures in their order; give increasing numbers from 0 to "
-                    f"{self.num_frames - 1}."
-                )
+            chosen = check_indices("indices", indices, self.num_frames)
         found = read_frames(
             self._file,
             chosen,
             max_pixels=max_pixels,
-            threads=_workers(threads),
+            threads=count_workers(threads),
             open_seconds=self._open_seconds,
         )
         return replace(found, notes=notes + found.notes)
+
+    def describe(
+        self,
+        *,
+        pictures_per_second: float = 8.0,
+        max_pictures: int = 4800,
+        cell: Cell | None = None,
+        backend: Backend = "auto",
+        threads: int | None = None,
+    ) -> Timeline:
+        """What moves, and when: a time line of the camera's motion, of regions that move against it, and of cuts.
+
+        With the backend "bitstream" no picture is decoded, and only the pictures that are read are parsed.
+
+        Args:
+            pictures_per_second: how many pictures are read for each second of the video, above 0 to 1000.
+            max_pictures: the most that are read of a whole video, 1 to 100,000; a longer one is read more sparsely.
+            cell: side of a map's cell in luma pixels, see `decompose`; None takes the smallest of 8 to 64 for which the
+                longer side has at most 80 cells.
+            backend: see `decompose`. With "coviar" motion is the mean since the keyframe before.
+            threads: see `decompose`.
+
+        Raises:
+            UsageError: an argument is outside its range.
+            VideoError: the backend that was asked for gets no vectors from the file.
+
+        Example:
+            >>> print(Video("bunny.mp4").describe().text())  # doctest: +SKIP
+        """
+        check_choice("backend", backend, BACKENDS)
+        request = DescribeRequest(
+            pictures_per_second=check_number("pictures_per_second", pictures_per_second, 1e-6, 1000),
+            max_pictures=check_whole("max_pictures", max_pictures, 1, 100_000),
+            cell=choose_cell((self.width, self.height), cell, most=MAX_CELLS_DESCRIBED),
+            backend=backend,
+            threads=count_workers(threads),
+        )
+        return describe(self._file, request, open_seconds=self._open_seconds)
 
     def pictures(
         self, *, start: int = 0, stop: int | None = None, cell: Cell | None = None, backend: Backend = "auto"
@@ -225,8 +287,8 @@ class Video:
             ...     print(picture.time, picture.type, picture.quantiser, picture.past.shape)
         """
         check_choice("backend", backend, BACKENDS)
-        begin, end = self._span(start, stop)
-        side = self._cell(cell)
+        begin, end = check_span(start, stop, self.num_frames)
+        side = choose_cell((self.width, self.height), cell, most=MAX_CELLS_ACROSS)
         choice = choose_backend(self._file, backend, has_steps=True)
         return FullRate.of(choice, begin, end, lambda: read_pictures(self._file, choice.backend, begin, end, side))
 
@@ -251,31 +313,81 @@ class Video:
             ...     print(picture.frame, picture.vectors["dx"].mean())
         """
         check_choice("backend", backend, BACKENDS)
-        begin, end = self._span(start, stop)
+        begin, end = check_span(start, stop, self.num_frames)
         choice = choose_for_vectors(self._file, backend)
         return FullRate.of(choice, begin, end, lambda: read_vectors(self._file, choice.backend, begin, end))
 
-    def _cell(self, cell: Cell | None) -> int:
+    def spending(
+        self,
+        frames: Sequence[int] | IntArray,
+        *,
+        steps: int = 4,
+        cell: Cell | None = None,
+        decode: bool = False,
+        threads: int | None = None,
+    ) -> Spending:
+        """What the codec spent on chosen pictures: bits, and where; no picture is decoded unless asked for.
+
+        Args:
+            frames: the pictures, indices in presentation order, strictly increasing.
+            steps: how many pictures between two chosen ones are looked at besides, 0 to 4096, as long as that makes
+                no more than 1,024 in all.
+            cell: side of a map's cell in luma pixels; None takes the smallest of 16 to 64 for which the longer side has
+                at most 60 cells.
+            decode: where the stream can't be parsed, decode these pictures and what they are predicted from, as other
+                backends do; otherwise every place counts alike then, and the notes say so.
+            threads: see `decompose`.
+
+        Raises:
+            UsageError: an argument is outside its range.
+
+        Example:
+            >>> video.spending([0, 100, 200]).energy.shape  # doctest: +SKIP
+        """
+        chosen = check_indices("frames", frames, self.num_frames)
         if cell is not None:
             check_choice("cell", cell, CELLS)
-            return int(cell)
-        fitting = [c for c in CELLS[1:] if max(self.width, self.height) <= MAX_CELLS_ACROSS * c]
-        return fitting[0] if fitting else CELLS[-1]
+        return read_spending(
+            self._file,
+            chosen,
+            steps=check_whole("steps", steps, 0, MAX_COUNT),
+            cell=cell_for(self.width, self.height) if cell is None else int(cell),
+            decode=decode,
+            threads=count_workers(threads),
+        )
 
-    def _span(self, start: int, stop: int | None) -> tuple[int, int]:
-        end = self.num_frames if stop is None else stop
-        for name, value in (("start", start), ("stop", end)):
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-                raise UsageError(f"{name}={value!r} is no whole number; give the index of a picture.")
-        if not 0 <= start <= end <= self.num_frames:
-            raise UsageError(
-                f"start={start!r}, stop={stop!r} is no range of this video's pictures; it has {self.num_frames}."
-            )
-        return int(start), int(end)
+    def event_frames(
+        self,
+        *,
+        num_frames: int = 32,
+        mode: Literal["exact", "keyframe"] = "exact",
+        least_density: float = LEAST,
+        most_density: float = MOST,
+        threads: int | None = None,
+    ) -> EventFrames:
+        """Choose pictures where the codec says that something happens; none is decoded.
 
+        Args:
+            num_frames: how many, 1 to 4096; at most one per picture.
+            mode: "exact": the pictures nearest to the chosen times; "keyframe": the nearest keyframe that is nearer to
+                that time than to the neighbours'.
+            least_density, most_density: how far frames may be from uniform, see `himmel.video.events`; 0.5 makes no gap
+                longer than twice the uniform one, 4 none shorter than a quarter of it.
+            threads: see `decompose`.
 
-def _workers(threads: int | None) -> int:
-    return min(os.cpu_count() or 1, 8) if threads is None else check_whole("threads", threads, 1, MAX_COUNT)
+        Raises:
+            UsageError: an argument is outside its range.
+        """
+        check_choice("mode", mode, ("exact", "keyframe"))
+        check_bounds(least_density, most_density)
+        return choose_event_frames(
+            self._file,
+            check_whole("num_frames", num_frames, 1, MAX_COUNT),
+            mode=mode,
+            least=least_density,
+            most=most_density,
+            threads=count_workers(threads),
+        )
 
 
 def _open(source: str | os.PathLike[str] | Spooled) -> VideoFile:

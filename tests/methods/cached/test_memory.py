@@ -1,6 +1,10 @@
 """Reading a prompt in pieces."""
 
+from collections.abc import Sequence
+from functools import partial
+
 import torch
+from torch import Tensor
 
 from cached_reference import Asked, ask
 from himmel.methods.cached.memory import Memory
@@ -14,7 +18,7 @@ def in_pieces(asked: Asked, pictures: int) -> tuple[Memory, torch.Tensor]:
     for first in range(0, len(asked.parts.pictures), pictures):
         part = slice(first, first + pictures)
         runs = [run for picture in asked.parts.pictures[part] for run in picture]
-        vision = host.part_of(asked.vision, part)
+        vision = host.exchange_features(asked.vision, partial(_part, place=part))
         memory, _ = asked.reader.read(memory, asked.segment(runs, memory.next), vision=vision)
     return asked.reader.read(memory, asked.segment(asked.parts.tail, memory.next))
 
@@ -50,3 +54,7 @@ def test_entries_are_counted_in_all_layers_and_heads(nano: Setup) -> None:
     memory, _ = ask(nano).read()
     # The tiny host has 2 layers with 2 heads of keys.
     assert memory.entries == 4 * memory.length
+
+
+def _part(features: Sequence[Tensor], *, place: slice) -> list[Tensor]:
+    return list(features)[place]

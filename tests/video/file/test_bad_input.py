@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from himmel.errors import HimmelError, VideoError
 from himmel.video import Decomposition, Video
+from himmel.video.file.pyav import STREAMS_HAVE_AN_INDEX
 
 Encode = Callable[..., Path]
 
@@ -74,7 +75,7 @@ def test_cover_art_is_no_video(tmp_path: Path, encode_clip: Encode) -> None:
         sound = container.add_stream("mp3", rate=16000, layout="mono")
         with av.open(str(picture)) as source:
             cover = container.add_stream_from_template(source.streams.video[0])
-            cover.disposition = av.stream.Disposition.attached_pic
+            cover.disposition = av.stream.Disposition.attached_pic.value
             frame = av.AudioFrame.from_ndarray(np.zeros((1, 16000), np.float32), format="fltp", layout="mono")
             frame.sample_rate = 16000
             container.mux(sound.encode(frame))
@@ -107,7 +108,10 @@ def test_truncated_with_its_index(name: str, how: dict, tmp_path: Path, encode_c
     assert len(decomposition.anchors) == 4
     assert sum(len(interval.frames) for interval in decomposition.intervals) > 10
     if name == "a.mp4":
-        assert any("cut short" in note and "60" in note for note in decomposition.notes)
+        told = [note for note in decomposition.notes if "cut short" in note]
+        assert told
+        # How many pictures there were is known from FFmpeg's index alone.
+        assert "60" in told[0] or not STREAMS_HAVE_AN_INDEX
 
 
 @pytest.mark.parametrize("backend", ["auto", "bitstream", "libav", "proxy"])

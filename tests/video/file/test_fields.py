@@ -1,6 +1,7 @@
 """Field pictures whose two fields come in packets of their own: streams that no encoder at hand writes."""
 
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -66,7 +67,8 @@ def test_maps_are_those_of_both_fields_in_one_packet(name: str, tmp_path: Path) 
         for number, data in enumerate(joined.values()):
             packet = av.Packet(data)
             packet.stream, packet.is_keyframe = copy, number == 0
-            packet.pts = packet.dts = number * int(0.04 / copy.time_base)
+            packet.pts = packet.dts = number
+            packet.time_base = Fraction(1, 25)
             sink.mux(packet)
     read = [
         Video(path).decompose(num_anchors=1, steps_per_interval=60, backend="bitstream").intervals[0]

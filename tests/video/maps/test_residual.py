@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from himmel.video.file.orientation import Orientation
+from himmel.video.file.pyav import ONE_THREAD
 from himmel.video.maps.raster import Moves
 from himmel.video.maps.residual import Planes, Prediction, cell_means, copy_planes, residual_maps
 
@@ -88,8 +89,8 @@ def test_known_pixels_alone_count() -> None:
 )
 @pytest.mark.parametrize("size", [(32, 16), (33, 17)])
 def test_planes_are_8_bit_420_whatever_the_picture_was(pix_fmt: str, size: tuple[int, int]) -> None:
-    grey = np.full((size[1], size[0], 3), 128, np.uint8)
-    frame = av.VideoFrame.from_ndarray(grey).reformat(format=pix_fmt, threads=1)
+    grey = np.full((3, size[1], size[0]), 128, np.uint8)
+    frame = av.VideoFrame.from_ndarray(grey, format="yuv444p").reformat(format=pix_fmt, **ONE_THREAD)
     planes = copy_planes(frame, VideoReformatter())
     assert planes.luma.shape == (size[1], size[0])
     assert planes.chroma.shape == (2, -(-size[1] // 2), -(-size[0] // 2))
@@ -100,6 +101,6 @@ def test_planes_are_8_bit_420_whatever_the_picture_was(pix_fmt: str, size: tuple
 def test_the_same_picture_gives_the_same_planes_every_time() -> None:
     """swscale's threads don't: of 3,000 conversions like this one, 51 differed where two slices met."""
     grey = np.full((17, 33, 3), 128, np.uint8)
-    frame = av.VideoFrame.from_ndarray(grey).reformat(format="yuv420p10le", threads=1)
+    frame = av.VideoFrame.from_ndarray(grey).reformat(format="yuv420p10le", **ONE_THREAD)
     found = {copy_planes(frame, VideoReformatter()).luma.tobytes() for _ in range(300)}
     assert len(found) == 1

@@ -1,8 +1,11 @@
 """HERMES from the first frame to the last: read a chunk, compress, read the next."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Literal
 
+from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from himmel.errors import UsageError
@@ -53,7 +56,11 @@ class Watching:
         state = Hierarchy.begin(memory, head)
         for place, runs in zip(places, chunks, strict=True):
             segment = self._check_room(reader, self._lay_out(reader, runs, state.memory.next))
-            memory, _ = reader.read(state.memory, segment, vision=reader.host.part_of(vision, place))
+            memory, _ = reader.read(
+                state.memory,
+                segment,
+                vision=reader.host.exchange_features(vision, partial(_part, place=place)),
+            )
             state = state.grown(memory, segment)
             if memory.length - state.prefix >= self.compression.budget:
                 reindex = self.reindex == "offline" or memory.next > limit
@@ -71,3 +78,7 @@ class Watching:
                 "lower budget or chunk_frames."
             )
         return segment
+
+
+def _part(features: Sequence[Tensor], *, place: slice) -> list[Tensor]:
+    return list(features)[place]

@@ -17,17 +17,29 @@ from himmel._install import GET_ENGINE, NO_ENGINE
 from himmel.video.backends import engine
 from himmel.video.backends.decoded import plan_anchors
 from himmel.video.backends.places import places_to_look_at
-from himmel.video.backends.protocol import Backend, Extract, Found, FoundVectors, Plan, Reading, Step, Wanted, Work
+from himmel.video.backends.protocol import (
+    Backend,
+    Extract,
+    Found,
+    FoundVectors,
+    Plan,
+    Reading,
+    Spent,
+    Step,
+    Wanted,
+    Work,
+)
 from himmel.video.backends.trace import plan_traces
 from himmel.video.backends.trace_parsed import trace_parsed
 from himmel.video.file.decoder import Decoder, Segment, plan_segments, read_with_retries
 from himmel.video.file.opened import VideoFile
 from himmel.video.file.picture import PictureFormat
+from himmel.video.file.workers import Decoders, run_tasks
 from himmel.video.maps.raster import Blocks
 from himmel.video.maps.vectors import displayed_vectors
 
 if TYPE_CHECKING:
-    from himmel_bitstream import Picture
+    from himmel_bitstream import Maps, Picture
 
 # Packets to look at after a keyframe.
 _PROBED = 64
@@ -75,6 +87,16 @@ class Bitstream(Backend):
                 except ValueError:
                     return None
         return shares
+
+    def spent(self, file: VideoFile, numbers: Sequence[int], cell: int, threads: int) -> Mapping[int, Spent] | None:
+        """Each picture is parsed alone; None if the engine refuses the stream."""
+        # A stream without any vectors can be parsed as well; one that is refused is so from its first picture on.
+        if self.intra_shares(file, file.index.key_numbers[:1].tolist()) is None:
+            return None
+        plan = Plan(file, frozenset(), frozenset(numbers), cell, None)
+        segments = plan_segments(file.index, [{number} for number in numbers])
+        parts = run_tasks([partial(_read_spent, segment=segment, plan=plan) for segment in segments], threads)
+        return {number: spent for part in parts for number, spent in part.items()}
 
     def source(self, file: VideoFile, *, accumulate: bool) -> AbstractContextManager[VideoFile]:
         """The file; a trace needs its references too, from which pixels without a vector are taken."""
@@ -172,6 +194,38 @@ def _read_steps(decoder: Decoder, segment: Segment, *, plan: Plan) -> Extract:
     return result
 
 
+def _read_spent(decoders: Decoders, *, segment: Segment, plan: Plan) -> dict[int, Spent]:
+    """What was spent on a segment's pictures; retries as for steps."""
+    found: dict[int, Spent] = {}
+    decoder = decoders.get(plan.file.path, plan.file.index, vectors=False)
+
+    def read(start: int, wanted: frozenset[int]) -> frozenset[int]:
+        whole: set[int] = set()
+        for picture in engine.parse(decoder, Segment(start, tuple(sorted(wanted))), keep=wanted):
+            if picture.number not in wanted:
+                continue
+            window = _shown_window(picture, plan.file.format)
+            spent = None if window is None else _spent(picture, plan, window)
+            if spent is not None:
+                found[picture.number] = spent
+                if not picture.missing_references:
+                    whole.add(picture.number)
+        return wanted - whole
+
+    read_with_retries(plan.file.index, segment.start, frozenset(segment.wanted), read)
+    return found
+
+
+def _spent(picture: "Picture", plan: Plan, window: tuple[int, int, int, int]) -> Spent | None:
+    """None for a picture that is damaged as a whole."""
+    maps = _turned_maps(picture, plan, window)
+    if maps is None:
+        return None
+    # A copy, so that the maps' other planes are not kept in memory by one of them.
+    bits = maps.bits.copy()
+    return dataclasses.replace(Spent.of(_step_of(maps)), bits=bits, intra=engine.intra_share(picture))
+
+
 def _shown_window(picture: "Picture", fmt: PictureFormat) -> tuple[int, int, int, int] | None:
     """(left, top, width, height) of what is shown of a picture; None if it is of another size than the file's first."""
     if picture.coded_size == (fmt.coded_width, fmt.coded_height):
@@ -181,6 +235,12 @@ def _shown_window(picture: "Picture", fmt: PictureFormat) -> tuple[int, int, int
 
 def _make_step(picture: "Picture", plan: Plan, window: tuple[int, int, int, int]) -> Step | None:
     """Maps in displayed orientation; None for a picture that is damaged as a whole."""
+    maps = _turned_maps(picture, plan, window)
+    return None if maps is None else _step_of(maps)
+
+
+def _turned_maps(picture: "Picture", plan: Plan, window: tuple[int, int, int, int]) -> "Maps | None":
+    """The engine's maps in displayed orientation, displacements not divided by their distance."""
     fmt = plan.file.format
     maps = picture.maps(cell=plan.cell, window=window, lead=_lead(fmt, plan.cell), residual=True)
     if picture.damaged and not (maps.covered.any() or maps.intra.any()):
@@ -190,16 +250,19 @@ def _make_step(picture: "Picture", plan: Plan, window: tuple[int, int, int, int]
     planes[2:4] *= np.float32(maps.future_distance)
     for plane in (0, 2):
         planes[plane : plane + 2] = np.stack(orientation.vectors(planes[plane], planes[plane + 1]))
-    turned = dataclasses.replace(maps, planes=orientation.planes(planes))
+    return dataclasses.replace(maps, planes=orientation.planes(planes))
+
+
+def _step_of(maps: "Maps") -> Step:
     return Step(
-        past=turned.past,
-        future=turned.future,
-        past_valid=turned.past_valid,
-        future_valid=turned.future_valid,
+        past=maps.past,
+        future=maps.future,
+        past_valid=maps.past_valid,
+        future_valid=maps.future_valid,
         past_distance=maps.past_distance,
         future_distance=maps.future_distance,
-        residual=turned.residual,
-        covered=turned.covered,
+        residual=maps.residual,
+        covered=maps.covered,
         num_vectors=maps.num_vectors,
     )
 

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import cast
 
 import av
-from av.video.frame import PictureType, VideoFrame
-from av.video.reformatter import VideoReformatter
+from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
 from himmel._text import by_number
@@ -23,6 +22,7 @@ from himmel.video.backends.libav import list_exported_vectors, plan_traced_vecto
 from himmel.video.backends.protocol import Backend, Found, FoundVectors, Reading, Wanted
 from himmel.video.file.decoder import Decoder, Segment
 from himmel.video.file.opened import VideoFile, open_video
+from himmel.video.file.shown import shown_pictures
 
 CODEC = "mpeg4"
 GROUP = 12
@@ -124,7 +124,7 @@ def _encode(file: VideoFile, target: Path) -> tuple[int, int]:
         stream.bit_rate = max(200_000, round(_BITS_PER_PIXEL * _RATE * fmt.width * fmt.height))
         # The same file on any number of processors.
         stream.codec_context.thread_count = 1
-        for place, (frame, is_repeated, is_damaged) in enumerate(_shown(decoder, file)):
+        for place, (frame, is_repeated, is_damaged) in enumerate(shown_pictures(decoder, file)):
             repeated += is_repeated
             damaged += is_damaged
             frame.pts, frame.time_base = place, Fraction(1, _RATE)
@@ -133,25 +133,3 @@ def _encode(file: VideoFile, target: Path) -> tuple[int, int]:
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return repeated, damaged
-
-
-def _shown(decoder: Decoder, file: VideoFile) -> Iterator[tuple[VideoFrame, bool, bool]]:
-    """All shown pictures in order, 8-bit 4:2:0; whether each replaces a lost one, and whether it is damaged."""
-    index, fmt, reformatter = file.index, file.format, VideoReformatter()
-    numbers = index.order.tolist()
-    places = {number: place for place, number in enumerate(numbers)}
-    next_place = 0
-    last: VideoFrame | None = None
-    everything = Segment(min(int(index.key_numbers[0]), min(numbers)), tuple(sorted(numbers)))
-    for number, frame in decoder.pictures(everything):
-        place = places.get(number, -1)
-        if place < next_place:
-            continue
-        shown = reformatter.reformat(frame, width=fmt.width, height=fmt.height, format="yuv420p", threads=1)
-        for _ in range(place - next_place):
-            yield shown if last is None else last, True, False
-        yield shown, False, frame.is_corrupt
-        next_place, last = place + 1, shown
-    if last is not None:
-        for _ in range(len(numbers) - next_place):
-            yield last, True, False

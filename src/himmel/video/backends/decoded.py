@@ -15,6 +15,7 @@ from himmel.choices import PictureType
 from himmel.video.backends.protocol import Extract, Found, Plan, Step, Work
 from himmel.video.file.decoder import Decoder, Segment, plan_segments, read_with_retries
 from himmel.video.file.picture import PictureFormat, anchor_image
+from himmel.video.file.pyav import ONE_THREAD
 from himmel.video.file.side_data import side_data
 from himmel.video.maps.raster import Blocks
 from himmel.video.maps.residual import Planes, copy_planes
@@ -179,7 +180,7 @@ def fit(frame: VideoFrame, fmt: PictureFormat, reformatter: VideoReformatter) ->
     """A picture in the size of the file's first one, scaled if it has another."""
     if (frame.width, frame.height) == (fmt.width, fmt.height):
         return frame
-    return reformatter.reformat(frame, width=fmt.width, height=fmt.height, threads=1)
+    return reformatter.reformat(frame, width=fmt.width, height=fmt.height, **ONE_THREAD)
 
 
 def read_blocks(frame: VideoFrame, fmt: PictureFormat) -> Blocks:

@@ -47,6 +47,44 @@ class Step:
         return cls(none, none, zero, zero, 0.0, 0.0, np.zeros((3, *grid), np.float32), zero, 0)
 
 
+@dataclass(frozen=True, repr=False)
+class Spent:
+    """What the codec spent on one picture, and where: float32 [R, C], in displayed orientation.
+
+    Attributes:
+        energy: mean square of the luma residual over the cell, in squared 8-bit code values.
+        motion: how far the content moves a frame interval, mean over the cell, in luma pixels.
+        bits: of slice data on the cell; None where only the whole picture's are known.
+        intra: share of the whole picture that is intra-coded, 0..1.
+    """
+
+    energy: FloatArray
+    motion: FloatArray
+    bits: FloatArray | None
+    intra: float
+
+    @classmethod
+    def of(cls, step: Step) -> "Spent":
+        """As far as maps tell it: what is predicted from no other picture counts as intra-coded."""
+        covered = np.minimum(step.covered, 1)
+        energy = step.residual[0] ** 2 * covered
+        return cls(energy, _speed(step), None, float(1 - covered.mean()))
+
+
+def _speed(step: Step) -> FloatArray:
+    """Mean length of displacements a frame interval, times the share of the cell that moves by any."""
+    total = np.zeros_like(step.covered)
+    for displacement, valid, distance in (
+        (step.past, step.past_valid, step.past_distance),
+        (step.future, step.future_valid, step.future_distance),
+    ):
+        if distance > 0:
+            total += np.hypot(displacement[0], displacement[1]) * valid / np.float32(distance)
+    both = step.past_valid + step.future_valid
+    share = np.maximum(step.past_valid, step.future_valid)
+    return np.divide(total * share, both, out=np.zeros_like(total), where=both > 0)
+
+
 @dataclass(repr=False)
 class Extract:
     """What one or several segments gave, by decode-order numbers.
@@ -228,6 +266,16 @@ class Backend(Protocol):
 
         Args:
             numbers: decode-order numbers; of those that can't be read there is no share.
+        """
+        return None
+
+    def spent(self, file: VideoFile, numbers: Sequence[int], cell: int, threads: int) -> Mapping[int, Spent] | None:
+        """What the codec spent on chosen pictures; None if that is not known without decoding.
+
+        Args:
+            numbers: decode-order numbers; those that can't be read are left out.
+            cell: side of a cell in luma pixels.
+            threads: workers; the result is the same for any number.
         """
         return None
 

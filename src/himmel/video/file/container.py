@@ -10,11 +10,10 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from himmel.errors import VideoError
+from himmel.video.file.pyav import LENIENT, STREAMS_CAN_BE_DISCARDED
 from himmel.video.file.source import show
 
 MAX_SIDE = 16384
-# Before release 19, PyAV refuses files whose metadata are not UTF-8 unless told not to; later ones never do.
-_LENIENT: dict[str, Any] = {"metadata_errors": "ignore"} if int(av.__version__.partition(".")[0]) < 19 else {}
 
 
 @contextmanager
@@ -26,7 +25,7 @@ def open_stream(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """
     try:
         # The protocol is named so that a file called "http:x" or "concat:y" is still a file.
-        container = av.open(f"file:{path.absolute()}", **_LENIENT)
+        container = av.open(f"file:{path.absolute()}", **LENIENT)
     except (av.FFmpegError, OSError) as error:
         reason = (error.strerror or "unknown error").lower()
         raise VideoError(
@@ -68,7 +67,8 @@ def _video_stream(container: InputContainer, path: Path) -> VideoStream:
             f" sizes from 1 x 1 to {MAX_SIDE} x {MAX_SIDE} can be read."
         )
     context.thread_count = 1
-    for other in container.streams:
-        if other.index != stream.index:
-            other.discard = av.stream.Discard.all
+    if STREAMS_CAN_BE_DISCARDED:
+        for other in container.streams:
+            if other.index != stream.index:
+                other.discard = av.stream.Discard.all
     return stream

@@ -102,6 +102,9 @@ class Decoder:
         pixels: False leaves out the last steps of reconstruction, for speed.
         opened: a container and its stream, from which nothing has been decoded; the caller closes it.
         stop: when it is set, reading ends at the next packet, with `Stopped`.
+
+    Attributes:
+        refusal: why the last packet that gave no picture was refused.
     """
 
     def __init__(
@@ -120,6 +123,7 @@ class Decoder:
         self._flags = (Flags2.export_mvs if vectors else 0) | (0 if crop else Flags2.ignore_crop)
         self._options = {} if pixels else {"skip_loop_filter": "all", "skip_idct": "all"}
         self._stop = stop
+        self.refusal: av.FFmpegError | None = None
         self._closing = ExitStack()
         self._file: io.FileIO | None = None
         self._opened: Opened | None = None
@@ -194,7 +198,8 @@ class Decoder:
     def _decode(self, packet: "av.Packet[Any] | None") -> Iterator[tuple[int, VideoFrame]]:
         try:
             frames = self._stream.codec_context.decode(packet)
-        except av.FFmpegError:
+        except av.FFmpegError as error:
+            self.refusal = error.with_traceback(None)
             return
         while frames:
             number = frames[0].pts

@@ -11,6 +11,7 @@ from typing import Any
 import av
 
 from himmel.video.file.nal import NalUnits
+from himmel.video.file.pyav import PACKETS_HAVE_SIDE_DATA
 
 _START_CODES = (b"\x00\x00\x00\x01", b"\x00\x00\x01")
 # Longer units have no place behind a length of so many bytes; start codes take any.
@@ -20,8 +21,13 @@ _HEVC_BYTES = 22
 
 
 def new_header(packet: "av.Packet[Any]") -> bytes | None:
-    """The global header that holds from a demuxed packet on, where the container names one."""
-    return bytes(packet.get_sidedata("new_extradata")) if packet.has_sidedata("new_extradata") else None
+    """The global header that holds from a demuxed packet on, where the container names one.
+
+    Under a PyAV that does not hand them on there is none; `whole.note_changes` says so where it matters.
+    """
+    if not PACKETS_HAVE_SIDE_DATA or not packet.has_sidedata("new_extradata"):
+        return None
+    return bytes(packet.get_sidedata("new_extradata"))
 
 
 class HeaderChanges:

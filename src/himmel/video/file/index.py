@@ -14,7 +14,7 @@ from himmel.video.file.packets import BoolArray, Columns, IntArray, ShortArray, 
 from himmel.video.file.protection import check_samples
 from himmel.video.file.tables import agrees, look_up_references, read_tables
 from himmel.video.file.times import Times, arrange, last_duration, read_times
-from himmel.video.file.whole import note_appended, note_missing, note_other_stream
+from himmel.video.file.whole import note_appended, note_changes, note_missing, note_other_stream
 
 # Codecs whose packets give the order of pictures.
 _TELL_ORDER = frozenset({"h264", "hevc", "mpeg4", "mpeg1video", "mpeg2video"})
@@ -163,6 +163,8 @@ def _look_around(path: Path, container: InputContainer, stream: VideoStream, col
     found: list[str | None] = []
     if is_mp4(container) and not columns.direct:
         found.append(note_missing(path, stream))
+    if is_mp4(container) or name == "flv":
+        found.append(note_changes(path, name, stream.id))
     if is_mp4(container) or name in ("flv", "asf"):
         found.append(note_appended(path, name, columns))
     if name == "mpegts":

@@ -73,6 +73,26 @@ class VideoFile:
         """Pictures per second, measured."""
         return len(self.pts) / self.duration
 
+    def between(self, start: float, end: float) -> "VideoFile":
+        """The same file as if nothing of it were shown before and after a stretch.
+
+        Args:
+            start, end: in seconds since the first shown picture; the picture that is on the screen at `start` is the
+                first, and none begins at `end` or after it. There is at least one.
+        """
+        first = max(int(np.searchsorted(self.times, start, side="right")) - 1, 0)
+        stop = max(int(np.searchsorted(self.times, end)), first + 1)
+        if stop - first == len(self.times):
+            return self
+        order = self.index.order[first:stop]
+        shown = np.zeros_like(self.index.shown)
+        shown[order] = True
+        last = self.index.last_duration if stop == len(self.times) else float(self.times[stop] - self.times[stop - 1])
+        note = f"Only the stretch from {self.times[first]:.3f} to {self.times[stop - 1] + last:.3f} s is read."
+        notes = (*self.index.notes, note)
+        index = replace(self.index, order=order, shown=shown, last_duration=last, notes=notes)
+        return VideoFile.of(self.path, self.codec, index, self.format)
+
     def with_references(self) -> "VideoFile":
         """The same file with `index.reference` from its packets, which are looked at if that was not done before."""
         return replace(self, index=with_references(self.path, self.index))

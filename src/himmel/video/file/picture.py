@@ -12,6 +12,7 @@ from himmel.errors import VideoError
 from himmel.video.file.decoder import Decoder, Opened, Segment
 from himmel.video.file.index import PictureIndex
 from himmel.video.file.orientation import Orientation
+from himmel.video.file.pyav import ONE_THREAD
 
 ByteArray = npt.NDArray[np.uint8]
 
@@ -60,7 +61,8 @@ def read_format(path: Path, index: PictureIndex, opened: Opened) -> PictureForma
                         Orientation.of(frame),
                         frame.interlaced_frame,
                     )
-    raise VideoError(f"None of the pictures of {str(path)!r} can be decoded; the file is damaged.")
+        refusal = decoder.refusal
+    raise VideoError(f"None of the pictures of {str(path)!r} can be decoded; the file is damaged.") from refusal
 
 
 def _find_crop(
@@ -70,7 +72,7 @@ def _find_crop(
     room = coded[0] - frame.width, coded[1] - frame.height
     if max(room) <= 0 or min(room) < 0 or max(room) > 64:
         return 0, 0
-    shown = np.asarray(frame.to_ndarray(format="gray", threads=1), np.uint8)
+    shown = np.asarray(frame.to_ndarray(format="gray", **ONE_THREAD), np.uint8)
     whole = _whole_picture(path, index, start)
     if whole is None:
         return 0, 0
@@ -85,7 +87,7 @@ def _find_crop(
 def _whole_picture(path: Path, index: PictureIndex, start: int) -> ByteArray | None:
     with Decoder(path, index, vectors=False, crop=False) as decoder:
         for _, frame in decoder.pictures(Segment(start, (start,))):
-            return np.asarray(frame.to_ndarray(format="gray", threads=1), np.uint8)
+            return np.asarray(frame.to_ndarray(format="gray", **ONE_THREAD), np.uint8)
     return None
 
 
@@ -97,7 +99,7 @@ def anchor_image(
     if max_pixels is not None and width * height > max_pixels:
         scale = (max_pixels / (width * height)) ** 0.5
         width, height = max(1, int(width * scale)), max(1, int(height * scale))
-    shrunk = reformatter.reformat(frame, width=width, height=height, format="rgb24", interpolation="AREA", threads=1)
+    shrunk = reformatter.reformat(frame, width=width, height=height, format="rgb24", interpolation="AREA", **ONE_THREAD)
     plane = shrunk.planes[0]
     rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
     image = rows[:height, : 3 * width].reshape(height, width, 3)

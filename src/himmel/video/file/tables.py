@@ -18,6 +18,7 @@ from himmel.video.file.container import demux
 from himmel.video.file.fields import FieldRule
 from himmel.video.file.nal import NalUnits
 from himmel.video.file.packets import Columns, IntArray, is_mp4
+from himmel.video.file.pyav import STREAMS_HAVE_AN_INDEX
 
 # Unencrypted H.264 with its parameter sets in the sample entry, or in the stream as well (ISO 14496-15, 5.4.2.1).
 _SAMPLE_ENTRIES = frozenset({b"avc1", b"avc3"})
@@ -34,10 +35,12 @@ def read_tables(path: Path, container: InputContainer, stream: VideoStream) -> C
     """Everything about a file's packets but which are references, and what `agrees` adds; None if it isn't all there.
 
     That is so for fragmented and encrypted files, several sample descriptions, edit lists that hide pictures, and
-    streams that may hold fields.
+    streams that may hold fields, and under a PyAV that keeps FFmpeg's index to itself.
     """
     codec = stream.codec_context
-    if codec.name != "h264" or not is_mp4(container) or FieldRule(codec.extradata).may_find:
+    if codec.name != "h264" or not is_mp4(container) or not STREAMS_HAVE_AN_INDEX:
+        return None
+    if FieldRule(codec.extradata).may_find:
         return None
     found = ((entry.timestamp, entry.pos, entry.size, entry.flags) for entry in stream.index_entries)
     entries = np.fromiter(found, _ENTRY)

@@ -32,6 +32,11 @@ class Decoders:
         self._stop = stop
         self._open: dict[tuple[Path, int, bool], Decoder] = {}
 
+    @property
+    def stopping(self) -> bool:
+        """Whether another worker has failed or was interrupted, so that nothing more is needed."""
+        return self._stop.is_set()
+
     def get(self, path: Path, index: PictureIndex, *, vectors: bool) -> Decoder:
         """A decoder of a file; see `Decoder`."""
         kind = path, id(index), vectors

@@ -11,6 +11,7 @@ from av.video.plane import VideoPlane
 from av.video.reformatter import VideoReformatter
 
 from himmel.video.file.orientation import Orientation
+from himmel.video.file.pyav import HALVES_ODD_RGB, ONE_THREAD
 from himmel.video.maps.raster import Moves
 
 # OpenCV's stubs have no element types; the docstrings give them.
@@ -47,7 +48,9 @@ def copy_planes(frame: VideoFrame, reformatter: VideoReformatter) -> Planes:
     if frame.format.name not in ("yuv420p", "yuvj420p"):
         # Here and wherever pictures are converted: with several threads, swscale dithers the lines where its slices
         # meet differently from call to call.
-        frame = reformatter.reformat(frame, format="yuv420p", threads=1)
+        if frame.width % 2 and frame.format.is_rgb and not HALVES_ODD_RGB:
+            frame = reformatter.reformat(frame, format="yuv444p", **ONE_THREAD)
+        frame = reformatter.reformat(frame, format="yuv420p", **ONE_THREAD)
     luma, *chroma = (_plane(plane) for plane in frame.planes[:3])
     return Planes(luma, np.stack(chroma))
 

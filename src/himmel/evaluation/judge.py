@@ -1,0 +1,109 @@
+"""A model as judge of free answers, as the literature scores ActivityNet-QA since Video-ChatGPT (Maaz et al., 2024).
+
+The judge is told the question, the right answer and the given one, and says whether they mean the same, and how well
+they match from 0 to 5. Its prompt asks for the same two things as the field's, in words of our own, so that figures
+are like those of the literature and not the same; the model that judges changes them more.
+"""
+
+import asyncio
+import json
+import re
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from himmel.errors import HimmelError
+from himmel.evaluation.api import Api, ApiSettings, Prices
+from himmel.evaluation.api.settings import Key
+
+SYSTEM: Final = (
+    "You check answers to questions about videos. For each question you are given the right answer and the answer of a "
+    "model. Decide whether the model's answer means the same as the right one. Other words for the same thing, other "
+    "grammar and more detail that does not contradict the right answer all count as the same."
+)
+_PROMPT: Final = (
+    "Question: {}\n"
+    "Right answer: {}\n"
+    "Model's answer: {}\n\n"
+    'Reply with one JSON object and nothing else: {{"pred": "yes" or "no", "score": 0 to 5}}. "pred" says whether the '
+    'model\'s answer means the same as the right one, "score" how well they match, as a whole number, 5 for a full '
+    "match."
+)
+_PRED: Final = re.compile(r"""["']?pred["']?\s*[:=]\s*["']?(yes|no|true|false)\b""", re.IGNORECASE)
+_SCORE: Final = re.compile(r"""["']?score["']?\s*[:=]\s*["']?([0-5])(?:\.0+)?(?![\d.])""", re.IGNORECASE)
+_SHOWN: Final = 200
+
+
+class Ask(Protocol):
+    """A model that is asked by texts alone."""
+
+    def __call__(self, *, system: str, prompt: str) -> str:
+        """What it writes."""
+        ...
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a judge found.
+
+    Attributes:
+        right: whether the given answer means the same as the right one.
+        score: how well they match, 0 to 5.
+    """
+
+    right: bool
+    score: int
+
+
+def judge(question: str, answer: str, given: str, *, ask: Ask) -> Verdict:
+    """Have a model judge an answer.
+
+    Args:
+        question: as asked.
+        answer: the right one.
+        given: what was answered.
+        ask: the model that judges, such as an `ApiJudge`.
+
+    Raises:
+        HimmelError: the judge's reply holds no verdict, or `ask` raises it.
+    """
+    # As JSON texts, so that an answer cannot be taken for a part of the prompt.
+    texts = (json.dumps(text, ensure_ascii=False) for text in (question, answer, given))
+    said = ask(system=SYSTEM, prompt=_PROMPT.format(*texts))
+    pred, score = _PRED.search(said), _SCORE.search(said)
+    if pred is None or score is None:
+        shown = " ".join(said.split())[:_SHOWN]
+        raise HimmelError(f"The judge's reply {shown!r} holds no verdict; judge by another model.")
+    return Verdict(right=pred[1].lower() in ("yes", "true"), score=int(score[1]))
+
+
+class ApiJudge:
+    """A judge behind an OpenAI-compatible API.
+
+    Args:
+        settings, key, prices: see `Api`.
+
+    Attributes:
+        prompt_tokens, answer_tokens: counted by the API so far.
+        cost: so far, by the stated prices; 0 without any.
+    """
+
+    def __init__(self, settings: ApiSettings, key: Key, *, prices: Prices | None = None) -> None:
+        self._settings, self._key, self._prices = settings, key, prices
+        self.prompt_tokens = self.answer_tokens = 0
+        self.cost = 0.0
+
+    def __call__(self, *, system: str, prompt: str) -> str:
+        """What the model writes.
+
+        Raises:
+            HimmelError: it gives no answer, see `Api.ask`.
+        """
+        return asyncio.run(self._ask(system, prompt))
+
+    async def _ask(self, system: str, prompt: str) -> str:
+        async with Api(self._settings, self._key, prices=self._prices) as api:
+            answer = await api.ask([prompt], system=system)
+        self.prompt_tokens += answer.prompt_tokens or 0
+        self.answer_tokens += answer.answer_tokens or 0
+        self.cost += answer.cost or 0.0
+        return answer.text or ""

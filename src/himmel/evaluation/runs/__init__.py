@@ -1,0 +1,1 @@
+"""Asking the questions of a benchmark, keeping every answer, and telling runs apart."""

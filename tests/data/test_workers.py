@@ -1,0 +1,124 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from himmel.data.workers import MEGABYTE, Failure, Limits, run_apart
+from himmel.errors import VideoError
+
+SHORT = Limits(seconds=1.5)
+
+
+def misbehave(what: str) -> int:
+    """What a file can make a reader do."""
+    match what:
+        case "hang":
+            time.sleep(600)
+        case "crash":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        case "exit":
+            os._exit(7)
+        case "fill":
+            np.ones(600 * MEGABYTE, np.uint8)
+        case "refuse":
+            raise VideoError("it is a poem.")
+        case "bug":
+            raise KeyError("key")
+    return os.getpid()
+
+
+def outcomes(items: list[str], *, workers: int = 1, limits: Limits = SHORT) -> dict[str, Failure | None]:
+    found = {}
+    for outcome in run_apart(misbehave, items, workers=workers, limits=limits):
+        assert (outcome.value is None) == (outcome.failure is not None)
+        found[outcome.item] = outcome.failure
+    return found
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_each_trouble_costs_its_item_and_says_what_it_was() -> None:
+    found = outcomes(["a", "crash", "b", "exit", "refuse", "bug", "c"])
+    assert found == {
+        "a": None,
+        "b": None,
+        "c": None,
+        "crash": Failure("crash", "SIGSEGV"),
+        "exit": Failure("crash", "exit code 7"),
+        "refuse": Failure("refused", "it is a poem."),
+        "bug": Failure("unexpected", "KeyError: 'key'"),
+    }
+
+
+def test_what_hangs_is_ended_when_its_time_is_up_and_the_next_is_done() -> None:
+    begin = time.monotonic()
+    found = outcomes(["hang", "a"])
+    assert found == {"hang": Failure("time"), "a": None}
+    # The start of two processes on a busy machine included.
+    assert 1.5 <= time.monotonic() - begin < 60
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is bounded on Linux alone")
+def test_what_wants_more_memory_than_it_may_have_is_refused_it() -> None:
+    limits = Limits(seconds=60, memory=300 * MEGABYTE)
+    assert outcomes(["fill", "a"], limits=limits) == {"fill": Failure("memory"), "a": None}
+    assert outcomes(["fill"], limits=Limits(seconds=60, memory=900 * MEGABYTE)) == {"fill": None}
+
+
+def test_a_worker_that_is_well_is_kept_and_several_share_the_items() -> None:
+    items = [str(number) for number in range(40)]
+    found = list(run_apart(misbehave, items, workers=2, limits=Limits()))
+    assert sorted(outcome.item for outcome in found) == sorted(items)
+    assert 1 <= len({outcome.value for outcome in found}) <= 2
+
+
+def test_no_items_start_no_process() -> None:
+    assert list(run_apart(misbehave, [], workers=4, limits=SHORT)) == []
+
+
+def test_items_are_taken_one_by_one() -> None:
+    taken = []
+
+    def items() -> Iterator[str]:
+        for number in range(10):
+            taken.append(number)
+            yield str(number)
+
+    run = run_apart(misbehave, items(), workers=1, limits=Limits())
+    next(run)
+    assert taken == [0]
+    run.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+def test_workers_end_when_whoever_started_them_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text("import time\ndef work(item):\n    time.sleep(0.5)\n    return item\n")
+    program = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from slow import work
+from himmel.data.workers import Limits, run_apart
+if __name__ == "__main__":
+    for outcome in run_apart(work, range(1000), workers=2, limits=Limits()):
+        print("at work", flush=True)
+"""
+    (tmp_path / "main.py").write_text(program)
+    command = [sys.executable, str(tmp_path / "main.py"), str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "at work\n"
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    for _ in range(100):
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    raise AssertionError("the workers are still there")
