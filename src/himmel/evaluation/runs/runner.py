@@ -241,7 +241,7 @@ def _begin(folder: Path, header: Header) -> Header:
     if differences:
         more = f", and {len(differences) - 1} more differences" if len(differences) > 1 else ""
         raise UsageError(
-            f"{str(folder)!r} holds another run, with {differences[0]}{more}; choose another folder, or remove this one."
+            f"{str(folder)!r} holds another run, with {differences[0]}{more}; choose another folder, or remove it."
         )
     return there
 
