@@ -83,7 +83,7 @@ def test_every_question_is_asked_once_and_so_many_at_a_time() -> None:
     assert kept.answers == {name: name for name in names}
     assert len(served.asked) == 12
     assert served.most_at_once == 4
-    assert kept.outcome == Outcome({}, None)
+    assert kept.outcome == Outcome({}, None, 0.0)
 
 
 def test_one_at_a_time_keeps_the_order() -> None:
@@ -105,7 +105,7 @@ def test_a_broken_video_and_a_refused_request_are_told_and_the_rest_goes_on() ->
     assert kept.answers == {"a": "a", "b": "b"}
     assert kept.errors["torn"] == "torn is no video."
     assert "content policy" in kept.errors["bad"]
-    assert kept.outcome == Outcome({}, None)
+    assert kept.outcome == Outcome({}, None, 0.0)
 
 
 def test_a_question_without_an_answer_is_left_for_later() -> None:

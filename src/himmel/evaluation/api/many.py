@@ -44,10 +44,12 @@ class Asked:
     Attributes:
         unanswered: questions that the API gave no answer to, for a reason that may pass, by id.
         stopped: why not all were asked, in one sentence; None if they were.
+        spent: in all, with what was spent before and what may have been billed for answers that didn't arrive.
     """
 
     unanswered: dict[str, str]
     stopped: str | None
+    spent: float = 0.0
 
 
 async def ask_many(jobs: Iterable[Job[Prepared]], api: Api, *, spending: Spending, at_once: int) -> Asked:
@@ -69,7 +71,7 @@ async def ask_many(jobs: Iterable[Job[Prepared]], api: Api, *, spending: Spendin
     await asyncio.gather(*(asking.work() for _ in range(at_once)))
     if asking.fatal is not None:
         raise asking.fatal
-    return Asked(asking.unanswered, asking.stopped)
+    return Asked(asking.unanswered, asking.stopped, spending.spent)
 
 
 class _Asking(Generic[Prepared]):

@@ -37,6 +37,8 @@ class Evidence:
         seconds: wall time by stage; `first_token` from the call, in which the file is opened, to the first token or to
             the scores of the options. Of a batch, it is the whole batch's.
         peak_memory: the most that the process had held by then, in bytes.
+        cost: of an answer by an API, at the stated prices; None without prices, or where the API counts no tokens.
+        finish: why an API's answer ended, in its words, such as "stop" or "length".
     """
 
     video_sha256: str
@@ -50,6 +52,8 @@ class Evidence:
     seed: int
     seconds: Mapping[str, float]
     peak_memory: int
+    cost: float | None = None
+    finish: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

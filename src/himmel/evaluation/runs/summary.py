@@ -103,7 +103,7 @@ def summarise_run(rows: Sequence[Row], *, figures: Figures | None = None) -> Run
         ValueError: there is no answer.
     """
     rows = sorted(rows, key=lambda row: row.id)
-    scored = [Scored(row.id, row.category, row.task, row.duration_group, row.points) for row in rows]
+    scored = [Scored(row.id, row.category, row.task, row.points) for row in rows]
     by_harness = [row.harness_points for row in rows if row.harness_points is not None]
     return RunSummary(
         overall=judge(rows),
