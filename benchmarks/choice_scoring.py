@@ -1,6 +1,6 @@
 """Which way of scoring options finds the right one where options differ in length.
 
-    python -m benchmarks.choice_scoring [--clips 120] [--json FILE]
+    python -m benchmarks.choice_scoring [--clips 120] [--precision float32] [--json FILE]
 
 Two kinds of questions to nano, each asked with its options in four wordings: all short, all but the right one long, the
 right one alone long, and two of each. `motion` asks about rendered clips (direction, camera, place), which nano knows
@@ -26,8 +26,9 @@ import torch
 from himmel._files import atomic_path
 from himmel._progress import track
 from himmel._versions import versions
-from himmel.choices import AnswerForm, Listing, Scoring
+from himmel.choices import AnswerForm, Listing, Precision, Scoring
 from himmel.evaluation.statistics import Accuracy, accuracy
+from himmel.hosts import Loading
 from himmel.methods.models import default_checkpoint
 from himmel.methods.question import Question
 from himmel.model import HimmelForConditionalGeneration, HimmelProcessor, PreparedSample
@@ -118,14 +119,16 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clips", type=int, default=120, help="how many clips to look for questions in")
+    parser.add_argument("--precision", choices=get_args(Precision), default="float32", help="type of the weights")
     parser.add_argument("--json", type=Path, help="also write the table into this file")
     options = parser.parse_args()
-    rows = measure(options.clips)
+    rows = measure(options.clips, options.precision)
     print_table(rows)
     if options.json is not None:
         content = {
             "clips": options.clips,
             "first_seed": FIRST_SEED,
+            "precision": options.precision,
             "versions": versions(),
             "rows": [{**asdict(row), "share": row.accuracy.share} for row in rows],
         }
@@ -134,9 +137,11 @@ def main() -> None:
 
 
 @torch.no_grad()
-def measure(clips: int) -> list[Row]:
+def measure(clips: int, precision: Precision) -> list[Row]:
     """Ask all questions in all combinations."""
-    model = HimmelForConditionalGeneration.from_pretrained(default_checkpoint()).eval()
+    types = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    loading = Loading(dtype=types[precision])
+    model = HimmelForConditionalGeneration.from_pretrained(default_checkpoint(), loading=loading).eval()
     processor = HimmelProcessor(model.config, model.host)
     right: defaultdict[tuple[Listing, AnswerForm, Scoring, Kind, Wording], list[bool]] = defaultdict(list)
     asked = [*about_clips(model, clips), *about_photographs(processor)]

@@ -130,14 +130,12 @@ class Scored:
         id: of the item.
         category: of the item.
         task: of the item.
-        duration_group: of the item.
         points: of the answer, 0..1.
     """
 
     id: str
     category: str | None
     task: str | None
-    duration_group: str | None
     points: float
 
 

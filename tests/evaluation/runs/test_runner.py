@@ -202,9 +202,7 @@ def test_a_part_of_a_video_and_a_folder_of_pictures(evaluation: Any, tmp_path: P
         cv2.imwrite(str(folder / f"{index + 5}.jpg"), np.full((33, 47, 3), 40 * index, np.uint8))
     frames = replace(item, id="frames", media="frames", path=folder, kind="frames", start=None, end=None, frame_rate=3)
     nothing = replace(item, id="nothing", start=7.0, end=8.0)
-    summary = evaluation.run(
-        tmp_path / "run", items=[item, frames, nothing], method=build("dense", num_frames=64)
-    )
+    summary = evaluation.run(tmp_path / "run", items=[item, frames, nothing], method=build("dense", num_frames=64))
     assert list(summary.failed) == ["nothing"]
     part, pictures, _ = (row.record for row in load_run(tmp_path / "run").rows)
     assert part is not None
