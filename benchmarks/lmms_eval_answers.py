@@ -1,9 +1,9 @@
-"""Our answers beside lmms-eval's, question by question, on the rendered clips.
+r"""Our answers beside lmms-eval's, question by question, on the rendered clips.
 
     himmel nano clips -o clips
     himmel eval clips/questions.jsonl --method dense -o RUN
-    python -m lmms_eval --model himmel --model_args method=dense,scoring=prior --include_path clips --tasks himmel_clips \\
-        --force_simple --log_samples --output_path LOG
+    python -m lmms_eval --include_path clips --tasks himmel_clips --model himmel --force_simple \
+        --model_args method=dense,scoring=prior --log_samples --output_path LOG
     python -m benchmarks.lmms_eval_answers clips RUN LOG [--json]
 
 Counts the questions that both call right or both wrong, and gives the largest difference between the scores of an
