@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
+from himmel._text import by_number
 from himmel.choices import Interleaving
 from himmel.errors import HimmelError
 from himmel.evaluation.api.run import ApiAsker, run_by_api, spent_on
@@ -176,9 +177,9 @@ def _say_unanswered(runs: Mapping[str, StudyRun]) -> str | None:
     if not missing:
         return None
     name, question, reason = missing[0]
+    number = by_number(len(missing), "{} question has", "{} questions have")
     return (
-        f"{len(missing)} questions have no answer yet, the first {question!r} of run {name!r} ({reason.rstrip('.')}): "
-        "run it again to ask them."
+        f"{number} no answer yet, the first {question!r} of run {name!r} ({reason.rstrip('.')}); run it again to ask."
     )
 
 

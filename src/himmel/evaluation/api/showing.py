@@ -14,10 +14,11 @@ from himmel.errors import UsageError
 from himmel.hosts import Host
 from himmel.hosts.base import BaseHost
 from himmel.hosts.protocol import Picture
+from himmel.methods.answer import VideoRead
 from himmel.methods.conditions.maps import fit
 from himmel.methods.interleaved import InterleavedSample
 from himmel.methods.parts import Part
-from himmel.methods.protocol import Method, Read, Shown
+from himmel.methods.protocol import Method, Shown
 from himmel.methods.question import Question
 from himmel.methods.still import read_picture
 from himmel.model.encoder import PromptEncoder
@@ -32,12 +33,19 @@ class ApiShown:
     """What a method shows of a video.
 
     Attributes:
-        read: what was read.
+        record: what was read.
+        notes: sentences about what was unusual.
         shown: what the method made of it; its sample keeps the pictures as they are.
     """
 
-    read: Read
+    record: VideoRead
+    notes: tuple[str, ...]
     shown: Shown
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that its pictures take."""
+        return sum(picture.nbytes for picture in self.shown.sample.images.values())
 
     def parts(self, question: Question) -> list[Part]:
         """The whole prompt of a question."""
@@ -78,7 +86,7 @@ def show_by(method: Method, source: Video | Image, *, longest: int, threads: int
     """
     read = read_picture(source) if isinstance(source, Image) else method.reading(None).read(source, threads=threads)
     encoder = PromptEncoder(cast(Host, _PicturesAsTheyAre(longest)))
-    return ApiShown(read, method.prepare(read, encoder))
+    return ApiShown(read.record, read.notes, method.prepare(read, encoder))
 
 
 class _PicturesAsTheyAre(BaseHost):
