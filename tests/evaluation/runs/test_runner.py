@@ -223,8 +223,8 @@ def test_two_processes_do_not_write_to_one_run(evaluation: Any, tmp_path: Path) 
     folder = tmp_path / "run"
     folder.mkdir()
     hold = (
-        "import sys, time; from filelock import FileLock; lock = FileLock(sys.argv[1]); lock.acquire(); print('held', flush=True); "
-        "time.sleep(60)"
+        "import sys, time; from filelock import FileLock; lock = FileLock(sys.argv[1]); lock.acquire(); "
+        "print('held', flush=True); time.sleep(60)"
     )
     holder = subprocess.Popen([sys.executable, "-c", hold, str(folder / ".lock")], stdout=subprocess.PIPE)
     assert holder.stdout is not None
