@@ -3,7 +3,8 @@
 import pytest
 
 from himmel.errors import HimmelError
-from himmel.evaluation.api import ApiSettings, Prices, find_key
+from himmel.evaluation.api.money import Prices
+from himmel.evaluation.api.settings import ApiSettings, find_key
 from himmel.evaluation.judge import ApiJudge, Verdict, judge
 from mock_api import completion, in_turn, mock_api, refusal
 

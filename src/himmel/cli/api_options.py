@@ -8,8 +8,8 @@ from himmel.cli.options import refuse_empty
 from himmel.errors import UsageError
 
 if TYPE_CHECKING:
-    from himmel.evaluation.api import ApiSettings, Prices
-    from himmel.evaluation.api.settings import Key
+    from himmel.evaluation.api.money import Prices
+    from himmel.evaluation.api.settings import ApiSettings, Key
 
 _API: Final = "Who is asked: a model behind an API"
 
@@ -61,7 +61,7 @@ def read_prices(price_in: float | None, price_out: float | None, most_cost: floa
         return None
     if price_in is None or price_out is None:
         raise UsageError("Only one of --price-in and --price-out is given; give both, in the same currency.")
-    from himmel.evaluation.api import Prices
+    from himmel.evaluation.api.money import Prices
 
     return Prices(price_in, price_out)
 
@@ -82,8 +82,7 @@ def read_settings(
     Raises:
         UsageError: one of them is not possible.
     """
-    from himmel.evaluation.api import ApiSettings, find_key
-    from himmel.evaluation.api.settings import find_url
+    from himmel.evaluation.api.settings import ApiSettings, find_key, find_url
 
     settings = ApiSettings(
         url=find_url(url),

@@ -127,7 +127,7 @@ def eval_conditions(
         what = "Nobody is asked" if host is None else f"Both the host {host!r} and the API's model {model!r} are named"
         raise UsageError(f"{what}; name a local host with --host, or a model of an API with --model.")
     prices = read_prices(price_in, price_out, most_cost)
-    from himmel.evaluation.study import Asking, choose_methods, raise_if_stopped, study_by_api, study_by_host
+    from himmel.evaluation.study import Asking, choose_methods, raise_if_stopped, study_by_host
 
     methods = choose_methods(condition or [], method or [], longest_side=longest_side)
     found, items, folder = find_questions(benchmark, data, split, limit, allow_missing=allow_missing)
@@ -138,6 +138,7 @@ def eval_conditions(
     quieten()
     if model is not None:
         from himmel.evaluation.api.run import ApiAsker
+        from himmel.evaluation.api.study import study_by_api
 
         settings, key = read_settings(
             url=api,

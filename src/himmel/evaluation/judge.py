@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from himmel.errors import HimmelError
-from himmel.evaluation.api import Api, ApiSettings, Prices
-from himmel.evaluation.api.settings import Key
+from himmel.evaluation.api.client import Api
+from himmel.evaluation.api.money import Prices
+from himmel.evaluation.api.settings import ApiSettings, Key
 
 SYSTEM: Final = (
     "You check answers to questions about videos. For each question you are given the right answer and the answer of a "
