@@ -21,6 +21,7 @@ and each is held against where the pixels really went:
     covered       share of the area with a vector
     vectors       per block of 16 x 16 pixels
     steps         share of the vectors' components at whole, half and quarter pixels
+    references    share of libav's vectors to whose block `bitstream` has the same reference
     cost          processor ms per second of video, transcoding included, the best of the rounds
 
 Pictures at keyframes are left out; CoViAR has one of them in 12. If a pixel has two vectors, the one to the nearer
@@ -88,6 +89,7 @@ class Row:
     covered: float
     vectors: float | None
     steps: dict[str, float] | None
+    references: float | None
     cost: float
 
 
@@ -178,8 +180,23 @@ def measure(rendered: Rendered, path: Path, way: str, cost: float) -> Row:
         covered=float(np.mean(covered)),
         vectors=len(components) / 2 / len(field) / (WIDTH * HEIGHT / _BLOCK) if has_vectors else None,
         steps=_shares(components) if has_vectors else None,
+        references=right_references(path) if way == "libav" else None,
         cost=cost,
     )
+
+
+def right_references(path: Path) -> float:
+    """Share of the blocks that libav and bitstream both list for which they name the same reference."""
+    same = both = 0
+    video = Video(path)
+    for exact, assumed in zip(video.vectors(backend="bitstream"), video.vectors(backend="libav"), strict=True):
+        keys = ["x0", "y0", "x1", "y1", "direction"]
+        names = {tuple(block): name for *block, name in exact.vectors[[*keys, "reference"]].tolist()}
+        for *block, name in assumed.vectors[[*keys, "reference"]].tolist():
+            if tuple(block) in names:
+                both += 1
+                same += names[tuple(block)] == name
+    return same / both
 
 
 def true_velocity(rendered: Rendered, frame: int) -> _Field:
@@ -230,6 +247,7 @@ def run(scenes: Sequence[str], rounds: int) -> dict[str, Any]:
         if scene.name not in scenes:
             continue
         rendered = Rendered(scene)
+        rendered.check()
         with tempfile.TemporaryDirectory(prefix="himmel-bench-") as folder:
             path = Path(folder) / "scene.mp4"
             encode(path, rendered.pictures, "libx264", preset="medium", crf="23")
@@ -261,11 +279,12 @@ def report(found: dict[str, Any]) -> None:
         if row["scene"] != scene:
             scene = row["scene"]
             print(f"{scene} (all at rest: {row['rest_error']:.2f} pixels a picture)")
+        references = "" if row["references"] is None else f", {row['references']:.1%} of its references right"
         steps = " ".join(f"{100 * share:.0f}" for share in (row["steps"] or {}).values())
         edge, vectors = (f"{row[name]:.2f}" if row[name] is not None else "-" for name in ("edge_error", "vectors"))
         print(
             f"  {row['way']:10} {row['vector_error']:12.3f} {row['field_error']:7.3f} {edge:>7} {row['covered']:8.1%}"
-            f" {vectors:>8} {steps or '-':>14} {row['cost']:.0f}"
+            f" {vectors:>8} {steps or '-':>14} {row['cost']:.0f}{references}"
         )
 
 

@@ -23,6 +23,7 @@ PICTURES = 50
 RATE = 25
 _NOISE = 1.5
 _EDGE = 8
+_BORDER = 16
 
 Matrix = NDArray[np.float64]
 
@@ -116,6 +117,27 @@ class Rendered:
             seen = self.owners[t] == number
             moved[:, seen] = way[:, seen]
         return moved if reference <= t else -moved
+
+    def check(self) -> None:
+        """Predict a picture from others by the motion: away from edges, little but the noise must be left.
+
+        Raises:
+            SystemExit: the motion is not that of the pictures.
+        """
+        t = len(self.pictures) // 2
+        y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
+        inside = ~self.edges(t)
+        inside[[*range(_BORDER), *range(-_BORDER, 0)]] = False
+        inside[:, [*range(_BORDER), *range(-_BORDER, 0)]] = False
+        shown = self.pictures[t].astype(np.float32)
+        for reference in (t - 4, t - 1, t + 3):
+            other = self.pictures[reference].astype(np.float32)
+            dx, dy = self.motion(reference, t).astype(np.float32) * (1 if reference <= t else -1)
+            predicted = cv2.remap(other, x - dx, y - dy, cv2.INTER_CUBIC)
+            left, rest = (float(np.abs(one - shown)[inside].mean()) for one in (predicted, other))
+            # The mean difference of two samples of the noise is 1.13 standard deviations; the rest is interpolation.
+            if left > 1.13 * _NOISE + 0.25 * rest:
+                raise SystemExit(f"{self.scene.name}: the motion leaves {left:.2f} code values, rest {rest:.2f}.")
 
     def edges(self, t: int) -> NDArray[np.bool_]:
         """Pixels within 8 of where two layers meet, bool [H, W]."""
