@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from himmel.data import workers
 from himmel.data.workers import MEGABYTE, Failure, Limits, run_apart
 from himmel.errors import VideoError
 
-SHORT = Limits(seconds=1.5)
+SHORT = Limits(seconds=3)
+LONG = Limits(seconds=120)
 
 
 def misbehave(what: str) -> int:
@@ -33,9 +35,9 @@ def misbehave(what: str) -> int:
     return os.getpid()
 
 
-def outcomes(items: list[str], *, workers: int = 1, limits: Limits = SHORT) -> dict[str, Failure | None]:
+def outcomes(items: list[str], *, limits: Limits = LONG) -> dict[str, Failure | None]:
     found = {}
-    for outcome in run_apart(misbehave, items, workers=workers, limits=limits):
+    for outcome in run_apart(misbehave, items, workers=1, limits=limits):
         assert (outcome.value is None) == (outcome.failure is not None)
         found[outcome.item] = outcome.failure
     return found
@@ -57,17 +59,17 @@ def test_each_trouble_costs_its_item_and_says_what_it_was() -> None:
 
 def test_what_hangs_is_ended_when_its_time_is_up_and_the_next_is_done() -> None:
     begin = time.monotonic()
-    found = outcomes(["hang", "a"])
+    found = outcomes(["hang", "a"], limits=SHORT)
     assert found == {"hang": Failure("time"), "a": None}
     # The start of two processes on a busy machine included.
-    assert 1.5 <= time.monotonic() - begin < 60
+    assert 3 <= time.monotonic() - begin < 120
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is bounded on Linux alone")
 def test_what_wants_more_memory_than_it_may_have_is_refused_it() -> None:
-    limits = Limits(seconds=60, memory=300 * MEGABYTE)
+    limits = Limits(seconds=120, memory=300 * MEGABYTE)
     assert outcomes(["fill", "a"], limits=limits) == {"fill": Failure("memory"), "a": None}
-    assert outcomes(["fill"], limits=Limits(seconds=60, memory=900 * MEGABYTE)) == {"fill": None}
+    assert outcomes(["fill"], limits=Limits(seconds=120, memory=900 * MEGABYTE)) == {"fill": None}
 
 
 def test_a_worker_that_is_well_is_kept_and_several_share_the_items() -> None:
@@ -77,8 +79,14 @@ def test_a_worker_that_is_well_is_kept_and_several_share_the_items() -> None:
     assert 1 <= len({outcome.value for outcome in found}) <= 2
 
 
+def test_a_worker_is_replaced_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "_TURN", 3)
+    found = [outcome.value for outcome in run_apart(misbehave, "abcdefg", workers=1, limits=LONG)]
+    assert [found.count(pid) for pid in dict.fromkeys(found)] == [3, 3, 1]
+
+
 def test_no_items_start_no_process() -> None:
-    assert list(run_apart(misbehave, [], workers=4, limits=SHORT)) == []
+    assert list(run_apart(misbehave, [], workers=4, limits=LONG)) == []
 
 
 def test_items_are_taken_one_by_one() -> None:
@@ -102,6 +110,7 @@ def test_workers_end_when_whoever_started_them_is_killed(tmp_path: Path) -> None
 import sys
 sys.path.insert(0, sys.argv[1])
 from slow import work
+from himmel.data import workers
 from himmel.data.workers import Limits, run_apart
 if __name__ == "__main__":
     for outcome in run_apart(work, range(1000), workers=2, limits=Limits()):
