@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from himmel.errors import HimmelError, UsageError
-from himmel.evaluation.api import ApiSettings, Prices, find_key
-from himmel.evaluation.api.run import ApiAsker, ApiRun, run_by_api, spent_on
+from himmel.evaluation.api.money import Prices
+from himmel.evaluation.api.run import ApiAsker, ApiRun, run_by_api
+from himmel.evaluation.api.settings import ApiSettings, find_key
 from himmel.evaluation.api.showing import ApiShown, show_by
 from himmel.evaluation.benchmarks import benchmark
 from himmel.evaluation.items import Item
-from himmel.evaluation.runs.record import ANSWERS, HEADER, load_run
+from himmel.evaluation.runs.record import ANSWERS, HEADER, load_run, spent_on
 from himmel.methods.choice import build
 from himmel.methods.protocol import Method
 from mock_api import KEY, Asked, MockApi, Reply, completion, in_turn, mock_api, refusal

@@ -99,11 +99,6 @@ class ApiRun:
     summary: RunSummary | None
 
 
-def spent_on(rows: Sequence[Row]) -> float:
-    """What these answers cost, as far as it is known."""
-    return sum(row.record.cost for row in rows if row.record is not None and row.record.cost is not None)
-
-
 def run_by_api(
     benchmark: Benchmark,
     items: Sequence[Item],

@@ -255,6 +255,11 @@ def read_rows(path: Path) -> list[Row]:
     return list(rows.values())
 
 
+def spent_on(rows: Iterable[Row]) -> float:
+    """What these answers cost, as far as it is known."""
+    return sum(row.record.cost for row in rows if row.record is not None and row.record.cost is not None)
+
+
 def questions_sha256(items: Iterable[Item]) -> str:
     """Hash of what is asked: ids, media, questions, choices and right answers, in any order."""
     asked = sorted([item.id, item.media, item.question, *item.choices, *item.answers] for item in items)
