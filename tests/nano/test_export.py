@@ -1,15 +1,18 @@
 """Rendered clips as files, with the real emoji, photographs and codec."""
 
 import json
+import runpy
 from pathlib import Path
 
 import pytest
+import yaml
 
 from himmel.errors import HimmelError, UsageError
 from himmel.nano import export
 from himmel.nano.clips import FIRST_EVAL_SEED, MOTION_KINDS
 from himmel.nano.draw import draw_spec
 from himmel.nano.export import write_clips
+from himmel.nano.lmms_task import TASK
 from himmel.nano.questions import questions
 from himmel.video import Video
 
@@ -54,9 +57,22 @@ def test_an_interrupted_call_goes_on_where_it_was(tmp_path: Path, monkeypatch: p
 def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
     for name in ("one", "other"):
         write_clips(tmp_path / name, clips=1, seed=FIRST_EVAL_SEED + 5)
-    files = [sorted((tmp_path / name).iterdir()) for name in ("one", "other")]
-    assert len(files[0]) == 2
+    files = [[tmp_path / name / file for file in ("10000005.mp4", "questions.jsonl")] for name in ("one", "other")]
     assert [file.read_bytes() for file in files[0]] == [file.read_bytes() for file in files[1]]
+
+
+@pytest.mark.assets
+def test_the_task_for_lmms_eval_finds_the_clips_and_the_right_options(tmp_path: Path) -> None:
+    written = write_clips(tmp_path, clips=2)
+    lines = (tmp_path / f"{TASK}.yaml").read_text(encoding="utf-8").splitlines()
+    settings = yaml.safe_load("\n".join(line for line in lines if "!function" not in line))
+    named = Path(settings["dataset_kwargs"]["data_files"]["test"])
+    assert (named, settings["task"]) == (written.questions.resolve(), TASK)
+    functions = runpy.run_path(str(tmp_path / f"{TASK}.py"))
+    for line in named.read_text(encoding="utf-8").splitlines():
+        doc = json.loads(line)
+        assert [Path(path).is_file() for path in functions["doc_to_visual"](doc)] == [True]
+        assert doc[settings["doc_to_choice"]][functions["doc_to_target"](doc)] == doc["answer"]
 
 
 def test_clips_that_may_have_been_trained_on_are_refused(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def test_a_busy_half_gets_most_frames(
     encode_clip: Encode, still_then_busy: list[npt.NDArray[np.uint8]], codec: str, options: dict[str, str]
 ) -> None:
     video = Video(encode_clip("half.mp4", still_then_busy, codec=codec, options=options))
-    found = choose_event_frames(video._file, 16, least=LEAST, most=MOST, threads=1)
+    found = choose_event_frames(video._file, 16, mode="exact", least=LEAST, most=MOST, threads=1)
     frames = found.frames
     assert len(frames) == 16
     assert (frames < 100).sum() <= 6
@@ -128,7 +128,9 @@ def test_keyframes_of_a_still_video_are_no_events(encode_clip: Encode) -> None:
 
 def test_threads_change_nothing(encode_clip: Encode, still_then_busy: list[npt.NDArray[np.uint8]]) -> None:
     file = Video(encode_clip("half.mp4", still_then_busy, options={"g": "20"}))._file
-    one, other = (choose_event_frames(file, 12, least=LEAST, most=MOST, threads=threads) for threads in (1, 3))
+    one, other = (
+        choose_event_frames(file, 12, mode="exact", least=LEAST, most=MOST, threads=threads) for threads in (1, 3)
+    )
     assert one.frames.tolist() == other.frames.tolist()
     assert np.array_equal(one.density, other.density)
 
@@ -136,11 +138,11 @@ def test_threads_change_nothing(encode_clip: Encode, still_then_busy: list[npt.N
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_hardly_any_pictures(encode_clip: Encode, count: int) -> None:
     file = Video(encode_clip("few.mp4", num_frames=count))._file
-    found = choose_event_frames(file, 8, least=LEAST, most=MOST, threads=1)
+    found = choose_event_frames(file, 8, mode="exact", least=LEAST, most=MOST, threads=1)
     assert found.frames.tolist() == list(range(count))
 
 
 def test_a_video_of_keyframes_alone_goes_by_their_bits(encode_clip: Encode) -> None:
     file = Video(encode_clip("intra.mp4", options={"g": "1"}, num_frames=30))._file
-    found = choose_event_frames(file, 6, least=LEAST, most=MOST, threads=1)
+    found = choose_event_frames(file, 6, mode="exact", least=LEAST, most=MOST, threads=1)
     assert len(found.frames) == 6

@@ -97,7 +97,7 @@ def eval_benchmark(
         max_new_tokens=max_new_tokens,
         seed=seed,
     )
-    benchmark, items, folder = _find(name, data, split, limit, allow_missing=allow_missing)
+    benchmark, items, folder = find_questions(name, data, split, limit, allow_missing=allow_missing)
     quieten()
     from himmel.evaluation.runs.runner import Asker, run_benchmark
     from himmel.methods.session import Session
@@ -140,7 +140,7 @@ def eval_compare(
         print_comparison(comparison)
 
 
-def _find(
+def find_questions(
     name: str, data: Path | None, split: str | None, limit: int | None, *, allow_missing: bool
 ) -> "tuple[Benchmark, list[Item], Path]":
     """A benchmark by its name or file, what it asks, and the folder of its media.

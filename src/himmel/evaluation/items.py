@@ -130,14 +130,12 @@ class Scored:
         id: of the item.
         category: of the item.
         task: of the item.
-        duration_group: of the item.
         points: of the answer, 0..1.
     """
 
     id: str
     category: str | None
     task: str | None
-    duration_group: str | None
     points: float
 
 
@@ -198,14 +196,6 @@ class Benchmark(Protocol):
 
     def figures(self, scored: Sequence[Scored]) -> dict[str, float]:
         """The figures that the benchmark's authors report, by name, the main one first, each 0..1."""
-        ...
-
-
-class Judge(Protocol):
-    """A model that says whether a free answer means the same as the right one."""
-
-    def __call__(self, *, system: str, prompt: str) -> str:
-        """What the judging model writes."""
         ...
 
 

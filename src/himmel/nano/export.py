@@ -11,6 +11,7 @@ from himmel._trouble import explain
 from himmel.errors import HimmelError, UsageError
 from himmel.nano.clips import FIRST_EVAL_SEED, MOTION_KINDS, ClipSpec
 from himmel.nano.draw import draw_spec
+from himmel.nano.lmms_task import write_task
 from himmel.nano.questions import choose_questions, questions
 from himmel.nano.render import encode_clip_file
 
@@ -34,6 +35,8 @@ def write_clips(
     folder: Path, *, clips: int = 200, questions_per_clip: int = 2, seed: int = FIRST_EVAL_SEED
 ) -> WrittenClips:
     """Write `{seed}.mp4` for each clip and `questions.jsonl`, one question a line; the same bytes each time.
+
+    Beside them go the two files of a task for lmms-eval (`write_task`).
 
     A line has `id`, `video`, `question`, `choices`, `answer` (the text of the right choice), `category` (the question's
     kind), `task` ("motion" or "still") and `duration` (seconds). The questions are those of `himmel eval motion`. The
@@ -68,6 +71,7 @@ def write_clips(
     listed = folder / "questions.jsonl"
     with atomic_path(listed) as file:
         file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    write_task(listed)
     return WrittenClips(questions=listed, asked=len(lines), rendered=rendered)
 
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from himmel._checks import check_choice, check_number, check_whole
 from himmel.choices import AnchorMode, Backend, Cell
 from himmel.errors import UsageError, VideoError
+from himmel.video.arguments import CELLS, MAX_COUNT, check_indices, check_span, choose_cell, count_workers
 from himmel.video.backends.choice import choose_backend
 from himmel.video.decompose import Request, decompose
 from himmel.video.describe.describe import DescribeRequest, describe
@@ -29,12 +30,10 @@ from himmel.video.rgb_difference import add_rgb_difference
 from himmel.video.spending import cell_for, read_spending
 
 IntArray = npt.NDArray[np.int64]
-CELLS: Final = get_args(Cell)
 MAX_CELLS_ACROSS = 120
 MAX_CELLS_DESCRIBED = 80
 ANCHOR_MODES: Final = get_args(AnchorMode)
 BACKENDS: Final = get_args(Backend)
-MAX_COUNT = 4096
 
 
 class Video:
@@ -178,11 +177,11 @@ class Video:
             num_anchors=check_whole("num_anchors", num_anchors, 1, MAX_COUNT),
             anchor_mode=anchor_mode,
             steps_per_interval=check_whole("steps_per_interval", steps_per_interval, 1, MAX_COUNT),
-            cell=self._cell(cell),
+            cell=choose_cell((self.width, self.height), cell, most=MAX_CELLS_ACROSS),
             backend=backend,
             max_anchor_pixels=max_anchor_pixels,
             accumulate=accumulate,
-            threads=_workers(threads),
+            threads=count_workers(threads),
         )
         found = decompose(self._file, request, sha256=self._sha256, open_seconds=self._open_seconds)
         if rgb_difference:
@@ -219,12 +218,12 @@ class Video:
         if indices is None:
             chosen, notes = place_frames(self._file, num_frames, mode)
         else:
-            chosen = self._check_indices("indices", indices)
+            chosen = check_indices("indices", indices, self.num_frames)
         found = read_frames(
             self._file,
             chosen,
             max_pixels=max_pixels,
-            threads=_workers(threads),
+            threads=count_workers(threads),
             open_seconds=self._open_seconds,
         )
         return replace(found, notes=notes + found.notes)
@@ -261,9 +260,9 @@ class Video:
         request = DescribeRequest(
             pictures_per_second=check_number("pictures_per_second", pictures_per_second, 1e-6, 1000),
             max_pictures=check_whole("max_pictures", max_pictures, 1, 100_000),
-            cell=self._cell(cell, MAX_CELLS_DESCRIBED),
+            cell=choose_cell((self.width, self.height), cell, most=MAX_CELLS_DESCRIBED),
             backend=backend,
-            threads=_workers(threads),
+            threads=count_workers(threads),
         )
         return describe(self._file, request, open_seconds=self._open_seconds)
 
@@ -288,8 +287,8 @@ class Video:
             ...     print(picture.time, picture.type, picture.quantiser, picture.past.shape)
         """
         check_choice("backend", backend, BACKENDS)
-        begin, end = self._span(start, stop)
-        side = self._cell(cell)
+        begin, end = check_span(start, stop, self.num_frames)
+        side = choose_cell((self.width, self.height), cell, most=MAX_CELLS_ACROSS)
         choice = choose_backend(self._file, backend, has_steps=True)
         return FullRate.of(choice, begin, end, lambda: read_pictures(self._file, choice.backend, begin, end, side))
 
@@ -314,7 +313,7 @@ class Video:
             ...     print(picture.frame, picture.vectors["dx"].mean())
         """
         check_choice("backend", backend, BACKENDS)
-        begin, end = self._span(start, stop)
+        begin, end = check_span(start, stop, self.num_frames)
         choice = choose_for_vectors(self._file, backend)
         return FullRate.of(choice, begin, end, lambda: read_vectors(self._file, choice.backend, begin, end))
 
@@ -345,7 +344,7 @@ class Video:
         Example:
             >>> video.spending([0, 100, 200]).energy.shape  # doctest: +SKIP
         """
-        chosen = self._check_indices("frames", frames)
+        chosen = check_indices("frames", frames, self.num_frames)
         if cell is not None:
             check_choice("cell", cell, CELLS)
         return read_spending(
@@ -354,7 +353,7 @@ class Video:
             steps=check_whole("steps", steps, 0, MAX_COUNT),
             cell=cell_for(self.width, self.height) if cell is None else int(cell),
             decode=decode,
-            threads=_workers(threads),
+            threads=count_workers(threads),
         )
 
     def event_frames(
@@ -387,43 +386,8 @@ class Video:
             mode=mode,
             least=least_density,
             most=most_density,
-            threads=_workers(threads),
+            threads=count_workers(threads),
         )
-
-    def _check_indices(self, name: str, indices: Sequence[int] | IntArray) -> IntArray:
-        chosen = np.asarray(indices)
-        inside = chosen.ndim == 1 and len(chosen) > 0 and chosen.dtype.kind in "iu"
-        if inside:
-            chosen = chosen.astype(np.int64)
-            inside = bool(chosen[0] >= 0 and chosen[-1] < self.num_frames and (np.diff(chosen) > 0).all())
-        if not inside:
-            raise UsageError(
-                f"{name}={list(indices)!r} are not pictures in their order; give increasing numbers from 0 to "
-                f"{self.num_frames - 1}."
-            )
-        return chosen
-
-    def _cell(self, cell: Cell | None, most: int = MAX_CELLS_ACROSS) -> int:
-        if cell is not None:
-            check_choice("cell", cell, CELLS)
-            return int(cell)
-        fitting = [c for c in CELLS[1:] if max(self.width, self.height) <= most * c]
-        return fitting[0] if fitting else CELLS[-1]
-
-    def _span(self, start: int, stop: int | None) -> tuple[int, int]:
-        end = self.num_frames if stop is None else stop
-        for name, value in (("start", start), ("stop", end)):
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-                raise UsageError(f"{name}={value!r} is no whole number; give the index of a picture.")
-        if not 0 <= start <= end <= self.num_frames:
-            raise UsageError(
-                f"start={start!r}, stop={stop!r} is no range of this video's pictures; it has {self.num_frames}."
-            )
-        return int(start), int(end)
-
-
-def _workers(threads: int | None) -> int:
-    return min(os.cpu_count() or 1, 8) if threads is None else check_whole("threads", threads, 1, MAX_COUNT)
 
 
 def _open(source: str | os.PathLike[str] | Spooled) -> VideoFile:

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 import pytest
 
 from himmel.errors import HimmelError, UsageError, VideoError
-from himmel.evaluation.api import Api, ApiAnswer, ApiSettings, Prices, Spending, find_key
+from himmel.evaluation.api.client import Api, ApiAnswer
 from himmel.evaluation.api.many import Asked as Outcome
 from himmel.evaluation.api.many import Job, ask_many
+from himmel.evaluation.api.money import Prices, Spending
+from himmel.evaluation.api.settings import ApiSettings, find_key
 from mock_api import Asked, MockApi, Reply, completion, in_turn, mock_api, refusal
 
 
@@ -83,7 +85,7 @@ def test_every_question_is_asked_once_and_so_many_at_a_time() -> None:
     assert kept.answers == {name: name for name in names}
     assert len(served.asked) == 12
     assert served.most_at_once == 4
-    assert kept.outcome == Outcome({}, None)
+    assert kept.outcome == Outcome({}, None, 0.0)
 
 
 def test_one_at_a_time_keeps_the_order() -> None:
@@ -105,7 +107,7 @@ def test_a_broken_video_and_a_refused_request_are_told_and_the_rest_goes_on() ->
     assert kept.answers == {"a": "a", "b": "b"}
     assert kept.errors["torn"] == "torn is no video."
     assert "content policy" in kept.errors["bad"]
-    assert kept.outcome == Outcome({}, None)
+    assert kept.outcome == Outcome({}, None, 0.0)
 
 
 def test_a_question_without_an_answer_is_left_for_later() -> None:

@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from himmel.evaluation.runs.record import ANSWERS, HEADER, load_run
 
 from himmel.errors import HimmelError, UsageError
-from himmel.evaluation.api import ApiSettings, Prices, find_key
-from himmel.evaluation.api.run import ApiAsker, ApiRun, run_by_api, spent_on
+from himmel.evaluation.api.money import Prices
+from himmel.evaluation.api.run import ApiAsker, ApiRun, run_by_api
+from himmel.evaluation.api.settings import ApiSettings, find_key
+from himmel.evaluation.api.showing import ApiShown, show_by
 from himmel.evaluation.benchmarks import benchmark
 from himmel.evaluation.items import Item
+from himmel.evaluation.runs.record import ANSWERS, HEADER, load_run, spent_on
 from himmel.methods.choice import build
+from himmel.methods.protocol import Method
 from mock_api import KEY, Asked, MockApi, Reply, completion, in_turn, mock_api, refusal
 
 FILE = benchmark("file")
@@ -104,6 +107,20 @@ def test_the_key_is_in_no_file_and_no_output(data: Path, tmp_path: Path, capfd: 
     assert {HEADER, ANSWERS} <= {path.name for path in files}
     assert [path for path in files if KEY.encode() in path.read_bytes()] == []
     assert KEY not in "".join(capfd.readouterr())
+
+
+def test_a_video_is_read_once_for_its_questions(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def counting(method: Method, source: Any, **options: Any) -> ApiShown:
+        read.append(Path(source.path).name)
+        return show_by(method, source, **options)
+
+    monkeypatch.setattr("himmel.evaluation.api.run.show_by", counting)
+    with mock_api(in_turn(completion("B"))) as served:
+        run(served, data, tmp_path / "run", at_once=4)
+    assert sorted(read) == ["a.mp4", "b.mp4"]
+    assert len(served.asked) == 4
 
 
 def test_a_run_goes_on_where_it_was_killed(data: Path, tmp_path: Path) -> None:

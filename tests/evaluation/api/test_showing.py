@@ -47,6 +47,12 @@ def test_plain_frames_are_pictures_and_the_question(video: Video) -> None:
         assert np.abs(sent.mean((0, 1)) - frame.image.mean((0, 1))).max() < 3
 
 
+def test_frames_by_what_the_codec_spent_are_shown_too(video: Video) -> None:
+    parts = show_by(build("codec_frames", num_frames=4), video, longest=160).parts(WHAT)
+    assert [part.shape for part in parts if not isinstance(part, str)] == [(96, 160, 3)] * 4
+    assert str(parts[-1]).endswith("Which way does it move?")
+
+
 def test_a_panel_says_what_it_is_before_the_question(video: Video) -> None:
     picture, text = show_by(build("panel"), video, longest=768).parts(WHAT)
     assert not isinstance(picture, str)

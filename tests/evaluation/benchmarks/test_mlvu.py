@@ -41,7 +41,7 @@ def test_answers_go_beyond_d_which_the_harness_never_reads(item: Item) -> None:
 
 
 def test_the_m_average_is_over_nine_tasks() -> None:
-    scored = [Scored(task, task, task, None, float(task == "count")) for task in TASKS["test"]]
+    scored = [Scored(task, task, task, float(task == "count")) for task in TASKS["test"]]
     assert len(scored) == 9
     assert Mlvu().figures([*scored, scored[0]]) == {"M-Avg": pytest.approx(1 / 9)}
 

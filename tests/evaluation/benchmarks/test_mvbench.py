@@ -104,7 +104,7 @@ def test_empty_answers_are_wrong_here_and_left_out_by_the_harness(load: Callable
 
 
 def test_the_average_counts_every_task_the_same() -> None:
-    scored = [Scored("1", None, "a", None, 1.0), *(Scored(str(n), None, "b", None, 0.0) for n in range(3))]
+    scored = [Scored("1", None, "a", 1.0), *(Scored(str(n), None, "b", 0.0) for n in range(3))]
     assert MvBench().figures(scored) == {"Avg": 0.5}
 
 

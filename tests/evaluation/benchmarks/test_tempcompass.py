@@ -44,6 +44,7 @@ def test_every_task_ends_in_its_own_words(items: list[Item]) -> None:
         (0, "B", 1.0, 1.0),
         (0, "B. falling", 1.0, 1.0),
         (0, "A) rising", 0.0, 0.0),
+        (0, "B\n", 1.0, "needs a judge"),
         (0, "It is falling.", 1.0, "needs a judge"),
         (1, "Yes, it is.", 1.0, 1.0),
         (1, "No", 0.0, 0.0),
@@ -66,5 +67,5 @@ def test_answers(place: int, text: str, ours: float, harness: object, items: lis
 
 
 def test_tasks_count_the_same() -> None:
-    scored = [Scored("1", "action", "yes_no", None, 1.0), *[Scored("2", "action", "multi-choice", None, 0.0)] * 3]
+    scored = [Scored("1", "action", "yes_no", 1.0), *[Scored("2", "action", "multi-choice", 0.0)] * 3]
     assert TempCompass().figures(scored) == {"mean of tasks": 0.5}

@@ -55,11 +55,11 @@ def test_the_first_character_counts_for_the_harness(text: str, ours: float, harn
 def test_only_whole_pairs_and_whole_groups_count() -> None:
     right = {"0_pos_text", "0_neg_text", "0_pos_video", "0_neg_video", "1_pos_text", "1_neg_text", "1_pos_video"}
     scored = [
-        Scored(f"{number}_{side}_{task}", None, task, None, float(f"{number}_{side}_{task}" in right))
+        Scored(f"{number}_{side}_{task}", None, task, float(f"{number}_{side}_{task}" in right))
         for number in range(2) for side in ("pos", "neg") for task in ("text", "video")
     ]  # fmt: skip
     assert Vinoground().figures(scored) == {"group": 0.5, "text": 1.0, "video": 0.5, "single": 7 / 8}
 
 
 def test_half_a_pair_is_no_pair() -> None:
-    assert Vinoground().figures([Scored("0_pos_text", None, "text", None, 1.0)])["text"] == 0.0
+    assert Vinoground().figures([Scored("0_pos_text", None, "text", 1.0)])["text"] == 0.0

@@ -46,7 +46,7 @@ def test_every_question_has_a_row_with_its_evidence(evaluation: Any, tmp_path: P
     assert 0 < record.seconds["first_token"] < 60
     assert record.peak_memory > 1e7
     header = run.header
-    assert (header.questions, header.method["name"], header.settings["scoring"]) == (7, "himmel", "prior")
+    assert (header.questions, header.method["name"], header.settings["scoring"]) == (7, "himmel", "byte")
     assert header.adapter_sha256 is not None
     assert {"himmel", "torch", "av"} <= header.versions.keys()
 
@@ -143,7 +143,7 @@ def test_a_whole_run_is_not_asked_again(evaluation: Any, tmp_path: Path, monkeyp
 @pytest.mark.parametrize(
     ("changed", "names"),
     [
-        ({"posing": Posing(max_new_tokens=3, scoring="raw")}, "settings scoring='prior', not 'raw'"),
+        ({"posing": Posing(max_new_tokens=3, scoring="raw")}, "settings scoring='byte', not 'raw'"),
         ({"method": build("himmel", num_anchors=2)}, "method num_anchors=None, not 2"),
         ({"host": "another"}, "host 'nano', not 'another'"),
     ],
@@ -202,9 +202,7 @@ def test_a_part_of_a_video_and_a_folder_of_pictures(evaluation: Any, tmp_path: P
         cv2.imwrite(str(folder / f"{index + 5}.jpg"), np.full((33, 47, 3), 40 * index, np.uint8))
     frames = replace(item, id="frames", media="frames", path=folder, kind="frames", start=None, end=None, frame_rate=3)
     nothing = replace(item, id="nothing", start=7.0, end=8.0)
-    summary = evaluation.run(
-        tmp_path / "run", items=[item, frames, nothing], method=build("dense", num_frames=64)
-    )
+    summary = evaluation.run(tmp_path / "run", items=[item, frames, nothing], method=build("dense", num_frames=64))
     assert list(summary.failed) == ["nothing"]
     part, pictures, _ = (row.record for row in load_run(tmp_path / "run").rows)
     assert part is not None
@@ -225,8 +223,8 @@ def test_two_processes_do_not_write_to_one_run(evaluation: Any, tmp_path: Path) 
     folder = tmp_path / "run"
     folder.mkdir()
     hold = (
-        "import sys, time; from filelock import FileLock; lock = FileLock(sys.argv[1]); lock.acquire(); print('held', flush=True); "
-        "time.sleep(60)"
+        "import sys, time; from filelock import FileLock; lock = FileLock(sys.argv[1]); lock.acquire(); "
+        "print('held', flush=True); time.sleep(60)"
     )
     holder = subprocess.Popen([sys.executable, "-c", hold, str(folder / ".lock")], stdout=subprocess.PIPE)
     assert holder.stdout is not None

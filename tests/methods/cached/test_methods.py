@@ -55,11 +55,11 @@ def test_the_same_question_gets_the_same_answer_in_a_batch(nano: Setup, clip: Pa
 
 
 def test_look_m_keeps_a_quarter_at_the_reports_ratio(nano: Setup, clip: Path) -> None:
-    """Of 6 frames of 16 tokens, which are most of the prompt; text is kept whole."""
+    """Of 6 frames of 16 tokens and 2 markers, which are most of the prompt; text is kept whole."""
     for ratios, kept in (((0.125, 0.125), 0.25), ((0.35, 0.25), 0.6)):
         removed = ask(nano, clip, "look_m", important_ratio=ratios[0], recent_ratio=ratios[1]).removed
         assert removed is not None
-        text = removed.before - 6 * 16
+        text = removed.before - 6 * 18
         recent = int(removed.before * ratios[1])
         assert removed.after >= int(removed.before * kept) - 1
         assert removed.after <= max(int(removed.before * ratios[0]), text) + recent

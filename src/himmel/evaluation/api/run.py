@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from PIL.Image import Image
 
@@ -29,12 +29,15 @@ from himmel.evaluation.runs.posing import Posing
 from himmel.evaluation.runs.record import ANSWERS, Header, Row, questions_sha256, read_rows
 from himmel.evaluation.runs.summary import RunSummary, summarise_run
 from himmel.methods.answer import Answer
+from himmel.methods.cache import BoundedCache
 from himmel.methods.choice import option_values
 from himmel.methods.conditions.show import LONGEST_SIDE
 from himmel.methods.parts import Part
 from himmel.methods.protocol import Method
 from himmel.methods.question import Question
 from himmel.video import Video
+
+_CACHE_BYTES: Final = 256 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,11 +97,6 @@ class ApiRun:
     rows: tuple[Row, ...]
     asked: Asked
     summary: RunSummary | None
-
-
-def spent_on(rows: Sequence[Row]) -> float:
-    """What these answers cost, as far as it is known."""
-    return sum(row.record.cost for row in rows if row.record is not None and row.record.cost is not None)
 
 
 def run_by_api(
@@ -174,6 +172,7 @@ class _Work:
         self._benchmark, self._asker, self._scratch, self._writer = benchmark, asker, scratch, writer
         self._posing = asker.posing
         self._versions = versions("openai")
+        self._shown: BoundedCache[ApiShown] = BoundedCache(_CACHE_BYTES)
 
     async def ask_all(self, items: Sequence[Item], *, what: str, spent: float) -> Asked:
         asker = self._asker
@@ -198,14 +197,23 @@ class _Work:
         begun = time.perf_counter()
         question = self._posing.pose(self._benchmark, item)
         media = open_media(item, self._scratch)
-        source = media if isinstance(media, Image | Video) else Video(media)
-        asker = self._asker
-        shown = show_by(asker.method, source, longest=asker.longest_side, threads=asker.threads)
+        if isinstance(media, Image):
+            shown = self._show(media)
+        else:
+            assert isinstance(media, Path)
+            # Benchmarks ask several questions about a video, one after the other.
+            with self._shown.alone(media):
+                shown = self._shown.get(media) or self._show(Video(media))
+                self._shown.put(media, shown, shown.nbytes)
         return _Ready(question, shown, time.perf_counter() - begun)
+
+    def _show(self, source: Video | Image) -> ApiShown:
+        asker = self._asker
+        return show_by(asker.method, source, longest=asker.longest_side, threads=asker.threads)
 
     def _row(self, item: Item, ready: _Ready, answer: ApiAnswer) -> Row:
         counts = {"prompt": answer.prompt_tokens, "answer": answer.answer_tokens}
-        method, read = self._asker.method, ready.shown.read
+        method, shown = self._asker.method, ready.shown
         text = answer.text or ""
         told = Answer(
             text=text,
@@ -213,7 +221,7 @@ class _Work:
             choices=(),
             method=method.name,
             options=option_values(method),
-            video=read.record,
+            video=shown.record,
             host=self._asker.settings.model,
             adapter=None,
             tokens={kind: count for kind, count in counts.items() if count is not None},
@@ -228,7 +236,7 @@ class _Work:
             # An API sends an answer as a whole.
             first_token=ready.seconds + answer.seconds,
             peak_memory=peak_memory(),
-            notes=read.notes,
+            notes=shown.notes,
             versions=self._versions,
         )
         row = self._posing.judge(self._benchmark, item, told, ahead=None)

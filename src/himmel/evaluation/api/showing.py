@@ -14,10 +14,11 @@ from himmel.errors import UsageError
 from himmel.hosts import Host
 from himmel.hosts.base import BaseHost
 from himmel.hosts.protocol import Picture
+from himmel.methods.answer import VideoRead
 from himmel.methods.conditions.maps import fit
 from himmel.methods.interleaved import InterleavedSample
 from himmel.methods.parts import Part
-from himmel.methods.protocol import Method, Read, Shown
+from himmel.methods.protocol import Method, Shown
 from himmel.methods.question import Question
 from himmel.methods.still import read_picture
 from himmel.model.encoder import PromptEncoder
@@ -26,18 +27,28 @@ from himmel.video import Video
 # What these do is done once the prompt is written; others change what happens inside the model.
 ASKABLE: Final[tuple[str, ...]] = ("stream_pictures", "dense", "panel", "codec_frames", "motion_text")
 
+# Fewer than in most texts, so that what fits in a number of tokens does so by any API's count.
+_BYTES_PER_TOKEN: Final = 3
+
 
 @dataclass(frozen=True, eq=False)
 class ApiShown:
     """What a method shows of a video.
 
     Attributes:
-        read: what was read.
+        record: what was read.
+        notes: sentences about what was unusual.
         shown: what the method made of it; its sample keeps the pictures as they are.
     """
 
-    read: Read
+    record: VideoRead
+    notes: tuple[str, ...]
     shown: Shown
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that its pictures take."""
+        return sum(picture.nbytes for picture in self.shown.sample.images.values())
 
     def parts(self, question: Question) -> list[Part]:
         """The whole prompt of a question."""
@@ -78,7 +89,7 @@ def show_by(method: Method, source: Video | Image, *, longest: int, threads: int
     """
     read = read_picture(source) if isinstance(source, Image) else method.reading(None).read(source, threads=threads)
     encoder = PromptEncoder(cast(Host, _PicturesAsTheyAre(longest)))
-    return ApiShown(read, method.prepare(read, encoder))
+    return ApiShown(read.record, read.notes, method.prepare(read, encoder))
 
 
 class _PicturesAsTheyAre(BaseHost):
@@ -90,6 +101,10 @@ class _PicturesAsTheyAre(BaseHost):
     def prepare_images(self, pictures: Sequence[Picture]) -> Mapping[str, Tensor]:
         """Each picture under its number."""
         return {str(number): torch.from_numpy(self._shrink(picture)) for number, picture in enumerate(pictures)}
+
+    def encode_text(self, text: str) -> list[int]:
+        """As many ids as an API may count tokens, for methods that keep to a number of them: one for three bytes."""
+        return [0] * -(-len(text.encode()) // _BYTES_PER_TOKEN)
 
     def _shrink(self, picture: Picture) -> Picture:
         height, width = picture.shape[:2]

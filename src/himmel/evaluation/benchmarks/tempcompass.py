@@ -78,7 +78,7 @@ class TempCompass:
         right = f"{item.answers[0]}. {item.choices[item.right or 0]}"
         if text == right:
             return 1.0
-        start = re.match(r"([A-D])(?:[.)]|$)", text)
+        start = re.match(r"([A-D])(?:[.)]|\Z)", text)
         return "needs a judge" if start is None else float(start.group(1) in item.answers)
 
     def figures(self, scored: Sequence[Scored]) -> dict[str, float]:

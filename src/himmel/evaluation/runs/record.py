@@ -37,6 +37,8 @@ class Evidence:
         seconds: wall time by stage; `first_token` from the call, in which the file is opened, to the first token or to
             the scores of the options. Of a batch, it is the whole batch's.
         peak_memory: the most that the process had held by then, in bytes.
+        cost: of an answer by an API, at the stated prices; None without prices, or where the API counts no tokens.
+        finish: why an API's answer ended, in its words, such as "stop" or "length".
     """
 
     video_sha256: str
@@ -50,6 +52,8 @@ class Evidence:
     seed: int
     seconds: Mapping[str, float]
     peak_memory: int
+    cost: float | None = None
+    finish: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +102,7 @@ class Row:
 
     def to_line(self) -> str:
         """The row as one line of JSON, with its end."""
-        return json.dumps(asdict(self), ensure_ascii=False) + "\n"
+        return json.dumps(asdict(self)) + "\n"
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
@@ -151,7 +155,7 @@ class Header:
     def write(self, folder: Path) -> None:
         """Write `run.json` into the run's folder."""
         with atomic_path(folder / HEADER) as file:
-            file.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            file.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
 
     def differences(self, other: "Header") -> list[str]:
         """What makes `other` another run, a clause for each; moved folders and another machine do not."""
@@ -251,10 +255,15 @@ def read_rows(path: Path) -> list[Row]:
     return list(rows.values())
 
 
+def spent_on(rows: Iterable[Row]) -> float:
+    """What these answers cost, as far as it is known."""
+    return sum(row.record.cost for row in rows if row.record is not None and row.record.cost is not None)
+
+
 def questions_sha256(items: Iterable[Item]) -> str:
     """Hash of what is asked: ids, media, questions, choices and right answers, in any order."""
     asked = sorted([item.id, item.media, item.question, *item.choices, *item.answers] for item in items)
-    return hashlib.sha256(json.dumps(asked, ensure_ascii=False).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 
 
 def weights_sha256(folder: Path) -> str:

@@ -5,29 +5,26 @@ import platform
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 import torch
-from filelock import FileLock, Timeout
 
 from himmel._progress import track
 from himmel._versions import versions
 from himmel.errors import HimmelError, UsageError, VideoError
 from himmel.evaluation.items import Benchmark, Item
+from himmel.evaluation.runs.folder import alone_in, answer_file, begin, check_known
 from himmel.evaluation.runs.media import open_media
 from himmel.evaluation.runs.posing import Posing
 from himmel.evaluation.runs.record import (
     ANSWERS,
-    HEADER,
     Header,
     Row,
     questions_sha256,
-    read_header,
     read_rows,
     weights_sha256,
 )
@@ -95,20 +92,21 @@ def run_benchmark(
             missing or damaged.
     """
     posing.check(benchmark)
-    with _alone_in(folder):
+    with alone_in(folder):
         # Before the first question, so that its time to the first token is like that of the others.
         model = asker.session.model if asker.method.needs_adapter else asker.session.plain
         header = _header(benchmark, items, name, data, asker, posing, host=asker.host or model.host.name)
-        header = _begin(folder, header)
+        header = begin(folder, header)
         rows = read_rows(folder / ANSWERS)
-        _check_known(rows, items, folder)
+        check_known(rows, items, folder)
         done = {row.id for row in rows}
-        with _answer_file(folder / ANSWERS) as file, TemporaryDirectory(prefix="himmel-eval-") as scratch:
+        with answer_file(folder / ANSWERS) as file, TemporaryDirectory(prefix="himmel-eval-") as scratch:
             work = _Work(benchmark, asker, posing, Path(scratch))
             missing = [item for item in items if item.id not in done]
             for answered in work.answer_all(missing):
                 file.write("".join(row.to_line() for row in answered).encode())
                 file.flush()
+                os.fsync(file.fileno())
                 rows += answered
         summary = summarise_run(rows, figures=benchmark.figures)
         replace(header, summary=summary.to_json()).write(folder)
@@ -202,69 +200,6 @@ class _Work:
             self._posing.judge(self._benchmark, task.item, answer, ahead=task.ahead)
             for task, answer in zip(tasks, answers, strict=True)
         ]
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Keep another process from writing to the run's folder; the system gives the lock back if this one is killed."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")
-        lock.acquire(blocking=False)
-    except Timeout as error:
-        raise HimmelError(
-            f"Another process is writing to the run {str(folder)!r}; wait for it, or choose another folder."
-        ) from error
-    except OSError as error:
-        raise HimmelError(
-            f"Nothing can be written to {str(folder)!r} ({error.strerror}); choose another folder for the run."
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _begin(folder: Path, header: Header) -> Header:
-    """The header of the run that is there already, or this one, written.
-
-    Raises:
-        UsageError: another run is there.
-    """
-    if not (folder / HEADER).is_file():
-        if (folder / ANSWERS).is_file():
-            raise UsageError(f"{str(folder)!r} holds answers without {HEADER}; choose another folder for the run.")
-        header.write(folder)
-        return header
-    there = read_header(folder)
-    differences = there.differences(header)
-    if differences:
-        more = f", and {len(differences) - 1} more differences" if len(differences) > 1 else ""
-        raise UsageError(
-            f"{str(folder)!r} holds another run, with {differences[0]}{more}; choose another folder, or remove this one."
-        )
-    return there
-
-
-def _check_known(rows: Sequence[Row], items: Sequence[Item], folder: Path) -> None:
-    unknown = {row.id for row in rows} - {item.id for item in items}
-    if unknown:
-        raise HimmelError(
-            f"{str(folder / ANSWERS)!r} answers the question {min(unknown)!r}, which this run does not ask; remove "
-            "that line."
-        )
-
-
-@contextmanager
-def _answer_file(path: Path) -> Iterator[BinaryIO]:
-    """The file of answers, to be written at its end; a line that was cut off is removed first."""
-    with path.open("ab+") as file:
-        file.seek(0)
-        whole = file.read().rfind(b"\n") + 1
-        file.truncate(whole)
-        file.seek(0, os.SEEK_END)
-        yield file
-        os.fsync(file.fileno())
 
 
 def _header(

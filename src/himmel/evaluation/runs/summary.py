@@ -170,9 +170,7 @@ def _costs(records: Sequence[Evidence]) -> Costs | None:
         tokens={kind: fmean(record.tokens.get(kind, 0) for record in records) for kind in kinds},
         removed=removed,
         first_token=median(_first_tokens(records)),
-        seconds=sum(
-            value for record in records for stage, value in record.seconds.items() if stage != "first_token"
-        ),
+        seconds=sum(value for record in records for stage, value in record.seconds.items() if stage != "first_token"),
         peak_memory=max(record.peak_memory for record in records),
     )
 

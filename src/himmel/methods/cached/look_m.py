@@ -32,9 +32,12 @@ class LookM(FramesMethod):
     (`LLaVA-mix_merge_v1/llava/model/kv_token_merge/modify_llama.py`, the classes `Text...`).
 
     An entry is important by the attention that its key receives, added up over all queries of the prompt; the heads of
-    queries that share a head of keys are averaged. The report's 'merge ratio 0.25' is no parameter of the method: take
-    important_ratio=0.125 and recent_ratio=0.125, by which a quarter of the entries is kept. (It reports no merged
-    entries at that ratio, which no prompt with pictures can give.)
+    queries that share a head of keys are averaged. The markers of a picture are part of it, not text, else they alone
+    would fill a small cache (LLaVA, which the authors' code is for, has none).
+
+    The report's 'merge ratio 0.25' is no parameter of the method: take important_ratio=0.125 and recent_ratio=0.125, by
+    which a quarter of the entries is kept. (It reports no merged entries at that ratio, which no prompt with pictures
+    can give.)
 
     Args:
         num_frames, frame_mode: see `FramesMethod`.
@@ -86,13 +89,13 @@ class LookM(FramesMethod):
 
     def _read(self, replier: Replier, video: Shown, question: Question) -> Prompted:
         processor, host = replier.processor, replier.processor.host
-        runs = PromptParts.of(processor, video.sample, video.ask(question)).whole
-        prompt = check_room(host, Segment.of(runs, host, scheme=processor.position_scheme, start=0))
+        parts = PromptParts.of(processor, video.sample, video.ask(question))
+        prompt = check_room(host, Segment.of(parts.whole, host, scheme=processor.position_scheme, start=0))
         vision = replier.see(video)
         received = Received(last=self.scored_queries)
         with received.watching():
             memory, prediction = replier.reader.read(Memory(), prompt, vision=vision)
-        shorter, merged = self.shorten(memory, received.by_layer, text=prompt.ids != host.image_token_id)
+        shorter, merged = self.shorten(memory, received.by_layer, text=parts.text)
         return Prompted(shorter, prediction, Removed("cache entries", memory.length, shorter.length, merged))
 
     def shorten(self, memory: Memory, received: Sequence[Tensor], *, text: Tensor) -> tuple[Memory, int]:

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+import torch
+from torch import Tensor
+
 from himmel.errors import UsageError
 from himmel.hosts import Host, Run
 from himmel.methods.cached.memory import Segment
@@ -41,6 +44,13 @@ class PromptParts:
     def whole(self) -> tuple[Run, ...]:
         """All runs in order."""
         return (*self.head, *(run for picture in self.pictures for run in picture), *self.tail)
+
+    @property
+    def text(self) -> Tensor:
+        """bool [L], which tokens of `whole` are text; the markers of a picture are part of the picture."""
+        pictures = [run for picture in self.pictures for run in picture]
+        kinds = [(self.head, True), (pictures, False), (self.tail, True)]
+        return torch.cat([torch.full((sum(len(run.ids) for run in runs),), said) for runs, said in kinds])
 
 
 def check_room(host: Host, segment: Segment) -> Segment:

@@ -73,8 +73,6 @@ def find_blobs(field: Field, fit: Fit, size: tuple[int, int], cell: int, rate: f
     # Single cells that depart are errors: the median over 3 x 3 cells takes them away, and fills single gaps.
     against = _median(np.where(field.weight > 0, field.velocity - scene, 0))
     departing = np.abs(against) > _least_departure(field, scene, size[0], rate)
-    # Where the scene moves, a flat area whose vectors are left at zero seems to go along with the camera.
-    departing &= np.abs(against + scene) > _SHARE_OF_SPEED * np.abs(scene)
     moves = bool(np.abs(scene).max() * field.reach >= _PIXELS)
     if moves:
         departing &= _near_busy(field)

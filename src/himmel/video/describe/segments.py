@@ -16,6 +16,7 @@ _UNITS = np.array([1.5, 1.5, 1.5, 1.5])
 _LEAST_SECONDS = 0.3
 # A stretch without a sample that can be trusted is told as such from so many seconds on.
 _UNKNOWN_SECONDS = 1.5
+_LEAST_REACH = 0.05
 # Values that a new stretch needs: a mean of each of four parameters, and where it begins.
 _FREE = 5
 
@@ -44,18 +45,17 @@ def _shot(times: FloatArray, motion: FloatArray, begin: float, end: float) -> li
         return [CameraSegment(begin, end, None)]
     usual = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
     patience = max(_UNKNOWN_SECONDS, 4 * usual)
-    breaks = np.flatnonzero(np.diff(times) > patience) + 1
+    # What a sample tells of, before and after it, where the next one is far.
+    reach = max(usual / 2, _LEAST_REACH)
     segments: list[CameraSegment] = []
     at = begin
-    for piece in np.split(np.arange(len(times)), breaks):
+    for piece in np.split(np.arange(len(times)), np.flatnonzero(np.diff(times) > patience) + 1):
         first, last = float(times[piece[0]]), float(times[piece[-1]])
-        start = at if first - at <= patience else first - usual / 2
+        is_last = piece[-1] + 1 == len(times)
+        start = at if not segments and first - at <= patience else first - reach
+        stop = end if is_last and end - last <= patience else min(last + reach, end)
         if start > at:
             segments.append(CameraSegment(at, start, None))
-        stop = end if end - last <= patience else last + usual / 2
-        following = times[piece[-1] + 1] if piece[-1] + 1 < len(times) else None
-        if following is not None:
-            stop = min(last + usual / 2, float(following))
         segments += _stretch(times[piece], motion[piece], start, stop)
         at = stop
     if at < end:

@@ -75,8 +75,8 @@ def text(timeline: Timeline, *, budget: int | None, count: Callable[[str], int] 
             most = middle - 1
     if least < 0:
         raise UsageError(
-            f"budget={budget} is too small for a time line; its first line alone takes {measure(fitted(0))}, give at"
-            " least that."
+            f"budget={budget} is too small for a time line; the shortest takes {measure(fitted(0))}, give at least"
+            " that."
         )
     return fitted(least)
 

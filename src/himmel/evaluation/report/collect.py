@@ -1,0 +1,116 @@
+"""Every result below some folders: runs of `himmel eval`, the motion benchmark, trainings, rungs and timings."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from himmel.errors import HimmelError, UsageError
+from himmel.evaluation.runs.record import HEADER, Run, load_run
+
+# Larger JSON files are no results of ours.
+_MOST_BYTES = 2**26
+_MOST_FILES = 100_000
+
+
+@dataclass(frozen=True)
+class Document:
+    """A result file of one JSON object."""
+
+    path: Path
+    content: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Results:
+    """What was found.
+
+    Attributes:
+        runs: whole runs of `himmel eval`.
+        partial: folders of runs of which answers are missing; they are in no table.
+        motion: what `himmel eval motion -o FILE` wrote.
+        training: what `himmel train` wrote into a checkpoint's `training` folder, one file a stage.
+        rungs: what `himmel compress` wrote about each rung.
+        timings: what `python -m benchmarks.end_to_end -o FILE` wrote.
+    """
+
+    runs: tuple[Run, ...]
+    partial: tuple[Path, ...]
+    motion: tuple[Document, ...]
+    training: tuple[Document, ...]
+    rungs: tuple[Document, ...]
+    timings: tuple[Document, ...]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing at all was found."""
+        return not any((self.runs, self.partial, self.motion, self.training, self.rungs, self.timings))
+
+
+def collect(places: Sequence[Path]) -> Results:
+    """Look through files and folders, and all that is in those.
+
+    Raises:
+        UsageError: a place is not there, or there is no result in any of them.
+        HimmelError: a run is damaged, or has two answers to one question.
+    """
+    missing = [place for place in places if not place.exists()]
+    if missing:
+        raise UsageError(f"There is no {str(missing[0])!r}; name folders or files that `himmel eval` wrote.")
+    runs: list[Run] = []
+    partial: list[Path] = []
+    documents: dict[str, list[Document]] = {"motion": [], "training": [], "rungs": [], "timings": []}
+    for path in sorted(set(_files(places))):
+        if path.name == HEADER:
+            run = load_run(path.parent, whole=False)
+            if run.is_whole:
+                runs.append(run)
+            else:
+                partial.append(path.parent)
+            continue
+        found = _read(path)
+        kind = None if found is None else _kind(found)
+        if kind is not None and found is not None:
+            documents[kind].append(found)
+    results = Results(tuple(runs), tuple(partial), **{kind: tuple(found) for kind, found in documents.items()})
+    if results.is_empty:
+        shown = ", ".join(map(str, places))
+        raise UsageError(f"There is no result in {shown}; name folders that `himmel eval -o` wrote.")
+    return results
+
+
+def _files(places: Sequence[Path]) -> Iterator[Path]:
+    seen = 0
+    for place in places:
+        for path in [place] if place.is_file() else place.rglob("*.json"):
+            seen += 1
+            if seen > _MOST_FILES:
+                raise HimmelError(
+                    f"There are more than {_MOST_FILES:,} JSON files below {str(place)!r}; name the folders of runs."
+                )
+            yield path
+
+
+def _read(path: Path) -> Document | None:
+    """A file of one JSON object; None if it is anything else, which is nobody's fault."""
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            return None
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return Document(path, content) if isinstance(content, dict) else None
+
+
+def _kind(document: Document) -> str | None:
+    content = document.content
+    if content.get("benchmark") == "nano-motion":
+        return "motion"
+    if content.get("benchmark") == "end-to-end":
+        return "timings"
+    if document.path.parent.name == "training" and isinstance(content.get("log"), list):
+        return "training"
+    if {"level", "mode", "psnr", "signals"} <= content.keys():
+        return "rungs"
+    return None

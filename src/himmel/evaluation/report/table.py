@@ -1,0 +1,86 @@
+"""A table, and its two forms: Markdown and LaTeX."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+_LATEX: Final = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as texts.
+
+    Attributes:
+        name: of its files, such as `table-01-main`.
+        title: one line, with the number of the report's table where there is one.
+        columns: headings; the first column holds names, the others figures.
+        rows: cells, as many in each row as there are columns; an empty cell was not measured.
+        notes: sentences below the table.
+        command: what fills it, where it has no rows.
+    """
+
+    name: str
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+    command: str = ""
+
+
+def to_markdown(table: Table) -> str:
+    """The table as GitHub shows it, under its title; where it has no rows, the command that fills it."""
+    lines = [f"**{table.title}**", ""]
+    if table.rows:
+        lines += [_markdown_row(table.columns), _markdown_row(["---", *["---:"] * (len(table.columns) - 1)])]
+        lines += [_markdown_row(row) for row in table.rows]
+    else:
+        lines.append(f"Not measured yet. `{table.command}`")
+    for note in table.notes:
+        lines += ["", note]
+    return "\n".join(lines) + "\n"
+
+
+def to_latex(table: Table) -> str:
+    """The table for a paper with the package booktabs."""
+    title = _escape(table.title)
+    if not table.rows:
+        return f"% {table.title}: not measured yet; {table.command}\n"
+    lines = [
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{title}}}",
+        rf"\begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}",
+        r"\toprule",
+        _latex_row(table.columns),
+        r"\midrule",
+        *(_latex_row(row) for row in table.rows),
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    lines += [rf"\par\footnotesize {_escape(note)}" for note in table.notes]
+    return "\n".join([*lines, r"\end{table}"]) + "\n"
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    escaped = (" ".join(cell.split()).replace("|", r"\|") for cell in cells)
+    return f"| {' | '.join(escaped)} |"
+
+
+def _latex_row(cells: Sequence[str]) -> str:
+    return " & ".join(_escape(" ".join(cell.split())) for cell in cells) + r" \\"
+
+
+def _escape(text: str) -> str:
+    return "".join(_LATEX.get(letter, letter) for letter in text)

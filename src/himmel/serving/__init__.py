@@ -1,0 +1,1 @@
+"""The faces that other programs talk to: models for evaluation harnesses."""
