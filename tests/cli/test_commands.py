@@ -26,8 +26,10 @@ def test_version(run: Run) -> None:
 def test_help_begins_with_what_most_people_want(run: Run) -> None:
     text = run("--help")[1]
     verbs = re.findall(r"^│ (\w+) ", text, flags=re.MULTILINE)
-    assert verbs[:3] == ["ask", "streams", "doctor"]
-    assert sorted(verbs[3:]) == sorted(["nano", "budget", "params", "train", "recipe", "eval", "merge", "card", "push"])
+    assert verbs[:3] == ["ask", "describe", "streams"]
+    assert sorted(verbs[3:]) == sorted(
+        ["audit", "compress", "doctor", "nano", "budget", "params", "train", "recipe", "eval", "merge", "card", "push"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -49,7 +51,7 @@ def test_completion_lists_the_choices(words: str, offered: tuple[str, ...]) -> N
     assert (done.stdout.split(), done.stderr) == (list(offered), "")
 
 
-@pytest.mark.parametrize("verb", ["ask", "streams", "params", "doctor", "train", "recipe", "nano", "eval"])
+@pytest.mark.parametrize("verb", ["ask", "describe", "streams", "params", "doctor", "train", "recipe", "nano", "eval"])
 def test_every_verb_has_help(run: Run, verb: str) -> None:
     code, out, _ = run(verb, "--help")
     assert code == 0

@@ -90,6 +90,6 @@ def _notes(file: VideoFile, request: DescribeRequest, count: int, damaged: int) 
             " allow more pictures to see them."
         )
     if damaged:
-        one, many = "{} of the pictures read is damaged.", "{} of the pictures read are damaged."
-        notes.append(by_number(damaged, one, many))
+        one = "{} of the pictures to be read is damaged or missing."
+        notes.append(by_number(damaged, one, one.replace(" is ", " are ")))
     return notes
