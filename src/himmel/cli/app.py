@@ -22,6 +22,7 @@ from himmel.cli.interrupt import EXIT_CODE, interruptible, tell
 from himmel.cli.nano import nano_app
 from himmel.cli.params import params
 from himmel.cli.recipe import recipe_app, train
+from himmel.cli.report import report
 from himmel.cli.streams import streams
 from himmel.errors import HimmelError
 
@@ -41,6 +42,7 @@ app.command(rich_help_panel="This machine")(doctor)
 app.command(rich_help_panel="Costs")(budget)
 app.command(rich_help_panel="Costs")(params)
 app.command(rich_help_panel="Training")(train)
+app.command(rich_help_panel="Training")(report)
 app.command(rich_help_panel="Publishing")(merge)
 app.command(rich_help_panel="Publishing")(card)
 app.command(rich_help_panel="Publishing")(push)

@@ -46,7 +46,7 @@ def test_every_question_has_a_row_with_its_evidence(evaluation: Any, tmp_path: P
     assert 0 < record.seconds["first_token"] < 60
     assert record.peak_memory > 1e7
     header = run.header
-    assert (header.questions, header.method["name"], header.settings["scoring"]) == (7, "himmel", "prior")
+    assert (header.questions, header.method["name"], header.settings["scoring"]) == (7, "himmel", "byte")
     assert header.adapter_sha256 is not None
     assert {"himmel", "torch", "av"} <= header.versions.keys()
 
@@ -143,7 +143,7 @@ def test_a_whole_run_is_not_asked_again(evaluation: Any, tmp_path: Path, monkeyp
 @pytest.mark.parametrize(
     ("changed", "names"),
     [
-        ({"posing": Posing(max_new_tokens=3, scoring="raw")}, "settings scoring='prior', not 'raw'"),
+        ({"posing": Posing(max_new_tokens=3, scoring="raw")}, "settings scoring='byte', not 'raw'"),
         ({"method": build("himmel", num_anchors=2)}, "method num_anchors=None, not 2"),
         ({"host": "another"}, "host 'nano', not 'another'"),
     ],

@@ -111,6 +111,6 @@ def _kind(document: Document) -> str | None:
         return "timings"
     if document.path.parent.name == "training" and isinstance(content.get("log"), list):
         return "training"
-    if "rung" in content and "bits_per_second" in content:
+    if {"level", "mode", "psnr", "signals"} <= content.keys():
         return "rungs"
     return None

@@ -115,14 +115,15 @@ class Reduction(ShowsShapes):
 
         A kept token that others are merged into becomes the weighted mean of all of them, computed in float32.
         """
+        into = self.into.to(features.device)
+        kept = into == torch.arange(len(into), device=into.device)
         if not self.num_merged:
-            return features[self.mask]
-        place = self.mask.cumsum(0) - 1
-        lives = self.into != DROPPED
-        target = place[self.into[lives]].to(features.device)
-        weights = torch.ones(len(self.into)) if self.weights is None else self.weights
-        weights = weights[lives].to(features.device).unflatten(0, (-1, *[1] * (features.ndim - 1)))
-        shape = (self.num_kept, *features.shape[1:])
-        summed = torch.zeros(shape, device=features.device).index_add(0, target, features[lives].float() * weights)
-        size = torch.zeros((self.num_kept, *weights.shape[1:]), device=features.device)
-        return (summed / size.index_add(0, target, weights)).to(features.dtype)
+            return features[kept]
+        lives = into != DROPPED
+        target = (kept.cumsum(0) - 1)[into[lives]]
+        weights = torch.ones(len(into)) if self.weights is None else self.weights
+        weights = weights.to(features.device)[lives].unflatten(0, (-1, *[1] * (features.ndim - 1)))
+        summed = features.new_zeros((self.num_kept, *features.shape[1:]), dtype=torch.float32)
+        size = summed.new_zeros((self.num_kept, *weights.shape[1:]))
+        summed.index_add_(0, target, features[lives].float() * weights)
+        return (summed / size.index_add_(0, target, weights)).to(features.dtype)
