@@ -109,6 +109,22 @@ def test_a_camera_that_stops_and_a_cut_have_their_times(encode_clip: Encode) -> 
     assert "the camera tilts up by" in lines[3]
 
 
+@pytest.mark.parametrize(
+    ("options", "reason"), [({"g": "250"}, "keyframe"), ({"g": "20", "sc_threshold": "0"}, "intra")]
+)
+def test_every_cut_is_found_and_nothing_else(options: dict[str, str], reason: str, encode_clip: Encode) -> None:
+    scenes = [shot(length, shift=complex(1 + k % 3, k % 2), seed=k + 1) for k, length in enumerate((34, 31, 46, 33))]
+    timeline = Video(encode_clip("a.mp4", chain(*scenes), options=options)).describe()
+    assert [(round(25 * cut.time), cut.reason) for cut in timeline.cuts] == [(k, reason) for k in (34, 65, 111)]
+
+
+def test_a_group_as_long_as_encoders_make_them_does_not_end_with_a_cut(encode_clip: Encode) -> None:
+    """One whole group and a part of another: that nothing forced the second keyframe cannot be told from its place."""
+    path = encode_clip("a.mp4", shot(80, shift=1 + 0j), options={"g": "50", "sc_threshold": "0"})
+    assert Video(path).keyframes.tolist() == [0, 50]
+    assert Video(path).describe().cuts == ()
+
+
 def with_disc(pictures: Iterator[Picture], start: complex, step: complex, times: range) -> Iterator[Picture]:
     """A textured disc that moves by `step` pixels at each of `times`, and is there in all pictures."""
     patch = 255 - texture(9, 60)
