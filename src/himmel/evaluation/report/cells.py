@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 
 from himmel.errors import UsageError
 from himmel.evaluation.benchmarks import benchmark
-from himmel.evaluation.report.labels import host_name, question_sets, run_labels
+from himmel.evaluation.report.labels import changed_options, host_name, question_sets, run_labels
 from himmel.evaluation.runs.record import Run
 from himmel.evaluation.runs.summary import Cell, Figures, RunSummary, summarise_run
 
@@ -55,12 +55,19 @@ def _figures(name: str) -> Figures | None:
         return None
 
 
-def _place(one: Summarised) -> tuple[str, int, int, str, str]:
+def _place(one: Summarised) -> tuple[str, int, int, int, str, str]:
     header = one.run.header
     name = str(header.method["name"])
     number = next((header.method[key] for key in ("num_frames", "num_anchors") if header.method.get(key)), 0)
     place = METHOD_ORDER.index(name) if name in METHOD_ORDER else len(METHOD_ORDER)
-    return host_name(header.host), place, int(number), one.label, str(one.run.folder)
+    return (
+        host_name(header.host),
+        place,
+        len(changed_options(header.method)),
+        int(number),
+        one.label,
+        str(one.run.folder),
+    )
 
 
 def grouped(values: Iterable[Value], key: Callable[[Value], Key]) -> dict[Key, list[Value]]:

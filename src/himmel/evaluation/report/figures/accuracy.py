@@ -26,11 +26,14 @@ _CLOSE: Final = 1.03
 def against_tokens(runs: Sequence[Summarised]) -> "Figure":
     """Right answers against the tokens of a prompt (report, figure 33), with intervals."""
     chosen = [one for one in runs if one.summary.costs is not None]
-    figure, axes = new_figure(_title("Right answers against tokens", chosen, _MOST_SERIES), height=5)
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    shown = min(len(chosen), _MOST_SERIES)
+    figure, axes = new_figure(_title("Right answers against tokens", chosen, shown), height=5)
     if not chosen:
         say_missing(axes, "no run has answers", _EVAL)
         return figure
-    chosen = chosen[:_MOST_SERIES]
+    chosen = _one_per_method(chosen)[:_MOST_SERIES]
     tokens = [0.0 if one.summary.costs is None else prompt_tokens(one.summary.costs.tokens) for one in chosen]
     for place, (one, across) in enumerate(zip(chosen, _apart(tokens), strict=True)):
         middle, below, above = _in_per_cent(one.summary.overall)
@@ -47,9 +50,10 @@ def against_tokens(runs: Sequence[Summarised]) -> "Figure":
     axes.set_xlabel("tokens of the prompt (mean; equal ones are drawn beside each other)")
     axes.set_ylabel("right answers, %")
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:,.0f}")
-    axes.xaxis.set_minor_formatter("{x:,.0f}")
-    axes.tick_params(axis="x", which="both", labelsize=8, labelrotation=30)
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.margins(x=0.08)
     add_legend(axes, len(chosen))
     return figure
 

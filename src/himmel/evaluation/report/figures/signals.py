@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _STREAMS: Final = ("motion", "residual", "context")
+_STAGES: Final = {"stage1": "stage 1", "stage2": "stage 2"}
 _LOSS_UNITS: Final = {"stage1": "loss (contrast and cosine, no unit)", "stage2": "loss, nats a token"}
 
 
@@ -81,7 +82,7 @@ def quantisers(rungs: Sequence[Document], runs: Sequence[Summarised]) -> "Figure
 
 def learning_curves(training: Sequence[Document], stage: Literal["stage1", "stage2"]) -> "Figure":
     """Loss against steps of one stage of each training (report, the two figures of appendix E)."""
-    figure, axes = new_figure(f"Loss against steps: {stage}")
+    figure, axes = new_figure(f"Loss against steps: {_STAGES[stage]}")
     drawn = 0
     # A later stage's checkpoint carries copies of the logs before it.
     told: list[Any] = []
@@ -101,7 +102,7 @@ def learning_curves(training: Sequence[Document], stage: Literal["stage1", "stag
                 axes.plot(steps, losses, linestyle=style, markevery=every, label=what, **marker(drawn))
                 drawn += 1
     if not drawn:
-        say_missing(axes, f"no training has written a log of {stage}", "himmel train RECIPE -o FOLDER")
+        say_missing(axes, f"no training has written a log of {_STAGES[stage]}", "himmel train RECIPE -o FOLDER")
         return figure
     axes.set_xlabel("optimiser steps")
     axes.set_ylabel(_LOSS_UNITS[stage])
