@@ -161,8 +161,8 @@ def test_doctor_for_a_person_says_how_to_get_the_host(
     assert code == 0
     said = " ".join(out.split())
     assert "himmel nano get" in said
-    works = "works describe, streams, audit, compress, recipe, params, merge, card, push"
-    assert f"{works} not yet ask: needs host budget: needs host" in said
+    verbs = "describe, streams, audit, compress, recipe, params, merge, card, push"
+    assert f"works {verbs} not yet ask: needs host budget: needs host" in said
     assert "himmel's engine, 0.1.0, parses H.264 without decoding it" in said
     assert not (tmp_path / "empty").exists()
 
