@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -217,6 +217,9 @@ class _Worker(Generic[Item, Value]):
         self.connection, far = context.Pipe()
         self._process = context.Process(target=_serve, args=(self._work, far, self._limits), daemon=True)
         self._begin, self.deadline = math.inf, time.monotonic() + _START
+        # The first start brings up a process of multiprocessing's own, and that lets interrupts through again.
+        if sys.platform != "win32":
+            resource_tracker.ensure_running()
         try:
             with interrupts_held():
                 self._process.start()
