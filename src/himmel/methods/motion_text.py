@@ -68,8 +68,8 @@ class MotionText(FramesMethod):
         frame_mode: see `FramesMethod`.
         text_tokens: most tokens of the time line, 64 to 16,384; 256 by default.
         backend: where motion comes from, see `Video.describe`.
-        max_pictures: the most pictures whose vectors are read, 1 to 100,000; 1200 by default, which is 8 a second of 150
-            seconds and 2 a second of ten minutes.
+        max_pictures: the most pictures whose vectors are read, 1 to 100,000; 1200 by default, which is 8 a second of
+            150 seconds and 2 a second of ten minutes.
 
     Raises:
         UsageError: an option is out of its range.
