@@ -371,7 +371,7 @@ class Video:
             num_frames: how many, 1 to 4096; at most one per picture.
             mode: "exact": the pictures nearest to the chosen times; "keyframe": the nearest keyframe that is nearer to
                 that time than to the neighbours'.
-            least_density, most_density: how sparse and how dense frames may be beside uniform, see `himmel.video.events`.
+            least_density, most_density: the sparsest and densest, where 1 is uniform; see `himmel.video.events`.
             threads: see `decompose`.
 
         Raises:
