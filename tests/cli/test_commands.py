@@ -28,7 +28,21 @@ def test_help_begins_with_what_most_people_want(run: Run) -> None:
     verbs = re.findall(r"^│ (\w+) ", text, flags=re.MULTILINE)
     assert verbs[:3] == ["ask", "describe", "streams"]
     assert sorted(verbs[3:]) == sorted(
-        ["audit", "compress", "doctor", "nano", "budget", "params", "train", "recipe", "eval", "merge", "card", "push"]
+        [
+            "audit",
+            "compress",
+            "doctor",
+            "nano",
+            "budget",
+            "params",
+            "train",
+            "report",
+            "recipe",
+            "eval",
+            "merge",
+            "card",
+            "push",
+        ]
     )
 
 

@@ -33,7 +33,13 @@ def test_a_host_is_told_and_says_what_it_cost(frames: int, host_setup: Setup, cl
     asked = {"method": "motion_text", "num_frames": frames, "choices": ["left", "right"]}
     answer = session.ask(clip, QUESTION, **asked)  # type: ignore[arg-type]
     assert answer.text in ("left", "right")
-    assert answer.options == {"num_frames": frames, "frame_mode": "exact", "text_tokens": 256, "backend": "auto"}
+    assert answer.options == {
+        "num_frames": frames,
+        "frame_mode": "exact",
+        "text_tokens": 256,
+        "backend": "auto",
+        "max_pictures": 1200,
+    }
     assert (len(answer.video.anchors), answer.video.backend) == (frames, "bitstream")
     assert (answer.tokens["image"] > 0, answer.tokens["motion"]) == (frames > 0, 0)
     words = Video(clip).describe().text()

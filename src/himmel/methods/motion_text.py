@@ -36,11 +36,12 @@ class DescribedReading:
     num_frames: int
     frame_mode: FrameMode
     backend: Backend
+    max_pictures: int
 
     def read(self, video: Video, *, threads: int | None = None) -> Read:
         """Read motion, then decode the frames."""
         begin = time.perf_counter()
-        timeline = video.describe(backend=self.backend, threads=threads)
+        timeline = video.describe(max_pictures=self.max_pictures, backend=self.backend, threads=threads)
         described = time.perf_counter() - begin
         found = Frames((), 0, (), {"open": timeline.seconds["open"]})
         if self.num_frames:
@@ -67,6 +68,8 @@ class MotionText(FramesMethod):
         frame_mode: see `FramesMethod`.
         text_tokens: most tokens of the time line, 64 to 16,384; 256 by default.
         backend: where motion comes from, see `Video.describe`.
+        max_pictures: the most pictures whose vectors are read, 1 to 100,000; 1200 by default, which is 8 a second of
+            150 seconds and 2 a second of ten minutes.
 
     Raises:
         UsageError: an option is out of its range.
@@ -77,17 +80,19 @@ class MotionText(FramesMethod):
     num_frames: int = 8
     text_tokens: int = 256
     backend: Backend = "auto"
+    max_pictures: int = 1200
 
     def __post_init__(self) -> None:
         check_whole("num_frames", self.num_frames, 0, MOST_FRAMES)
         check_choice("frame_mode", self.frame_mode, get_args(FrameMode))
         check_whole("text_tokens", self.text_tokens, LEAST_TOKENS, MOST_TOKENS)
         check_choice("backend", self.backend, get_args(Backend))
+        check_whole("max_pictures", self.max_pictures, 1, 100_000)
 
     def reading(self, config: HimmelConfig | None) -> Reading:
         """See `Method.reading`."""
         del config
-        return DescribedReading(self.num_frames, self.frame_mode, self.backend)
+        return DescribedReading(self.num_frames, self.frame_mode, self.backend, self.max_pictures)
 
     def processor(self, model: HostModel) -> PromptEncoder:
         """See `Method.processor`."""

@@ -84,10 +84,13 @@ def test_answers_are_rows_with_what_was_shown_and_what_it_cost(data: Path, tmp_p
     assert record.cost == pytest.approx(3000 * 2e-6 + 20 * 10e-6)
     assert record.finish == "stop"
     assert (len(record.frames), record.pixels, record.backend) == (8, (160, 128), "bitstream")
-    assert {"prepare", "answer", "first_token"} <= set(record.seconds)
+    assert {"answer", "first_token"} <= set(record.seconds)
+    assert sum("prepare" in row.record.seconds for row in loaded.rows if row.record is not None) == 2
     assert done.summary is not None
     assert done.summary.overall.accuracy.correct == 2
     assert list(done.summary.failed) == ["torn0"]
+    assert done.summary.costs is not None
+    assert done.summary.costs.cost == pytest.approx(4 * 0.0062)
     assert spent_on(done.rows) == pytest.approx(4 * 0.0062)
     header = loaded.header
     assert header.method == {"name": "stream_pictures", "condition": "B", "longest_side": 768, "backend": "auto"}

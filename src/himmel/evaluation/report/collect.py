@@ -61,7 +61,8 @@ def collect(places: Sequence[Path]) -> Results:
     runs: list[Run] = []
     partial: list[Path] = []
     documents: dict[str, list[Document]] = {"motion": [], "training": [], "rungs": [], "timings": []}
-    for path in sorted(set(_files(places))):
+    # A place may be named twice, by different paths.
+    for path in sorted({found.resolve(): found for found in _files(places)}.values()):
         if path.name == HEADER:
             run = load_run(path.parent, whole=False)
             if run.is_whole:

@@ -1,6 +1,7 @@
 """What runs are called in tables and figures, and which figure of the report belongs beside one."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -35,16 +36,23 @@ BENCHMARKS: Final = {
     "vinoground": "Vinoground",
 }
 """Names of the benchmarks as their authors write them."""
-# How many questions the report asks of each; a run with another number is another setting.
+# How many questions the report asks of each: by its text, of MLVU's test split, OCRBench and RealWorldQA all there are.
+# A run with another number is another setting. Of PerceptionTest and ActivityNet-QA it says neither the number nor how
+# free answers are judged: nothing can stand beside those.
 _ASKED: Final = {
     "video_mme": 2700,
     "mvbench": 4000,
+    "mlvu": 502,
     "mathvista": 1000,
     "mathvision": 3040,
     "ocrbench": 1000,
     "realworldqa": 765,
     "longvideobench": 1337,
 }
+# Options that name what is shown, and are part of a label at their default value too.
+_NAMED: Final = ("condition",)
+# Settings that are part of a label where runs would have the same one without.
+_TELLING: Final = ("scoring", "listing", "answer_form", "generate", "subtitles")
 
 
 @dataclass(frozen=True)
@@ -84,17 +92,18 @@ def host_name(host: str | None) -> str:
     for name, parts in _HOSTS.items():
         if any(part in lowered for part in parts):
             return name
-    return str(host).rstrip("/").rsplit("/", 1)[-1] or "?"
+    return last_part(host) or "?"
 
 
 def benchmark_name(benchmark: str) -> str:
     """The benchmark as its authors write it; a file of questions by its own name."""
-    return BENCHMARKS.get(benchmark, benchmark.rsplit("/", 1)[-1])
+    return BENCHMARKS.get(benchmark, last_part(benchmark))
 
 
 def method_label(method: Mapping[str, Any]) -> str:
     """A method with those of its options that are not the default, such as `dense (num_frames 64)`."""
-    changed = ", ".join(f"{name} {value}" for name, value in sorted(changed_options(method).items()))
+    told = changed_options(method) | {name: method[name] for name in _NAMED if name in method}
+    changed = ", ".join(f"{name} {_plain_text(value)}" for name, value in sorted(told.items()))
     return f"{method['name']} ({changed})" if changed else str(method["name"])
 
 
@@ -109,48 +118,100 @@ def changed_options(method: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def run_labels(headers: Sequence[Header]) -> list[str]:
-    """A name for each run: its method, and what else tells it from the others."""
+    """A name for each run: its method, and what else tells it from the others on the same questions."""
     hosts = {host_name(header.host) for header in headers}
     labels = []
     for header in headers:
         parts = [] if len(hosts) < 2 else [host_name(header.host)]
         labels.append(": ".join([*parts, method_label(header.method)]))
-    repeated = {label for label in labels if labels.count(label) > 1}
     named = []
     for label, header in zip(labels, headers, strict=True):
-        adapter = str(header.adapter or "").rstrip("/").rsplit("/", 1)[-1]
-        settings = header.settings
-        more = [adapter, *(str(settings[key]) for key in ("scoring", "listing") if key in settings)]
-        named.append(f"{label} [{', '.join(filter(None, more))}]" if label in repeated else label)
+        alike = [
+            other
+            for name, other in zip(labels, headers, strict=True)
+            if name == label and other.questions_sha256 == header.questions_sha256
+        ]
+        telling = _telling(header, alike)
+        named.append(f"{label} [{', '.join(telling)}]" if telling else label)
     return named
 
 
-def published_beside(header: Header, *, group: str | None = None) -> Published | None:
-    """The report's figure of the same setting, if it has one.
+def _telling(header: Header, alike: Sequence[Header]) -> list[str]:
+    """What tells a run from those with the same method on the same questions: adapter, folder of media, settings."""
+    found = []
+    if len({other.adapter for other in alike}) > 1:
+        found.append(last_part(header.adapter) or "no adapter")
+    if len({other.data for other in alike}) > 1:
+        found.append(last_part(header.data))
+    for name in _TELLING:
+        if len({str(other.settings.get(name)) for other in alike}) > 1:
+            found.append(f"{name} {header.settings.get(name)}")
+    return found
+
+
+def last_part(place: str | None) -> str:
+    """The last part of a folder or repository name; empty for None."""
+    return str(place or "").rstrip("/").rsplit("/", 1)[-1]
+
+
+def question_sets(headers: Sequence[Header]) -> dict[tuple[str, str], str]:
+    """What each set of questions is called, such as `Video-MME (2,700)`, by its benchmark and `questions_sha256`.
+
+    In the order of `BENCHMARKS`, files of questions after those, larger sets first. Sets of the same size in one
+    benchmark are told apart by the beginning of their hash.
+    """
+    order = [*BENCHMARKS, *sorted({header.benchmark for header in headers} - set(BENCHMARKS))]
+    found = {(header.benchmark, header.questions_sha256): header.questions for header in headers}
+    placed = sorted(found.items(), key=lambda one: (order.index(one[0][0]), -one[1], one[0][1]))
+    plain = {key: f"{benchmark_name(key[0])} ({questions:,})" for key, questions in placed}
+    repeated = Counter(plain.values())
+    return {key: f"{name[:-1]}, {key[1][:6]})" if repeated[name] > 1 else name for key, name in plain.items()}
+
+
+def published_beside(header: Header, *, group: str | None = None) -> tuple[Published, ...]:
+    """The report's figures of the same setting, from all tables that have it; none where it differs.
 
     The same setting is: one of the report's hosts by its name, the same benchmark with as many questions as the report
-    asked (where it says how many), the same method with the report's options, and where the method takes an adapter,
-    one that reads all three streams. Whether the adapter was trained as the report's cannot be seen, so that a figure
-    beside another is no claim that both should agree.
+    asked, without subtitles, the same method with the report's options. Which streams the adapter reads and how it was
+    trained is not in a run, so that a figure beside another is no claim that both should agree.
     """
-    if header.benchmark in _ASKED and header.questions != _ASKED[header.benchmark]:
-        return None
+    if header.questions != _ASKED.get(header.benchmark) or header.settings.get("subtitles"):
+        return ()
     changed = changed_options(header.method)
-    for entry in published():
-        same = (entry.host, entry.method, entry.benchmark, entry.group) == (
-            host_name(header.host),
-            header.method["name"],
-            header.benchmark,
-            group,
-        )
-        if same and "streams" not in entry.options and _same_options(entry.options, changed, header.method):
-            return entry
-    return None
+    setting = host_name(header.host), header.method["name"], header.benchmark, group
+    return tuple(
+        entry
+        for entry in published()
+        if (entry.host, entry.method, entry.benchmark, entry.group) == setting
+        and "streams" not in entry.options
+        and _same_options(entry.options, changed, header.method)
+    )
+
+
+def show_published(entries: Sequence[Published], *, costs: bool = False) -> str:
+    """The values with their tables, such as `63.5 (tables 1, 5, 10); 63.52 (table 12)`; empty if there are none.
+
+    Args:
+        entries: that `published_beside` found.
+        costs: add the report's tokens and seconds to each value.
+    """
+    tables: dict[str, list[str]] = {}
+    for entry in entries:
+        context = f", {entry.context_k:g} k tokens" if costs and entry.context_k is not None else ""
+        seconds = f", {entry.seconds:g} s" if costs and entry.seconds is not None else ""
+        tables.setdefault(f"{entry.value:g}{context}{seconds}", []).append(entry.table)
+    return "; ".join(
+        f"{text} (table{'s' if len(where) > 1 else ''} {', '.join(where)})" for text, where in tables.items()
+    )
 
 
 def _same_options(wanted: Mapping[str, Any], changed: Mapping[str, Any], method: Mapping[str, Any]) -> bool:
     agree = all(_plain(method.get(name)) == _plain(value) for name, value in wanted.items())
     return agree and not set(changed) - set(wanted)
+
+
+def _plain_text(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _plain(value: Any) -> Any:

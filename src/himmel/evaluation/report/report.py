@@ -1,18 +1,23 @@
 """`himmel report`: every table and figure from the results that are there, and an index of what is missing."""
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from himmel._files import atomic_path
+from himmel._text import by_number
 from himmel.errors import HimmelError
+from himmel.evaluation.report.cells import Summarised, grouped, summarise_all
 from himmel.evaluation.report.collect import Results, collect
-from himmel.evaluation.report.figures.accuracy import against_frames, against_tokens, by_group
+from himmel.evaluation.report.figures.accuracy import against_frames, against_tokens, by_group, has_frames
+from himmel.evaluation.report.figures.clips import check_clips, draw_clips, no_clips
 from himmel.evaluation.report.figures.drawings import draw_model, draw_stages
 from himmel.evaluation.report.figures.signals import gate_map, learning_curves, quantisers, sensitivity
 from himmel.evaluation.report.table import Table, to_latex, to_markdown
-from himmel.evaluation.report.tables import all_tables, summarise_all
+from himmel.evaluation.report.tables import all_tables
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,31 +42,36 @@ class Report:
     figures: tuple[str, ...]
 
 
-def write_report(places: Sequence[Path], folder: Path) -> Report:
+def write_report(places: Sequence[Path], folder: Path, *, clips: Sequence[Path] = ()) -> Report:
     """Rebuild the report's tables and figures.
 
     Args:
         places: folders with results, looked through with all that is in them, or single files; see `collect`.
         folder: where to; made if it is not there, and files of an earlier report are replaced.
+        clips: videos for case studies: of each, its streams and what the five conditions show.
 
     Raises:
-        UsageError: a place is not there, or holds no result.
+        UsageError: a place is not there, or holds no result; two clips have the same name.
         HimmelError: a run is damaged, or the folder can't be written.
+        VideoError: a clip can't be read.
     """
+    check_clips(clips)
     results = collect(places)
-    tables = all_tables(results)
+    runs = summarise_all(results.runs)
+    tables = all_tables(results, runs)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for table in tables:
             _write(folder / f"{table.name}.md", to_markdown(table))
             _write(folder / f"{table.name}.tex", to_latex(table))
-        names = tuple(_save(name, figure, folder) for name, figure in all_figures(results))
+        names = [_save(name, figure, folder) for name, figure in all_figures(results, runs)]
+        names += draw_clips(clips, folder) if clips else [_save("figure-34-strips", no_clips(), folder)]
         report = Report(
             folder=folder,
             runs=len(results.runs),
             partial=results.partial,
-            empty=tuple(table.name for table in tables if not table.rows),
-            figures=names,
+            empty=tuple(table.name for table in tables if table.is_missing),
+            figures=tuple(names),
         )
         _write(folder / "index.md", _index(report, tables))
     except OSError as error:
@@ -71,22 +81,34 @@ def write_report(places: Sequence[Path], folder: Path) -> Report:
     return report
 
 
-def all_figures(results: Results) -> "Iterator[tuple[str, Figure]]":
+def all_figures(results: Results, runs: Sequence[Summarised]) -> "Iterator[tuple[str, Figure]]":
     """Each figure with the name of its files; those without results say what is missing."""
-    runs = summarise_all(results.runs)
     yield "figure-01-model", draw_model()
     yield "figure-03-stages", draw_stages()
-    found: list[str | None] = [*sorted({one.run.header.benchmark for one in runs})]
-    for benchmark in found or [None]:
-        end = "" if benchmark is None else "-" + benchmark.replace("/", "-").replace("_", "-")
-        yield f"figure-02-tokens{end}", against_tokens(runs, benchmark)
-        yield f"figure-08-frames{end}", against_frames(runs, benchmark)
-        yield f"figure-19-duration{end}", by_group(runs, benchmark, "duration")
-        yield f"figure-20-category{end}", by_group(runs, benchmark, "category")
-    yield "figure-05-training", learning_curves(results.training)
-    yield "figure-31-sensitivity", sensitivity(runs)
+    sets = grouped(runs, lambda one: one.questions)
+    yield from _by_questions("figure-33-tokens", sets, against_tokens)
+    yield from _by_questions(
+        "figure-08-frames", {name: of for name, of in sets.items() if has_frames(of)}, against_frames
+    )
+    for letter, group in (("j", "duration"), ("k", "category")):
+        with_group = {name: of for name, of in sets.items() if any(one.summary.by.get(group) for one in of)}
+        yield from _by_questions(f"figure-{letter}-{group}", with_group, partial(by_group, group=group))
+    yield "figure-e-stage-1", learning_curves(results.training, "stage1")
+    yield "figure-e-stage-2", learning_curves(results.training, "stage2")
+    yield "figure-i9-sensitivity", sensitivity(runs)
+    yield "figure-30-quantisers", quantisers(results.rungs, runs)
     yield "figure-32-gates", gate_map(results.motion)
-    yield "figure-quantisers", quantisers(results.rungs, runs)
+
+
+def _by_questions(
+    name: str, sets: Mapping[str, Sequence[Summarised]], draw: "Callable[[Sequence[Summarised]], Figure]"
+) -> "Iterator[tuple[str, Figure]]":
+    """The same figure for each set of questions; one that says what is missing where there is none."""
+    if not sets:
+        yield name, draw(())
+    for questions, runs in sets.items():
+        end = "-".join(re.findall(r"[a-z0-9]+", questions.lower().replace(",", "")))
+        yield f"{name}-{end}", draw(runs)
 
 
 def _save(name: str, figure: "Figure", folder: Path) -> str:
@@ -108,7 +130,7 @@ def _index(report: Report, tables: Sequence[Table]) -> str:
     lines = [
         "# Tables and figures",
         "",
-        f"From {report.runs} runs. Every figure is a .svg too, every table a .tex.",
+        f"From {by_number(report.runs, '{} run', '{} runs')}. Every figure is a .svg too, every table a .tex.",
         "",
     ]
     if report.partial:

@@ -29,6 +29,7 @@ class Table:
         rows: cells, as many in each row as there are columns; an empty cell was not measured.
         notes: sentences below the table.
         command: what fills it, where it has no rows.
+        empty: what it means that there are no rows, where that is no lack of results.
     """
 
     name: str
@@ -37,6 +38,17 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
     command: str = ""
+    empty: str = ""
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether there are no results for it."""
+        return not self.rows and not self.empty
+
+    @property
+    def in_place_of_rows(self) -> str:
+        """What is said where there are no rows."""
+        return self.empty or f"Not measured yet. `{self.command}`"
 
 
 def to_markdown(table: Table) -> str:
@@ -46,21 +58,20 @@ def to_markdown(table: Table) -> str:
         lines += [_markdown_row(table.columns), _markdown_row(["---", *["---:"] * (len(table.columns) - 1)])]
         lines += [_markdown_row(row) for row in table.rows]
     else:
-        lines.append(f"Not measured yet. `{table.command}`")
-    for note in table.notes:
+        lines.append(table.in_place_of_rows)
+    for note in table.notes if table.rows else ():
         lines += ["", note]
     return "\n".join(lines) + "\n"
 
 
 def to_latex(table: Table) -> str:
     """The table for a paper with the package booktabs."""
-    title = _escape(table.title)
     if not table.rows:
-        return f"% {table.title}: not measured yet; {table.command}\n"
+        return f"% {' '.join(table.title.split())}: {table.in_place_of_rows}\n"
     lines = [
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{title}}}",
+        rf"\caption{{{_escape(table.title)}}}",
         rf"\begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}",
         r"\toprule",
         _latex_row(table.columns),

@@ -15,7 +15,7 @@ _HATCHES: Final = {"file": "", "frozen": "", "trained": "//", "prompt": ".."}
 
 def draw_model() -> "Figure":
     """From a file to an answer."""
-    figure, axes = _canvas("From a compressed file to an answer", 11, 5.2)
+    figure, axes = _canvas("From a compressed file to an answer", 12, 5.2)
     _box(axes, (0.2, 1.9), (1.6, 1.4), "video file\nH.264 packets", "file")
     _box(axes, (2.4, 3.8), (2.0, 0.9), "8 anchors\ndecoded", "file")
     _box(axes, (2.4, 2.15), (2.0, 0.9), "motion vectors\nof each interval", "file")
@@ -23,7 +23,7 @@ def draw_model() -> "Figure":
     _box(axes, (5.0, 3.8), (1.9, 0.9), "vision tower", "frozen")
     _box(axes, (5.0, 0.5), (1.9, 2.55), "motion adapter:\nbranches, gates,\nstate space over\ntime, queries", "trained")
     _box(axes, (7.5, 0.5), (1.6, 4.2), "prompt:\npicture tokens,\nmotion tokens\n(64 an interval),\nquestion", "prompt")
-    _box(axes, (9.7, 1.9), (1.2, 1.4), "language\nmodel\n+ LoRA", "trained")
+    _box(axes, (9.7, 1.9), (1.4, 1.4), "language\nmodel, frozen,\n+ LoRA", "trained")
     _arrow(axes, (1.8, 2.9), (2.4, 4.2))
     _arrow(axes, (1.8, 2.6), (2.4, 2.6))
     _arrow(axes, (1.8, 2.3), (2.4, 1.0))
@@ -34,7 +34,9 @@ def draw_model() -> "Figure":
     _arrow(axes, (6.9, 4.25), (7.5, 4.25))
     _arrow(axes, (6.9, 1.8), (7.5, 1.8))
     _arrow(axes, (9.1, 2.6), (9.7, 2.6))
-    _key(axes, 11, ("file", "read from the file"), ("frozen", "frozen"), ("trained", "trained"), ("prompt", "prompt"))
+    _arrow(axes, (11.1, 2.6), (11.9, 2.6))
+    axes.text(11.5, 2.7, "answer", fontsize=9, color=INK, ha="center", va="bottom")
+    _key(axes, 12, ("file", "read from the file"), ("frozen", "frozen"), ("trained", "trained"), ("prompt", "prompt"))
     return figure
 
 
@@ -45,17 +47,17 @@ def draw_stages() -> "Figure":
     _box(axes, (0.2, 3.5), (2.0, 1.2), "streams of\nan interval", "file")
     _box(axes, (2.9, 3.5), (2.0, 1.2), "motion adapter", "trained")
     _box(axes, (5.6, 3.5), (2.0, 1.2), "alignment head", "trained")
-    _box(axes, (5.6, 2.9), (2.0, 0.45), "tower(next anchor) - tower(anchor)", "frozen", size=6)
+    _box(axes, (5.6, 2.7), (2.0, 0.65), "vision tower: next anchor\nminus anchor", "frozen", size=8)
     _box(axes, (8.3, 3.2), (2.5, 1.3), "InfoNCE both ways\n+ cosine, over the batch", "prompt")
     _arrow(axes, (2.2, 4.1), (2.9, 4.1))
     _arrow(axes, (4.9, 4.1), (5.6, 4.1))
     _arrow(axes, (7.6, 4.1), (8.3, 4.0))
-    _arrow(axes, (7.6, 3.12), (8.3, 3.5))
+    _arrow(axes, (7.6, 3.02), (8.3, 3.5))
     axes.text(0.2, 2.25, "Stage 2: the language model learns to read it", fontsize=10, color=INK)
     _box(axes, (0.2, 0.6), (2.0, 1.2), "anchors, streams,\nquestion", "file")
     _box(axes, (2.9, 0.6), (2.0, 1.2), "adapter\nand projector", "trained")
     _box(axes, (5.6, 0.6), (2.0, 1.2), "motion tokens at\ntheir placeholders", "prompt")
-    _box(axes, (8.3, 0.6), (2.5, 1.2), "language model + LoRA:\nloss on the answer alone", "trained")
+    _box(axes, (8.3, 0.6), (2.5, 1.2), "language model, frozen,\n+ LoRA: loss on the\nanswer alone", "trained")
     _arrow(axes, (2.2, 1.2), (2.9, 1.2))
     _arrow(axes, (4.9, 1.2), (5.6, 1.2))
     _arrow(axes, (7.6, 1.2), (8.3, 1.2))
@@ -110,6 +112,8 @@ def _box(
         va="center",
         fontsize=size,
         color=INK,
+        # So that no hatching runs through the letters.
+        bbox={"facecolor": _FILLS[kind], "edgecolor": "none", "pad": 2} if text else None,
     )
 
 

@@ -1,18 +1,22 @@
 """Figures of training and of the codec: gates, quantisers, learning curves, and what each choice of design is worth."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
+from himmel.evaluation.report.cells import Summarised
 from himmel.evaluation.report.collect import Document
-from himmel.evaluation.report.figures.style import LINES, add_legend, marker, new_figure, say_missing, shorten
-from himmel.evaluation.report.tables import Summarised
+from himmel.evaluation.report.figures.style import LINES, PALE, add_legend, marker, new_figure, say_missing, shorten
+from himmel.evaluation.report.labels import last_part, method_label
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_STREAMS = ("motion", "residual", "context")
+_STREAMS: Final = ("motion", "residual", "context")
+_STAGES: Final = {"stage1": "stage 1", "stage2": "stage 2"}
+_LOSS_UNITS: Final = {"stage1": "loss (contrast and cosine, no unit)", "stage2": "loss, nats a token"}
 
 
 def gate_map(motion: Sequence[Document]) -> "Figure":
@@ -24,106 +28,128 @@ def gate_map(motion: Sequence[Document]) -> "Figure":
         say_missing(axes, "no result holds gates", "himmel eval motion --gates -o FILE")
         return figure
     values = np.array([[gates[kind][stream] for stream in _STREAMS] for kind in kinds])
+    most = 10 * np.ceil(10 * values.max())
     axes.grid(visible=False)
-    picture = axes.imshow(100 * values, cmap="cividis", vmin=0, vmax=100, aspect="auto")
+    picture = axes.imshow(100 * values, cmap="cividis", vmin=0, vmax=most, aspect="auto")
     axes.set_xticks(range(3), _STREAMS)
     axes.set_yticks(range(len(kinds)), [f"{kind} ({gates[kind]['questions']})" for kind in kinds])
     for row, column in np.ndindex(values.shape):
         share = 100 * values[row, column]
         # Dark cells carry light figures.
-        axes.text(column, row, f"{share:.0f}", ha="center", va="center", color="white" if share < 55 else "black")
+        axes.text(column, row, f"{share:.0f}", ha="center", va="center", color="white" if share < most / 2 else "black")
     figure.colorbar(picture, ax=axes, label="mean weight, %")
     axes.set_ylabel("kind of question (questions)")
     return figure
 
 
 def quantisers(rungs: Sequence[Document], runs: Sequence[Summarised]) -> "Figure":
-    """Right answers on each rung of a ladder of quantisers (report, O.1), with the quality of its pictures."""
+    """Right answers on each rung of a ladder of quantisers (report, figure 30), with the quality of its pictures."""
     figure, axes = new_figure("Right answers against the quantiser")
     levels = {document.content["name"]: document.content for document in rungs}
     series: dict[str, list[tuple[int, float, float, float]]] = {}
     for one in runs:
-        rung = levels.get(one.run.header.data.rstrip("/").rsplit("/", 1)[-1])
+        rung = levels.get(last_part(one.run.header.data))
         if rung is not None:
             cell = one.summary.overall
             share, low, high = cell.accuracy.share, cell.interval.low, cell.interval.high
-            series.setdefault(str(one.run.header.method["name"]), []).append((rung["level"], share, low, high))
+            name = f"{one.questions}: {method_label(one.run.header.method)}"
+            series.setdefault(name, []).append((rung["level"], share, low, high))
     if not series:
         say_missing(
-            axes, "no run is of a rung's data set", "himmel compress DATA -o LADDER, then himmel eval on LADDER/qp-28"
+            axes,
+            "no run is of a rung's data set",
+            "himmel compress DATA -o LADDER, then himmel eval BENCHMARK --data LADDER/qp-28 -o RUN for each rung",
         )
         return figure
     for place, (name, points) in enumerate(sorted(series.items())):
-        values = 100 * np.array(sorted(points)).T
-        errors = np.maximum(0, [values[1] - values[2], values[3] - values[1]])
-        axes.errorbar(values[0] / 100, values[1], yerr=errors, capsize=3, label=name, **marker(place))
-    axes.set_xlabel("quantiser")
+        values = np.array(sorted(points)).T
+        shares = 100 * values[1:]
+        errors = np.maximum(0, [shares[0] - shares[1], shares[2] - shares[0]])
+        axes.errorbar(values[0], shares[0], yerr=errors, capsize=3, label=shorten(name), **marker(place))
+    axes.set_xlabel("quantiser (QP or CRF)")
     axes.set_ylabel("right answers, %")
+    axes.set_xticks(sorted({rung["level"] for rung in levels.values()}))
     quality = sorted((rung["level"], rung["psnr"]) for rung in levels.values() if rung["psnr"] is not None)
     if quality:
         right = axes.twinx()
-        right.plot(*zip(*quality, strict=True), color="#777777", linestyle=":", label="PSNR")
-        right.set_ylabel("PSNR of the pictures, dB (dotted)", color="#777777")
+        right.plot(*zip(*quality, strict=True), color=PALE, linestyle=":")
+        right.set_ylabel("PSNR of the pictures, dB (dotted)", color=PALE)
         right.spines["top"].set_visible(False)
-    axes.legend(loc="lower left", frameon=False, fontsize=8)
+    # Below the axes: a legend inside would hide points, one at the side the second scale.
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), frameon=False, fontsize=8, ncols=2)
     return figure
 
 
-def learning_curves(training: Sequence[Document]) -> "Figure":
-    """Loss against steps for each stage of each training (report, figures 5 and 6)."""
-    figure, axes = new_figure("Training: loss against steps")
+def learning_curves(training: Sequence[Document], stage: Literal["stage1", "stage2"]) -> "Figure":
+    """Loss against steps of one stage of each training (report, the two figures of appendix E)."""
+    figure, axes = new_figure(f"Loss against steps: {_STAGES[stage]}")
     drawn = 0
+    # A later stage's checkpoint carries copies of the logs before it.
+    told: list[Any] = []
     for document in training:
         log: list[dict[str, Any]] = document.content["log"]
+        if not document.path.stem.endswith(stage) or log in told:
+            continue
+        told.append(log)
+        folder = document.path.parents[1].name
         for name, label in (("loss", "training"), ("eval_loss", "validation")):
             points = [(entry["step"], entry[name]) for entry in log if name in entry and "step" in entry]
             if points:
-                folder = document.path.parents[1].name
-                what = f"{folder}, {document.path.stem}, {label}"
                 style = LINES[drawn % len(LINES)]
                 steps, losses = zip(*points, strict=True)
                 every = max(1, len(points) // 12)
-                axes.plot(steps, losses, linestyle=style, markevery=every, label=shorten(what, 44), **marker(drawn))
+                what = shorten(f"{folder}, {label}")
+                axes.plot(steps, losses, linestyle=style, markevery=every, label=what, **marker(drawn))
                 drawn += 1
     if not drawn:
-        say_missing(axes, "no training has written its log", "himmel train --recipe RECIPE -o FOLDER")
+        say_missing(axes, f"no training has written a log of {_STAGES[stage]}", "himmel train RECIPE -o FOLDER")
         return figure
     axes.set_xlabel("optimiser steps")
-    axes.set_ylabel("loss")
+    axes.set_ylabel(_LOSS_UNITS[stage])
     add_legend(axes, drawn)
     return figure
 
 
 def sensitivity(runs: Sequence[Summarised]) -> "Figure":
-    """The span of right answers over the values of each option of `himmel`, and over adapters (report, figure 31)."""
-    figure, axes = new_figure("How much each choice changes right answers", height=3.6)
+    """The span of right answers over the values of each option of `himmel`, and over adapters (appendix I.9)."""
     spans = sorted(_spans(runs), key=lambda span: span[2] - span[1])
+    height = max(3.0, 1.4 + 0.32 * len(spans))
+    figure, axes = new_figure("How much each choice changes right answers", height=height)
     if not spans:
-        say_missing(axes, "no two runs of himmel differ in one option", "himmel eval BENCHMARK --option NAME=VALUE")
+        say_missing(
+            axes,
+            "no two runs of himmel differ in one option",
+            "himmel eval BENCHMARK --data DIR --adapter FOLDER --option num_anchors=4 -o RUN, then with other values",
+        )
         return figure
     axes.grid(visible=True, axis="x", color="#dddddd", linewidth=0.7)
     for row, (_, low, high) in enumerate(spans):
         axes.plot([100 * low, 100 * high], [row, row], color="#0072B2", marker="|", markersize=12, linewidth=3)
         axes.annotate(f"{100 * (high - low):.1f}", (100 * high, row), xytext=(8, -3), textcoords="offset points")
-    axes.set_yticks(range(len(spans)), [shorten(name, 44) for name, _, _ in spans])
+    axes.set_yticks(range(len(spans)), [shorten(name) for name, _, _ in spans])
     axes.set_ylim(-0.6, len(spans) - 0.4)
-    axes.set_xlabel("right answers from the worst to the best value, % (points between them beside it)")
+    axes.set_xlabel("right answers from the worst to the best value, %; beside it the difference in points")
+    axes.margins(x=0.12)
     return figure
 
 
 def _spans(runs: Sequence[Summarised]) -> list[tuple[str, float, float]]:
-    """For each benchmark and option the lowest and highest share right among runs that differ in it alone."""
+    """For each set of questions and option the lowest and highest share right among runs that differ in it alone."""
     spans: dict[tuple[str, str], tuple[float, float]] = {}
     chosen = [one for one in runs if one.run.header.method["name"] == "himmel"]
-    for place, one in enumerate(chosen):
-        for other in chosen[place + 1 :]:
-            first, second = one.run.header, other.run.header
-            if first.questions_sha256 != second.questions_sha256 or first.host != second.host:
-                continue
-            differing = [name for name, value in first.method.items() if second.method.get(name) != value]
-            differing += ["adapter"] if first.adapter_sha256 != second.adapter_sha256 else []
-            if len(differing) == 1:
-                shares = [run.summary.overall.accuracy.share for run in (one, other)]
-                low, high = spans.get((first.benchmark, differing[0]), (1.0, 0.0))
-                spans[first.benchmark, differing[0]] = (min(low, *shares), max(high, *shares))
-    return [(f"{benchmark}: {name}", low, high) for (benchmark, name), (low, high) in spans.items()]
+    for one, other in combinations(chosen, 2):
+        first, second = one.run.header, other.run.header
+        if (one.questions, first.host, first.data, first.settings) != (
+            other.questions,
+            second.host,
+            second.data,
+            second.settings,
+        ):
+            continue
+        differing = [name for name, value in first.method.items() if second.method.get(name) != value]
+        differing += ["adapter"] if first.adapter_sha256 != second.adapter_sha256 else []
+        if len(differing) == 1:
+            shares = [run.summary.overall.accuracy.share for run in (one, other)]
+            low, high = spans.get((one.questions, differing[0]), (1.0, 0.0))
+            spans[one.questions, differing[0]] = (min(low, *shares), max(high, *shares))
+    return [(f"{questions}: {name}", low, high) for (questions, name), (low, high) in spans.items()]

@@ -1,6 +1,6 @@
-"""How figures look: told apart by marker, line and hatch as well as by colour, so that they can be read in grey."""
+"""How figures look: told apart by marker and line as well as by colour, so that they can be read in grey."""
 
-from collections.abc import Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -8,15 +8,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Okabe and Ito's palette, which people with any kind of colour blindness can tell apart, dark ones first.
-COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#444444", "#F0E442")
+COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#444444")
 MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X", "*")
 LINES: Final = ("-", "--", "-.", ":")
-HATCHES: Final = ("", "///", "...", "xxx", "\\\\\\", "+++", "ooo", "---")
 INK: Final = "#222222"
 PALE: Final = "#777777"
 
 
-def new_figure(title: str, *, width: float = 7.5, height: float = 4.5) -> "tuple[Figure, Axes]":
+def new_figure(title: str, *, width: float = 8.5, height: float = 4.5) -> "tuple[Figure, Axes]":
     """A white figure with a title and one pair of axes; sizes in inches."""
     from matplotlib.figure import Figure
 
@@ -32,41 +31,23 @@ def new_figure(title: str, *, width: float = 7.5, height: float = 4.5) -> "tuple
 def say_missing(axes: "Axes", what: str, command: str) -> None:
     """Say on the figure's face what was not measured, and what measures it."""
     axes.set_axis_off()
-    axes.text(
-        0.5,
-        0.5,
-        f"Not measured yet: {what}.\n\n{command}",
-        ha="center",
-        va="center",
-        wrap=True,
-        fontsize=10,
-        color=INK,
-        transform=axes.transAxes,
-    )
+    said = f"Not measured yet: {what}."
+    lines = [*wrap(said, 62), "", *wrap(command, 62, break_on_hyphens=False)]
+    axes.text(0.5, 0.5, "\n".join(lines), ha="center", va="center", fontsize=10, color=INK, transform=axes.transAxes)
 
 
 def marker(place: int) -> dict[str, Any]:
-    """Colour and marker of the series at `place`."""
+    """Colour and marker of the series at `place`; no two of 56 have both."""
     return {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
-
-
-def bar(place: int) -> dict[str, Any]:
-    """Colour and hatch of the bars at `place`."""
-    return {"facecolor": COLOURS[place % len(COLOURS)], "hatch": HATCHES[place % len(HATCHES)], "edgecolor": "white"}
 
 
 def add_legend(axes: "Axes", count: int) -> None:
     """A legend beside the axes, in as small type as so many entries need."""
     axes.legend(
-        loc="upper left", bbox_to_anchor=(1.01, 1), fontsize=8 if count < 10 else 6, frameon=False, borderaxespad=0
+        loc="upper left", bbox_to_anchor=(1.01, 1), fontsize=8 if count < 14 else 7, frameon=False, borderaxespad=0
     )
 
 
-def shorten(text: str, most: int = 34) -> str:
+def shorten(text: str, most: int = 48) -> str:
     """A label that is cut in its middle where it is too long."""
     return text if len(text) <= most else f"{text[: most // 2]}…{text[-(most - most // 2 - 1) :]}"
-
-
-def spread(names: Sequence[str], most: int = 34) -> list[str]:
-    """Labels for an axis."""
-    return [shorten(name, most) for name in names]
