@@ -51,7 +51,9 @@ def write_run(
         versions={"himmel": "0"},
     ).write(folder)
     rows = [
-        _row(place, answer, tokens or {"text": 20, "image": 100, "motion": 0}, removed, (errors or {}).get(place), groups)
+        _row(
+            place, answer, tokens or {"text": 20, "image": 100, "motion": 0}, removed, (errors or {}).get(place), groups
+        )
         for place, answer in enumerate(right)
     ]
     (folder / ANSWERS).write_text("".join(row.to_line() for row in rows), encoding="utf-8")

@@ -40,7 +40,9 @@ def test_the_same_setting_has_the_reports_values_from_all_tables() -> None:
     found = published_beside(header())
     assert {(entry.table, entry.value) for entry in found} == {("1", 61.2), ("5", 61.2), ("10", 61.2)}
     assert show_published(found) == "61.2 (tables 1, 5, 10)"
-    assert show_published(found, costs=True) == "61.2, 44.7 k tokens (tables 1, 10); 61.2, 44.7 k tokens, 2.75 s (table 5)"
+    assert (
+        show_published(found, costs=True) == "61.2, 44.7 k tokens (tables 1, 10); 61.2, 44.7 k tokens, 2.75 s (table 5)"
+    )
 
 
 def test_tables_that_disagree_are_both_given() -> None:
