@@ -1,6 +1,6 @@
 """Which way of scoring options finds the right one where options differ in length.
 
-    python -m benchmarks.choice_scoring [--clips 120] [--precision float32] [--json FILE]
+    python -m benchmarks.choice_scoring [--questions 30] [--precision float32] [--json FILE]
 
 Two kinds of questions to nano, each asked with its options in four wordings: all short, all but the right one long, the
 right one alone long, and two of each. `motion` asks about rendered clips (direction, camera, place), which nano knows
@@ -16,6 +16,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 from typing import Final, Literal, get_args
 
@@ -118,15 +119,15 @@ class Row:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--clips", type=int, default=120, help="how many clips to look for questions in")
+    parser.add_argument("--questions", type=int, default=30, help=f"how many of each kind, at most {len(_KNOWLEDGE)}")
     parser.add_argument("--precision", choices=get_args(Precision), default="float32", help="type of the weights")
     parser.add_argument("--json", type=Path, help="also write the table into this file")
     options = parser.parse_args()
-    rows = measure(options.clips, options.precision)
+    rows = measure(options.questions, options.precision)
     print_table(rows)
     if options.json is not None:
         content = {
-            "clips": options.clips,
+            "questions": options.questions,
             "first_seed": FIRST_SEED,
             "precision": options.precision,
             "versions": versions(),
@@ -137,14 +138,14 @@ def main() -> None:
 
 
 @torch.no_grad()
-def measure(clips: int, precision: Precision) -> list[Row]:
+def measure(questions: int, precision: Precision) -> list[Row]:
     """Ask all questions in all combinations."""
     types = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
     loading = Loading(dtype=types[precision])
     model = HimmelForConditionalGeneration.from_pretrained(default_checkpoint(), loading=loading).eval()
     processor = HimmelProcessor(model.config, model.host)
     right: defaultdict[tuple[Listing, AnswerForm, Scoring, Kind, Wording], list[bool]] = defaultdict(list)
-    asked = [*about_clips(model, clips), *about_photographs(processor)]
+    asked = [*about_clips(model, questions), *about_photographs(processor, questions)]
     for sample, posed in track(asked, what="Scoring options", total=len(asked)):
         for listing, form, scoring, one, hit in score(model, processor, sample, posed):
             right[listing, form, scoring, one.kind, one.wording].append(hit)
@@ -167,25 +168,26 @@ def score(
             yield way[0], way[1], scoring, way[2], int(scores.argmax()) == way[2].answer
 
 
-def about_clips(model: HimmelForConditionalGeneration, clips: int) -> Iterator[tuple[PreparedSample, list[Posed]]]:
-    """Rendered clips, each with its first question of the kinds that nano can answer."""
+def about_clips(model: HimmelForConditionalGeneration, questions: int) -> Iterator[tuple[PreparedSample, list[Posed]]]:
+    """Rendered clips, each with its first question of the kinds that nano can answer, if it has one."""
     store = ClipStore(model.config, split="eval")
-    seeds = range(FIRST_SEED, FIRST_SEED + clips)
-    store.prepare(seeds, workers=1)
-    for seed in seeds:
+    for seed in count(FIRST_SEED):
+        if not questions:
+            return
+        store.prepare([seed], workers=1)
         clip = store.load(seed)
-        for question in clip.questions:
-            if question.kind in _LONG:
-                wordings = word("motion", question.text, question.choices, question.answer, _LONG[question.kind], seed)
-                yield clip.sample, list(wordings)
-                break
+        fitting = [question for question in clip.questions if question.kind in _LONG]
+        if fitting:
+            questions -= 1
+            first = fitting[0]
+            yield clip.sample, list(word("motion", first.text, first.choices, first.answer, _LONG[first.kind], seed))
 
 
-def about_photographs(processor: HimmelProcessor) -> Iterator[tuple[PreparedSample, list[Posed]]]:
+def about_photographs(processor: HimmelProcessor, questions: int) -> Iterator[tuple[PreparedSample, list[Posed]]]:
     """Plain knowledge beside a photograph."""
     folder = get_photographs()
     names = sorted(name for split in PHOTOGRAPHS.values() for name in split)
-    for place, (text, choices, long) in enumerate(_KNOWLEDGE):
+    for place, (text, choices, long) in enumerate(_KNOWLEDGE[:questions]):
         picture = cv2.cvtColor(cv2.imread(str(folder / names[place % len(names)])), cv2.COLOR_BGR2RGB)
         sample = PreparedSample.of_pictures(processor.host.prepare_images([picture]))
         order = np.random.default_rng(place).permutation(4)
@@ -212,13 +214,15 @@ def print_table(rows: Sequence[Row]) -> None:
     cells: defaultdict[tuple[Listing, AnswerForm, Scoring], dict[tuple[Kind, Wording], float]] = defaultdict(dict)
     for row in rows:
         cells[row.listing, row.answer_form, row.scoring][row.kind, row.wording] = 100 * row.accuracy.share
-    columns = [(kind, wording) for kind in get_args(Kind) for wording in WORDINGS]
-    print(
-        f"{'listed':8} {'answer':7} {'scoring':8}", *(f"{kind[:6]} {wording:>11}" for kind, wording in columns), "mean"
-    )
-    for (listing, form, scoring), found in cells.items():
-        mean = sum(found[kind, wording] for kind in get_args(Kind) for wording in UNEQUAL) / (2 * len(UNEQUAL))
-        print(f"{listing:8} {form:7} {scoring:8}", *(f"{found[column]:18.1f}" for column in columns), f"{mean:4.1f}")
+    means = {
+        way: sum(found[kind, wording] for kind in get_args(Kind) for wording in UNEQUAL) / (2 * len(UNEQUAL))
+        for way, found in cells.items()
+    }
+    for kind in get_args(Kind):
+        print(f"\n{kind + ':':26}", *(f"{wording:>11}" for wording in WORDINGS), "  unequal, both kinds")
+        for way, found in cells.items():
+            shares = (f"{found[kind, wording]:11.1f}" for wording in WORDINGS)
+            print(f"{way[0]:8} {way[1]:7} {way[2]:9}", *shares, f"{means[way]:20.1f}")
     asked = {row.kind: row.accuracy.total for row in rows}
     print(", ".join(f"{kind}: {total} questions" for kind, total in asked.items()))
 

@@ -35,7 +35,7 @@ _CODECS = {
 }
 # What each verb can't do without; of verbs with several uses, their default one.
 _NEEDS = {
-    "streams": (),
+    "describe, streams, audit, compress": (),
     "ask": ("models", "host"),
     "budget": ("models", "host"),
     "recipe": ("models",),

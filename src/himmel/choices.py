@@ -56,6 +56,7 @@ MethodName = Literal[
     "panel",
     "stream_pictures",
     "codec_frames",
+    "motion_text",
     "evs",
     "vidcom2",
     "dycoke",

@@ -63,25 +63,55 @@ def test_bad_input_is_one_sentence(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "empty"]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
-def test_a_run_that_was_killed_is_continued(run: Run, encode_clip: Encode, tmp_path: Path) -> None:
+def many(encode_clip: Encode, tmp_path: Path) -> Path:
+    """A folder of 300 copies of a clip."""
     (tmp_path / "videos").mkdir()
     clip = encode_clip("videos/0.mp4", num_frames=8).read_bytes()
     for number in range(1, 300):
         (tmp_path / "videos" / f"{number}.mp4").write_bytes(clip)
-    output = tmp_path / "audit.jsonl"
-    command = ["-c", "from himmel.cli import main; main()", "audit", str(tmp_path / "videos"), "-o", str(output)]
-    process = subprocess.Popen([sys.executable, *command], start_new_session=True, stdout=subprocess.DEVNULL)
+    return tmp_path / "videos"
+
+
+def started(folder: Path, output: Path) -> "subprocess.Popen[str]":
+    """An audit that has read some files."""
+    command = [sys.executable, "-c", "from himmel.cli import main; main()", "audit", str(folder), "-o", str(output)]
+    process = subprocess.Popen(
+        command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
     while not output.exists() or output.read_bytes().count(b"\n") < 5:
         assert process.poll() is None
         time.sleep(0.01)
+    return process
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+def test_a_run_that_was_killed_is_continued(run: Run, encode_clip: Encode, tmp_path: Path) -> None:
+    folder, output = many(encode_clip, tmp_path), tmp_path / "audit.jsonl"
+    process = started(folder, output)
     os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    process.communicate()
     done = output.read_bytes().count(b"\n")
     assert 5 <= done < 300
-    code, out, _ = run("audit", tmp_path / "videos", "-o", output, "--json")
+    code, out, _ = run("audit", folder, "-o", output, "--json")
     found = json.loads(out)
     assert (code, found["files"], found["readable"], found["read"]) == (0, 300, 300, 300 - done)
     assert sorted(json.loads(line)["path"] for line in output.read_text().splitlines()) == sorted(
         f"{number}.mp4" for number in range(300)
     )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send")
+def test_an_interrupted_run_ends_with_its_workers(encode_clip: Encode, tmp_path: Path) -> None:
+    process = started(many(encode_clip, tmp_path), tmp_path / "audit.jsonl")
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.splitlines()[-1] == "himmel: interrupted."
+    assert "Traceback" not in err
+    for _ in range(100):
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    raise AssertionError("the workers are still there")

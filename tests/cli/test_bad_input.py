@@ -75,6 +75,11 @@ def truncated(folder: Path) -> Path:
 UNREADABLE = [missing, directory, text_renamed, zero_length, audio_only, audio_only_mp4, truncated]
 
 
+def further(verb: str, folder: Path) -> tuple[str | Path, ...]:
+    """What a verb needs besides its video."""
+    return {"streams": ("-o", folder / "maps.npz"), "ask": ("What moves?",), "describe": ()}[verb]
+
+
 def assert_one_sentence(err: str, *, names: str) -> None:
     assert err.startswith("himmel: ")
     assert err.count("\n") == 1
@@ -85,11 +90,11 @@ def assert_one_sentence(err: str, *, names: str) -> None:
 
 
 @pytest.mark.parametrize("make", UNREADABLE)
-@pytest.mark.parametrize("verb", ["streams", "ask"])
+@pytest.mark.parametrize("verb", ["streams", "ask", "describe"])
 def test_unreadable_file(run: Run, tmp_path: Path, make: Callable[[Path], Path], verb: str) -> None:
     video = make(tmp_path)
     before = sorted(tmp_path.rglob("*"))
-    outputs = ("-o", tmp_path / "maps.npz") if verb == "streams" else ("What moves?",)
+    outputs = further(verb, tmp_path)
     code, out, err = run(verb, video, *outputs, "--picture", tmp_path / "maps.png")
     assert (code, out) == (1, "")
     assert_one_sentence(err, names=video.name)
@@ -174,20 +179,20 @@ def test_a_wrong_option_is_told_what_there_is(run: Run, arguments: tuple[str, ..
     assert_one_sentence(err, names=names)
 
 
-@pytest.mark.parametrize("verb", ["streams", "ask"])
+@pytest.mark.parametrize("verb", ["streams", "ask", "describe"])
 @pytest.mark.parametrize(
     ("path", "names"), [("https://example.invalid/clip.mp4", "'https://example.invalid/clip.mp4'"), ("a" * 5000, "aaa")]
 )
 def test_a_path_reaches_the_video_as_it_was_written(run: Run, tmp_path: Path, verb: str, path: str, names: str) -> None:
-    outputs = ("-o", tmp_path / "maps.npz") if verb == "streams" else ("What moves?",)
+    outputs = further(verb, tmp_path)
     code, out, err = run(verb, path, *outputs)
     assert (code, out) == (1, "")
     assert_one_sentence(err, names=names)
 
 
-@pytest.mark.parametrize("verb", ["streams", "ask"])
+@pytest.mark.parametrize("verb", ["streams", "ask", "describe"])
 def test_an_empty_path_is_named(run: Run, tmp_path: Path, verb: str) -> None:
-    outputs = ("-o", tmp_path / "maps.npz") if verb == "streams" else ("What moves?",)
+    outputs = further(verb, tmp_path)
     code, out, err = run(verb, "", *outputs)
     assert (code, out) == (2, "")
     assert_one_sentence(err, names="'VIDEO': The path is empty")

@@ -26,8 +26,24 @@ def test_version(run: Run) -> None:
 def test_help_begins_with_what_most_people_want(run: Run) -> None:
     text = run("--help")[1]
     verbs = re.findall(r"^│ (\w+) ", text, flags=re.MULTILINE)
-    assert verbs[:3] == ["ask", "streams", "doctor"]
-    assert sorted(verbs[3:]) == sorted(["nano", "budget", "params", "train", "recipe", "eval", "merge", "card", "push"])
+    assert verbs[:3] == ["ask", "describe", "streams"]
+    assert sorted(verbs[3:]) == sorted(
+        [
+            "audit",
+            "compress",
+            "doctor",
+            "nano",
+            "budget",
+            "params",
+            "train",
+            "report",
+            "recipe",
+            "eval",
+            "merge",
+            "card",
+            "push",
+        ]
+    )
 
 
 @pytest.mark.parametrize(
@@ -49,7 +65,9 @@ def test_completion_lists_the_choices(words: str, offered: tuple[str, ...]) -> N
     assert (done.stdout.split(), done.stderr) == (list(offered), "")
 
 
-@pytest.mark.parametrize("verb", ["ask", "streams", "params", "doctor", "train", "recipe", "nano", "eval"])
+@pytest.mark.parametrize(
+    "verb", ["ask", "describe", "streams", "audit", "compress", "params", "doctor", "train", "recipe", "nano", "eval"]
+)
 def test_every_verb_has_help(run: Run, verb: str) -> None:
     code, out, _ = run(verb, "--help")
     assert code == 0
@@ -143,7 +161,8 @@ def test_doctor_for_a_person_says_how_to_get_the_host(
     assert code == 0
     said = " ".join(out.split())
     assert "himmel nano get" in said
-    assert "works streams, recipe, params, merge, card, push not yet ask: needs host budget: needs host" in said
+    verbs = "describe, streams, audit, compress, recipe, params, merge, card, push"
+    assert f"works {verbs} not yet ask: needs host budget: needs host" in said
     assert "himmel's engine, 0.1.0, parses H.264 without decoding it" in said
     assert not (tmp_path / "empty").exists()
 
@@ -161,7 +180,7 @@ main()
     done = subprocess.run([sys.executable, "-c", without, "doctor"], capture_output=True, text=True)
     said = " ".join(done.stdout.split())
     assert done.returncode == 0
-    assert said.startswith("works streams not yet ask: needs models")
+    assert said.startswith("works describe, streams, audit, compress not yet ask: needs models")
     assert "models is not installed; `pip install" in said
     assert "none that torch can use" in said
 

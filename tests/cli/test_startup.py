@@ -32,6 +32,7 @@ def loaded_by(*arguments: str | Path) -> set[str]:
         ("--help",),
         ("--version",),
         ("ask", "--help"),
+        ("describe", "--help"),
         ("streams", "--help"),
         ("audit", "--help"),
         ("compress", "--help"),
@@ -48,6 +49,10 @@ def test_help_and_recipes_load_nothing_heavy(arguments: tuple[str, ...]) -> None
 
 def test_streams_loads_what_reads_videos(encode_clip: Callable[..., Path], tmp_path: Path) -> None:
     assert loaded_by("streams", encode_clip("clip.mp4"), "-o", tmp_path / "maps.npz") == {"av", "cv2", "numpy"}
+
+
+def test_describe_loads_what_reads_videos(encode_clip: Callable[..., Path]) -> None:
+    assert loaded_by("describe", encode_clip("clip.mp4")) == {"av", "cv2", "numpy"}
 
 
 def test_doctor_loads_torch_for_devices_alone() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from himmel.data import workers
 from himmel.data.workers import MEGABYTE, Failure, Limits, run_apart
 from himmel.errors import VideoError
 
@@ -34,9 +35,9 @@ def misbehave(what: str) -> int:
     return os.getpid()
 
 
-def outcomes(items: list[str], *, workers: int = 1, limits: Limits = LONG) -> dict[str, Failure | None]:
+def outcomes(items: list[str], *, limits: Limits = LONG) -> dict[str, Failure | None]:
     found = {}
-    for outcome in run_apart(misbehave, items, workers=workers, limits=limits):
+    for outcome in run_apart(misbehave, items, workers=1, limits=limits):
         assert (outcome.value is None) == (outcome.failure is not None)
         found[outcome.item] = outcome.failure
     return found
@@ -78,6 +79,12 @@ def test_a_worker_that_is_well_is_kept_and_several_share_the_items() -> None:
     assert 1 <= len({outcome.value for outcome in found}) <= 2
 
 
+def test_a_worker_is_replaced_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "_TURN", 3)
+    found = [outcome.value for outcome in run_apart(misbehave, "abcdefg", workers=1, limits=LONG)]
+    assert [found.count(pid) for pid in dict.fromkeys(found)] == [3, 3, 1]
+
+
 def test_no_items_start_no_process() -> None:
     assert list(run_apart(misbehave, [], workers=4, limits=LONG)) == []
 
@@ -103,6 +110,7 @@ def test_workers_end_when_whoever_started_them_is_killed(tmp_path: Path) -> None
 import sys
 sys.path.insert(0, sys.argv[1])
 from slow import work
+from himmel.data import workers
 from himmel.data.workers import Limits, run_apart
 if __name__ == "__main__":
     for outcome in run_apart(work, range(1000), workers=2, limits=Limits()):

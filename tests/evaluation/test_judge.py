@@ -1,10 +1,13 @@
 """Verdicts of a judging model, by way of an API."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from himmel.errors import HimmelError
-from himmel.evaluation.api import ApiSettings, Prices, find_key
-from himmel.evaluation.judge import ApiJudge, Verdict, judge
+from himmel.evaluation.api.money import Prices
+from himmel.evaluation.api.settings import ApiSettings, find_key
+from himmel.evaluation.judge import ApiJudge, Verdict, judge, read_verdict
 from mock_api import completion, in_turn, mock_api, refusal
 
 
@@ -23,6 +26,7 @@ def judged(said: str) -> Verdict:
         ('```json\n{"score": 4, "pred": "Yes"}\n```', True, 4),
         ("Here you are: {'pred': 'no', 'score': 2.0}. The colour differs, so no.", False, 2),
         ('{"pred": true, "score": "3"}', True, 3),
+        ("pred: yes, score: 4.8", True, 4),
     ],
 )
 def test_verdicts_are_read_in_the_forms_that_models_write(said: str, right: bool, score: int) -> None:
@@ -30,11 +34,26 @@ def test_verdicts_are_read_in_the_forms_that_models_write(said: str, right: bool
 
 
 @pytest.mark.parametrize(
-    "said", ["", "yes", '{"pred": "yes"}', '{"score": 5}', '{"pred": "yes", "score": 12}', "pred: maybe, score: 3"]
+    "said",
+    [
+        "",
+        "yes",
+        '{"pred": "yes"}',
+        '{"score": 5}',
+        '{"pred": "yes", "score": 12}',
+        "pred: maybe, score: 3",
+        "__import__('os').system('false')",
+    ],
 )
 def test_a_reply_without_a_verdict_is_none(said: str) -> None:
     with pytest.raises(HimmelError, match="holds no verdict"):
         judged(said)
+
+
+@given(st.text(max_size=200))
+def test_any_reply_is_a_verdict_or_none(reply: str) -> None:
+    verdict = read_verdict(reply)
+    assert verdict is None or 0 <= verdict.score <= 5
 
 
 def test_the_judge_is_told_question_and_both_answers_and_its_tokens_are_counted(

@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from himmel.errors import UsageError
-from himmel.evaluation.api import ApiSettings, Prices, find_key
+from himmel.evaluation.api.money import Prices
 from himmel.evaluation.api.run import ApiAsker
+from himmel.evaluation.api.settings import ApiSettings, find_key
+from himmel.evaluation.api.study import study_by_api
 from himmel.evaluation.benchmarks import benchmark
 from himmel.evaluation.runs.record import load_run
-from himmel.evaluation.study import Asking, Study, choose_methods, study_by_api
+from himmel.evaluation.study import Asking, Study, choose_methods
 from mock_api import Asked, MockApi, Reply, completion, in_turn, mock_api, refusal
 
 

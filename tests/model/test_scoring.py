@@ -49,10 +49,16 @@ def test_each_scoring_is_its_formula() -> None:
     }
     assert found == {
         "raw": [-6.0, -3.0, -8.0],
-        "token": [-2.0, -3.0, -1.0],
-        "byte": [-0.5, -1.5, pytest.approx(-0.2)],
+        "token": [-8.0, -12.0, -4.0],
+        "byte": [pytest.approx(-9.0), pytest.approx(-27.0), pytest.approx(-3.6)],
         "prior": [3.0, -1.0, 0.0],
     }
+
+
+def test_options_of_one_length_keep_their_likelihoods() -> None:
+    likelihoods, lengths = torch.tensor([-6.0, -3.0]), torch.tensor([7, 7])
+    for scoring in ("token", "byte"):
+        torch.testing.assert_close(weigh(likelihoods, scoring=scoring, tokens=lengths, sizes=lengths), likelihoods)
 
 
 @pytest.mark.parametrize(("scoring", "needed"), [("token", "tokens"), ("byte", "sizes"), ("prior", "blind")])

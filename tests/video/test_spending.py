@@ -1,6 +1,7 @@
 """What the codec spent, held against packets and against the maps of every picture."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -38,6 +39,15 @@ def test_bits_are_those_of_the_packets(encode_clip: Encode, codec: str) -> None:
     assert found.stretch_bits == pytest.approx(
         [bits[0], np.mean([bits[k] for k in range(1, 8)]), np.mean([bits[k] for k in range(8, 31)])]
     )
+
+
+def test_a_second_field_counts_with_its_first(encode_clip: Encode) -> None:
+    index = Video(encode_clip("a.mp4", num_frames=6))._file.index
+    second = np.zeros(6, np.bool_)
+    second[3] = True
+    sizes = 8 * index.size.astype(np.int64)
+    found = spending.picture_bits(replace(index, second=second))
+    assert found.tolist() == [*sizes[:2], sizes[2] + sizes[3], 0, *sizes[4:]]
 
 
 def test_a_group_goes_from_one_keyframe_to_the_next(encode_clip: Encode) -> None:

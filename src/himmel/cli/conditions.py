@@ -11,6 +11,20 @@ from rich.markup import escape
 from himmel._progress import working
 from himmel._text import by_number
 from himmel.choices import DeviceMap, Interleaving, MethodName, Quantization
+from himmel.cli.api_options import (
+    ApiUrl,
+    AtOnce,
+    KeyVariable,
+    Model,
+    MostCost,
+    Patience,
+    PriceIn,
+    PriceOut,
+    Retries,
+    Temperature,
+    read_prices,
+    read_settings,
+)
 from himmel.cli.checks import check_picture
 from himmel.cli.console import Column, console, print_json, print_table, quieten
 from himmel.cli.evaluate_runs import find_questions
@@ -18,50 +32,14 @@ from himmel.cli.options import Json, Threads, VideoFile, refuse_empty, repeatabl
 from himmel.errors import UsageError
 
 if TYPE_CHECKING:
-    from himmel.evaluation.api import Prices
     from himmel.evaluation.runs.compare import Pair
     from himmel.evaluation.study import Asking, Study, StudyRun
     from himmel.video import Video
 
-_API: Final = "Who is asked: a model behind an API"
 _HOST: Final = "Who is asked: a local host"
 
 Conditions = Annotated[list[str] | None, repeatable(Interleaving, "Which streams are shown. Default: all five.")]
 LongestSide = Annotated[int, typer.Option(min=28, max=8192, help="Most pixels along the longer side of each picture.")]
-
-Model = Annotated[str | None, typer.Option(help="Name by which the API knows the model.", rich_help_panel=_API)]
-ApiUrl = Annotated[
-    str | None,
-    typer.Option(
-        metavar="URL",
-        help="Any OpenAI-compatible API, up to and with /v1. Default: OPENAI_BASE_URL, else OpenAI's own.",
-        rich_help_panel=_API,
-    ),
-]
-KeyVariable = Annotated[
-    str, typer.Option(callback=refuse_empty, help="Environment variable that holds the key.", rich_help_panel=_API)
-]
-PriceIn = Annotated[
-    float | None, typer.Option(min=0, help="Price of a million tokens of the prompt.", rich_help_panel=_API)
-]
-PriceOut = Annotated[
-    float | None, typer.Option(min=0, help="Price of a million tokens of the answer.", rich_help_panel=_API)
-]
-MostCost = Annotated[
-    float | None,
-    typer.Option(help="Stop before more than this is spent on all runs; needs both prices.", rich_help_panel=_API),
-]
-AtOnce = Annotated[
-    int, typer.Option(min=1, max=256, help="Questions under way at the same time.", rich_help_panel=_API)
-]
-Patience = Annotated[float, typer.Option(min=0.1, help="How long an attempt waits for the API.", rich_help_panel=_API)]
-Retries = Annotated[
-    int, typer.Option(min=0, max=100, help="Further attempts after trouble that may pass.", rich_help_panel=_API)
-]
-Temperature = Annotated[
-    float, typer.Option(min=0, max=2, help="0 asks for the likeliest answer.", rich_help_panel=_API)
-]
-
 Host = Annotated[
     str | None,
     typer.Option(callback=refuse_empty, help="Folder or repository name of a host.", rich_help_panel=_HOST),
@@ -148,8 +126,8 @@ def eval_conditions(
     if (host is None) == (model is None):
         what = "Nobody is asked" if host is None else f"Both the host {host!r} and the API's model {model!r} are named"
         raise UsageError(f"{what}; name a local host with --host, or a model of an API with --model.")
-    prices = _read_prices(price_in, price_out, most_cost)
-    from himmel.evaluation.study import Asking, choose_methods, raise_if_stopped, study_by_api, study_by_host
+    prices = read_prices(price_in, price_out, most_cost)
+    from himmel.evaluation.study import Asking, choose_methods, raise_if_stopped, study_by_host
 
     methods = choose_methods(condition or [], method or [], longest_side=longest_side)
     found, items, folder = find_questions(benchmark, data, split, limit, allow_missing=allow_missing)
@@ -159,22 +137,22 @@ def eval_conditions(
         _draw_first(asking, condition or get_args(Interleaving), picture, longest_side)
     quieten()
     if model is not None:
-        from himmel.evaluation.api import ApiSettings, find_key
         from himmel.evaluation.api.run import ApiAsker
-        from himmel.evaluation.api.settings import find_url
+        from himmel.evaluation.api.study import study_by_api
 
-        settings = ApiSettings(
-            url=find_url(api),
+        settings, key = read_settings(
+            url=api,
+            key_variable=key_variable,
             model=model,
             max_new_tokens=max_new_tokens or 1024,
-            temperature=temperature,
             seed=seed,
+            temperature=temperature,
             seconds=seconds,
             retries=retries,
         )
         by_api = ApiAsker(
             settings=settings,
-            key=find_key(settings.url, variable=key_variable),
+            key=key,
             method=next(iter(methods.values())),
             prices=prices,
             limit=most_cost,
@@ -287,17 +265,3 @@ def _draw_first(asking: "Asking", conditions: Sequence[str], path: Path, longest
         media = open_media(item, Path(scratch))
         assert isinstance(media, Path)
         draw_conditions(Video(media), conditions, path, longest_side, title=item.media)
-
-
-def _read_prices(price_in: float | None, price_out: float | None, most_cost: float | None) -> "Prices | None":
-    if price_in is None and price_out is None:
-        if most_cost is not None:
-            raise UsageError(
-                f"--most-cost {most_cost:g} needs to know what tokens cost; give --price-in and --price-out."
-            )
-        return None
-    if price_in is None or price_out is None:
-        raise UsageError("Only one of --price-in and --price-out is given; give both, in the same currency.")
-    from himmel.evaluation.api import Prices
-
-    return Prices(price_in, price_out)

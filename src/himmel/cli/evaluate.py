@@ -12,6 +12,7 @@ from himmel.cli.checks import check_writable
 from himmel.cli.conditions import eval_conditions, eval_strips
 from himmel.cli.console import Column, console, print_json, print_table, quieten
 from himmel.cli.evaluate_runs import eval_benchmark, eval_compare
+from himmel.cli.judge import eval_judge
 from himmel.cli.options import Adapter, Json, repeatable
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ eval_app.command(_ANY)(eval_benchmark)
 eval_app.command("compare")(eval_compare)
 eval_app.command("conditions")(eval_conditions)
 eval_app.command("strips")(eval_strips)
+eval_app.command("judge")(eval_judge)
 
 
 @eval_app.command("motion")

@@ -47,7 +47,8 @@ MethodChoice = Annotated[
     ),
 ]
 Frames = Annotated[
-    int | None, typer.Option("--frames", min=1, help="Frames to decode, for methods that show frames. Default: 32.")
+    int | None,
+    typer.Option("--frames", min=0, help="Frames to decode, for methods that show frames. Default: the method's."),
 ]
 Keep = Annotated[
     float | None,

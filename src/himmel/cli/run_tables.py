@@ -50,8 +50,8 @@ def print_comparison(comparison: "Comparison") -> None:
     names = ("right, %", "asked", "text", "image", "motion", "removed", "first token, s", "MB")
     print_table([Column("run", text=True), *map(Column, names)], rows)
     tests = [_test(pair) for pair in comparison.pairs]
-    names = ("difference, %", "only first", "only second", "p", "by", "p, Holm")
-    print_table([Column("first", text=True), Column("second", text=True), *map(Column, names)], tests)
+    tested = ("difference, %", "only first", "only second", "p", "by", "p, Holm")
+    print_table([Column("first", text=True), Column("second", text=True), *map(Column, tested)], tests)
     several = len(comparison.pairs)
     clustered = any(pair.decides == "cluster" for pair in comparison.pairs)
     by = "exchanging all answers about a video at once, as questions share videos" if clustered else "McNemar's test"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -26,6 +26,8 @@ MEGABYTE = 2**20
 # Seconds. Imports on a busy machine take some; a process that waits for a dead disk doesn't end when it is killed.
 _START = 300.0
 _END = 5.0
+# Items until a worker is replaced, so that what libraries don't give back never adds up to the limit on memory.
+_TURN = 500
 
 
 @dataclass(frozen=True)
@@ -151,15 +153,20 @@ class _Worker(Generic[Item, Value]):
         self._item: Item
         self._begin = self.deadline = math.inf
         self._answer: _Answer[Value] | None = None
+        self._given = 0
         self.is_done = False
 
     def give(self, item: Item) -> None:
         """Let it work on an item."""
         self._item, self._answer, self.is_done = item, None, False
+        if self._given == _TURN:
+            self.end()
         if self._process is None:
+            self._given = 0
             self._start()
         else:
             self._set_out()
+        self._given += 1
         # One that has just crashed is heard of when it is listened to.
         with suppress(OSError):
             self.connection.send(item)
@@ -181,6 +188,8 @@ class _Worker(Generic[Item, Value]):
         seconds = max(time.monotonic() - self._begin, 0.0)
         if self._answer is not None:
             value, failure = self._answer
+            if failure is not None and failure.cause == "memory":
+                self.end()
             return Outcome(self._item, value, failure, seconds)
         was_running = math.isfinite(self._begin)
         how = self.end()
@@ -208,6 +217,9 @@ class _Worker(Generic[Item, Value]):
         self.connection, far = context.Pipe()
         self._process = context.Process(target=_serve, args=(self._work, far, self._limits), daemon=True)
         self._begin, self.deadline = math.inf, time.monotonic() + _START
+        # The first start brings up a process of multiprocessing's own, and that lets interrupts through again.
+        if sys.platform != "win32":
+            resource_tracker.ensure_running()
         try:
             with interrupts_held():
                 self._process.start()

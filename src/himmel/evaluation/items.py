@@ -199,14 +199,6 @@ class Benchmark(Protocol):
         ...
 
 
-class Judge(Protocol):
-    """A model that says whether a free answer means the same as the right one."""
-
-    def __call__(self, *, system: str, prompt: str) -> str:
-        """What the judging model writes."""
-        ...
-
-
 def letter(index: int) -> str:
     """The letter of a choice: 0 is "A".
 

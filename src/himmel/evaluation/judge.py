@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from himmel.errors import HimmelError
-from himmel.evaluation.api import Api, ApiSettings, Prices
-from himmel.evaluation.api.settings import Key
+from himmel.evaluation.api.client import Api
+from himmel.evaluation.api.money import Prices
+from himmel.evaluation.api.settings import ApiSettings, Key
 
 SYSTEM: Final = (
     "You check answers to questions about videos. For each question you are given the right answer and the answer of a "
@@ -29,11 +30,12 @@ _PROMPT: Final = (
     "match."
 )
 _PRED: Final = re.compile(r"""["']?pred["']?\s*[:=]\s*["']?(yes|no|true|false)\b""", re.IGNORECASE)
-_SCORE: Final = re.compile(r"""["']?score["']?\s*[:=]\s*["']?([0-5])(?:\.0+)?(?![\d.])""", re.IGNORECASE)
+_SCORE: Final = re.compile(r"""["']?score["']?\s*[:=]\s*["']?([0-5])(?:\.\d+)?(?!\d)""", re.IGNORECASE)
 _SHOWN: Final = 200
+_READ: Final = 4000
 
 
-class Ask(Protocol):
+class Judge(Protocol):
     """A model that is asked by texts alone."""
 
     def __call__(self, *, system: str, prompt: str) -> str:
@@ -54,7 +56,21 @@ class Verdict:
     score: int
 
 
-def judge(question: str, answer: str, given: str, *, ask: Ask) -> Verdict:
+def judge_prompt(question: str, answer: str, given: str) -> str:
+    """What a judge is asked, beside `SYSTEM`; see `judge`."""
+    # As JSON texts, so that an answer cannot be taken for a part of the prompt.
+    return _PROMPT.format(*(json.dumps(text, ensure_ascii=False) for text in (question, answer, given)))
+
+
+def read_verdict(reply: str) -> Verdict | None:
+    """The verdict in a judge's reply, which is read as text and never run; None if there is none."""
+    pred, score = _PRED.search(reply[:_READ]), _SCORE.search(reply[:_READ])
+    if pred is None or score is None:
+        return None
+    return Verdict(right=pred[1].lower() in ("yes", "true"), score=int(score[1]))
+
+
+def judge(question: str, answer: str, given: str, *, ask: Judge) -> Verdict:
     """Have a model judge an answer.
 
     Args:
@@ -66,14 +82,16 @@ def judge(question: str, answer: str, given: str, *, ask: Ask) -> Verdict:
     Raises:
         HimmelError: the judge's reply holds no verdict, or `ask` raises it.
     """
-    # As JSON texts, so that an answer cannot be taken for a part of the prompt.
-    texts = (json.dumps(text, ensure_ascii=False) for text in (question, answer, given))
-    said = ask(system=SYSTEM, prompt=_PROMPT.format(*texts))
-    pred, score = _PRED.search(said), _SCORE.search(said)
-    if pred is None or score is None:
-        shown = " ".join(said.split())[:_SHOWN]
-        raise HimmelError(f"The judge's reply {shown!r} holds no verdict; judge by another model.")
-    return Verdict(right=pred[1].lower() in ("yes", "true"), score=int(score[1]))
+    reply = ask(system=SYSTEM, prompt=judge_prompt(question, answer, given))
+    verdict = read_verdict(reply)
+    if verdict is None:
+        raise HimmelError(no_verdict(reply))
+    return verdict
+
+
+def no_verdict(reply: str) -> str:
+    """A sentence about a reply without a verdict."""
+    return f"The judge's reply {' '.join(reply.split())[:_SHOWN]!r} holds no verdict; judge by another model."
 
 
 class ApiJudge:

@@ -19,18 +19,20 @@ import torch
 from himmel._files import atomic_path
 from himmel._progress import track
 from himmel._versions import versions
-from himmel.choices import Condition
+from himmel.choices import Condition, Scoring
 from himmel.errors import UsageError
 from himmel.evaluation.gates import MeanShares, shares_by_kind
 from himmel.evaluation.summary import Judged, Summary, summarise
 from himmel.model import HimmelForConditionalGeneration, HimmelProcessor
 from himmel.model.repository import local_folder
-from himmel.model.scoring import score_logits
+from himmel.model.scoring import score_logits, weigh
 from himmel.nano.clips import FIRST_EVAL_SEED, MOTION_KINDS
 from himmel.nano.questions import choose_questions
 from himmel.training.store import ClipStore, StoredClip
 
 CONDITIONS: Final[tuple[Condition, ...]] = get_args(Condition)
+SCORING: Final[Scoring] = "raw"
+"""The options are as long as each other and nano was trained on them, so that their likelihoods need no correction."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ class _Asker:
                 kind=clip.questions[place].kind,
                 motion=clip.questions[place].kind in MOTION_KINDS,
                 condition=condition,
-                chosen=int(np.argmax(score.numpy())),
+                chosen=int(np.argmax(weigh(score, scoring=SCORING).numpy())),
                 answer=clip.questions[place].answer,
                 shares=shares,
             )
@@ -210,6 +212,7 @@ def _write(result: MotionResult, mark: str, judged: Sequence[Judged], output: Pa
         "clips": result.clips,
         "first_seed": result.first_seed,
         "questions": result.questions,
+        "scoring": SCORING,
         "seconds": round(result.seconds, 1),
         "threads": torch.get_num_threads(),
         "versions": versions(),

@@ -5,14 +5,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from himmel._text import by_number
 from himmel.choices import Interleaving
 from himmel.errors import HimmelError
-from himmel.evaluation.api.run import ApiAsker, run_by_api, spent_on
 from himmel.evaluation.items import Benchmark, Item
 from himmel.evaluation.runs.compare import Pair, compare_folders
 from himmel.evaluation.runs.posing import Posing
-from himmel.evaluation.runs.record import ANSWERS, Row, read_rows
+from himmel.evaluation.runs.record import ANSWERS, Row, read_rows, spent_on
 from himmel.evaluation.runs.runner import Asker, run_benchmark
 from himmel.evaluation.runs.summary import RunSummary
 from himmel.methods.choice import build
@@ -106,36 +104,6 @@ def choose_methods(
     return methods | {name: build(name) for name in names}
 
 
-def study_by_api(asking: Asking, methods: Mapping[str, Method], asker: ApiAsker) -> Study:
-    """Ask a model behind an API, one method after the other in place of the asker's own; see `run_by_api`.
-
-    A limit on spending is one for the whole study, earlier runs of it included.
-
-    Raises:
-        UsageError, HimmelError: as `run_by_api`.
-    """
-    # Before anything is asked, since a method may be refused.
-    askers = {name: replace(asker, method=method) for name, method in methods.items()}
-    spent = sum(spent_on(read_rows(asking.folder / name / ANSWERS)) for name in methods)
-    runs: dict[str, StudyRun] = {}
-    for name, one in askers.items():
-        folder = asking.folder / name
-        done = run_by_api(
-            asking.benchmark,
-            asking.items,
-            name=asking.name,
-            data=asking.data,
-            folder=folder,
-            asker=one,
-            spent=spent,
-        )
-        spent = done.asked.spent
-        runs[name] = _describe(folder, done.rows, done.summary, done.asked.unanswered)
-        if done.asked.stopped is not None:
-            return Study(runs, _compare(runs), done.asked.stopped)
-    return Study(runs, _compare(runs), _say_unanswered(runs))
-
-
 def study_by_host(asking: Asking, methods: Mapping[str, Method], asker: Asker, *, posing: Posing) -> Study:
     """Ask a local host, one method after the other in place of the asker's own; see `run_benchmark`.
 
@@ -154,33 +122,26 @@ def study_by_host(asking: Asking, methods: Mapping[str, Method], asker: Asker, *
             asker=replace(asker, method=method),
             posing=posing,
         )
-        runs[name] = _describe(folder, read_rows(folder / ANSWERS), summary, {})
-    return Study(runs, _compare(runs), None)
+        runs[name] = describe_run(folder, read_rows(folder / ANSWERS), summary, {})
+    return Study(runs, compare_first(runs), None)
 
 
-def _describe(folder: Path, rows: Sequence[Row], summary: RunSummary | None, unanswered: Mapping[str, str]) -> StudyRun:
+def describe_run(
+    folder: Path, rows: Sequence[Row], summary: RunSummary | None, unanswered: Mapping[str, str]
+) -> StudyRun:
+    """What is to be told of a run."""
     records = [row.record for row in rows if row.record is not None]
     priced = any(record.cost is not None for record in records)
     cut = sum(record.finish == "length" for record in records)
     return StudyRun(folder, tuple(rows), summary, unanswered, spent_on(rows) if priced else None, cut)
 
 
-def _compare(runs: Mapping[str, StudyRun]) -> tuple[Pair, ...]:
+def compare_first(runs: Mapping[str, StudyRun]) -> tuple[Pair, ...]:
+    """The first run against each of the others, as far as they are whole."""
     whole = [run.folder for run in runs.values() if run.summary is not None]
     if len(whole) < 2 or next(iter(runs.values())).summary is None:
         return ()
     return compare_folders(whole).pairs
-
-
-def _say_unanswered(runs: Mapping[str, StudyRun]) -> str | None:
-    missing = [(name, *first) for name, run in runs.items() for first in run.unanswered.items()]
-    if not missing:
-        return None
-    name, question, reason = missing[0]
-    number = by_number(len(missing), "{} question has", "{} questions have")
-    return (
-        f"{number} no answer yet, the first {question!r} of run {name!r} ({reason.rstrip('.')}); run it again to ask."
-    )
 
 
 def raise_if_stopped(study: Study) -> None:

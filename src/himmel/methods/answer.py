@@ -180,7 +180,7 @@ def describe(decomposition: Decomposition, sha256: str) -> VideoRead:
 
 def describe_frames(video: Video, found: Frames) -> VideoRead:
     """The record of decoded frames of a video."""
-    height, width = found.frames[0].image.shape[:2]
+    height, width = found.frames[0].image.shape[:2] if found.frames else (0, 0)
     return VideoRead(
         path=str(video.path),
         sha256=video.sha256,

@@ -12,6 +12,7 @@ from himmel.methods.cached.look_m import LookM
 from himmel.methods.codec_frames import CodecFrames
 from himmel.methods.conditions.method import StreamPictures
 from himmel.methods.frames import Dense, Panel
+from himmel.methods.motion_text import MotionText
 from himmel.methods.protocol import Method
 from himmel.methods.reduction.methods import REDUCTIONS
 
@@ -23,6 +24,7 @@ _EVERY: tuple[type[Method], ...] = (
     Panel,
     StreamPictures,
     CodecFrames,
+    MotionText,
     LookM,
     Hermes,
     *REDUCTIONS,

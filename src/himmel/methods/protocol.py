@@ -65,11 +65,13 @@ class Shown:
         sample: pictures, with motion streams or without.
         preface: what is said before the question; empty for nothing.
         evidence: whether the preface tells of the video, so that it is left out where the model is asked blind.
+        notes: sentences about how it was prepared.
     """
 
     sample: PreparedSample
     preface: str = ""
     evidence: bool = False
+    notes: tuple[str, ...] = ()
 
     def ask(self, question: Question) -> str:
         """What the model is asked: the preface and the question's prompt."""

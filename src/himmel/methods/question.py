@@ -8,7 +8,7 @@ from himmel._checks import check_choice, check_options, check_question
 from himmel.choices import AnswerForm, Listing, Scoring
 from himmel.errors import UsageError
 
-DEFAULT_SCORING: Final[Scoring] = "prior"
+DEFAULT_SCORING: Final[Scoring] = "byte"
 DEFAULT_LISTING: Final[Listing] = "none"
 DEFAULT_ANSWER_FORM: Final[AnswerForm] = "text"
 _ASK_FOR_LETTER: Final = "Answer with the option's letter from the given choices directly."

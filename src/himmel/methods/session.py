@@ -239,7 +239,7 @@ class Session:
                     model = self._models.get(request.method)
                 with _timed(seconds, "prepare"):
                     shown = request.method.prepare(read, request.method.processor(model))
-                prepared = _Prepared(shown, read.record, read.notes)
+                prepared = _Prepared(shown, read.record, read.notes + shown.notes)
                 # The copy of bytes or of a file object is nobody's key again; kept, it would stay on the disk.
                 kept = source is video if isinstance(source, Video) else isinstance(source, FileState)
                 if kept and (not isinstance(source, FileState) or source.is_unchanged()):

@@ -182,7 +182,7 @@ class PromptEncoder:
             branches += [Branch((opening, self._answer(option)), parent=parent) for option in options]
         return PromptTree((Run("text", self.host.chat.head), *visual), tuple(branches))
 
-    def _join(self, trees: Sequence[PromptTree], *, branched: bool) -> "_Batch":
+    def _join(self, trees: Sequence[PromptTree], *, branched: bool) -> "PromptBatch":
         """Lay out trees and pad them on the left.
 
         Raises:
@@ -194,7 +194,7 @@ class PromptEncoder:
         pad_id = cast(int, self.host.tokenizer.pad_token_id)
         positions = torch.stack([_pad(item.positions, length, 0) for item in laid], dim=1)
         order = torch.stack([_pad(item.order, length, 0) for item in laid])
-        return _Batch(
+        return PromptBatch(
             input_ids=torch.stack([_pad(item.ids, length, pad_id) for item in laid]),
             attention_mask=torch.stack([_attention(item, length, branched=branched) for item in laid]),
             position_ids=self.host.batch_positions(positions, order),
@@ -211,7 +211,7 @@ class PromptEncoder:
 
     def _inputs(
         self,
-        batch: "_Batch",
+        batch: "PromptBatch",
         samples: Sequence[PreparedSample],
         placed: Sequence[Placement],
         *,
@@ -237,7 +237,7 @@ class PromptEncoder:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Batch:
+class PromptBatch:
     """Prompts laid out and padded; `owner`, int64 [B, L], is each token's branch, -1 for prefix and padding."""
 
     input_ids: Tensor

@@ -52,13 +52,15 @@ def weigh(
 
     A long option is a product of more probabilities than a short one, and a common phrase is likely after any
     question, so that likelihoods compare options fairly only where all of them are alike. Ways out, all in use for
-    evaluating language models: the mean over tokens or bytes (EleutherAI's lm-evaluation-harness, `acc_norm` and
-    `acc_bytes`), and subtracting the likelihood that the option has without the evidence (Brown et al. 2020, section
-    2.4; Holtzman et al. 2021, equation 1: the pointwise mutual information of option and evidence).
+    evaluating language models: the mean over tokens (Brown et al. 2020, section 2.4) or bytes (`acc_norm` of
+    EleutherAI's lm-evaluation-harness), and subtracting the likelihood that the option has without the evidence (as in
+    Brown et al., same section, and in Holtzman et al. 2021: the pointwise mutual information of option and evidence).
+    Means are multiplied by the mean length of the options, which changes no order: options that are as long as each
+    other then keep their likelihoods.
 
     Args:
         likelihoods: float32 [C], natural logarithms, each of a whole option with its end of turn.
-        scoring: `raw` (as they are), `token` (divided by tokens), `byte` (divided by bytes), or `prior` (minus the
+        scoring: `raw` (as they are), `token` (mean over tokens), `byte` (mean over bytes), or `prior` (minus the
             likelihoods after the same prompt without the video).
         tokens: int64 [C], needed for `token`.
         sizes: int64 [C], bytes, needed for `byte`.
@@ -74,9 +76,8 @@ def weigh(
         return likelihoods
     if scoring == "prior":
         return likelihoods - _given(scoring, "blind", blind)
-    if scoring == "token":
-        return likelihoods / _given(scoring, "tokens", tokens)
-    return likelihoods / _given(scoring, "sizes", sizes)
+    lengths = _given(scoring, "tokens", tokens) if scoring == "token" else _given(scoring, "sizes", sizes)
+    return likelihoods * (lengths.float().mean() / lengths)
 
 
 def _given(scoring: Scoring, name: str, value: Tensor | None) -> Tensor:

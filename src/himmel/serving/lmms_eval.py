@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Literal, TypeGuard
+from typing import Any, Literal
 
 from accelerate import Accelerator
 from lmms_eval.api.instance import GenerationResult, Instance, TokenCounts
@@ -22,7 +22,6 @@ from tqdm import tqdm
 
 from himmel.choices import Scoring
 from himmel.errors import UsageError, VideoError
-from himmel.methods.answer import Answer
 from himmel.methods.question import Question
 from himmel.serving.asker import Asked, Asker, Part, cut
 
@@ -157,8 +156,8 @@ class Himmel(lmms):
     def _generate(self, asked: list[Asked], settings: "_Settings") -> list[GenerationResult]:
         answers = self._asker.answer(asked, max_new_tokens=settings.max_new_tokens)
         return [
-            GenerationResult(text="")
-            if _failed(answer)
+            _say_failed(answer)
+            if isinstance(answer, VideoError)
             else GenerationResult(
                 text=cut(answer.text, settings.until),
                 token_counts=TokenCounts(input_tokens=sum(answer.tokens.values())),
@@ -178,7 +177,8 @@ class Himmel(lmms):
             options.append(next(other for other in _OTHERS if other != options[0]))
         question = Question(asked.text, tuple(options), self._scoring)
         scored = self._asker.answer([asked], max_new_tokens=1, questions=[question])[0]
-        if _failed(scored):
+        if isinstance(scored, VideoError):
+            _say_failed(scored)
             return [(math.inf, False)] * len(requests)
         said = self._generate([asked], _Settings(_MAX_NEW_TOKENS))[0].text.strip()
         scores = {option.text: option.score for option in scored.choices}
@@ -231,12 +231,10 @@ class _Settings:
         return cls(int(most), (until,) if isinstance(until, str) else tuple(until))
 
 
-def _failed(answer: Answer | VideoError) -> TypeGuard[VideoError]:
-    """Whether there is no answer; says so in the log."""
-    if not isinstance(answer, VideoError):
-        return False
-    logger.error(f"Counted as a wrong answer: {answer}")
-    return True
+def _say_failed(error: VideoError) -> GenerationResult:
+    """No answer, which is a wrong one; says so in the log."""
+    logger.error(f"Counted as a wrong answer: {error}")
+    return GenerationResult(text="")
 
 
 def _parts_of(messages: list[dict[str, Any]]) -> list[Part]:

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from himmel.errors import HimmelError
-from himmel.evaluation.api import Api, ApiAnswer, ApiRefusalError, ApiSettings, ApiTroubleError, Prices, find_key
+from himmel.evaluation.api.client import Api, ApiAnswer, ApiRefusalError, ApiTroubleError
+from himmel.evaluation.api.money import Prices
+from himmel.evaluation.api.settings import ApiSettings, find_key
 from himmel.methods.parts import Part
 from mock_api import KEY, Reply, completion, in_turn, mock_api, refusal
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 import pytest
 
 from himmel.errors import HimmelError, UsageError, VideoError
-from himmel.evaluation.api import Api, ApiAnswer, ApiSettings, Prices, Spending, find_key
+from himmel.evaluation.api.client import Api, ApiAnswer
 from himmel.evaluation.api.many import Asked as Outcome
 from himmel.evaluation.api.many import Job, ask_many
+from himmel.evaluation.api.money import Prices, Spending
+from himmel.evaluation.api.settings import ApiSettings, find_key
 from mock_api import Asked, MockApi, Reply, completion, in_turn, mock_api, refusal
 
 

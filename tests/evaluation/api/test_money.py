@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from himmel.errors import UsageError
-from himmel.evaluation.api import Prices, Spending
+from himmel.evaluation.api.money import Prices, Spending
 
 
 def test_what_may_be_spent_is_set_aside_and_given_back() -> None:

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from himmel.errors import HimmelError, UsageError
-from himmel.evaluation.api import ApiSettings, Prices, find_key
-from himmel.evaluation.api.run import ApiAsker, ApiRun, run_by_api, spent_on
+from himmel.evaluation.api.money import Prices
+from himmel.evaluation.api.run import ApiAsker, ApiRun, run_by_api
+from himmel.evaluation.api.settings import ApiSettings, find_key
 from himmel.evaluation.api.showing import ApiShown, show_by
 from himmel.evaluation.benchmarks import benchmark
 from himmel.evaluation.items import Item
-from himmel.evaluation.runs.record import ANSWERS, HEADER, load_run
+from himmel.evaluation.runs.record import ANSWERS, HEADER, load_run, spent_on
 from himmel.methods.choice import build
 from himmel.methods.protocol import Method
 from mock_api import KEY, Asked, MockApi, Reply, completion, in_turn, mock_api, refusal
@@ -83,10 +84,13 @@ def test_answers_are_rows_with_what_was_shown_and_what_it_cost(data: Path, tmp_p
     assert record.cost == pytest.approx(3000 * 2e-6 + 20 * 10e-6)
     assert record.finish == "stop"
     assert (len(record.frames), record.pixels, record.backend) == (8, (160, 128), "bitstream")
-    assert {"prepare", "answer", "first_token"} <= set(record.seconds)
+    assert {"answer", "first_token"} <= set(record.seconds)
+    assert sum("prepare" in row.record.seconds for row in loaded.rows if row.record is not None) == 2
     assert done.summary is not None
     assert done.summary.overall.accuracy.correct == 2
     assert list(done.summary.failed) == ["torn0"]
+    assert done.summary.costs is not None
+    assert done.summary.costs.cost == pytest.approx(4 * 0.0062)
     assert spent_on(done.rows) == pytest.approx(4 * 0.0062)
     header = loaded.header
     assert header.method == {"name": "stream_pictures", "condition": "B", "longest_side": 768, "backend": "auto"}

@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 
 from himmel.errors import UsageError
-from himmel.evaluation.api import ApiSettings, find_key
-from himmel.evaluation.api.settings import DEFAULT_URL, find_url
+from himmel.evaluation.api.settings import DEFAULT_URL, ApiSettings, find_key, find_url
 from mock_api import KEY
 
 

@@ -47,6 +47,24 @@ def test_plain_frames_are_pictures_and_the_question(video: Video) -> None:
         assert np.abs(sent.mean((0, 1)) - frame.image.mean((0, 1))).max() < 3
 
 
+def test_frames_by_what_the_codec_spent_are_shown_too(video: Video) -> None:
+    parts = show_by(build("codec_frames", num_frames=4), video, longest=160).parts(WHAT)
+    assert [part.shape for part in parts if not isinstance(part, str)] == [(96, 160, 3)] * 4
+    assert str(parts[-1]).endswith("Which way does it move?")
+
+
+def test_motion_in_words_goes_before_the_question(video: Video) -> None:
+    """Within a number of tokens, which an API's are guessed for: no more than three bytes each."""
+    method = build("motion_text", num_frames=2, text_tokens=64)
+    *pictures, text = show_by(method, video, longest=160).parts(WHAT)
+    assert [part.shape for part in pictures if not isinstance(part, str)] == [(96, 160, 3)] * 2
+    words, _, question = str(text).rpartition("\n")
+    assert question == "Which way does it move?"
+    assert 0 < len(words.encode()) <= 3 * 64
+    (alone,) = show_by(build("motion_text", num_frames=0), video, longest=160).parts(WHAT)
+    assert str(alone).endswith("\nWhich way does it move?")
+
+
 def test_a_panel_says_what_it_is_before_the_question(video: Video) -> None:
     picture, text = show_by(build("panel"), video, longest=768).parts(WHAT)
     assert not isinstance(picture, str)

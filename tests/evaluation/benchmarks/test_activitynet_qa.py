@@ -2,10 +2,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from himmel.evaluation.benchmarks.activitynet_qa import ActivityNetQa, Verdict, judge_answer
+from himmel.evaluation.benchmarks.activitynet_qa import ActivityNetQa
 from himmel.evaluation.items import Item, check_media
 
 ROW = {"video_name": "1QIUV7WYKXg", "question": "is the man happy", "question_id": "v_0", "answer": "yes", "type": "3"}
@@ -40,39 +38,3 @@ def test_other_words_are_none(text: str) -> None:
 
 def test_the_harness_asks_a_judge() -> None:
     assert ActivityNetQa().harness_points("two dogs", ITEM) == "needs a judge"
-
-
-def test_a_judge_is_asked_in_the_fields_words() -> None:
-    asked: list[tuple[str, str]] = []
-
-    def judge(*, system: str, prompt: str) -> str:
-        asked.append((system, prompt))
-        return "{'pred': 'yes', 'score': 4.8}"
-
-    assert judge_answer(judge, ITEM, "a pair of dogs") == Verdict(right=True, match=4)
-    ((system, prompt),) = asked
-    assert system.startswith("You are an intelligent chatbot designed for evaluating the correctness")
-    assert "Question: how many dogs are there\nCorrect Answer: two dogs\nPredicted Answer: a pair of dogs\n" in prompt
-
-
-@pytest.mark.parametrize(
-    ("reply", "verdict"),
-    [
-        ('```python\n{"pred": "no", "score": 0}\n```', Verdict(right=False, match=0)),
-        ("{'pred': 'Yes', 'score': 5}", Verdict(right=True, match=5)),
-        ("pred: no, score: 2", Verdict(right=False, match=2)),
-        ("I cannot say.", None),
-        ("{'pred': 'yes'}", None),
-        ("{'pred': 'yes', 'score': 17}", None),
-        ("__import__('os').system('false')", None),
-        ("", None),
-    ],
-)
-def test_a_judges_reply_is_read_not_run(reply: str, verdict: Verdict | None) -> None:
-    assert judge_answer(lambda *, system, prompt: reply, ITEM, "x") == verdict
-
-
-@given(st.text(max_size=200))
-def test_any_reply_is_a_verdict_or_none(reply: str) -> None:
-    verdict = judge_answer(lambda *, system, prompt: reply, ITEM, "x")
-    assert verdict is None or 0 <= verdict.match <= 5

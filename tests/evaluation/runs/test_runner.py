@@ -46,7 +46,7 @@ def test_every_question_has_a_row_with_its_evidence(evaluation: Any, tmp_path: P
     assert 0 < record.seconds["first_token"] < 60
     assert record.peak_memory > 1e7
     header = run.header
-    assert (header.questions, header.method["name"], header.settings["scoring"]) == (7, "himmel", "prior")
+    assert (header.questions, header.method["name"], header.settings["scoring"]) == (7, "himmel", "byte")
     assert header.adapter_sha256 is not None
     assert {"himmel", "torch", "av"} <= header.versions.keys()
 
@@ -113,8 +113,9 @@ def test_an_interrupted_run_asks_only_what_is_missing(
     assert load_run(tmp_path / "stopped").header.summary is not None
 
 
-def test_a_killed_run_asks_each_question_once_in_the_end(
-    evaluation: Any, tmp_path: Path, data: Path, checkpoint: Path, rows_of: RowsOf
+@pytest.mark.parametrize(("stop", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
+def test_a_stopped_run_asks_each_question_once_in_the_end(
+    evaluation: Any, tmp_path: Path, data: Path, checkpoint: Path, rows_of: RowsOf, stop: signal.Signals, code: int
 ) -> None:
     evaluation.run(tmp_path / "whole")
     command = [sys.executable, "-c", "from himmel.cli import main; main()", "eval", str(data / "questions.jsonl")]
@@ -124,8 +125,8 @@ def test_a_killed_run_asks_each_question_once_in_the_end(
     while not (answers.is_file() and answers.read_bytes().count(b"\n") >= 2):
         assert process.poll() is None, "the run ended before it was killed"
         time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.send_signal(stop)
+    assert process.wait() == code
     there = read_rows(answers)
     with answers.open("ab") as file:
         file.write(b'{"id": "cut off in wri')
@@ -143,7 +144,7 @@ def test_a_whole_run_is_not_asked_again(evaluation: Any, tmp_path: Path, monkeyp
 @pytest.mark.parametrize(
     ("changed", "names"),
     [
-        ({"posing": Posing(max_new_tokens=3, scoring="raw")}, "settings scoring='prior', not 'raw'"),
+        ({"posing": Posing(max_new_tokens=3, scoring="raw")}, "settings scoring='byte', not 'raw'"),
         ({"method": build("himmel", num_anchors=2)}, "method num_anchors=None, not 2"),
         ({"host": "another"}, "host 'nano', not 'another'"),
     ],

@@ -11,7 +11,8 @@ from himmel.methods.cached.steps import continue_greedily, score_texts
 from himmel.model.view import share_weights
 from tiny_hosts import Setup
 
-OPTIONS = ("left", "to the right and then up", "no")
+# More than are read at once.
+OPTIONS = ("left", "to the right and then up", "no", "yes", "three times", "up")
 
 
 def generate(setup: Setup, arguments: dict[str, Any], **options: Any) -> Tensor:

@@ -98,7 +98,7 @@ def test_the_camera_goes_against_its_pictures_content(corner: tuple[int, int], m
 
 def test_content_that_turns_anticlockwise_is_a_clockwise_roll() -> None:
     """What lies to the right of the middle goes up."""
-    x, y = moved_content(CameraMotion(roll=20), 1, np.array([100.0]), np.array([0.0]))
+    _, y = moved_content(CameraMotion(roll=20), 1, np.array([100.0]), np.array([0.0]))
     assert y[0] < 0
     assert measured(step_of(CameraMotion(roll=20), past=1)).roll == pytest.approx(20, abs=0.1)
 

@@ -83,7 +83,8 @@ def test_every_event_is_told_in_order() -> None:
         "Motion in the video (8.0 s; % are of the picture's width or height):\n"
         "Cut to another scene at 5.0 s.\n"
         "0.0-2.0 s: the camera is still.\n"
-        "0.5-1.5 s: something from the top left to the bottom middle moves right by 20 % a second (4 % of the picture).\n"
+        "0.5-1.5 s: something from the top left to the bottom middle moves right by 20 % a second (4 % of the"
+        " picture).\n"
         "2.0-5.0 s: the camera pans right by 12 % a second.\n"
         "5.0-8.0 s: how the camera moves cannot be told."
     )
@@ -141,7 +142,7 @@ def test_a_budget_that_holds_nothing_is_refused() -> None:
     told = timeline([CameraSegment(0, 4, CameraMotion(pan=9)), CameraSegment(4, 8, STILL)])
     with pytest.raises(UsageError, match=r"budget=3 is too small.*takes \d+"):
         told.text(budget=3)
-    with pytest.raises(UsageError, match="budget=2.5 is no whole number"):
+    with pytest.raises(UsageError, match=r"budget=2\.5 is no whole number"):
         told.text(budget=2.5)  # type: ignore[arg-type]
 
 

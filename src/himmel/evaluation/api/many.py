@@ -52,7 +52,9 @@ class Asked:
     spent: float = 0.0
 
 
-async def ask_many(jobs: Iterable[Job[Prepared]], api: Api, *, spending: Spending, at_once: int) -> Asked:
+async def ask_many(
+    jobs: Iterable[Job[Prepared]], api: Api, *, spending: Spending, at_once: int, system: str | None = None
+) -> Asked:
     """Ask all questions, `at_once` of them at the same time, in their order.
 
     Args:
@@ -60,6 +62,7 @@ async def ask_many(jobs: Iterable[Job[Prepared]], api: Api, *, spending: Spendin
         api: where they go.
         spending: what may be spent, and is.
         at_once: 1 to 256.
+        system: see `Api.ask`.
 
     Raises:
         UsageError: `at_once` is out of range.
@@ -67,7 +70,7 @@ async def ask_many(jobs: Iterable[Job[Prepared]], api: Api, *, spending: Spendin
             answers under way were waited for.
     """
     check_whole("at_once", at_once, 1, MOST_AT_ONCE)
-    asking = _Asking(api, spending, iter(jobs))
+    asking = _Asking(api, spending, iter(jobs), system)
     await asyncio.gather(*(asking.work() for _ in range(at_once)))
     if asking.fatal is not None:
         raise asking.fatal
@@ -77,8 +80,8 @@ async def ask_many(jobs: Iterable[Job[Prepared]], api: Api, *, spending: Spendin
 class _Asking(Generic[Prepared]):
     """What the workers share."""
 
-    def __init__(self, api: Api, spending: Spending, jobs: Iterator[Job[Prepared]]) -> None:
-        self._api, self._spending, self._jobs = api, spending, jobs
+    def __init__(self, api: Api, spending: Spending, jobs: Iterator[Job[Prepared]], system: str | None) -> None:
+        self._api, self._spending, self._jobs, self._system = api, spending, jobs, system
         self._in_a_row = 0
         self.unanswered: dict[str, str] = {}
         self.stopped: str | None = None
@@ -96,7 +99,7 @@ class _Asking(Generic[Prepared]):
 
     async def _ask(self, job: Job[Prepared], prepared: Prepared) -> None:
         parts = job.parts(prepared)
-        most = self._api.most_cost(parts)
+        most = self._api.most_cost([*parts, self._system or ""])
         if not await self._spending.set_aside(most):
             self.stopped = (
                 f"{show_cost(self._spending.spent)} of {show_cost(self._spending.limit)} is spent, and the next "
@@ -105,7 +108,7 @@ class _Asking(Generic[Prepared]):
             return
         cost = 0.0
         try:
-            answer = await self._api.ask(parts)
+            answer = await self._api.ask(parts, system=self._system)
             cost = answer.cost or 0.0
         except ApiTroubleError as error:
             # What was not seen may have been billed all the same.

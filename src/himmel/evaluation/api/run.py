@@ -99,11 +99,6 @@ class ApiRun:
     summary: RunSummary | None
 
 
-def spent_on(rows: Sequence[Row]) -> float:
-    """What these answers cost, as far as it is known."""
-    return sum(row.record.cost for row in rows if row.record is not None and row.record.cost is not None)
-
-
 def run_by_api(
     benchmark: Benchmark,
     items: Sequence[Item],
@@ -160,11 +155,11 @@ class _Writer:
 
 @dataclass(frozen=True)
 class _Ready:
-    """An item that is ready to be asked about."""
+    """An item that is ready to be asked about, and the seconds spent on its video; None if an earlier item had it."""
 
     question: Question
     shown: ApiShown
-    seconds: float
+    seconds: float | None
 
     def parts(self) -> list[Part]:
         return self.shown.parts(self.question)
@@ -203,13 +198,15 @@ class _Work:
         question = self._posing.pose(self._benchmark, item)
         media = open_media(item, self._scratch)
         if isinstance(media, Image):
-            shown = self._show(media)
-        else:
-            assert isinstance(media, Path)
-            # Benchmarks ask several questions about a video, one after the other.
-            with self._shown.alone(media):
-                shown = self._shown.get(media) or self._show(Video(media))
-                self._shown.put(media, shown, shown.nbytes)
+            return _Ready(question, self._show(media), time.perf_counter() - begun)
+        assert isinstance(media, Path)
+        # Benchmarks ask several questions about a video, one after the other.
+        with self._shown.alone(media):
+            found = self._shown.get(media)
+            if found is not None:
+                return _Ready(question, found, None)
+            shown = self._show(Video(media))
+            self._shown.put(media, shown, shown.nbytes)
         return _Ready(question, shown, time.perf_counter() - begun)
 
     def _show(self, source: Video | Image) -> ApiShown:
@@ -237,9 +234,9 @@ class _Work:
             answer_form=ready.question.answer_form,
             max_new_tokens=self._asker.settings.max_new_tokens,
             seed=self._asker.settings.seed,
-            seconds={"prepare": ready.seconds, "answer": answer.seconds},
+            seconds={**({} if ready.seconds is None else {"prepare": ready.seconds}), "answer": answer.seconds},
             # An API sends an answer as a whole.
-            first_token=ready.seconds + answer.seconds,
+            first_token=(ready.seconds or 0.0) + answer.seconds,
             peak_memory=peak_memory(),
             notes=shown.notes,
             versions=self._versions,

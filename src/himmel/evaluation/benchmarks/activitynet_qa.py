@@ -1,6 +1,5 @@
 """ActivityNet-QA (Yu et al., arXiv:1906.02467): free answers about videos of three minutes."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from himmel.evaluation.benchmarks.common import mean, normalised
 from himmel.evaluation.benchmarks.letters import without_thoughts
 from himmel.evaluation.benchmarks.media import below, name_below, with_suffixes
 from himmel.evaluation.benchmarks.tables import Row, find_annotations, read_rows
-from himmel.evaluation.items import HarnessPoints, Item, Judge, Scored, check_ids, check_split
+from himmel.evaluation.items import HarnessPoints, Item, Scored, check_ids, check_split
 
 _COLUMNS: Final = {
     "id": ("question_id",),
@@ -24,34 +23,10 @@ TYPES: Final = {
     "6": "location", "7": "number", "8": "other",
 }  # fmt: skip
 
-# The field's judge prompt (Video-ChatGPT, Maaz et al. 2023), as lmms-eval sends it.
-_JUDGE_SYSTEM: Final = (
-    "You are an intelligent chatbot designed for evaluating the correctness of generative outputs for question-"
-    "answer pairs. Your task is to compare the predicted answer with the correct answer and determine if they match "
-    "meaningfully. Here's how you can accomplish the task:------##INSTRUCTIONS: - Focus on the meaningful match "
-    "between the predicted answer and the correct answer.\n- Consider synonyms or paraphrases as valid matches.\n"
-    "- Evaluate the correctness of the prediction compared to the answer."
-)
-_JUDGE_TASK: Final = (
-    "Provide your evaluation only as a yes/no and score where the score is an integer value between 0 and 5, with 5 "
-    "indicating the highest meaningful match. Please generate the response in the form of a Python dictionary string "
-    "with keys 'pred' and 'score', where value of 'pred' is  a string of 'yes' or 'no' and value of 'score' is in "
-    "INTEGER, not STRING.DO NOT PROVIDE ANY OTHER OUTPUT TEXT OR EXPLANATION. Only provide the Python dictionary "
-    "string. For example, your response should look like this: {'pred': 'yes', 'score': 4.8}."
-)
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a judge said: whether the answer is right, and how well it matches, 0 to 5."""
-
-    right: bool
-    match: int
-
 
 @dataclass(frozen=True)
 class ActivityNetQa:
-    """ActivityNet-QA, scored by exact match of normalised words; `judge_answer` adds the field's judge."""
+    """ActivityNet-QA, scored by exact match of normalised words; `himmel eval judge` adds the verdict of a model."""
 
     name: ClassVar[str] = "activitynet_qa"
     title: ClassVar[str] = "ActivityNet-QA"
@@ -85,23 +60,6 @@ class ActivityNetQa:
     def figures(self, scored: Sequence[Scored]) -> dict[str, float]:
         """The share of exact matches."""
         return {"exact match": mean(scored)}
-
-
-def judge_answer(judge: Judge, item: Item, given: str) -> Verdict | None:
-    """Ask a judging model whether `given` means the same as the right answer; None if its reply says neither.
-
-    The reply is read as text, never run: lmms-eval evaluates it as Python.
-    """
-    question = (
-        "Please evaluate the following video-based question-answer pair:\n\n"
-        f"Question: {item.question}\nCorrect Answer: {item.answers[0]}\nPredicted Answer: {given}\n\n{_JUDGE_TASK}"
-    )
-    reply = judge(system=_JUDGE_SYSTEM, prompt=question)[:2000].lower()
-    verdict = re.search(r"['\"]?pred['\"]?\s*:\s*['\"]?(yes|no)\b", reply)
-    match = re.search(r"['\"]?score['\"]?\s*:\s*['\"]?([0-5])(?:\.\d+)?\b", reply)
-    if verdict is None or match is None:
-        return None
-    return Verdict(right=verdict.group(1) == "yes", match=int(match.group(1)))
 
 
 def _item(data: Path, row: Row) -> Item:

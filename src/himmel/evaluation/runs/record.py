@@ -102,7 +102,7 @@ class Row:
 
     def to_line(self) -> str:
         """The row as one line of JSON, with its end."""
-        return json.dumps(asdict(self), ensure_ascii=False) + "\n"
+        return json.dumps(asdict(self)) + "\n"
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
@@ -155,7 +155,7 @@ class Header:
     def write(self, folder: Path) -> None:
         """Write `run.json` into the run's folder."""
         with atomic_path(folder / HEADER) as file:
-            file.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            file.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
 
     def differences(self, other: "Header") -> list[str]:
         """What makes `other` another run, a clause for each; moved folders and another machine do not."""
@@ -255,10 +255,15 @@ def read_rows(path: Path) -> list[Row]:
     return list(rows.values())
 
 
+def spent_on(rows: Iterable[Row]) -> float:
+    """What these answers cost, as far as it is known."""
+    return sum(row.record.cost for row in rows if row.record is not None and row.record.cost is not None)
+
+
 def questions_sha256(items: Iterable[Item]) -> str:
     """Hash of what is asked: ids, media, questions, choices and right answers, in any order."""
     asked = sorted([item.id, item.media, item.question, *item.choices, *item.answers] for item in items)
-    return hashlib.sha256(json.dumps(asked, ensure_ascii=False).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 
 
 def weights_sha256(folder: Path) -> str:

@@ -106,6 +106,7 @@ def run_benchmark(
             for answered in work.answer_all(missing):
                 file.write("".join(row.to_line() for row in answered).encode())
                 file.flush()
+                os.fsync(file.fileno())
                 rows += answered
         summary = summarise_run(rows, figures=benchmark.figures)
         replace(header, summary=summary.to_json()).write(folder)

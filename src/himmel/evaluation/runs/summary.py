@@ -55,6 +55,7 @@ class Costs:
             the answers that their video was read for, not those that found it read for an earlier question.
         seconds: sum of the wall time of all stages.
         peak_memory: the most that the process held, in bytes.
+        cost: of all answers by an API, as far as it is known; None where it is known of none.
     """
 
     tokens: Mapping[str, float]
@@ -62,6 +63,7 @@ class Costs:
     first_token: float
     seconds: float
     peak_memory: int
+    cost: float | None = None
 
 
 @dataclass(frozen=True)
@@ -166,12 +168,14 @@ def _costs(records: Sequence[Evidence]) -> Costs | None:
     removed = None
     if removals:
         removed = {"before": fmean(one.before for one in removals), "after": fmean(one.after for one in removals)}
+    prices = [record.cost for record in records if record.cost is not None]
     return Costs(
         tokens={kind: fmean(record.tokens.get(kind, 0) for record in records) for kind in kinds},
         removed=removed,
         first_token=median(_first_tokens(records)),
         seconds=sum(value for record in records for stage, value in record.seconds.items() if stage != "first_token"),
         peak_memory=max(record.peak_memory for record in records),
+        cost=sum(prices) if prices else None,
     )
 
 

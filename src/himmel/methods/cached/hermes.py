@@ -97,8 +97,8 @@ class Hermes(FramesMethod):
         state = watching.watch(replier.reader, parts, replier.see(video))
         if state.memory.length == state.memory.seen:
             raise UsageError(
-                f"hermes would drop nothing: the frames take {state.memory.seen - state.prefix:,} entries and "
-                f"budget={self.budget:,} keeps as many; lower it, or show more frames."
+                f"hermes would drop nothing: the frames take {state.memory.seen - state.prefix:,} entries, which "
+                f"budget={self.budget:,} holds; lower the budget, or show more frames."
             )
         return state
 

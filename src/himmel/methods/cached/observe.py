@@ -22,10 +22,10 @@ _MOST_SCORES: Final = 2**24
 
 
 class Received:
-    """Attention by receiver, added up over calls of a network made by `observed`.
+    """Attention by receiver, in the newest call of a network made by `observed`.
 
     Args:
-        last: only the last so many queries of a call are counted; None: all of them.
+        last: only the call's last so many queries are counted; None: all of them.
     """
 
     def __init__(self, *, last: int | None = None) -> None:
@@ -33,12 +33,12 @@ class Received:
         self._layers: dict[int, Tensor] = {}
 
     def add(self, layer: int, query: Tensor, key: Tensor, mask: Tensor | None, scaling: float) -> None:
-        """Count one call of a layer's attention; see `attention_received`."""
+        """Count a layer's attention; see `attention_received`."""
         self._layers[layer] = attention_received(query, key, mask, scaling=scaling, last=self._last)
 
     @property
     def by_layer(self) -> list[Tensor]:
-        """For each layer, float32 [G, n] with G heads of keys: of the newest call, of a batch of one."""
+        """For each layer, float32 [G, n] with G heads of keys; the call was about a batch of one."""
         return [self._layers[layer][0] for layer in sorted(self._layers)]
 
     @contextmanager

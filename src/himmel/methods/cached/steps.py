@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import torch
 from torch import Tensor
@@ -11,6 +11,9 @@ from torch.nn.functional import pad
 from transformers import LogitsProcessorList, RepetitionPenaltyLogitsProcessor, SuppressTokensLogitsProcessor
 
 from himmel.methods.cached.memory import Memory, Reader
+
+# Each has a copy of the memory.
+_AT_ONCE: Final = 4
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ def continue_greedily(
     ids = prompt[None].to(reader.device)
     first_token = 0.0
     for step in range(max_new_tokens):
-        scores = processors(cast(Any, ids), cast(Any, prediction[None].float()))
+        scores = processors(cast(Any, ids), cast(Any, prediction[None].float().to(reader.device)))
         token = scores.argmax(-1)
         ids = torch.cat([ids, token[None]], dim=1)
         ended = int(token) in ends
@@ -68,7 +71,7 @@ def continue_greedily(
 
 @torch.no_grad()
 def score_texts(reader: Reader, memory: Memory, prediction: Tensor, texts: Sequence[Tensor]) -> list[Tensor]:
-    """How likely each of several continuations is, all of them read at once from the same memory.
+    """How likely each of several continuations is, read from the same memory.
 
     Args:
         reader: whose memory it is.
@@ -79,18 +82,25 @@ def score_texts(reader: Reader, memory: Memory, prediction: Tensor, texts: Seque
     Returns:
         For each text float32 [L_i] on the CPU, the log-likelihood of each of its tokens.
     """
+    scores: list[Tensor] = []
+    for first in range(0, len(texts), _AT_ONCE):
+        scores += _score_group(reader, memory, prediction, texts[first : first + _AT_ONCE])
+    return scores
+
+
+def _score_group(reader: Reader, memory: Memory, prediction: Tensor, texts: Sequence[Tensor]) -> list[Tensor]:
     longest = max(len(text) for text in texts)
-    ids = torch.stack([pad(text, (0, longest - len(text))) for text in texts]).to(reader.device)
+    ids = torch.stack([pad(text, (0, longest - len(text))) for text in texts])
     # What fills a shorter text comes after it, so nothing that counts sees it.
     positions = reader.text_positions(memory.next, longest)[:, None].expand(-1, len(texts), -1)
     output = reader.network(
-        input_ids=ids,
+        input_ids=ids.to(reader.device),
         position_ids=reader.position_ids(positions, memory.seen),
         past_key_values=memory.cache(len(texts)),
         use_cache=True,
     )
     before = torch.cat([prediction.expand(len(texts), 1, -1), output.logits[:, :-1]], dim=1)
-    likelihood = before.float().log_softmax(-1).gather(2, ids[..., None])[..., 0].cpu()
+    likelihood = before.float().log_softmax(-1).gather(2, ids[..., None].to(before.device))[..., 0].cpu()
     return [row[: len(text)] for row, text in zip(likelihood, texts, strict=True)]
 
 

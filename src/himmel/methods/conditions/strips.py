@@ -56,7 +56,7 @@ def draw_strips(showings: Sequence[Showing], path: str | os.PathLike[str], *, ti
                 spine.set_linewidth(1.2)
             kinds = [earlier.kind for earlier in showing.pictures[: number + 1]]
             name = f"{_LETTERS[shown.kind]}{kinds.count(shown.kind)}"
-            place.set_title(f"{name}  {clock(shown.time)}", fontsize=6, color=PALE, pad=2)
+            place.set_title(f"{name}  {clock(shown.time)}", fontsize=6, color=PALE, pad=3.5)
         summary = LAYOUTS[showing.condition].summary.replace(", ", "\n")
         row[0].text(
             -0.06,

@@ -12,8 +12,8 @@ def tome(tokens: FrameTokens, *, keep: float = KEEP) -> Reduction:
 
     One round: the tokens of a frame are split by turns into A and B; each of A finds the one of B with the highest
     cosine similarity (the earlier one in a tie); of these pairs the r most similar are merged, A's token into B's.
-    A token counts by its size, how many tokens it was made of. A round removes at most half of the tokens, so smaller
-    budgets take several, as the paper's layers do.
+    A token counts by its size, how many tokens it was made of: in the end it is their mean. A round removes at most
+    half of the tokens, so smaller budgets take several, as the paper's layers do.
 
     From the paper: matching, merging, sizes. Ours, as it works between tower and language model instead of inside a
     tower's layers: similarity is that of the features themselves (inside: attention keys), every frame keeps the same
@@ -39,14 +39,13 @@ def tome(tokens: FrameTokens, *, keep: float = KEEP) -> Reduction:
 
 def merge_to(features: Tensor, size: int) -> Tensor:
     """Merge tokens [T, D] until `size` are left: int64 [T], the one that each ends up in."""
-    into = torch.arange(len(features), device=features.device)
-    alive = into
-    summed, sizes = features.clone(), torch.ones(len(features), 1, device=features.device)
+    alive = into = torch.arange(len(features), device=features.device)
+    # Their sum points where the mean of a token's members does, and similarity is a matter of direction.
+    summed = features.clone()
     while len(alive) > size:
-        sources, targets = match(summed[alive] / sizes[alive], min(len(alive) - size, len(alive) // 2))
+        sources, targets = match(summed[alive], min(len(alive) - size, len(alive) // 2))
         sources, targets = alive[sources], alive[targets]
         summed.index_add_(0, targets, summed[sources])
-        sizes.index_add_(0, targets, sizes[sources])
         moved = torch.arange(len(features), device=features.device)
         moved[sources] = targets
         into = moved[into]

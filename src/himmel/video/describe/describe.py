@@ -9,6 +9,7 @@ import numpy as np
 from himmel._text import by_number
 from himmel.choices import Backend as BackendChoice
 from himmel.video.backends.choice import candidates, choose_backend
+from himmel.video.backends.protocol import Backend
 from himmel.video.describe.reading import Observation, choose_pictures, observe_pictures
 from himmel.video.describe.results import Cut, Samples, Timeline
 from himmel.video.describe.segments import find_segments
@@ -19,6 +20,9 @@ from himmel.video.scene import read_changes
 # Pictures that are parsed for each second to tell cuts from other peaks of bits, and in all.
 _PARSED_PER_SECOND = 2
 _MOST_PARSED = 1000
+# What a picture's intra-coded share must be for a cut, and the lengths to which encoders usually limit groups.
+_LEAST_INTRA = 0.6
+_USUAL_GROUPS = frozenset({12, 15, 24, 25, 30, 48, 50, 60, 72, 96, 100, 120, 125, 150, 180, 240, 250, 300, 500, 600})
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,7 @@ def describe(file: VideoFile, request: DescribeRequest, *, open_seconds: float) 
     begin = time.perf_counter()
     best = candidates(file.codec, request.backend)[0]
     most = min(_MOST_PARSED, 8 + int(_PARSED_PER_SECOND * file.duration))
-    changes = read_changes(file, look_closer=best.intra_shares, most=most)
-    cuts = tuple(Cut(float(file.times[frame]), reason) for frame, reason in changes.items())
+    cuts = find_cuts(file, best, most)
     cut = time.perf_counter()
 
     several = len(file.times) > 1
@@ -73,6 +76,30 @@ def describe(file: VideoFile, request: DescribeRequest, *, open_seconds: float) 
     )
 
 
+def find_cuts(file: VideoFile, backend: Backend, most: int) -> tuple[Cut, ...]:
+    """Cuts, surer than where anchors may well be put (`scene.find_changes`).
+
+    A single group of pictures that is longer than the others is taken for one that a cut ended, unless encoders are
+    often told to make groups no longer than that; and more of a picture has to be intra-coded, since flat noise is.
+
+    Args:
+        backend: the best that may read the file.
+        most: at most so many pictures are parsed.
+    """
+    changes = read_changes(file, look_closer=backend.intra_shares, most=most)
+    gaps = np.diff(file.keyframes)
+    limit = int(gaps.max(initial=0))
+    forced = set(file.keyframes[1:][gaps == limit].tolist()) if limit in _USUAL_GROUPS else set()
+    numbers = {frame: int(file.index.order[frame]) for frame, reason in changes.items() if reason == "intra"}
+    shares = (backend.intra_shares(file.with_references(), sorted(numbers.values())) or {}) if numbers else {}
+    return tuple(
+        Cut(float(file.times[frame]), reason)
+        for frame, reason in changes.items()
+        if not (reason == "keyframe" and frame in forced)
+        and not (reason == "intra" and shares.get(numbers[frame], 0.0) < _LEAST_INTRA)
+    )
+
+
 def _samples(observed: Sequence[Observation]) -> Samples:
     nothing = (np.nan,) * 4
     cameras = [one.camera for one in observed]
@@ -90,6 +117,6 @@ def _notes(file: VideoFile, request: DescribeRequest, count: int, damaged: int) 
             " allow more pictures to see them."
         )
     if damaged:
-        one, many = "{} of the pictures read is damaged.", "{} of the pictures read are damaged."
-        notes.append(by_number(damaged, one, many))
+        one = "{} of the pictures to be read is damaged or missing."
+        notes.append(by_number(damaged, one, one.replace(" is ", " are ")))
     return notes

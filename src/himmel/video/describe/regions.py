@@ -78,6 +78,8 @@ def find_blobs(field: Field, fit: Fit, size: tuple[int, int], cell: int, rate: f
         departing &= _near_busy(field)
     if field.guessed:
         departing &= ~_seems_fast(against, scene)
+    if not departing.any():
+        return ()
     labels = _label(against, departing, 1 / field.reach)
     count = int(labels.max())
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
@@ -130,8 +132,9 @@ def _label(velocity: ComplexArray, chosen: BoolArray, error: float) -> npt.NDArr
     labels = np.zeros((rows, columns), np.int64)
     count = 0
     speed = np.abs(velocity)
+    places = np.flatnonzero(chosen)
     # From the fastest on: the middle of a region is surer than its edge.
-    for place in np.argsort(-np.where(chosen, speed, 0), axis=None, kind="stable")[: int(chosen.sum())].tolist():
+    for place in places[np.argsort(-speed.ravel()[places], kind="stable")].tolist():
         row, column = divmod(place, columns)
         if inner[row, column]:
             continue
