@@ -85,7 +85,8 @@ def own_logs(training: Sequence[Document]) -> list[Document]:
     """Logs without the copies of earlier stages' logs that a later stage's checkpoint carries."""
     found: list[Document] = []
     for document in training:
-        if all(document.content["log"] != other.content["log"] for other in found):
+        stage, log = document.path.stem, document.content["log"]
+        if all((stage, log) != (other.path.stem, other.content["log"]) for other in found):
             found.append(document)
     return found
 
