@@ -96,7 +96,7 @@ def list_all(
 
 @recipe_app.command("show")
 def show(recipe: RecipeName, base: Base = None, change: Change = None, as_json: Json = False) -> None:
-    """Print RECIPE's settings and where each comes from, its stages, and the command that measures the result."""
+    """Print RECIPE's settings and where each comes from, its stages, and the commands that measure the result."""
     overrides = split_changes(change)
     from himmel.training.listing import show_recipe
     from himmel.training.resolve import resolve_recipe
@@ -134,7 +134,7 @@ def print_recipes(found: "Sequence[ListedRecipe]") -> None:
     for one in found:
         row = f"{_row_of_report(one.report)}: {one.report.row}" if one.report.row else ""
         rows.append((one.name, row, ", ".join(_runs(one.lacks)) or "nothing"))
-        lacking.update(f"{base}: {_brief(missing)}" for base, missing in one.lacks.items() if missing)
+        lacking.update(f"{base}: {', '.join(missing)}" for base, missing in one.lacks.items() if missing)
     names = ("row of the report", "runs here on")
     print_table([Column("recipe", text=True, whole=True), *(Column(name, text=True) for name in names)], rows)
     if lacking:
@@ -143,11 +143,10 @@ def print_recipes(found: "Sequence[ListedRecipe]") -> None:
         )
     for needs, count in sorted(lacking.items()):
         console.print(f"  {escape(needs)} ({count})")
-
-
-def _brief(missing: Sequence[str]) -> str:
-    rest = [name for name in missing if not name.startswith("benchmarks.")]
-    return ", ".join(rest if len(rest) == len(missing) else [*rest, "the report's benchmarks"])
+    console.print(
+        "\nA row that runs here may still need a benchmark's data, which you download: `himmel recipe show NAME` prints "
+        "the commands that give its figure, with --data DIR."
+    )
 
 
 def print_recipe(shown: "ShownRecipe") -> None:
@@ -159,7 +158,8 @@ def print_recipe(shown: "ShownRecipe") -> None:
             "of the report": f"{_row_of_report(shown.report)}: {shown.report.row}" if shown.report.row else "",
             "stages": "\n".join(stages),
             "checkpoint": shown.checkpoint,
-            "figure": shown.evaluate or "this version prints no figure",
+            "measured by": "\n".join(shown.evaluate) or "this version prints no figure",
+            "figure": f"the row {shown.figure!r} of what is printed" if shown.figure else "",
             "needs": ", ".join(shown.lacks),
         }
     )

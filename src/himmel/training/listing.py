@@ -1,5 +1,6 @@
 """What `himmel recipe list` and `himmel recipe show` say."""
 
+import json
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,7 +21,8 @@ class ListedRecipe:
     Attributes:
         name: as `himmel train` takes it.
         report: table and row.
-        lacks: for its own base and for nano, what is missing here before its figure can be printed.
+        lacks: for its own base and for nano, what is missing here, but for a benchmark's data, before its figure can be
+            printed.
     """
 
     name: str
@@ -63,8 +65,10 @@ class ShownRecipe:
         settings: every setting, in the order of the file.
         stages: folder of each stage, in order, and whether it is there.
         checkpoint: folder of the last one: what `himmel train` makes.
-        evaluate: the command that prints the row's figure from it; "" where this version has none.
-        lacks: what is missing here before that figure can be printed.
+        evaluate: the commands that print the row's figure from it, in order; DIR is where a benchmark was downloaded
+            to. None where this version has none.
+        figure: row of the printed table that holds the figure; "" where nothing is printed.
+        lacks: what is missing here, but for a benchmark's data, before that figure can be printed.
     """
 
     name: str
@@ -73,7 +77,8 @@ class ShownRecipe:
     settings: tuple[ShownSetting, ...]
     stages: dict[str, bool]
     checkpoint: str
-    evaluate: str
+    evaluate: tuple[str, ...]
+    figure: str
     lacks: tuple[str, ...]
 
 
@@ -82,6 +87,7 @@ def show_recipe(resolved: Resolved) -> ShownRecipe:
     recipe = resolved.recipe
     stages = plan_stages(recipe)
     checkpoint = stages[-1].folder
+    evaluate = evaluation_commands(recipe, checkpoint)
     return ShownRecipe(
         name=recipe.name,
         base=recipe.base,
@@ -89,21 +95,38 @@ def show_recipe(resolved: Resolved) -> ShownRecipe:
         settings=tuple(_settings(resolved)),
         stages={str(stage.folder): stage.done for stage in stages},
         checkpoint=str(checkpoint),
-        evaluate=evaluation_command(recipe, checkpoint),
+        evaluate=evaluate,
+        figure=recipe.eval.row if evaluate else "",
         lacks=recipe.lacks,
     )
 
 
-def evaluation_command(recipe: Recipe, checkpoint: Path) -> str:
-    """The command whose result holds the row's figure, once `himmel train` has made the checkpoint; or ""."""
+def evaluation_commands(recipe: Recipe, checkpoint: Path) -> tuple[str, ...]:
+    """The commands whose results hold the row's figure, once `himmel train` has made the checkpoint.
+
+    Every row is asked by `himmel eval` and its method; a method without an adapter takes the host, and the budget of
+    its pictures, from the checkpoint too. Runs of one base are in one folder, `eval`, which `himmel report` reads.
+    """
     asked = recipe.eval
-    if recipe.lacks or asked.benchmark == "report":
-        return ""
+    if recipe.needs or asked.lacks:
+        return ()
     if asked.benchmark == "parameters":
-        return "himmel params"
-    words = ["himmel", "eval", "motion", "--adapter", str(checkpoint), "--condition", asked.condition]
-    words += ["--clips", str(asked.clips), "--questions", str(asked.questions)]
-    return shlex.join([*words, "-o", str(checkpoint / f"motion-{asked.condition}.json")])
+        return ("himmel params",)
+    how = ["--adapter", str(checkpoint), "--method", asked.method]
+    for name, value in asked.options.items():
+        how += ["--option", f"{name}={value if isinstance(value, str) else json.dumps(value)}"]
+    runs = checkpoint.parent / "eval" / checkpoint.name / Path(recipe.name).name
+    if asked.benchmark == "report":
+        commands = [
+            ["himmel", "eval", name, "--data", "DIR", *how, "-o", str(runs / name)] for name in recipe.report.benchmarks
+        ]
+    else:
+        clips = f"clips-{asked.clips}"
+        render = ["--clips", str(asked.clips), "--questions", str(asked.questions)]
+        # The options are as long as each other and nano was trained on them: their likelihoods need no correction.
+        ask = ["himmel", "eval", f"{clips}/questions.jsonl", *how, "--scoring", "raw", "-o", str(runs / clips)]
+        commands = [["himmel", "nano", "clips", "-o", clips, *render], ask]
+    return tuple(map(shlex.join, commands))
 
 
 def _settings(resolved: Resolved) -> Iterator[ShownSetting]:

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from himmel.choices import Condition
+from himmel.choices import BenchmarkName, MethodName
 
 Positive = Annotated[int, Field(gt=0)]
 Natural = Annotated[int, Field(ge=0)]
@@ -25,14 +25,14 @@ class ReportSection(Section):
         figure: number of that figure.
         section: of the report, e.g. "I.2".
         row: the row as the report calls it.
-        benchmarks: what the report measures the row on; on nano, `EvalSection` says what is measured instead.
+        benchmarks: what the report measures the row on; on nano, rendered clips are asked about instead.
     """
 
     table: Positive | None = None
     figure: Positive | None = None
     section: str = ""
     row: str = ""
-    benchmarks: tuple[str, ...] = ()
+    benchmarks: tuple[BenchmarkName, ...] = ()
 
 
 class DataSection(Section):
@@ -141,20 +141,35 @@ class EvalSection(Section):
     """How the result is measured to give the row's figure.
 
     Attributes:
-        benchmark: `motion` (`himmel eval motion`), `report` (the benchmarks that the report names) or `parameters`
-            (`himmel params`).
-        condition: what the model is shown: anchors and motion tokens, anchors alone, ...
-        figure: which of the result's rows is the figure: of the motion benchmark `all motion`, `all still`, `all` or a
-            question kind; of the parameter table a component.
+        benchmark: `rendered` (files of rendered clips, whose questions are those of `himmel eval motion`), `report`
+            (the benchmarks that the report names) or `parameters` (`himmel params`).
+        method: by which the questions are asked.
+        options: of the method, by name; what is not among them is as the method's class or the checkpoint says.
+            `himmel recipe` doesn't check them, because the classes import torch; `himmel train` does.
+        figure: which row of the printed table is the figure: `all`, a duration, or a component of the parameter table.
+        task: which of the rendered clips' questions count, in place of `all`.
         clips: rendered clips to ask about.
         questions: most questions for each clip.
     """
 
-    benchmark: Literal["motion", "report", "parameters"] = "motion"
-    condition: Condition = "motion"
-    figure: str = "all motion"
+    benchmark: Literal["rendered", "report", "parameters"] = "rendered"
+    method: MethodName = "himmel"
+    options: dict[str, Any] = Field(default_factory=dict)
+    figure: str = "all"
+    task: Literal["motion", "still"] = "motion"
     clips: Positive = 400
     questions: Positive = 2
+
+    @property
+    def lacks(self) -> tuple[str, ...]:
+        """What is missing here before the figure can be measured; a benchmark's data, which one downloads, is not."""
+        # Rendered clips last a few seconds, so that their results are not split by duration.
+        return (f"clips.{self.figure}",) if self.benchmark == "rendered" and self.figure != "all" else ()
+
+    @property
+    def row(self) -> str:
+        """Row of the printed table that holds the figure."""
+        return self.task if self.benchmark == "rendered" else self.figure
 
 
 class Recipe(Section):
@@ -173,7 +188,7 @@ class Recipe(Section):
         stage1: the first of them.
         stage2: the second of them.
         eval: how the result is measured.
-        needs: what this version doesn't have yet and the row can't do without, e.g. `baselines.look_m`.
+        needs: what this version doesn't have yet and the row can't do without, e.g. `params.host`.
         output: folder that checkpoints go to.
     """
 
@@ -201,6 +216,5 @@ class Recipe(Section):
 
     @property
     def lacks(self) -> tuple[str, ...]:
-        """What is missing here before the row's figure can be printed; empty if it can."""
-        asked = self.report.benchmarks if self.eval.benchmark == "report" else ()
-        return (*self.lacks_to_train, *(f"benchmarks.{name}" for name in asked))
+        """What is missing here, but for a benchmark's data, before the row's figure can be printed; empty if it can."""
+        return (*self.lacks_to_train, *self.eval.lacks)

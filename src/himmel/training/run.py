@@ -17,6 +17,7 @@ from himmel._files import atomic_path
 from himmel._versions import versions
 from himmel.errors import RecipeError
 from himmel.hosts import Loading, load_host
+from himmel.methods.choice import build
 from himmel.model import HimmelConfig, HimmelForConditionalGeneration, HimmelProcessor
 from himmel.model.inputs import ModelInputs
 from himmel.nano.clips import VALUE_COLUMNS
@@ -107,11 +108,13 @@ def _alone_in(folder: Path) -> Iterator[None]:
 
 
 def check_runnable(recipe: Recipe) -> None:
-    """Refuse what cannot be run here.
+    """Refuse what cannot be run here, or could not be measured afterwards.
 
     Raises:
         RecipeError: the recipe needs something that this version doesn't have.
+        UsageError: its method has no such option, or a value is out of range.
     """
+    build(recipe.eval.method, **recipe.eval.options)
     if recipe.lacks_to_train:
         raise RecipeError(
             f"Recipe {recipe.name!r} on {recipe.base!r} needs {', '.join(recipe.lacks_to_train)}, which this version "
