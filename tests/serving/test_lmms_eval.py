@@ -1,6 +1,6 @@
 """The real lmms-eval on a task of its own making: its logged answers are ours, question by question.
 
-lmms-eval cannot be installed beside the newest PyAV; `make harnesses` runs these tests in an environment of their own.
+lmms-eval cannot be installed beside the newest PyAV; CONTRIBUTING.md says how an environment for these tests is made.
 """
 
 import json
