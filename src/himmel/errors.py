@@ -13,6 +13,10 @@ class UsageError(HimmelError):
     exit_code = 2
 
 
+class PromptTooLongError(UsageError):
+    """A prompt takes more positions than the host was made for."""
+
+
 class MissingPackageError(HimmelError, ImportError):
     """Something needs a package of an extra that is not installed, such as torch in a plain install."""
 

@@ -89,13 +89,18 @@ def test_a_folder_is_read_with_the_folders_in_it(encode_clip: Encode, tmp_path: 
     assert "2 of 2 files can be read" in found.sentence
 
 
-def test_every_file_takes_other_endings_but_not_its_own_output(encode_clip: Encode, tmp_path: Path) -> None:
+def test_every_file_takes_other_endings_but_not_its_own_output(
+    encode_clip: Encode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     encode_clip("film.dat", container_format="mp4")
     output = tmp_path / "audit.jsonl"
     with pytest.raises(HimmelError, match="holds no files that end in"):
         audit_folder(tmp_path, output=output)
-    found = audit_folder(tmp_path, output=output, every_file=True)
-    assert (found.files, found.readable, lines(output)) == (1, 1, ["film.dat"])
+    assert not output.exists()
+    monkeypatch.chdir(tmp_path)
+    for place in (output, "audit.jsonl"):
+        found = audit_folder(tmp_path, output=place, every_file=True)
+        assert (found.files, found.readable, lines(output)) == (1, 1, ["film.dat"])
 
 
 def make_bad_files(folder: Path, clip: Path) -> set[str]:

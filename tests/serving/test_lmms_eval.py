@@ -1,6 +1,6 @@
 """The real lmms-eval on a task of its own making: its logged answers are ours, question by question.
 
-lmms-eval cannot be installed beside the newest PyAV; `make harnesses` runs these tests in an environment of their own.
+lmms-eval cannot be installed beside the newest PyAV; CONTRIBUTING.md says how an environment for these tests is made.
 """
 
 import json
@@ -225,7 +225,9 @@ def test_options_that_do_not_exist_are_refused(task: Path, adapter: Path) -> Non
 
 @pytest.mark.slow
 @pytest.mark.assets
-@pytest.mark.parametrize("arguments", ["method=dense,num_frames=8", "method=himmel", "method=evs,num_frames=8"])
+@pytest.mark.parametrize(
+    "arguments", ["method=dense,num_frames=8", "method=himmel", "method=codec_frames,num_frames=8"]
+)
 def test_the_command_on_nano(arguments: str, task: Path, tmp_path: Path) -> None:
     """`lmms_eval` as users type it, with the default host: its log holds what `himmel.ask` answers."""
     subprocess.run(

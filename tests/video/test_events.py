@@ -1,6 +1,7 @@
 """Frames placed where the codec spent: bounds for any video, and more frames where a clip is busy."""
 
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from himmel.video.events import (
     place_by_density,
     read_events,
     smoothed,
+    worthy_scenes,
 )
 from himmel.video.schedule import place_anchors
 
@@ -65,6 +67,32 @@ def test_frames_increase_and_leave_no_long_gap(line: Timeline, count: int) -> No
         assert gaps.max() <= duration / count / LEAST + 2 * longest
 
 
+@given(timelines(), st.integers(1, 60), st.sets(st.integers(1, 59)))
+def test_scenes_begin_with_frames_and_no_gap_is_longer_than_promised(
+    line: Timeline, count: int, cuts: set[int]
+) -> None:
+    times, duration, events = line
+    count = min(count, len(times))
+    changes = sorted(cut for cut in cuts if cut < len(times))
+    density = bounded_density(times, duration, events, least=LEAST, most=MOST)
+    begins = worthy_scenes(times, duration, density, count, changes)
+    assert begins[0] == 0
+    assert set(begins[1:]) <= set(changes)
+    assert begins == sorted(begins)
+    assert len(begins) <= max(1, 3 * count // 4)
+    edges = np.append(times, duration)
+    shares = np.append(0, np.cumsum(density * np.diff(edges))) * count / duration
+    assert (np.diff(np.append(shares[begins], count)) > 0.25 - 1e-6).all()
+    frames = place_by_density(times, duration, density, count, begins=begins)
+    assert len(frames) == count
+    assert (np.diff(frames) > 0).all()
+    assert set(begins) <= set(frames.tolist())
+    longest = np.diff(edges).max()
+    if longest <= duration / count / MOST / 4:
+        most = count / (count - len(begins) + 1) * duration / count / LEAST
+        assert np.diff(edges[np.append(frames, len(times))]).max() <= most + 2 * longest
+
+
 @given(st.integers(1, 200), st.integers(1, 60), st.floats(1e-3, 1e6))
 def test_constant_spending_is_uniform(pictures: int, count: int, event: float) -> None:
     times = np.arange(pictures) / 25
@@ -87,6 +115,32 @@ def test_equal_shares_of_the_density_begin_at_frames() -> None:
     # Shares of 2 begin after 0, 4, 5 1/3 and 6 2/3 seconds; shares of 1.6 after 0, 3.2, 4.8, 5.9 and 6.9.
     assert place_by_density(times, 8.0, density, 4).tolist() == [0, 4, 5, 7]
     assert place_by_density(times, 8.0, density, 5).tolist() == [0, 3, 5, 6, 7]
+
+
+def test_frames_are_dealt_to_the_scene_with_the_largest_shares() -> None:
+    times = np.arange(12.0)
+    # Three scenes of 2, 4 and 6 seconds.
+    assert place_by_density(times, 12.0, np.ones(12), 6, begins=[0, 2, 6]).tolist() == [0, 2, 4, 6, 8, 10]
+    assert place_by_density(times, 12.0, np.ones(12), 4, begins=[0, 2, 6]).tolist() == [0, 2, 6, 9]
+
+
+def test_a_flash_is_no_scene_and_too_many_scenes_lose_the_smallest() -> None:
+    times, level = np.arange(40.0), np.ones(40)
+    # A frame's share is 10 seconds, a quarter of it 2.5.
+    assert worthy_scenes(times, 40.0, level, 4, [10, 12, 30, 38]) == [0, 10, 30]
+    assert worthy_scenes(times, 40.0, level, 4, [10, 15, 30]) == [0, 15, 30]
+    assert worthy_scenes(times, 40.0, level, 1, [10, 15, 30]) == [0]
+
+
+@pytest.mark.parametrize("options", [{}, {"g": "20", "sc_threshold": "0"}])
+def test_scenes_of_a_clip_begin_with_frames(encode_clip: Encode, pan: Pan, options: dict[str, str]) -> None:
+    scenes = [pan(length, (160, 128), (1 + seed % 3, seed % 2), seed) for seed, length in enumerate((34, 31, 46))]
+    file = Video(encode_clip("cut.mp4", chain(*scenes), options=options))._file
+    found = choose_event_frames(file, 8, mode="exact", least=LEAST, most=MOST, threads=1)
+    starts = [k for k, why in zip(found.frames.tolist(), found.reasons, strict=True) if why not in ("start", "events")]
+    # The first picture of a new scene that others refer to; up to three B pictures are shown before it.
+    assert [start - cut in range(4) for start, cut in zip(starts, (34, 65), strict=True)] == [True, True]
+    assert found.reasons[0] == "start"
 
 
 def test_smoothing_spreads_a_peak_over_its_width_and_keeps_what_is_level() -> None:

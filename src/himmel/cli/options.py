@@ -1,13 +1,12 @@
 """Options that several verbs share, and the one way to make an option that can be repeated and has named choices."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import typer
 
+from himmel._options import read_options
 from himmel.choices import MethodName
-from himmel.errors import UsageError
 
 
 def refuse_empty(path: str | None) -> str | None:
@@ -67,24 +66,7 @@ def method_options(frames: int | None, keep: float | None, further: list[str] | 
         UsageError: an entry of `further` is not NAME=VALUE, or an option is given twice.
     """
     options = {"num_frames": frames, "keep": keep, **named}
-    options = {name: value for name, value in options.items() if value is not None}
-    for entry in further or []:
-        name, equals, value = entry.partition("=")
-        if not name or not equals:
-            raise UsageError(f"--option {entry!r} is not of the form NAME=VALUE; write for example merge=average.")
-        if name in options:
-            raise UsageError(f"The option {name!r} is given twice; give it once.")
-        options[name] = _read_value(value)
-    return options
-
-
-def _read_value(text: str) -> Any:
-    """A number, true, false or null as such, anything else as text."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return text
-    return text if isinstance(value, list | dict) else value
+    return read_options(further or [], {name: value for name, value in options.items() if value is not None})
 
 
 def repeatable(choices: Any, help_text: str) -> Any:

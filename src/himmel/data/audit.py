@@ -72,12 +72,13 @@ def audit_folder(
     root = Path(folder)
     check_folder(root)
     bounds = limits or Limits()
+    own = _place_in(root, output)
+    listed = [file for file in list_files(root, every_file=every_file) if file.path != own]
+    if not listed:
+        what = "files" if every_file else f"files that end in {', '.join(VIDEO_SUFFIXES)}"
+        more = "name another folder" if every_file else "name another folder, or take every file (--every-file)"
+        raise HimmelError(f"{show(root)} holds no {what}; {more}.")
     with _journal(output) as journal:
-        listed = [file for file in list_files(root, every_file=every_file) if root / file.path != journal]
-        if not listed:
-            what = "files" if every_file else f"files that end in {', '.join(VIDEO_SUFFIXES)}"
-            more = "name another folder" if every_file else "name another folder, or take every file (--every-file)"
-            raise HimmelError(f"{show(root)} holds no {what}; {more}.")
         missing = _missing(listed, journal, retry=retry)
         with journal.open("a", encoding="ascii") as lines:
             for one in track(_read(root, missing, workers, bounds), what="Reading files", total=len(missing)):
@@ -135,6 +136,14 @@ def _status(path: Path) -> tuple[int, int]:
         # A link that leads nowhere; whoever opens it says so.
         return 0, 0
     return status.st_size, status.st_mtime_ns
+
+
+def _place_in(folder: Path, output: str | os.PathLike[str] | None) -> str | None:
+    """The path of `output` relative to a folder that it is in."""
+    if output is None:
+        return None
+    place, root = Path(output).resolve(), folder.resolve()
+    return place.relative_to(root).as_posix() if place.is_relative_to(root) else None
 
 
 @contextmanager

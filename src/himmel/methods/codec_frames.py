@@ -34,7 +34,10 @@ class EventReading:
         )
         taken = time.perf_counter() - begin
         found = video.frames(chosen.frames, threads=threads)
-        found = replace(found, frames=tuple(replace(one, reason="events") for one in found.frames))
+        reasons = dict(zip(chosen.frames.tolist(), chosen.reasons, strict=True))
+        # A damaged picture is replaced by one nearby.
+        frames = tuple(replace(one, reason=reasons.get(one.frame, "events")) for one in found.frames)
+        found = replace(found, frames=frames)
         seconds = {**found.seconds, "choose": taken}
         return Read(found.frames, describe_frames(video, found), notes=chosen.notes + found.notes, seconds=seconds)
 
@@ -43,7 +46,8 @@ class EventReading:
 class CodecFrames(FramesMethod):
     """`codec_frames`: frames as `dense` shows them, but closer to each other where more happens.
 
-    How much happens is read from bits, motion and intra share (`himmel.video.events`); nothing is decoded to choose.
+    How much happens is read from bits, motion and intra share, and every longer scene begins with a frame
+    (`himmel.video.events`); nothing is decoded to choose.
 
     Args:
         num_frames: see `FramesMethod`.

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from himmel._checks import check_question
-from himmel.errors import UsageError
+from himmel.errors import PromptTooLongError, UsageError
 from himmel.hosts import Host, PositionScheme, Run
 from himmel.model.inputs import ChoiceInputs, ModelInputs, MotionInputs
 from himmel.model.placement import Placement, place
-from himmel.model.prompt import IGNORED, Branch, LaidOut, PromptTree, lay_out
+from himmel.model.prompt import IGNORED, Branch, LaidOut, PromptTree, count_positions, lay_out
 from himmel.model.sample import PreparedSample
 
 Conversation = Sequence[tuple[str, str | None]]
@@ -186,10 +186,10 @@ class PromptEncoder:
         """Lay out trees and pad them on the left.
 
         Raises:
-            UsageError: a prompt is longer than the host was made for.
+            PromptTooLongError: a prompt is longer than the host was made for.
         """
+        self._check_room(max(count_positions(tree, self.host, scheme=self.position_scheme) for tree in trees))
         laid = [lay_out(tree, self.host, scheme=self.position_scheme) for tree in trees]
-        self._check_room(max(int(item.positions.max()) + 1 for item in laid))
         length = max(len(item.ids) for item in laid)
         pad_id = cast(int, self.host.tokenizer.pad_token_id)
         positions = torch.stack([_pad(item.positions, length, 0) for item in laid], dim=1)
@@ -204,7 +204,7 @@ class PromptEncoder:
 
     def _check_room(self, positions: int) -> None:
         if positions > self.host.context_length:
-            raise UsageError(
+            raise PromptTooLongError(
                 f"The prompt takes {positions:,} positions and the host {self.host.name!r} has "
                 f"{self.host.context_length:,}; ask a shorter question, or with fewer anchors or motion tokens."
             )

@@ -83,6 +83,16 @@ def lay_out(tree: PromptTree, host: Host, *, scheme: PositionScheme) -> LaidOut:
     )
 
 
+def count_positions(tree: PromptTree, host: Host, *, scheme: PositionScheme) -> int:
+    """How many positions a tree takes on its longest way, found without laying it out, which takes L x L of memory."""
+    ends: list[int] = []
+    for index, (runs, parent) in enumerate([(tree.prefix, -1), *((one.runs, one.parent) for one in tree.branches)]):
+        start = ends[parent + 1] if index else 0
+        part = host.position_ids(runs, scheme=scheme, start=start)
+        ends.append(int(part.max()) + 1 if part.numel() else start)
+    return max(ends)
+
+
 def _length(runs: Sequence[Run]) -> int:
     return sum(len(run.ids) for run in runs)
 

@@ -371,8 +371,7 @@ class Video:
             num_frames: how many, 1 to 4096; at most one per picture.
             mode: "exact": the pictures nearest to the chosen times; "keyframe": the nearest keyframe that is nearer to
                 that time than to the neighbours'.
-            least_density, most_density: how far frames may be from uniform, see `himmel.video.events`; 0.5 makes no gap
-                longer than twice the uniform one, 4 none shorter than a quarter of it.
+            least_density, most_density: the sparsest and densest, where 1 is uniform; see `himmel.video.events`.
             threads: see `decompose`.
 
         Raises:

@@ -247,3 +247,16 @@ def test_subtitles_go_before_the_question(evaluation: Any, tmp_path: Path, data:
     assert one.record is not None
     assert other.record is not None
     assert one.record.tokens["text"] > other.record.tokens["text"]
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_prompt_that_is_too_long_is_a_wrong_answer_but_not_the_first(
+    evaluation: Any, tmp_path: Path, batch: int
+) -> None:
+    first, second = evaluation.items()[:2]
+    long = replace(second, question="What moves? " * 2000)
+    summary = evaluation.run(tmp_path / "run", items=[first, long], batch=batch)
+    assert "The prompt takes" in summary.failed["2"]
+    assert "1" not in summary.failed
+    with pytest.raises(UsageError, match="The prompt takes"):
+        evaluation.run(tmp_path / "other", items=[replace(long, id="0"), first], batch=batch)

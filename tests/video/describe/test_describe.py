@@ -235,6 +235,15 @@ def test_short_videos(encode_clip: Encode) -> None:
     assert motion_of(two, 0).pan == pytest.approx(100 * 75 / WIDTH, rel=0.1)
 
 
+@pytest.mark.parametrize("size", [(16, 16), (24, 200), (64, 64)])
+def test_tiny_pictures(size: tuple[int, int], encode_clip: Encode) -> None:
+    """2 pixels to the right in each of 25 pictures a second; one cell for all of it tells nothing."""
+    video = Video(encode_clip("a.mp4", num_frames=20, size=size))
+    assert motion_of(video.describe()).pan == pytest.approx(-100 * 50 / size[0], rel=0.05)
+    if max(size) <= 64:
+        assert video.describe(cell=64).sentences() == ["0.0-0.8 s: how the camera moves cannot be told."]
+
+
 def test_a_file_of_keyframes_alone_is_read_by_optical_flow(encode_clip: Encode) -> None:
     timeline = Video(encode_clip("a.mp4", shot(20, shift=-3 + 0j), options={"g": "1"})).describe()
     assert timeline.backend == "proxy"

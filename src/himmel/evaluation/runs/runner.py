@@ -15,7 +15,7 @@ import torch
 
 from himmel._progress import track
 from himmel._versions import versions
-from himmel.errors import HimmelError, UsageError, VideoError
+from himmel.errors import HimmelError, PromptTooLongError, UsageError, VideoError
 from himmel.evaluation.items import Benchmark, Item
 from himmel.evaluation.runs.folder import alone_in, answer_file, begin, check_known
 from himmel.evaluation.runs.media import open_media
@@ -101,7 +101,7 @@ def run_benchmark(
         check_known(rows, items, folder)
         done = {row.id for row in rows}
         with answer_file(folder / ANSWERS) as file, TemporaryDirectory(prefix="himmel-eval-") as scratch:
-            work = _Work(benchmark, asker, posing, Path(scratch))
+            work = _Work(benchmark, asker, posing, Path(scratch), first=items[0].id)
             missing = [item for item in items if item.id not in done]
             for answered in work.answer_all(missing):
                 file.write("".join(row.to_line() for row in answered).encode())
@@ -126,8 +126,9 @@ class _Task:
 class _Work:
     """Asks items in batches."""
 
-    def __init__(self, benchmark: Benchmark, asker: Asker, posing: Posing, scratch: Path) -> None:
+    def __init__(self, benchmark: Benchmark, asker: Asker, posing: Posing, scratch: Path, *, first: str) -> None:
         self._benchmark = benchmark
+        self._first = first
         self._asker = asker
         self._posing = posing
         self._scratch = scratch
@@ -181,7 +182,11 @@ class _Work:
         return [answered[one.item.id] if isinstance(one, _Task) else one for one in ready]
 
     def _ask(self, tasks: Sequence[_Task]) -> list[Row]:
-        """Ask all at once; if a video among them is broken, each by itself."""
+        """Ask all at once; if a video among them is broken or a prompt too long, each by itself.
+
+        A prompt that is too long is a wrong answer like a broken video, but not the first of a run: then most are, and
+        another setting is needed.
+        """
         if not tasks:
             return []
         try:
@@ -192,10 +197,12 @@ class _Work:
                 seed=self._posing.seed,
                 threads=self._asker.threads,
             )
-        except VideoError as error:
-            if len(tasks) == 1:
-                return [self._posing.fail(tasks[0].item, str(error))]
-            return [row for task in tasks for row in self._ask([task])]
+        except (VideoError, PromptTooLongError) as error:
+            if len(tasks) > 1:
+                return [row for task in tasks for row in self._ask([task])]
+            if isinstance(error, PromptTooLongError) and tasks[0].item.id == self._first:
+                raise
+            return [self._posing.fail(tasks[0].item, str(error))]
         return [
             self._posing.judge(self._benchmark, task.item, answer, ahead=task.ahead)
             for task, answer in zip(tasks, answers, strict=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from himmel.errors import UsageError
+from himmel.errors import PromptTooLongError
 from himmel.hosts import Host, Run
 from himmel.methods.cached.memory import Segment
 from himmel.model.encoder import PromptEncoder
@@ -57,10 +57,10 @@ def check_room(host: Host, segment: Segment) -> Segment:
     """The segment, which ends within the host's positions.
 
     Raises:
-        UsageError: it doesn't.
+        PromptTooLongError: it doesn't.
     """
     if segment.end > host.context_length:
-        raise UsageError(
+        raise PromptTooLongError(
             f"The prompt takes {segment.end:,} positions and the host {host.name!r} has {host.context_length:,}; "
             "ask a shorter question, or with fewer frames."
         )

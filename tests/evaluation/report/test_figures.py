@@ -1,0 +1,186 @@
+"""What is written on the figures."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from himmel.evaluation.report.cells import Summarised, summarise_all
+from himmel.evaluation.report.collect import collect
+from himmel.evaluation.report.figures.accuracy import against_frames, against_tokens, by_group, has_frames
+from himmel.evaluation.report.figures.clips import no_clips
+from himmel.evaluation.report.figures.drawings import draw_model, draw_stages
+from himmel.evaluation.report.figures.signals import gate_map, learning_curves, quantisers, sensitivity
+from himmel.evaluation.report.figures.style import marker, shorten
+from himmel.evaluation.report.further_tables import losses_table
+from run_folders import write_run
+
+
+def texts(figure: Figure) -> str:
+    return "\n".join(found.get_text() for found in figure.findobj(Text))
+
+
+def summarised(folder: Path) -> list[Summarised]:
+    return summarise_all(collect([folder]).runs)
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> list[Summarised]:
+    for frames in (8, 16):
+        write_run(tmp_path / f"dense{frames}", [place % 3 > 0 for place in range(12)], options={"num_frames": frames})
+    for anchors in (4, 8):
+        write_run(
+            tmp_path / f"himmel{anchors}",
+            [place >= 12 - anchors for place in range(12)],
+            method="himmel",
+            adapter="/adapters/mine",
+            options={"num_anchors": anchors},
+        )
+    return summarised(tmp_path)
+
+
+def missing() -> Iterator[tuple[Figure, str]]:
+    yield against_tokens(()), "no run has answers"
+    yield against_frames(()), "several numbers of frames"
+    yield by_group((), "duration"), "by duration"
+    yield learning_curves((), "stage1"), "log of stage 1"
+    yield sensitivity(()), "no two runs of himmel"
+    yield gate_map(()), "no result holds gates"
+    yield quantisers((), ()), "rung"
+    yield no_clips(), "no clip was named"
+
+
+@pytest.mark.parametrize(("figure", "what"), list(missing()))
+def test_missing_data_says_so(figure: Figure, what: str) -> None:
+    said = " ".join(texts(figure).split())
+    assert "Not measured yet" in said
+    assert what in said
+    assert "himmel " in said
+
+
+def test_tokens(runs: list[Summarised]) -> None:
+    figure = against_tokens(runs)
+    (axes,) = figure.axes
+    assert axes.get_title(loc="left") == "Right answers against tokens: Video-MME (12)"
+    assert "tokens" in axes.get_xlabel()
+    assert axes.get_ylabel() == "right answers, %"
+    points = [(bar.lines[0].get_xdata()[0], bar.lines[0].get_ydata()[0]) for bar in axes.containers]
+    # All have 120 tokens: they are set apart, so that none hides another.
+    assert len({across for across, _ in points}) == 4
+    assert all(across == pytest.approx(120, rel=0.06) for across, _ in points)
+    assert sorted(high for _, high in points) == pytest.approx([100 / 3, 200 / 3, 200 / 3, 200 / 3])
+
+
+def test_frames(runs: list[Summarised]) -> None:
+    figure = against_frames(runs)
+    (axes,) = figure.axes
+    assert axes.get_xlabel() == "frames (of himmel: anchors)"
+    lines = {bar.get_label(): list(bar.lines[0].get_xdata()) for bar in axes.containers}
+    assert lines == {"Qwen2.5-VL-7B: dense": [8, 16], "Qwen2.5-VL-7B: himmel": [4, 8]}
+    assert has_frames(runs)
+    assert not has_frames(runs[:1])
+
+
+def test_groups(runs: list[Summarised]) -> None:
+    figure = by_group(runs, "duration")
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["short", "medium", "long"]
+    assert axes.get_xlabel() == "right answers, %"
+    assert len(axes.containers) == 4
+
+
+def test_runs_that_are_not_shown_are_counted(tmp_path: Path) -> None:
+    for frames in range(2, 12):
+        write_run(tmp_path / str(frames), [True, False] * 3, options={"num_frames": frames})
+    title = by_group(summarised(tmp_path), "category").axes[0].get_title(loc="left")
+    assert title == "Right answers by category: Video-MME (6); 6 of 10 runs"
+
+
+def test_sensitivity(runs: list[Summarised]) -> None:
+    figure = sensitivity(runs)
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["Video-MME (12): num_anchors"]
+    assert "%" in axes.get_xlabel()
+    # 4 and 8 of 12.
+    assert "33.3" in texts(figure)
+
+
+def test_gates(tmp_path: Path) -> None:
+    gates = {"all": {"motion": 0.25, "residual": 0.3, "context": 0.45, "questions": 7}}
+    (tmp_path / "motion.json").write_text(json.dumps({"benchmark": "nano-motion", "gates": gates}))
+    figure = gate_map(collect([tmp_path]).motion)
+    said = texts(figure)
+    assert {"25", "30", "45", "all (7)", "motion", "residual", "context", "mean weight, %"} <= set(said.split("\n"))
+
+
+def test_results_of_motion_without_gates(tmp_path: Path) -> None:
+    (tmp_path / "motion.json").write_text(json.dumps({"benchmark": "nano-motion"}))
+    assert "no result holds gates" in texts(gate_map(collect([tmp_path]).motion))
+
+
+def test_quantisers(tmp_path: Path) -> None:
+    for level in (18, 28):
+        rung = {"name": f"qp-{level}", "level": level, "mode": "qp", "psnr": 60.0 - level, "signals": {}}
+        (tmp_path / f"qp-{level}.json").write_text(json.dumps(rung))
+        write_run(tmp_path / "runs" / str(level), [True] * 8, data=f"/ladder/qp-{level}")
+    results = collect([tmp_path])
+    figure = quantisers(results.rungs, summarise_all(results.runs))
+    axes, right = figure.axes
+    assert axes.get_xlabel() == "quantiser (QP or CRF)"
+    assert right.get_ylabel() == "PSNR of the pictures, dB (dotted)"
+    assert list(axes.containers[0].lines[0].get_xdata()) == [18, 28]
+    assert list(right.lines[0].get_ydata()) == [42, 32]
+
+
+def test_training(tmp_path: Path) -> None:
+    log = [{"step": step, "loss": 3.0 - step} for step in range(3)]
+    for folder, stages in (("first", ["nano-stage1"]), ("second", ["nano-stage1", "nano-stage2"])):
+        (tmp_path / folder / "training").mkdir(parents=True)
+        for stage in stages:
+            (tmp_path / folder / "training" / f"{stage}.json").write_text(json.dumps({"log": log}))
+    training = collect([tmp_path]).training
+    (axes,) = learning_curves(training, "stage1").axes
+    # The second folder's is a copy of the first's.
+    assert [line.get_label() for line in axes.lines] == ["first, training"]
+    assert list(axes.lines[0].get_ydata()) == [3.0, 2.0, 1.0]
+    (later,) = learning_curves(training, "stage2").axes
+    assert [line.get_label() for line in later.lines] == ["second, training"]
+    assert (later.get_xlabel(), later.get_ylabel()) == ("optimiser steps", "loss, nats a token")
+
+
+def test_losses(tmp_path: Path) -> None:
+    (tmp_path / "mine" / "training").mkdir(parents=True)
+    log = [
+        {"step": 1, "loss": 2.0},
+        {"step": 1, "eval_loss": 1.25},
+        {"step": 2, "loss": 1.0},
+        {"step": 2, "eval_loss": 1.5},
+    ]
+    (tmp_path / "mine" / "training" / "stage2.json").write_text(json.dumps({"log": log}))
+    assert losses_table(collect([tmp_path]).training).rows == (("mine", "stage2", "1.000", "1.250", "1"),)
+
+
+@pytest.mark.parametrize("figure", [draw_model(), draw_stages()])
+def test_letters_of_drawings_lie_in_the_picture(figure: Figure) -> None:
+    figure.draw_without_rendering()
+    across, down = figure.bbox.size
+    (axes,) = figure.axes
+    assert len(axes.texts) > 10
+    for text in axes.texts:
+        if text.get_text():
+            box = text.get_window_extent()
+            assert 0 <= box.x0 <= box.x1 <= across
+            assert 0 <= box.y0 <= box.y1 <= down
+
+
+def test_series_are_told_apart() -> None:
+    styles = [marker(place) for place in range(56)]
+    assert len({(style["color"], style["marker"]) for style in styles}) == 56
+
+
+def test_long_labels_are_cut_in_their_middle() -> None:
+    assert shorten("a" * 48) == "a" * 48
+    assert shorten("begin" + "x" * 60 + "end", 11) == "begin…xxend"
