@@ -1,6 +1,7 @@
 """Clips that tests encode for themselves, with PyAV."""
 
 import math
+import signal
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
@@ -21,6 +22,9 @@ Picture = npt.NDArray[np.uint8]
 # Machines that run several things at once are slow now and then, and a test must fail for one reason only.
 settings.register_profile("himmel", deadline=None, derandomize=True)
 settings.load_profile("himmel")
+# Shells have what they start in the background ignore Ctrl-C, and with it all that this starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def texture(width: int, height: int, seed: int = 0) -> Picture:

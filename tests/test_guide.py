@@ -15,7 +15,7 @@ __all__ = ["nano_folder", "tiny_host"]
 _ROOT = Path(__file__).parents[1]
 _PAGES = ("docs/guide.md", "README.md")
 # These take minutes, the network, a data set or what training made; their options are looked up instead of being run.
-_ONLY_HELP = {"compress", "train", "eval", "nano", "merge", "card", "push"}
+_ONLY_HELP = {"report", "compress", "train", "eval", "nano", "merge", "card", "push"}
 
 
 def blocks(kind: str) -> list[str]:

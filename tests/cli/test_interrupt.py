@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -42,10 +43,15 @@ def interrupt(process: subprocess.Popen[str]) -> tuple[int, str, float]:
             break
     time.sleep(0.3)
     begin = time.monotonic()
-    # As a terminal does it: to the process and all that it started.
-    os.killpg(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=30)
-    return process.returncode, err, time.monotonic() - begin
+    try:
+        # As a terminal does it: to the process and all that it started.
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+        return process.returncode, err, time.monotonic() - begin
+    finally:
+        # One that does not listen would work for hours.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def start(program: str, *arguments: str | Path, **options: str) -> "subprocess.Popen[str]":

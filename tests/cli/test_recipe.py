@@ -29,6 +29,23 @@ def test_list_for_a_person(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (code, err) == (0, "")
     assert "runs here on" in out
     assert "qwen2_5_vl: data.llava_video_178k" in out
+    assert "with --data DIR" in out
+
+
+def test_show_prints_a_command_for_each_benchmark(run: Run) -> None:
+    code, out, err = run("recipe", "show", "tables/10-hosts/internvl-dense", "--json")
+    assert (code, err) == (0, "")
+    said = json.loads(out)
+    assert [command.split()[2] for command in said["evaluate"]] == said["report"]["benchmarks"]
+    assert all(" --data DIR " in command for command in said["evaluate"])
+    assert (said["lacks"], said["figure"]) == ([], "all")
+
+
+def test_show_prints_no_command_where_there_is_no_figure(run: Run) -> None:
+    code, out, err = run("recipe", "show", "tables/06-parameters/lora", "--json")
+    assert (code, err) == (0, "")
+    said = json.loads(out)
+    assert (said["evaluate"], said["figure"], said["lacks"]) == ([], "", ["params.host"])
 
 
 def test_show_says_where_each_value_comes_from(run: Run) -> None:
@@ -42,7 +59,10 @@ def test_show_says_where_each_value_comes_from(run: Run) -> None:
     assert settings["model.adapter.hidden_size"] == (192, "preset nano")
     assert settings["stage2.optimizer.weight_decay"] == (0.01, "default")
     assert settings["base"] == ("nano", "--base")
-    assert said["evaluate"].startswith(f"himmel eval motion --adapter {said['checkpoint']} --condition motion")
+    render, ask = said["evaluate"]
+    assert render == "himmel nano clips -o clips-400 --clips 400 --questions 2"
+    assert ask.startswith(f"himmel eval clips-400/questions.jsonl --adapter {said['checkpoint']} --method himmel ")
+    assert said["figure"] == "motion"
     assert list(said["stages"])[-1] == said["checkpoint"]
 
 
@@ -54,7 +74,8 @@ def test_show_for_a_person(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     for said in (
         "default on nano",
         "not done yet",
-        "himmel eval motion --adapter",
+        "himmel eval clips-400/questions.jsonl --adapter",
+        "the row 'motion' of what is printed",
         "stage1.alignment.mu",
         "recipes/base/nano.yaml",
     ):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from himmel.errors import RecipeError
+from himmel.errors import RecipeError, UsageError
 from himmel.model import HimmelConfig, HimmelForConditionalGeneration, HimmelProcessor
 from himmel.training.plan import plan_stages
 from himmel.training.resolve import resolve_recipe
@@ -155,8 +155,13 @@ def test_what_this_version_lacks_is_one_sentence(tmp_path: Path) -> None:
         RecipeError, match=r"on 'qwen2_5_vl' needs data.llava_video_178k, which this version does not have"
     ):
         run_recipe("default")
-    with pytest.raises(RecipeError, match=r"on 'nano' needs baselines.nothing"):
-        run_recipe("default", base="nano", overrides={"needs": "[baselines.nothing]"})
+    with pytest.raises(RecipeError, match=r"on 'nano' needs methods.nothing"):
+        run_recipe("default", base="nano", overrides={"needs": "[methods.nothing]"})
+
+
+def test_a_method_that_has_no_such_option_is_refused_before_anything_is_trained() -> None:
+    with pytest.raises(UsageError, match="The method 'dense' has no option 'keep'; it has num_frames"):
+        run_recipe("01-main/dense-32", base="nano", overrides={"eval.options.keep": "0.5"})
 
 
 @pytest.mark.parametrize("kind", ["qwen2_5_vl", "qwen3_vl_moe", "internvl", "llava_onevision"])

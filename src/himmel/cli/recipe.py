@@ -144,8 +144,8 @@ def print_recipes(found: "Sequence[ListedRecipe]") -> None:
     for needs, count in sorted(lacking.items()):
         console.print(f"  {escape(needs)} ({count})")
     console.print(
-        "\nA row that runs here may still need a benchmark's data, which you download: `himmel recipe show NAME` prints "
-        "the commands that give its figure, with --data DIR."
+        "\nA row that runs here may still need a benchmark's data, which you download: `himmel recipe show NAME` "
+        "prints the commands that give its figure, with --data DIR."
     )
 
 
@@ -158,7 +158,7 @@ def print_recipe(shown: "ShownRecipe") -> None:
             "of the report": f"{_row_of_report(shown.report)}: {shown.report.row}" if shown.report.row else "",
             "stages": "\n".join(stages),
             "checkpoint": shown.checkpoint,
-            "measured by": "\n".join(shown.evaluate) or "this version prints no figure",
+            "measured by": "\n".join(shown.evaluate) or "nothing that this version has",
             "figure": f"the row {shown.figure!r} of what is printed" if shown.figure else "",
             "needs": ", ".join(shown.lacks),
         }

@@ -98,6 +98,12 @@ class InternVLHost(PublishedHost):
         return cast(BaseModelOutputWithPooling, vision)
 
     def vision_inputs(self, vision: BaseModelOutputWithPooling) -> dict[str, Any]:
-        """`mm_encoder_outputs`, with the tokens of all pictures in one tensor, as this family's class takes them."""
-        tokens = torch.cat(list(cast(Any, vision.pooler_output)))[None]
+        """`mm_encoder_outputs`, with the tokens of all pictures in one tensor, as this family's class takes them.
+
+        transformers' generation repeats it for beams, prompt by prompt, by its first axis: no row of that may hold
+        tokens of two pictures.
+        """
+        features = list(cast(Any, vision.pooler_output))
+        row = math.gcd(*(len(one) for one in features))
+        tokens = torch.cat(features).unflatten(0, (-1, row))
         return super().vision_inputs(BaseModelOutputWithPooling(pooler_output=cast(Any, tokens)))

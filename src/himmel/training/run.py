@@ -70,6 +70,7 @@ def run_recipe(
     Raises:
         RecipeError: the recipe is not usable, or needs what this version doesn't have, or another training is at work
             on one of its stages.
+        UsageError: its method has no such option, or a value is out of range.
         HimmelError: host or clips are missing and cannot be fetched.
     """
     resolved = resolve_recipe(recipe, base=base, overrides=overrides).recipe

@@ -15,6 +15,7 @@ from himmel.evaluation.report.figures.clips import no_clips
 from himmel.evaluation.report.figures.drawings import draw_model, draw_stages
 from himmel.evaluation.report.figures.signals import gate_map, learning_curves, quantisers, sensitivity
 from himmel.evaluation.report.figures.style import marker, shorten
+from himmel.evaluation.report.further_tables import losses_table
 from run_folders import write_run
 
 
@@ -148,6 +149,18 @@ def test_training(tmp_path: Path) -> None:
     (later,) = learning_curves(training, "stage2").axes
     assert [line.get_label() for line in later.lines] == ["second, training"]
     assert (later.get_xlabel(), later.get_ylabel()) == ("optimiser steps", "loss, nats a token")
+
+
+def test_losses(tmp_path: Path) -> None:
+    (tmp_path / "mine" / "training").mkdir(parents=True)
+    log = [
+        {"step": 1, "loss": 2.0},
+        {"step": 1, "eval_loss": 1.25},
+        {"step": 2, "loss": 1.0},
+        {"step": 2, "eval_loss": 1.5},
+    ]
+    (tmp_path / "mine" / "training" / "stage2.json").write_text(json.dumps({"log": log}))
+    assert losses_table(collect([tmp_path]).training).rows == (("mine", "stage2", "1.000", "1.250", "1"),)
 
 
 @pytest.mark.parametrize("figure", [draw_model(), draw_stages()])

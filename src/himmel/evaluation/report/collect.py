@@ -81,6 +81,21 @@ def collect(places: Sequence[Path]) -> Results:
     return results
 
 
+def own_logs(training: Sequence[Document]) -> list[Document]:
+    """Logs without the copies of earlier stages' logs that a later stage's checkpoint carries."""
+    found: list[Document] = []
+    for document in training:
+        stage, log = document.path.stem, document.content["log"]
+        if all((stage, log) != (other.path.stem, other.content["log"]) for other in found):
+            found.append(document)
+    return found
+
+
+def logged(document: Document, name: str) -> list[tuple[float, float]]:
+    """Steps of a log with what it says under `name`, as far as it does."""
+    return [(entry["step"], entry[name]) for entry in document.content["log"] if "step" in entry and name in entry]
+
+
 def _files(places: Sequence[Path]) -> Iterator[Path]:
     seen = 0
     for place in places:

@@ -1,11 +1,11 @@
-"""Tables that have no number in the report: times, paired tests, and questions that could not be asked."""
+"""Tables of other results than accuracy: losses, times, paired tests, and questions that could not be asked."""
 
 from collections.abc import Sequence
 from typing import Any, Final
 
 from himmel._text import by_number
 from himmel.evaluation.report.cells import Summarised, grouped
-from himmel.evaluation.report.collect import Document
+from himmel.evaluation.report.collect import Document, logged, own_logs
 from himmel.evaluation.report.labels import changed_options
 from himmel.evaluation.report.table import Table
 from himmel.evaluation.runs.compare import compare_runs
@@ -44,6 +44,32 @@ def costs_table(timings: Sequence[Document]) -> Table:
         rows=tuple(rows),
         notes=(f"Hosts: {', '.join(hosts)}. Opening and reading the file is in the seconds.",) if rows else (),
         command="python -m benchmarks.end_to_end -o FILE",
+    )
+
+
+def losses_table(training: Sequence[Document]) -> Table:
+    """Table 8: the last loss of each training and stage, and the best on validation questions with its step."""
+    rows = []
+    for document in own_logs(training):
+        losses = logged(document, "loss")
+        checked = logged(document, "eval_loss")
+        best = min(checked, key=lambda point: point[1], default=None)
+        rows.append(
+            (
+                document.path.parents[1].name,
+                document.path.stem,
+                f"{losses[-1][1]:.3f}" if losses else "",
+                f"{best[1]:.3f}" if best is not None else "",
+                f"{best[0]:g}" if best is not None else "",
+            )
+        )
+    return Table(
+        name="table-08-losses",
+        title="Table 8: losses of each training",
+        columns=("training", "stage", "last loss", "best validation loss", "at step"),
+        rows=tuple(rows),
+        notes=("The last loss is the mean over the steps since the one logged before it.",),
+        command="himmel train RECIPE -o FOLDER",
     )
 
 

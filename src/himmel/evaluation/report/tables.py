@@ -5,7 +5,7 @@ from typing import Final
 
 from himmel.evaluation.report.cells import Summarised, grouped, mean_tokens, prompt_tokens, show
 from himmel.evaluation.report.collect import Results
-from himmel.evaluation.report.further_tables import costs_table, failures_table, pairs_table
+from himmel.evaluation.report.further_tables import costs_table, failures_table, losses_table, pairs_table
 from himmel.evaluation.report.labels import host_name, last_part, published_beside, show_published
 from himmel.evaluation.report.table import Table
 
@@ -33,6 +33,7 @@ def all_tables(results: Results, runs: Sequence[Summarised]) -> list[Table]:
         main_table(runs),
         methods_table(runs),
         *(by_group_table(runs, group) for group in ("duration", "category", "task")),
+        losses_table(results.training),
         option_table(runs, "num_anchors", number="12", what="anchors"),
         option_table(runs, "tokens_per_interval", number="13", what="motion tokens of an interval"),
         adapter_table(runs),

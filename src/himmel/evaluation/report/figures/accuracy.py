@@ -148,7 +148,8 @@ def _title(what: str, runs: Sequence[Summarised], shown: int) -> str:
 def _one_per_method(runs: Sequence[Summarised]) -> list[Summarised]:
     """`dense` and `himmel` first, then one run of each other method, then the rest."""
     seen: set[tuple[str, str]] = set()
-    first, rest = [], []
+    first: list[Summarised] = []
+    rest: list[Summarised] = []
     for one in runs:
         key = host_name(one.run.header.host), str(one.run.header.method["name"])
         (rest if key in seen else first).append(one)

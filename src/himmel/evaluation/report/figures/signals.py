@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
 from himmel.evaluation.report.cells import Summarised
-from himmel.evaluation.report.collect import Document
+from himmel.evaluation.report.collect import Document, logged, own_logs
 from himmel.evaluation.report.figures.style import LINES, PALE, add_legend, marker, new_figure, say_missing, shorten
 from himmel.evaluation.report.labels import last_part, method_label
 
@@ -84,16 +84,12 @@ def learning_curves(training: Sequence[Document], stage: Literal["stage1", "stag
     """Loss against steps of one stage of each training (report, the two figures of appendix E)."""
     figure, axes = new_figure(f"Loss against steps: {_STAGES[stage]}")
     drawn = 0
-    # A later stage's checkpoint carries copies of the logs before it.
-    told: list[Any] = []
-    for document in training:
-        log: list[dict[str, Any]] = document.content["log"]
-        if not document.path.stem.endswith(stage) or log in told:
+    for document in own_logs(training):
+        if not document.path.stem.endswith(stage):
             continue
-        told.append(log)
         folder = document.path.parents[1].name
         for name, label in (("loss", "training"), ("eval_loss", "validation")):
-            points = [(entry["step"], entry[name]) for entry in log if name in entry and "step" in entry]
+            points = logged(document, name)
             if points:
                 style = LINES[drawn % len(LINES)]
                 steps, losses = zip(*points, strict=True)
