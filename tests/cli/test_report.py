@@ -23,7 +23,7 @@ def test_a_report_is_written_and_told(run: Run, runs: Path, tmp_path: Path) -> N
     assert (code, err) == (0, "")
     assert "index.md" in out
     assert "runs/cut" in out.replace("\n", "")
-    assert "table-17-pictures" in out
+    assert "table-17-pictures" in "".join(out.split())
     code, out, _ = run("report", runs, "-o", tmp_path / "out", "--json")
     told = json.loads(out)
     assert (code, told["runs"], told["partial"]) == (0, 1, [str(runs / "cut")])
