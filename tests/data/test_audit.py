@@ -164,8 +164,10 @@ def test_one_that_takes_too_long_or_too_much_costs_itself_alone(encode_clip: Enc
     encode_clip("large.mkv", [np.zeros((8000, 8000, 3), np.uint8)], codec="mjpeg", pix_fmt="yuvj420p")
     found = audit_folder(tmp_path, limits=Limits(memory=40 * MEGABYTE))
     assert (found.readable, [one.path for one in found.unreadable]) == (1, ["large.mkv"])
-    assert found.unreadable[0].cause == "memory"
-    assert "more than 40 MB" in found.unreadable[0].error
+    # PyAV 15 says of a picture for which there is no memory that it is damaged.
+    says_so = int(av.__version__.split(".")[0]) >= 16
+    assert found.unreadable[0].cause == ("memory" if says_so else "refused")
+    assert ("more than 40 MB" if says_so else "can be decoded") in found.unreadable[0].error
     found = audit_folder(tmp_path, limits=Limits(seconds=0.02))
     assert "large.mkv" in {one.path for one in found.unreadable}
     assert {one.cause for one in found.unreadable} == {"time"}

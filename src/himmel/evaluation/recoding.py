@@ -11,16 +11,20 @@ import av
 import cv2
 import numpy as np
 import numpy.typing as npt
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
+from av.video.reformatter import ColorRange
 
 from himmel._files import atomic_path
 from himmel._x264 import repeatable_x264
 from himmel.choices import Preset, RateControl
 from himmel.errors import VideoError
 from himmel.video import Picture, Video
+from himmel.video.file.container import open_stream
 from himmel.video.file.decoder import Decoder
 from himmel.video.file.opened import VideoFile, open_video
 from himmel.video.file.orientation import Orientation
+from himmel.video.file.pyav import KEEPS_FULL_RANGE
 from himmel.video.file.shown import shown_pictures
 
 FloatArray = npt.NDArray[np.float32]
@@ -146,12 +150,23 @@ def _encode(file: VideoFile, target: Path, coding: Coding) -> None:
             picture = _upright(frame, file.format.orientation)
             if place == 0:
                 stream.width, stream.height, stream.pix_fmt = picture.width, picture.height, "yuv420p"
-                context.colorspace, context.color_range = frame.colorspace, frame.color_range
-                context.color_primaries, context.color_trc = frame.color_primaries, frame.color_trc
+                _copy_colours(frame, file.path, context)
             picture.pts, picture.time_base = int(file.pts[place] - file.pts[0]), unit
             picture.pict_type = PictureType.I if place in keys or place == 0 else PictureType.NONE
             container.mux(stream.encode(picture))
         container.mux(stream.encode(None))
+
+
+def _copy_colours(frame: VideoFrame, path: Path, context: VideoCodecContext) -> None:
+    """What is said of a picture's colours; of primaries and transfer by the file, as PyAV 15 has them nowhere else."""
+    if frame.color_range == ColorRange.JPEG and not KEEPS_FULL_RANGE:
+        raise VideoError(
+            f"PyAV {av.__version__} cannot keep the full range of colours of {str(path)!r}; install PyAV 16 or newer."
+        )
+    context.colorspace, context.color_range = frame.colorspace, frame.color_range
+    with open_stream(path) as (_, stream):
+        said = stream.codec_context
+        context.color_primaries, context.color_trc = said.color_primaries, said.color_trc
 
 
 def _upright(frame: VideoFrame, orientation: Orientation) -> VideoFrame:

@@ -17,7 +17,10 @@ def test_every_frame_keeps_its_share(grids: list[tuple[int, int]], keep: float, 
     tokens = random_tokens(*grids)
     sizes = [len(part) for part in uniform_drop(tokens, keep=keep, seed=seed).kept]
     assert sum(sizes) == min(tokens.total, max(len(grids), int(tokens.total * keep + 1e-9)))
-    assert all(abs(size - keep * count) <= 1 or size == 1 for size, count in zip(sizes, tokens.counts, strict=True))
+    # What frames get beyond their share, as each keeps a token, the others go without.
+    shares = [keep * count for count in tokens.counts]
+    beyond = sum(max(0.0, 1 - share) for share in shares)
+    assert all(abs(size - share) <= 1 + beyond or size == 1 for size, share in zip(sizes, shares, strict=True))
 
 
 def test_every_place_is_as_likely_as_any_other() -> None:

@@ -18,3 +18,5 @@ ONE_THREAD: dict[str, Any] = {"threads": 1} if _RELEASE >= (17, 0) else {}
 HALVES_ODD_RGB = av.library_versions["libavcodec"] >= (62,)
 # Before release 19, PyAV refuses files whose metadata are not UTF-8 unless told not to; later ones never do.
 LENIENT: dict[str, Any] = {"metadata_errors": "ignore"} if _RELEASE < (19, 0) else {}
+# Before release 16, pictures of full range are encoded as those of limited range, with other values.
+KEEPS_FULL_RANGE = _RELEASE >= (16, 0)
