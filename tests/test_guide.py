@@ -24,7 +24,8 @@ def blocks(kind: str) -> list[str]:
 
 
 def commands() -> list[str]:
-    lines = (line.split("  #")[0].strip() for block in blocks("sh") for line in block.splitlines())
+    whole = (block.replace("\\\n", "") for block in blocks("sh"))
+    lines = (line.split("  #")[0].strip() for block in whole for line in block.splitlines())
     return [line for line in lines if line.startswith("himmel ")]
 
 

@@ -1,38 +1,18 @@
 import os
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from himmel.data import workers
 from himmel.data.workers import MEGABYTE, Failure, Limits, run_apart
-from himmel.errors import VideoError
+from work_apart import misbehave
 
 SHORT = Limits(seconds=3)
 LONG = Limits(seconds=120)
-
-
-def misbehave(what: str) -> int:
-    """What a file can make a reader do."""
-    match what:
-        case "hang":
-            time.sleep(600)
-        case "crash":
-            os.kill(os.getpid(), signal.SIGSEGV)
-        case "exit":
-            os._exit(7)
-        case "fill":
-            np.ones(600 * MEGABYTE, np.uint8)
-        case "refuse":
-            raise VideoError("it is a poem.")
-        case "bug":
-            raise KeyError("key")
-    return os.getpid()
 
 
 def outcomes(items: list[str], *, limits: Limits = LONG) -> dict[str, Failure | None]:

@@ -1,0 +1,28 @@
+"""Work for other processes: they import it from the path, where a test's own module can't be found."""
+
+import os
+import signal
+import time
+
+import numpy as np
+
+from himmel.data.workers import MEGABYTE
+from himmel.errors import VideoError
+
+
+def misbehave(what: str) -> int:
+    """What a file can make a reader do; the worker's process where it behaves."""
+    match what:
+        case "hang":
+            time.sleep(600)
+        case "crash":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        case "exit":
+            os._exit(7)
+        case "fill":
+            np.ones(600 * MEGABYTE, np.uint8)
+        case "refuse":
+            raise VideoError("it is a poem.")
+        case "bug":
+            raise KeyError("key")
+    return os.getpid()
