@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from multiprocessing import get_context, resource_tracker
@@ -15,6 +15,7 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
+from himmel._interrupts import interrupts_held
 from himmel.errors import HimmelError
 
 Item = TypeVar("Item")
@@ -105,22 +106,6 @@ def run_apart(
     finally:
         for worker in (*busy, *idle):
             worker.end()
-
-
-@contextmanager
-def interrupts_held() -> Iterator[None]:
-    """Hold Ctrl-C back until the block ends; processes that are started in it never get it.
-
-    Nothing where the system has no such thing (Windows).
-    """
-    if sys.platform == "win32":
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _ready(busy: "list[_Worker[Item, Value]]") -> "list[_Worker[Item, Value]]":

@@ -22,6 +22,7 @@ from himmel.errors import VideoError
 from himmel.video import Picture, Video
 from himmel.video.file.container import open_stream
 from himmel.video.file.decoder import Decoder
+from himmel.video.file.memory import plane_samples
 from himmel.video.file.opened import VideoFile, open_video
 from himmel.video.file.orientation import Orientation
 from himmel.video.file.pyav import KEEPS_FULL_RANGE
@@ -180,9 +181,7 @@ def _upright(frame: VideoFrame, orientation: Orientation) -> VideoFrame:
 
 
 def _plane(frame: VideoFrame, number: int) -> ByteArray:
-    plane = frame.planes[number]
-    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-    return np.array(rows[: plane.height, : plane.width])
+    return plane_samples(frame.planes[number]).copy()
 
 
 def compare_pixels(source: VideoFile, clip: VideoFile) -> tuple[float, float]:

@@ -15,9 +15,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from himmel._files import atomic_path, cache_root
+from himmel._interrupts import interrupts_held
 from himmel._progress import track
 from himmel._versions import engine_version
-from himmel.data.workers import interrupts_held
 from himmel.hosts import Host
 from himmel.model.config import HimmelConfig
 from himmel.model.processor import HimmelProcessor

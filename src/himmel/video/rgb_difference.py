@@ -16,6 +16,7 @@ from av.video.reformatter import VideoReformatter
 
 from himmel._text import by_number
 from himmel.video.file.decoder import Segment, plan_segments
+from himmel.video.file.memory import plane_samples
 from himmel.video.file.opened import VideoFile
 from himmel.video.file.picture import PictureFormat
 from himmel.video.file.pyav import ONE_THREAD
@@ -75,7 +76,8 @@ def _read_means(decoders: Decoders, *, segment: Segment, file: VideoFile, cell: 
 
 
 def _cell_colours(frame: VideoFrame, fmt: PictureFormat, cell: int, reformatter: VideoReformatter) -> FloatArray:
-    picture = reformatter.reformat(frame, width=fmt.width, height=fmt.height, format="rgb24", **ONE_THREAD).to_ndarray()
+    colour = reformatter.reformat(frame, width=fmt.width, height=fmt.height, format="rgb24", **ONE_THREAD)
+    picture = plane_samples(colour.planes[0], channels=3).reshape(fmt.height, fmt.width, 3)
     planes = [np.ascontiguousarray(picture[:, :, channel], np.float32) for channel in range(3)]
     known = np.ones(picture.shape[:2], np.uint8)
     return np.stack(cell_means(planes, known, fmt.orientation, cell)).astype(np.float32)

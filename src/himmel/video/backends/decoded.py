@@ -14,6 +14,7 @@ from av.video.reformatter import VideoReformatter
 from himmel.choices import PictureType
 from himmel.video.backends.protocol import Extract, Found, Plan, Step, Work
 from himmel.video.file.decoder import Decoder, Segment, plan_segments, read_with_retries
+from himmel.video.file.memory import vector_records
 from himmel.video.file.picture import PictureFormat, anchor_image
 from himmel.video.file.pyav import ONE_THREAD
 from himmel.video.file.side_data import side_data
@@ -190,7 +191,7 @@ def read_blocks(frame: VideoFrame, fmt: PictureFormat) -> Blocks:
         return Blocks.empty()
     # Two directions of 4x4 blocks is more than any codec has.
     limit = 2 * (max(fmt.coded_width, frame.width) // 4 + 4) * (max(fmt.coded_height, frame.height) // 4 + 4)
-    blocks = Blocks.from_side_data(data.to_ndarray(), limit)
+    blocks = Blocks.from_side_data(vector_records(data), limit)
     if (frame.width, frame.height) != (fmt.width, fmt.height):
         return blocks.scaled(fmt.width / frame.width, fmt.height / frame.height)
     return blocks

@@ -11,6 +11,7 @@ from av.video.reformatter import VideoReformatter
 from himmel.errors import VideoError
 from himmel.video.file.decoder import Decoder, Opened, Segment
 from himmel.video.file.index import PictureIndex
+from himmel.video.file.memory import plane_samples
 from himmel.video.file.orientation import Orientation
 from himmel.video.file.pyav import ONE_THREAD
 
@@ -72,7 +73,7 @@ def _find_crop(
     room = coded[0] - frame.width, coded[1] - frame.height
     if max(room) <= 0 or min(room) < 0 or max(room) > 64:
         return 0, 0
-    shown = np.asarray(frame.to_ndarray(format="gray", **ONE_THREAD), np.uint8)
+    shown = _grey(frame)
     whole = _whole_picture(path, index, start)
     if whole is None:
         return 0, 0
@@ -87,8 +88,12 @@ def _find_crop(
 def _whole_picture(path: Path, index: PictureIndex, start: int) -> ByteArray | None:
     with Decoder(path, index, vectors=False, crop=False) as decoder:
         for _, frame in decoder.pictures(Segment(start, (start,))):
-            return np.asarray(frame.to_ndarray(format="gray", **ONE_THREAD), np.uint8)
+            return _grey(frame)
     return None
+
+
+def _grey(frame: VideoFrame) -> ByteArray:
+    return plane_samples(frame.reformat(format="gray", **ONE_THREAD).planes[0]).copy()
 
 
 def anchor_image(
@@ -100,7 +105,5 @@ def anchor_image(
         scale = (max_pixels / (width * height)) ** 0.5
         width, height = max(1, int(width * scale)), max(1, int(height * scale))
     shrunk = reformatter.reformat(frame, width=width, height=height, format="rgb24", interpolation="AREA", **ONE_THREAD)
-    plane = shrunk.planes[0]
-    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-    image = rows[:height, : 3 * width].reshape(height, width, 3)
+    image = plane_samples(shrunk.planes[0], channels=3).reshape(height, width, 3)
     return np.array(orientation.picture(image))

@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from himmel._interrupts import interrupts_held
 from himmel.video.file.decoder import Decoder, Stopped
 from himmel.video.file.index import PictureIndex
 
@@ -52,8 +53,11 @@ def run_tasks(tasks: Sequence[Callable[[Decoders], T]], threads: int) -> list[T]
     If one fails, or the caller is interrupted, the others end at the next packet that they read.
     """
     job = _Job(tasks)
-    helpers = [_pool(os.getpid()).submit(job.work) for _ in range(min(threads, len(tasks)) - 1)]
+    helpers: list[Future[None]] = []
     try:
+        # A thread whose start is interrupted is one that its pool doesn't know: Python would wait for its end for ever.
+        with interrupts_held():
+            helpers += [_pool(os.getpid()).submit(job.work) for _ in range(min(threads, len(tasks)) - 1)]
         job.work()
         _end(helpers)
     except BaseException:

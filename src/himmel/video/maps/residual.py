@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from av.video.frame import VideoFrame
-from av.video.plane import VideoPlane
 from av.video.reformatter import VideoReformatter
 
+from himmel.video.file.memory import plane_samples
 from himmel.video.file.orientation import Orientation
 from himmel.video.file.pyav import HALVES_ODD_RGB, ONE_THREAD
 from himmel.video.maps.raster import Moves
@@ -51,13 +51,8 @@ def copy_planes(frame: VideoFrame, reformatter: VideoReformatter) -> Planes:
         if frame.width % 2 and frame.format.is_rgb and not HALVES_ODD_RGB:
             frame = reformatter.reformat(frame, format="yuv444p", **ONE_THREAD)
         frame = reformatter.reformat(frame, format="yuv420p", **ONE_THREAD)
-    luma, *chroma = (_plane(plane) for plane in frame.planes[:3])
+    luma, *chroma = (plane_samples(plane).copy() for plane in frame.planes[:3])
     return Planes(luma, np.stack(chroma))
-
-
-def _plane(plane: VideoPlane) -> ByteArray:
-    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-    return rows[: plane.height, : plane.width].copy()
 
 
 def residual_maps(picture: Planes, predictions: list[Prediction], orientation: Orientation, cell: int) -> FloatArray:
