@@ -260,11 +260,10 @@ class Session:
             return read_picture(source)
         # Before the model is loaded: a damaged file is found out at once, and decoding never adds to its memory.
         opened = source if isinstance(source, Video) else video if isinstance(video, Video) else Video(cast(Any, video))
-        with _timed(seconds, "hash"):
-            # Kept by the video, for the record that reading makes.
-            _ = opened.sha256
+        # For the record, which takes it at the end of reading.
+        opened.start_hash()
         read = reading.read(opened, threads=threads)
-        seconds |= read.seconds or {}
+        seconds |= {"hash": opened.hash_seconds, **(read.seconds or {})}
         return read
 
     def _answer(

@@ -1,6 +1,5 @@
 """`Video`: a file as a sequence of pictures, and its decomposition into anchors and intervals."""
 
-import hashlib
 import os
 import time
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from himmel.video.decompose import Request, decompose
 from himmel.video.describe.describe import DescribeRequest, describe
 from himmel.video.describe.results import Timeline
 from himmel.video.events import LEAST, MOST, EventFrames, check_bounds, choose_event_frames
+from himmel.video.file.hash import FileHash
 from himmel.video.file.opened import VideoFile, open_video
 from himmel.video.file.source import Spooled, VideoSource
 from himmel.video.frames import Frames, place_frames, read_frames
@@ -71,8 +71,8 @@ class Video:
         # The copy is removed with what made it.
         source = path if isinstance(path, str | os.PathLike) else Spooled(path)
         self._spooled = source if isinstance(source, Spooled) else None
-        self._sha256: str | None = None
         self._show(_open(source))
+        self._hash = FileHash(self.path)
         self._open_seconds = time.perf_counter() - begin
 
     def _show(self, file: VideoFile) -> None:
@@ -98,11 +98,17 @@ class Video:
 
     @property
     def sha256(self) -> str:
-        """Hash of the file's bytes, hexadecimal; read in pieces at the first use."""
-        if self._sha256 is None:
-            with self.path.open("rb") as file:
-                self._sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        return self._sha256
+        """Hash of the file's bytes, hexadecimal; read in pieces at the first use, unless `start_hash` was called."""
+        return self._hash.value()
+
+    def start_hash(self) -> None:
+        """Begin to make `sha256` in a thread of its own, while other things are read."""
+        self._hash.start()
+
+    @property
+    def hash_seconds(self) -> float:
+        """How long `sha256` was waited for, in seconds."""
+        return self._hash.seconds
 
     def between(self, start: float = 0.0, end: float | None = None) -> "Video":
         """A stretch of this video as a video of its own, whose times begin at 0 again; nothing is copied or read.
@@ -183,7 +189,7 @@ class Video:
             accumulate=accumulate,
             threads=count_workers(threads),
         )
-        found = decompose(self._file, request, sha256=self._sha256, open_seconds=self._open_seconds)
+        found = decompose(self._file, request, sha256=self._hash.known, open_seconds=self._open_seconds)
         if rgb_difference:
             return add_rgb_difference(found, self._file, threads=request.threads)
         return found
