@@ -64,7 +64,9 @@ def _read_once(path: Path, warm: Path, method: str, threads: int, options: argpa
     for name in ("host", "adapter"):
         if vars(options)[name] is not None:
             command += [f"--{name}", vars(options)[name]]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
+    # As the command line sets them.
+    waiting = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "3000"}
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), **waiting}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:
         return {"error": done.stderr.strip().splitlines()[-1]}
