@@ -23,7 +23,7 @@ from himmel.model.inputs import ModelInputs
 from himmel.nano.clips import VALUE_COLUMNS
 from himmel.training.alignment import AlignmentModel
 from himmel.training.batches import AlignmentCollator, DrawnClips, InstructCollator
-from himmel.training.gather import num_processes, synchronise_batch_norms
+from himmel.training.gather import num_processes
 from himmel.training.plan import RECORD, Stage, plan_stages
 from himmel.training.probes import MotionProbes, caption_vocabulary
 from himmel.training.recipe import OptimizerSection, ProjectorSection, Recipe, Stage1Section, Stage2Section
@@ -222,8 +222,6 @@ def _alignment_model(section: Stage1Section, model: HimmelForConditionalGenerati
         embeddings = cast(nn.Embedding, model.network.get_input_embeddings()).weight
         vocabulary = sorted(caption_vocabulary(model.host))
         probes = MotionProbes(embeddings, num_values=len(VALUE_COLUMNS), vocabulary=vocabulary)
-    if num_processes() > 1:
-        synchronise_batch_norms(model.adapter)
     return AlignmentModel(model.adapter, section=section.alignment, probes=probes)
 
 
@@ -237,8 +235,6 @@ def _instruct_trainer(
         model.train_only(["host_projector"])
     else:
         model.train_only(["adapter", "language_model" if section.trains == "full" else "lora", *section.also_train])
-    if num_processes() > 1:
-        synchronise_batch_norms(model.adapter)
     # Stage 1's head is not read any more.
     model.adapter.alignment_head.requires_grad_(False)
     if stage.compute.gradient_checkpointing:
