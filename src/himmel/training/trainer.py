@@ -91,14 +91,12 @@ class PartsTrainer(Trainer):
 
 def trained_tensors(module: nn.Module) -> dict[str, torch.Tensor]:
     """What training changes, by its name: parameters that learn, and saved buffers beside such parameters."""
-    found: dict[str, torch.Tensor] = {}
-    for prefix, part in module.named_modules():
-        place = f"{prefix}." if prefix else ""
-        trained = {name: one for name, one in part.named_parameters(recurse=False) if one.requires_grad}
-        if trained:
-            kept = part.state_dict(prefix="", keep_vars=True)
-            buffers = {name: one for name, one in part.named_buffers(recurse=False) if name in kept}
-            found |= {place + name: one for name, one in (trained | buffers).items()}
+    found: dict[str, torch.Tensor] = {name: one for name, one in module.named_parameters() if one.requires_grad}
+    modules = {name.rpartition(".")[0] for name in found}
+    kept = set(module.state_dict(keep_vars=True))
+    for name, one in module.named_buffers():
+        if name in kept and name.rpartition(".")[0] in modules:
+            found[name] = one
     return found
 
 
