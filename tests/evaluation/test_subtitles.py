@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from himmel.data.subtitles import Cue, read_subtitles, spoken
 from himmel.errors import HimmelError
 from himmel.evaluation.items import Item
-from himmel.data.subtitles import Cue, read_subtitles, spoken
 from himmel.evaluation.subtitles import subtitles_for
 
 SRT = """\ufeff1

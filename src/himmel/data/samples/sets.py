@@ -55,7 +55,7 @@ def read_set(spec: SetSpec, *, seed: int) -> Iterator[Sample | Unusable]:
     Raises:
         HimmelError: files are missing or damaged, or a sampling strategy is none.
     """
-    for number, (file, sampling) in enumerate(_files(spec)):
+    for number, (file, sampling) in enumerate(annotation_files(spec)):
         check_sampling(sampling)
         rows = list(read_rows(file)) if sampling != "all" else read_rows(file)
         chosen = rows if not isinstance(rows, list) else [rows[i] for i in _chosen(sampling, len(rows), [seed, number])]
@@ -93,8 +93,12 @@ def _chosen(strategy: str, count: int, seed: list[int]) -> list[int]:
     return [int(one) for one in np.sort(np.random.default_rng(seed).choice(count, wanted, replace=False))]
 
 
-def _files(spec: SetSpec) -> Iterator[tuple[Path, str]]:
-    """Each annotation file with its sampling strategy."""
+def annotation_files(spec: SetSpec) -> Iterator[tuple[Path, str]]:
+    """Each annotation file of a set with its sampling strategy.
+
+    Raises:
+        HimmelError: there are none.
+    """
     if spec.annotations.suffix.lower() not in (".yaml", ".yml"):
         for file in find_files(spec.annotations):
             yield file, spec.sampling
