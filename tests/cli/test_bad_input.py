@@ -288,7 +288,6 @@ def test_the_installed_command_says_one_sentence() -> None:
         (("train", "nowhere.yaml"), "nowhere.yaml"),
         (("train", "nowhere.yaml", "--set", "steps"), "KEY=VALUE"),
         (("train", "default", "--base", "nanu"), "nano"),
-        (("train", "default"), "data.llava_video_178k"),
         (("recipe", "show", "defalt"), "default"),
         (("recipe", "show", "default", "--set", "stage1.sed=3"), "stage1.seed"),
         (("recipe", "list", "--table", "9999"), "9999"),

@@ -18,8 +18,8 @@ def test_list_shows_every_recipe_and_where_it_runs(run: Run) -> None:
     assert (code, err) == (0, "")
     rows = {row["name"]: row for row in json.loads(out)}
     assert sorted(rows) == sorted(recipe_names())
-    assert rows["default"]["runs"] == ["nano"]
-    assert rows["default"]["bases"]["qwen2_5_vl"][0] == "data.llava_video_178k"
+    assert rows["default"]["runs"] == ["qwen2_5_vl", "nano"]
+    assert rows["tables/21-duration/long-dense"]["bases"]["nano"] == ["clips.long"]
 
 
 def test_list_for_a_person(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,7 +28,7 @@ def test_list_for_a_person(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     code, out, err = run("recipe", "list")
     assert (code, err) == (0, "")
     assert "runs here on" in out
-    assert "qwen2_5_vl: data.llava_video_178k" in out
+    assert "nano: clips.long" in out
     assert "with --data DIR" in out
 
 

@@ -90,10 +90,10 @@ def test_rows_of_one_model_by_different_methods_are_different_runs() -> None:
 def test_what_is_missing_is_never_a_benchmark_that_one_downloads() -> None:
     rows = {row.name: row.lacks for row in list_recipes()}
     assert rows["tables/05-training-free/look-m"] == {"qwen2_5_vl": (), "nano": ()}
-    assert rows["tables/01-main/full"] == {"qwen2_5_vl": ("data.llava_video_178k",), "nano": ()}
+    assert rows["tables/01-main/full"] == {"qwen2_5_vl": (), "nano": ()}
     assert rows["tables/21-duration/long-dense"] == {"qwen2_5_vl": (), "nano": ("clips.long",)}
     missing = {what for row in rows.values() for lacks in row.values() for what in lacks}
-    assert missing == {"data.llava_video_178k", "params.host", "clips.short", "clips.medium", "clips.long"}
+    assert missing == {"params.host", "clips.short", "clips.medium", "clips.long"}
 
 
 def test_recipes_are_listed_without_torch() -> None:

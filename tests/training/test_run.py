@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from himmel.errors import RecipeError, UsageError
+from himmel.errors import HimmelError, RecipeError, UsageError
 from himmel.model import HimmelConfig, HimmelForConditionalGeneration, HimmelProcessor
 from himmel.training.plan import plan_stages
 from himmel.training.resolve import resolve_recipe
@@ -151,9 +151,7 @@ def test_clips_prepared_in_another_way_stand_in_another_folder(change: dict, tmp
 
 
 def test_what_this_version_lacks_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(
-        RecipeError, match=r"on 'qwen2_5_vl' needs data.llava_video_178k, which this version does not have"
-    ):
+    with pytest.raises(HimmelError, match=r"There are no annotations 'LLaVA-Video-178K/.*--set data.folder=DIR"):
         run_recipe("default")
     with pytest.raises(RecipeError, match=r"on 'nano' needs methods.nothing"):
         run_recipe("default", base="nano", overrides={"needs": "[methods.nothing]"})

@@ -21,8 +21,8 @@ class ListedRecipe:
     Attributes:
         name: as `himmel train` takes it.
         report: table and row.
-        lacks: for its own base and for nano, what is missing here, but for a benchmark's data, before its figure can be
-            printed.
+        lacks: for its own base and for nano, what is missing here, but for data that one downloads, before its figure
+            can be printed.
     """
 
     name: str

@@ -197,7 +197,8 @@ def _loader_arguments(stage: Stage) -> dict[str, Any]:
     """Files are read by processes that work ahead; rendered clips are quick to read."""
     if stage.data is None or stage.data.source != "files" or not stage.data.workers:
         return {}
-    return {"dataloader_num_workers": stage.data.workers, "dataloader_persistent_workers": True}
+    workers = min(stage.data.workers, os.cpu_count() or 1)
+    return {"dataloader_num_workers": workers, "dataloader_persistent_workers": True}
 
 
 def initial_model(stage: Stage) -> HimmelForConditionalGeneration:

@@ -1,7 +1,7 @@
 """Reading a video to learn from, in a process that it can't take the training down with."""
 
 import multiprocessing
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,10 +71,11 @@ class ApartReader:
 
     Args:
         limits: of one video.
+        work: what is done with each; it can be pickled, as a function of a module can.
     """
 
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+    def __init__(self, limits: Limits, *, work: Callable[[Extraction], VideoRead] = extract) -> None:
+        self._limits, self._work = limits, work
         self._next: Extraction
         self._outcomes: Iterator[Outcome[Extraction, VideoRead]] | None = None
 
@@ -88,7 +89,7 @@ class ApartReader:
             # A DataLoader's workers are daemons, which may have no children; the one here ends with its parent.
             if multiprocessing.current_process().daemon:
                 multiprocessing.current_process().daemon = False
-            self._outcomes = run_apart(extract, self._requests(), workers=1, limits=self._limits)
+            self._outcomes = run_apart(self._work, self._requests(), workers=1, limits=self._limits)
         self._next = wanted
         outcome = next(self._outcomes)
         if outcome.value is not None:

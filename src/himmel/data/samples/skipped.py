@@ -17,8 +17,8 @@ class Skipped:
 
     Attributes:
         what: path of a video or picture, id of a sample, or file and row of annotations.
-        cause: "refused", "time", "memory", "crash", "unexpected" (a video, see `himmel.data.workers.Failure`), "picture",
-            "subtitles", "row" (of annotations), or "long" (over the budget of tokens).
+        cause: of a video as in `himmel.data.workers.Failure` ("refused", "time", "memory", "crash", "unexpected"); or
+            "picture", "subtitles", "row" (of annotations), "long" (over the budget of tokens).
         why: a sentence or a clause.
     """
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, Generic, TypeVar
 
 import numpy as np
@@ -142,7 +143,7 @@ class VideoLoader:
         read = without_end(self._reader.read(sample.media[0]))
         assert read.last is not None
         pictures = [*(anchor.image for anchor in read.decomposition.anchors), read.last]
-        differences = [_difference(one, two) for one, two in zip(pictures, pictures[1:], strict=False)]
+        differences = [_difference(one, two) for one, two in pairwise(pictures)]
         prepared = self._processor.prepare(read.decomposition, far_image=read.last)
         return Aligned(prepared, torch.tensor(differences) > _NOISE)
 

@@ -1,0 +1,16 @@
+"""Reading videos as processes of their own can import it, with some that hang or end the process."""
+
+import os
+import signal
+import time
+
+from himmel.data.samples.extract import Extraction, VideoRead, extract
+
+
+def read_or_hang(wanted: Extraction) -> VideoRead:
+    """Hang at "hangs.mp4", end the process at "crashes.mp4", and read any other."""
+    if wanted.medium.path == "hangs.mp4":
+        time.sleep(3600)
+    if wanted.medium.path == "crashes.mp4":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return extract(wanted)
