@@ -68,7 +68,6 @@ class DataSection(Section):
         max_tokens: most tokens of a conversation with what it shows; whole turns beyond are dropped. None: as many as
             the host was made for.
         group_by_length: let samples of similar length share a batch.
-        workers: processes that read ahead, for each device; 0 reads between the steps.
         seconds_per_video: a video that takes longer is skipped.
         megabytes_per_video: as is one that takes more memory.
     """
@@ -80,7 +79,6 @@ class DataSection(Section):
     sets: tuple[SetSection, ...] = ()
     max_tokens: Positive | None = None
     group_by_length: bool = True
-    workers: Natural = 2
     seconds_per_video: Annotated[float, Field(gt=0)] = 120.0
     megabytes_per_video: Positive = 2048
 
@@ -102,12 +100,14 @@ class ComputeSection(Section):
         deepspeed: `zero2` or `zero3` (recipes/deepspeed), a file of DeepSpeed's, or None.
         attn_implementation: of transformers; None leaves the choice to it. `flash_attention_2` takes no mask that parts
             several questions about one clip, so it needs `questions_per_clip: 1`.
+        workers: processes of each device that read batches ahead; 0 reads them in between steps.
     """
 
     precision: Literal["float32", "bfloat16"] = "float32"
     gradient_checkpointing: bool = False
     deepspeed: str | None = None
     attn_implementation: Attention | None = None
+    workers: Natural = 0
 
 
 class OptimizerSection(Section):

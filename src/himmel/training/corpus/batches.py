@@ -61,7 +61,7 @@ class CorpusAlignment(nn.Module):
         # The frozen tower computes in its own type, as it does where targets are known beforehand.
         with torch.no_grad(), torch.autocast(device.type, enabled=False):
             seen = [model.keep_features(sample) for sample in samples]
-            streams = AlignmentCollator.streams_of(model, seen).to(device)
+            streams = AlignmentCollator.streams_of(seen).to(device)
             targets = align_targets(model.host, model.network, seen).to(device)
         return cast(
             dict[str, Any],
