@@ -28,7 +28,7 @@ from himmel.cli.api_options import (
 from himmel.cli.checks import check_picture
 from himmel.cli.console import Column, console, print_json, print_table, quieten
 from himmel.cli.evaluate_runs import find_questions
-from himmel.cli.options import Json, Threads, VideoFile, refuse_empty, repeatable
+from himmel.cli.options import Json, Seed, Threads, VideoFile, refuse_empty, repeatable
 from himmel.errors import UsageError
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def eval_conditions(
             min=1, max=2**20, help="Most tokens in a written answer. Default: 1024 by an API, else the benchmark's."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
+    seed: Seed = 0,
     threads: Threads = None,
     picture: Annotated[
         Path | None, typer.Option(help="Also draw the conditions of the first video into this file, a strip for each.")
