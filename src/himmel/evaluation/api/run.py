@@ -13,6 +13,7 @@ from typing import BinaryIO, Final
 from PIL.Image import Image
 
 from himmel._checks import check_whole
+from himmel._lock import alone_in
 from himmel._memory import peak_memory
 from himmel._progress import track
 from himmel._versions import versions
@@ -23,7 +24,7 @@ from himmel.evaluation.api.money import Prices, Spending
 from himmel.evaluation.api.settings import ApiSettings, Key
 from himmel.evaluation.api.showing import ApiShown, check_askable, show_by
 from himmel.evaluation.items import Benchmark, Item
-from himmel.evaluation.runs.folder import alone_in, answer_file, begin, check_known
+from himmel.evaluation.runs.folder import answer_file, begin, check_known
 from himmel.evaluation.runs.media import open_media
 from himmel.evaluation.runs.posing import Posing
 from himmel.evaluation.runs.record import ANSWERS, Header, Row, questions_sha256, read_rows
@@ -124,7 +125,7 @@ def run_by_api(
         HimmelError: the folder cannot be used or is damaged, or the API would refuse every question.
     """
     asker.posing.check(benchmark)
-    with alone_in(folder):
+    with alone_in(folder, what="run"):
         header = begin(folder, _header(items, name, data, asker))
         rows = read_rows(folder / ANSWERS)
         check_known(rows, items, folder)

@@ -13,11 +13,12 @@ from typing import Any, Final
 
 import torch
 
+from himmel._lock import alone_in
 from himmel._progress import track
 from himmel._versions import versions
 from himmel.errors import HimmelError, PromptTooLongError, UsageError, VideoError
 from himmel.evaluation.items import Benchmark, Item
-from himmel.evaluation.runs.folder import alone_in, answer_file, begin, check_known
+from himmel.evaluation.runs.folder import answer_file, begin, check_known
 from himmel.evaluation.runs.media import open_media
 from himmel.evaluation.runs.posing import Posing
 from himmel.evaluation.runs.record import (
@@ -92,7 +93,7 @@ def run_benchmark(
             missing or damaged.
     """
     posing.check(benchmark)
-    with alone_in(folder):
+    with alone_in(folder, what="run"):
         # Before the first question, so that its time to the first token is like that of the others.
         model = asker.session.model if asker.method.needs_adapter else asker.session.plain
         header = _header(benchmark, items, name, data, asker, posing, host=asker.host or model.host.name)
