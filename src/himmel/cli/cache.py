@@ -73,6 +73,8 @@ def verify(
                 listed = ", ".join(one.names[:_MOST_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
                 print_rows({"  videos": listed})
         state = "is whole" if not found.damage else f"is damaged in {len(found.damage):,} files"
-        console.print(f"{cache} {state}: {found.files:,} files, {found.bytes / 1e6:,.1f} MB.", markup=False)
+        console.print(
+            f"{cache} {state}: {found.files:,} files, {found.bytes / 1e6:,.1f} MB.", markup=False, soft_wrap=True
+        )
     if found.damage:
         raise typer.Exit(1)

@@ -67,8 +67,11 @@ def prepare(
         for place in (layout.journal, layout.index):
             place.touch()
             mend(place)
-        layout.shards.mkdir(exist_ok=True)
-        layout.pieces.mkdir(exist_ok=True)
+        for place in (layout.shards, layout.pieces):
+            place.mkdir(exist_ok=True)
+            # What a killed run was writing; its temporary names begin with a dot.
+            for left in place.glob(".*"):
+                left.unlink(missing_ok=True)
         state = read_state(layout, about.settings)
         plan = make_plan(layout, listed, state, size=about.shard_videos, retry=retry)
         write_plan(layout, plan)
