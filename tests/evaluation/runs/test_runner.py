@@ -82,9 +82,22 @@ def test_batches_answer_as_single_questions_do(evaluation: Any, tmp_path: Path, 
     for one, three in zip(rows_of(tmp_path / "one"), rows_of(tmp_path / "three"), strict=True):
         assert replace(one, scores=None) == replace(three, scores=None)
         assert one.scores == (None if three.scores is None else pytest.approx(three.scores, abs=1e-3))
-    ahead = load_run(tmp_path / "three").rows[0].record
-    assert ahead is not None
-    assert 0 < ahead.seconds["read_ahead"] < ahead.seconds["first_token"]
+
+
+def test_of_a_batch_time_is_counted_once(evaluation: Any, tmp_path: Path, checkpoint: Path) -> None:
+    begin = time.perf_counter()
+    summary = evaluation.run(tmp_path / "run", batch=3, session=Session(adapter=checkpoint))
+    spent = time.perf_counter() - begin
+    records = {row.id: row.record for row in load_run(tmp_path / "run").rows if row.record is not None}
+    # Of the questions about a video, the first has it read.
+    assert [name for name, record in records.items() if "read_ahead" in record.seconds] == ["1", "5"]
+    assert 0 < records["1"].seconds["read_ahead"] < records["1"].seconds["first_token"]
+    assert len({records[name].seconds["answer"] for name in "123"}) == 1
+    assert summary.costs is not None
+    assert sum(record.seconds["answer"] for record in records.values()) < spent
+    assert summary.costs.first_token == pytest.approx(
+        (records["1"].seconds["first_token"] + records["5"].seconds["first_token"]) / 2
+    )
 
 
 @pytest.mark.parametrize("batch", [1, 2])

@@ -115,7 +115,7 @@ def run_benchmark(
 
 @dataclass(frozen=True)
 class _Task:
-    """An item that is ready to be asked about."""
+    """An item that is ready to be asked about; `ahead` are the seconds in which its video was read for it."""
 
     item: Item
     question: Question
@@ -169,12 +169,13 @@ class _Work:
         except HimmelError as error:
             # Also a UsageError: here it is about this item's own words.
             return self._posing.fail(item, str(error))
+        read = ahead
         try:
             if ahead and isinstance(media, Path):
-                self._asker.session.read_ahead(media, method=self._asker.method, threads=self._asker.threads)
+                read = self._asker.session.read_ahead(media, method=self._asker.method, threads=self._asker.threads)
         except VideoError as error:
             return self._posing.fail(item, str(error))
-        return _Task(item, question, media, time.perf_counter() - begin if ahead else None)
+        return _Task(item, question, media, time.perf_counter() - begin if read else None)
 
     def _answer(self, ready: Sequence[_Task | Row]) -> list[Row]:
         tasks = [one for one in ready if isinstance(one, _Task)]
