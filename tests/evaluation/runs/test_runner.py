@@ -208,7 +208,8 @@ def test_a_picture_is_asked_about_with_the_adapter_and_without(
     assert "not.png" in summary.failed["q"]
 
 
-def test_a_part_of_a_video_and_a_folder_of_pictures(evaluation: Any, tmp_path: Path, data: Path) -> None:
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_part_of_a_video_and_a_folder_of_pictures(evaluation: Any, tmp_path: Path, data: Path, batch: int) -> None:
     item = Item("part", "a.mp4", data / "a.mp4", "video", "Which way?", ("left", "right"), ("A",), start=0.4, end=0.8)
     folder = tmp_path / "frames"
     folder.mkdir()
@@ -216,14 +217,16 @@ def test_a_part_of_a_video_and_a_folder_of_pictures(evaluation: Any, tmp_path: P
         cv2.imwrite(str(folder / f"{index + 5}.jpg"), np.full((33, 47, 3), 40 * index, np.uint8))
     frames = replace(item, id="frames", media="frames", path=folder, kind="frames", start=None, end=None, frame_rate=3)
     nothing = replace(item, id="nothing", start=7.0, end=8.0)
-    summary = evaluation.run(tmp_path / "run", items=[item, frames, nothing], method=build("dense", num_frames=64))
-    assert list(summary.failed) == ["nothing"]
-    part, pictures, _ = (row.record for row in load_run(tmp_path / "run").rows)
+    never = replace(item, id="never", start=1e300, end=None)
+    items = [item, frames, nothing, never]
+    summary = evaluation.run(tmp_path / "run", items=items, method=build("dense", num_frames=64), batch=batch)
+    assert list(summary.failed) == ["never", "nothing"]
+    part, pictures, *_ = (row.record for row in load_run(tmp_path / "run").rows)
     assert part is not None
     assert pictures is not None
-    # Frames 10 to 20 of 24, and what has to be decoded before a picture that is shown in time.
-    assert 11 <= len(part.frames) <= 13
-    assert part.times[0] == 0
+    # Pictures 10 to 19 of 24, of the very file, which other harnesses are asked about by `Video.between` too.
+    assert part.times == pytest.approx([k / 25 for k in range(10)])
+    assert part.video_sha256 == hashlib.sha256((data / "a.mp4").read_bytes()).hexdigest()
     assert pictures.times == pytest.approx([k / 3 for k in range(6)])
 
 

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import torch
+from PIL.Image import Image
 
 from himmel._progress import track
 from himmel._versions import versions
@@ -171,7 +172,7 @@ class _Work:
             return self._posing.fail(item, str(error))
         read = ahead
         try:
-            if ahead and isinstance(media, Path):
+            if ahead and not isinstance(media, Image):
                 read = self._asker.session.read_ahead(media, method=self._asker.method, threads=self._asker.threads)
         except VideoError as error:
             return self._posing.fail(item, str(error))
