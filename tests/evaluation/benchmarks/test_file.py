@@ -106,9 +106,13 @@ def test_the_prompt(write: Callable[..., Path]) -> None:
         ({"choices": ["up", "up"], "answer": "up"}, "has an option twice"),
         ({"question": " "}, "'question' in row 1 of"),
         ({"video": "../a.mp4"}, "is not a file below"),
+        ({"video": "a" * 300 + ".mp4"}, "is not a file below"),
+        ({"video": "a/" * 3000 + "a.mp4"}, "is not a file below"),
         ({"video": None}, "'image' in row 1 of"),
         ({"start": 2, "end": 1}, "is not after the start"),
+        ({"start": -1}, "is before the video's own"),
         ({"duration": "long"}, "is no number"),
+        ({"duration": 10**400}, "is no number"),
     ],
 )
 def test_rows_that_cannot_be_are_named(wrong: dict, says: str, write: Callable[..., Path]) -> None:

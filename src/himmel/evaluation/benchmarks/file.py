@@ -83,7 +83,9 @@ def _item(data: Path, row: Row) -> Item:
     picture, path = picture_of(row, kind, data)
     subtitles = row.maybe("subtitles")
     start, end = row.number_of("start"), row.number_of("end")
-    if end is not None and not 0 <= (start or 0.0) < end:
+    if start is not None and start < 0:
+        raise row.wrong("start", "is before the video's own")
+    if end is not None and not (start or 0.0) < end:
         raise row.wrong("end", "is not after the start")
     return Item(
         id=row.maybe("id") or str(row.number),

@@ -115,7 +115,7 @@ class Row:
             return None
         try:
             number = float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise self.wrong(column, "is no number") from None
         if not math.isfinite(number):
             return None
