@@ -132,7 +132,9 @@ def run_by_api(
         missing = [item for item in items if item.id not in done]
         with answer_file(folder / ANSWERS) as file, TemporaryDirectory(prefix="himmel-eval-") as scratch:
             work = _Work(benchmark, asker, Path(scratch), _Writer(file, rows))
-            asked = asyncio.run(work.ask_all(missing, what=f"Asking {asker.settings.model}", spent=spent))
+            answered = any(row.error is None for row in rows)
+            what = f"Asking {asker.settings.model}"
+            asked = asyncio.run(work.ask_all(missing, what=what, spent=spent, answered=answered))
         summary = None
         if len(rows) == len(items):
             summary = summarise_run(rows, figures=benchmark.figures)
@@ -174,12 +176,12 @@ class _Work:
         self._versions = versions("openai")
         self._shown: BoundedCache[ApiShown] = BoundedCache(_CACHE_BYTES)
 
-    async def ask_all(self, items: Sequence[Item], *, what: str, spent: float) -> Asked:
+    async def ask_all(self, items: Sequence[Item], *, what: str, spent: float, answered: bool) -> Asked:
         asker = self._asker
         spending = Spending(limit=asker.limit, spent=spent)
         jobs = track([self._job(item) for item in items], what=what, total=len(items))
         async with Api(asker.settings, asker.key, prices=asker.prices) as api:
-            return await ask_many(jobs, api, spending=spending, at_once=asker.at_once)
+            return await ask_many(jobs, api, spending=spending, at_once=asker.at_once, answered=answered)
 
     def _job(self, item: Item) -> Job[_Ready]:
         return Job(
