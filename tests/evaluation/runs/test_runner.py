@@ -230,6 +230,46 @@ def test_a_part_of_a_video_and_a_folder_of_pictures(evaluation: Any, tmp_path: P
     assert pictures.times == pytest.approx([k / 3 for k in range(6)])
 
 
+@pytest.mark.parametrize("batch", [1, 2])
+def test_where_nothing_can_be_removed_all_of_the_prompt_is_asked_and_told(
+    evaluation: Any, tmp_path: Path, write_clip: Callable[..., Path], rows_of: RowsOf, batch: int
+) -> None:
+    """EVS always keeps the first frame, and one video has no other."""
+    path = write_clip(tmp_path / "one.mp4", num_frames=1)
+    several = evaluation.items()[0]
+    single = replace(several, id="one", media="one.mp4", path=path)
+    method = build("evs", num_frames=4)
+    summary = evaluation.run(tmp_path / "evs", items=[several, single], method=method, batch=batch)
+    evaluation.run(tmp_path / "dense", items=[several, single], method=build("dense", num_frames=4), batch=batch)
+    (_, asked), (_, plain) = rows_of(tmp_path / "evs"), rows_of(tmp_path / "dense")
+    assert asked.record is not None
+    assert asked.record.removed is not None
+    assert asked.record.removed.before == asked.record.removed.after == asked.record.tokens["image"]
+    assert asked.scores == pytest.approx(plain.scores, abs=1e-5)
+    assert replace(asked, scores=None, record=replace(asked.record, removed=None)) == replace(plain, scores=None)
+    assert summary.costs is not None
+    assert summary.costs.unreduced == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "options"), [("evs", {}), ("look_m", {"important_ratio": 1.0, "recent_ratio": 0.0}), ("hermes", {})]
+)
+def test_a_run_in_which_nothing_at_all_is_removed_fails(
+    evaluation: Any, tmp_path: Path, method: str, options: dict[str, float]
+) -> None:
+    chosen = build(method, num_frames=1, **options)
+    first = evaluation.items()[0]
+    with pytest.raises(UsageError, match="removed nothing of the only prompt so far"):
+        evaluation.run(tmp_path / "run", items=[first], method=chosen)
+    with pytest.raises(UsageError, match="removed nothing of the only prompt so far"):
+        evaluation.run(tmp_path / "run", items=[first], method=chosen)
+    many = [replace(first, id=str(number)) for number in range(9)]
+    with pytest.raises(UsageError, match="removed nothing of any of the 5 prompts so far"):
+        evaluation.run(tmp_path / "many", items=many, method=chosen)
+    assert len(read_rows(tmp_path / "many" / "answers.jsonl")) == 5
+    assert load_run(tmp_path / "many", whole=False).header.summary is None
+
+
 def test_options_that_cannot_be_told_apart_are_a_wrong_answer(evaluation: Any, tmp_path: Path, data: Path) -> None:
     item = Item("same", "a.mp4", data / "a.mp4", "video", "Which way?", ("left", "left"), ("A",))
     summary = evaluation.run(tmp_path / "run", items=[item])
