@@ -156,6 +156,18 @@ def test_a_run_goes_on_where_it_was_killed(data: Path, tmp_path: Path) -> None:
     assert (folder / ANSWERS).read_bytes().startswith(b"".join(lines[:2]))
 
 
+def test_a_whole_run_keeps_what_was_added_to_its_summary(data: Path, tmp_path: Path) -> None:
+    """Such as what a judge found, which was paid for."""
+    with mock_api(lambda asked: completion("B")) as served:
+        run(served, data, tmp_path / "run")
+        header = load_run(tmp_path / "run").header
+        replace(header, summary={**(header.summary or {}), "judge": {"score": 3}}).write(tmp_path / "run")
+        before = len(served.asked)
+        assert run(served, data, tmp_path / "run").summary is not None
+        assert len(served.asked) == before
+    assert (load_run(tmp_path / "run").header.summary or {})["judge"] == {"score": 3}
+
+
 def test_a_question_without_an_answer_is_asked_by_the_next_run(data: Path, tmp_path: Path) -> None:
     def answer(asked: Asked) -> Reply:
         return refusal(503, "overloaded") if "Question 1 about a" in asked.texts[-1] else completion("B")

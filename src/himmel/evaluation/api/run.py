@@ -138,7 +138,8 @@ def run_by_api(
         summary = None
         if len(rows) == len(items):
             summary = summarise_run(rows, figures=benchmark.figures)
-            replace(header, summary=summary.to_json()).write(folder)
+            if missing or header.summary is None:
+                replace(header, summary=summary.to_json()).write(folder)
     return ApiRun(tuple(rows), asked, summary)
 
 

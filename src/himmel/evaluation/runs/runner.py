@@ -119,7 +119,8 @@ def run_benchmark(
                 rows += answered
                 _check_removed(rows, len(items))
         summary = summarise_run(rows, figures=benchmark.figures)
-        replace(header, summary=summary.to_json()).write(folder)
+        if missing or header.summary is None:
+            replace(header, summary=summary.to_json()).write(folder)
     return summary
 
 
