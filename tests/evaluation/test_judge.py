@@ -16,6 +16,7 @@ from himmel.evaluation.judge import Verdict, judge_prompt, no_verdict, read_verd
         ("Here you are: {'pred': 'no', 'score': 2.0}. The colour differs, so no.", False, 2),
         ('{"pred": true, "score": "3"}', True, 3),
         ("pred: yes, score: 4.8", True, 4),
+        ('<think>I am to give {"pred": "yes" or "no", "score": 0}.</think>{"pred": "no", "score": 1}', False, 1),
     ],
 )
 def test_verdicts_are_read_in_the_forms_that_models_write(said: str, right: bool, score: int) -> None:

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from himmel.evaluation.benchmarks.letters import without_thoughts
+
 SYSTEM: Final = (
     "You check answers to questions about videos. For each question you are given the right answer and the answer of a "
     "model. Decide whether the model's answer means the same as the right one. Other words for the same thing, other "
@@ -55,8 +57,12 @@ def judge_prompt(question: str, answer: str, given: str) -> str:
 
 
 def read_verdict(reply: str) -> Verdict | None:
-    """The verdict in a judge's reply, which is read as text and never run; None if there is none."""
-    pred, score = _PRED.search(reply[:_READ]), _SCORE.search(reply[:_READ])
+    """The verdict in a judge's reply, which is read as text and never run; None if there is none.
+
+    What a model writes while it thinks aloud is passed over: it repeats there what it is asked for.
+    """
+    said = without_thoughts(reply)[:_READ]
+    pred, score = _PRED.search(said), _SCORE.search(said)
     if pred is None or score is None:
         return None
     return Verdict(right=pred[1].lower() in ("yes", "true"), score=int(score[1]))
