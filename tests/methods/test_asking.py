@@ -1,11 +1,12 @@
 """When the first token of an answer counts as being there."""
 
+import time
 from typing import Any
 
 import pytest
 import torch
 
-from himmel.methods import asking
+from himmel.methods.asking import _FirstToken
 
 
 class _Ids:
@@ -33,8 +34,8 @@ def test_the_first_token_counts_when_the_device_has_computed_it(monkeypatch: pyt
         events.append("noted")
         return float(len(events))
 
-    monkeypatch.setattr(asking.time, "perf_counter", clock)
-    first = asking._FirstToken()
+    monkeypatch.setattr(time, "perf_counter", clock)
+    first = _FirstToken()
     ids: Any = _Ids(events)
     assert first(ids, torch.zeros(2, 1)).tolist() == [False, False]
     assert first(ids, torch.zeros(2, 1)).tolist() == [False, False]
