@@ -23,6 +23,7 @@ from himmel.evaluation.runs.posing import Posing
 from himmel.evaluation.runs.record import Row, load_run, read_rows
 from himmel.methods.choice import build
 from himmel.methods.session import Session
+from himmel.video import Video
 
 RowsOf = Callable[[Path], list[Row]]
 
@@ -268,6 +269,25 @@ def test_a_run_in_which_nothing_at_all_is_removed_fails(
         evaluation.run(tmp_path / "many", items=many, method=chosen)
     assert len(read_rows(tmp_path / "many" / "answers.jsonl")) == 5
     assert load_run(tmp_path / "many", whole=False).header.summary is None
+
+
+def test_a_video_is_opened_once_for_questions_about_its_parts(
+    evaluation: Any, tmp_path: Path, write_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_clip(tmp_path / "parts.mp4", num_frames=24)
+    item = Item("0", "parts.mp4", path, "video", "Which way?", ("left", "right"), ("A",))
+    items = [replace(item, id=str(number), start=number / 10, end=0.9) for number in range(3)]
+    opened: list[object] = []
+    initialise = Video.__init__
+
+    def counting(self: Video, source: Any) -> None:
+        opened.append(source)
+        initialise(self, source)
+
+    monkeypatch.setattr(Video, "__init__", counting)
+    evaluation.run(tmp_path / "run", items=items, method=build("dense", num_frames=2))
+    assert len(opened) == 1
+    assert len({row.record.times for row in load_run(tmp_path / "run").rows if row.record is not None}) == 3
 
 
 def test_options_that_cannot_be_told_apart_are_a_wrong_answer(evaluation: Any, tmp_path: Path, data: Path) -> None:

@@ -6,6 +6,7 @@ Every method reads video files. A folder of pictures is therefore encoded first,
 import hashlib
 import io
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,7 @@ from himmel._files import atomic_path
 from himmel.errors import HimmelError, VideoError
 from himmel.evaluation.benchmarks.media import frame_files
 from himmel.evaluation.items import Item
+from himmel.methods.source import FileState
 from himmel.methods.still import MOST_PIXELS
 from himmel.video import Video
 
@@ -44,11 +46,19 @@ def open_media(item: Item, scratch: Path) -> Path | Video | Image.Image:
             return _encoded(item, scratch)
         if item.start is None and item.end is None:
             return item.path
-        return Video(item.path).between(item.start or 0.0, item.end)
+        state = FileState.of(item.path)
+        whole = Video(item.path) if state is None else _whole(state)
+        return whole.between(item.start or 0.0, item.end)
     except VideoError:
         raise
     except (HimmelError, OSError, ValueError, av.FFmpegError) as error:
         raise VideoError(f"{item.media!r} cannot be shown ({' '.join(str(error).split())}).") from error
+
+
+@lru_cache(maxsize=2)
+def _whole(state: FileState) -> Video:
+    """A video that several questions in a row are about parts of: its index and its hash are made once."""
+    return Video(state.path)
 
 
 def _picture(item: Item) -> Image.Image:
