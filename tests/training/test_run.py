@@ -164,6 +164,22 @@ def test_a_method_that_has_no_such_option_is_refused_before_anything_is_trained(
         run_recipe("01-main/dense-32", base="nano", overrides={"eval.options.keep": "0.5"})
 
 
+def test_packed_questions_and_attention_without_masks_are_refused(nano_folder: str, tmp_path: Path) -> None:
+    base = str(tiny_base(tmp_path, of="nano", host=nano_folder))
+    changes = {"stage2.compute.attn_implementation": "flash_attention_2"}
+    with pytest.raises(RecipeError, match="stage2.questions_per_clip = 4 .*set questions_per_clip to 1, or"):
+        run_recipe("default", base=base, overrides=changes)
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_a_stage_computes_attention_as_its_recipe_says(nano_folder: str, tmp_path: Path, attention: str) -> None:
+    base = str(tiny_base(tmp_path, of="nano", host=nano_folder))
+    changes = {"stage2.compute.attn_implementation": attention}
+    stage = plan_stages(resolve_recipe("default", base=base, overrides=changes).recipe)[-1]
+    model = initial_model(replace(stage, after=None))
+    assert model.network.model.language_model.config._attn_implementation == attention
+
+
 @pytest.mark.parametrize("kind", ["qwen2_5_vl", "qwen3_vl_moe", "internvl", "llava_onevision"])
 def test_the_advice_about_another_kind_of_host_works(kind: str, tiny_host: Callable[[str], str]) -> None:
     """What the sentence says to type assembles a model of that host for the first stage."""

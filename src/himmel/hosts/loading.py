@@ -9,7 +9,7 @@ from transformers.utils.import_utils import is_bitsandbytes_available
 
 from himmel._checks import check_choice
 from himmel._quiet import quiet_transformers
-from himmel.choices import DeviceMap, Quantization
+from himmel.choices import Attention, DeviceMap, Quantization
 from himmel.errors import HostError, UsageError
 
 
@@ -24,6 +24,7 @@ class Loading:
         device_map: `auto`, `balanced`, `balanced_low_0` or `sequential`: spread the layers over all devices, as
             accelerate does; excludes `device`.
         quantization: `4bit`: pack the weights as NF4 of bitsandbytes, on a GPU.
+        attention: how attention is computed; None: as transformers chooses.
 
     Raises:
         UsageError: a value does not exist, or two exclude each other.
@@ -33,17 +34,25 @@ class Loading:
     device: str | torch.device | None = None
     device_map: DeviceMap | None = None
     quantization: Quantization | None = None
+    attention: Attention | None = None
 
     def __post_init__(self) -> None:
         if self.quantization is not None:
             check_choice("quantization", self.quantization, get_args(Quantization))
         if self.device_map is not None:
             check_choice("device_map", self.device_map, get_args(DeviceMap))
+        if self.attention is not None:
+            check_choice("attention", self.attention, get_args(Attention))
         if self.device_map is not None and self.device is not None:
             raise UsageError(
                 f"device={str(self.device)!r} and device_map={self.device_map!r} both say where the host goes; "
                 "give one of them."
             )
+
+    @property
+    def attention_options(self) -> dict[str, Any]:
+        """For transformers' `from_pretrained`, which takes None for a choice too."""
+        return {} if self.attention is None else {"attn_implementation": self.attention}
 
     def check_machine(self) -> None:
         """See that this machine can do it.
@@ -79,7 +88,7 @@ def load_weights(
         UsageError: this machine cannot do what `loading` asks for.
     """
     loading.check_machine()
-    options: dict[str, Any] = {"dtype": loading.dtype or "auto"}
+    options: dict[str, Any] = {"dtype": loading.dtype or "auto", **loading.attention_options}
     if loading.quantization:
         compute = loading.dtype or torch.bfloat16
         # Packed weights cannot be moved afterwards.

@@ -23,7 +23,7 @@ from himmel.model.inputs import ModelInputs
 from himmel.nano.clips import VALUE_COLUMNS
 from himmel.training.alignment import AlignmentModel
 from himmel.training.batches import AlignmentCollator, DrawnClips, InstructCollator
-from himmel.training.gather import num_processes, synchronise_batch_norms
+from himmel.training.gather import num_processes
 from himmel.training.plan import RECORD, Stage, plan_stages
 from himmel.training.probes import MotionProbes, caption_vocabulary
 from himmel.training.recipe import OptimizerSection, ProjectorSection, Recipe, Stage1Section, Stage2Section
@@ -131,6 +131,7 @@ def check_host(recipe: Recipe) -> None:
         HostError: there is no such host.
     """
     host = load_host(recipe.host)
+    _check_attention(recipe)
     trained = {"host_projector"} if recipe.projector is not None else set()
     lacking = sorted((trained | set(recipe.stage2.also_train)) - set(host.part_names))
     if not lacking:
@@ -141,6 +142,19 @@ def check_host(recipe: Recipe) -> None:
         f"Recipe {recipe.name!r} on {recipe.base!r} trains the part {lacking[0]!r}, which the host {recipe.host!r} of "
         f"the kind {host.name!r} doesn't have; run `{shlex.join(['himmel', 'train', recipe.name, *options])}`."
     )
+
+
+def _check_attention(recipe: Recipe) -> None:
+    """Refuse packed questions where attention takes no mask that would part them."""
+    for stage in plan_stages(recipe):
+        section = stage.section
+        if isinstance(section, (ProjectorSection, Stage2Section)) and section.questions_per_clip > 1:
+            if stage.compute.attn_implementation == "flash_attention_2":
+                raise RecipeError(
+                    f"{stage.kind}.questions_per_clip = {section.questions_per_clip} packs questions behind one clip, "
+                    "and attn_implementation = 'flash_attention_2' cannot keep them apart; set questions_per_clip to "
+                    "1, or attn_implementation to sdpa."
+                )
 
 
 def run_stage(stage: Stage, *, resume: bool = True) -> None:
@@ -172,10 +186,15 @@ def initial_model(stage: Stage) -> HimmelForConditionalGeneration:
     """What a stage begins with: the model of its settings, with what the stage before it has trained."""
     width = load_host(stage.host).hidden_size
     config = HimmelConfig.of(make_settings(stage.model, host=stage.host, host_hidden_size=width))
-    model = HimmelForConditionalGeneration.from_config(config, loading=Loading(dtype=_host_dtype(stage)))
+    model = HimmelForConditionalGeneration.from_config(config, loading=_loading(stage))
     if stage.after is not None:
         model.carry_over(stage.after.folder)
     return model
+
+
+def _loading(stage: Stage) -> Loading:
+    attention = None if stage.section is None else stage.compute.attn_implementation
+    return Loading(dtype=_host_dtype(stage), attention=attention)
 
 
 def _host_dtype(stage: Stage) -> torch.dtype | None:
@@ -222,8 +241,6 @@ def _alignment_model(section: Stage1Section, model: HimmelForConditionalGenerati
         embeddings = cast(nn.Embedding, model.network.get_input_embeddings()).weight
         vocabulary = sorted(caption_vocabulary(model.host))
         probes = MotionProbes(embeddings, num_values=len(VALUE_COLUMNS), vocabulary=vocabulary)
-    if num_processes() > 1:
-        synchronise_batch_norms(model.adapter)
     return AlignmentModel(model.adapter, section=section.alignment, probes=probes)
 
 
@@ -237,8 +254,6 @@ def _instruct_trainer(
         model.train_only(["host_projector"])
     else:
         model.train_only(["adapter", "language_model" if section.trains == "full" else "lora", *section.also_train])
-    if num_processes() > 1:
-        synchronise_batch_norms(model.adapter)
     # Stage 1's head is not read any more.
     model.adapter.alignment_head.requires_grad_(False)
     if stage.compute.gradient_checkpointing:

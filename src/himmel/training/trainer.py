@@ -23,9 +23,10 @@ _PARTS_FILE = "trained_parts.safetensors"
 
 
 class PartsTrainer(Trainer):
-    """A Trainer that saves and restores the trained parameters alone, and gives each its own learning rate.
+    """A Trainer that saves and restores what training changes alone, and gives each parameter its own learning rate.
 
-    A host's frozen weights would make every checkpoint as large as the host; they are the same in all of them.
+    That is the trained parameters, and the buffers (statistics) of the modules that they belong to. A host's frozen
+    weights would make every checkpoint as large as the host; they are the same in all of them.
     The model's forward returns a dict with `loss` and, under `parts`, named scalars that are averaged into the log.
 
     Args:
@@ -77,15 +78,26 @@ class PartsTrainer(Trainer):
         folder = Path(output_dir or str(self.args.output_dir))
         folder.mkdir(parents=True, exist_ok=True)
         # Where parameters are spread over devices, what they hold has been gathered into `state_dict`.
-        own = {name: parameter for name, parameter in self._learner.named_parameters() if parameter.requires_grad}
+        own = trained_tensors(self._learner)
         trained = {name: (state_dict or own)[name].detach().contiguous().cpu() for name in own}
         with atomic_path(folder / _PARTS_FILE) as file:
             save_file(trained, file)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        own = dict((model or self._learner).named_parameters())
+        own = trained_tensors(model or self._learner)
         for name, value in load_file(Path(resume_from_checkpoint) / _PARTS_FILE).items():
             own[name].data.copy_(value)
+
+
+def trained_tensors(module: nn.Module) -> dict[str, torch.Tensor]:
+    """What training changes, by its name: parameters that learn, and saved buffers beside such parameters."""
+    found: dict[str, torch.Tensor] = {name: one for name, one in module.named_parameters() if one.requires_grad}
+    modules = {name.rpartition(".")[0] for name in found}
+    kept = set(module.state_dict(keep_vars=True))
+    for name, one in module.named_buffers():
+        if name in kept and name.rpartition(".")[0] in modules:
+            found[name] = one
+    return found
 
 
 def training_arguments(

@@ -126,7 +126,12 @@ class NanoHost(BaseHost):
                 "nano needs half a gigabyte, so leave them out."
             )
         try:
-            network = load_whole(NanoForConditionalGeneration, self.folder, dtype=loading.dtype or torch.float32)
+            network = load_whole(
+                NanoForConditionalGeneration,
+                self.folder,
+                dtype=loading.dtype or torch.float32,
+                **loading.attention_options,
+            )
         except Exception as error:
             raise _damaged(self.folder, " ".join(str(error).split())) from error
         network.requires_grad_(False)
