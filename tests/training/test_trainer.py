@@ -109,3 +109,12 @@ def test_deepspeeds_files_leave_to_the_trainer_what_recipes_state(name: str) -> 
     assert all(settings[key] == "auto" for key in stated)
     assert "optimizer" not in settings
     assert "scheduler" not in settings
+
+
+def test_several_gpus_need_torchrun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 4)
+    with pytest.raises(
+        RecipeError, match=r"has 4 GPUs and one process .*torchrun --nproc-per-node 4 --no-python himmel"
+    ):
+        training_arguments(OptimizerSection(), ComputeSection(), tmp_path, seed=0)

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any, cast, get_args
 
 import torch
-from transformers import BitsAndBytesConfig, PreTrainedModel
+from torch import nn
+from transformers import BitsAndBytesConfig, PreTrainedConfig, PreTrainedModel
 from transformers.utils.import_utils import is_bitsandbytes_available
 
 from himmel._checks import check_choice
@@ -25,6 +26,8 @@ class Loading:
             accelerate does; excludes `device`.
         quantization: `4bit`: pack the weights as NF4 of bitsandbytes, on a GPU.
         attention: how attention is computed; None: as transformers chooses.
+        vision_alone: leave the language model's layers on the disk: the network holds the vision part and the token
+            embeddings, makes features of pictures, and reads no prompt.
 
     Raises:
         UsageError: a value does not exist, or two exclude each other.
@@ -35,6 +38,7 @@ class Loading:
     device_map: DeviceMap | None = None
     quantization: Quantization | None = None
     attention: Attention | None = None
+    vision_alone: bool = False
 
     def __post_init__(self) -> None:
         if self.quantization is not None:
@@ -97,6 +101,8 @@ def load_weights(
     if loading.device_map is not None:
         options["device_map"] = loading.device_map
     try:
+        if loading.vision_alone:
+            options["config"] = without_layers(cast(Any, network_class).config_class.from_pretrained(folder))
         network = load_whole(network_class, folder, **options)
     except Exception as error:
         raise HostError(
@@ -104,9 +110,28 @@ def load_weights(
             f"name a complete folder of {family}."
         ) from error
     network.requires_grad_(False)
+    if loading.vision_alone:
+        drop_head(network)
     if "device_map" not in options:
         network.to(cast(Any, loading.device or "cpu"))
     return cast(PreTrainedModel, network.eval())
+
+
+def without_layers(config: PreTrainedConfig) -> PreTrainedConfig:
+    """The configuration, changed in place, of a language model that is no more than its embeddings.
+
+    Weights that a network has no place for are never read from the disk.
+    """
+    text: Any = config.get_text_config()
+    text.num_hidden_layers = 0
+    if "layer_types" in text.to_dict():
+        text.layer_types = []
+    return config
+
+
+def drop_head(network: PreTrainedModel) -> None:
+    """Take off the output layer, which is as large as the embeddings where it isn't tied to them."""
+    network.set_output_embeddings(nn.Identity())
 
 
 def load_whole(network_class: type[PreTrainedModel], folder: str, **options: Any) -> PreTrainedModel:

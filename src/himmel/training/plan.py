@@ -99,6 +99,11 @@ class Stage:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
     @property
+    def before(self) -> "tuple[Stage, ...]":
+        """The stages before it, the first one first."""
+        return () if self.after is None else (*self.after.before, self.after)
+
+    @property
     def folder(self) -> Path:
         """Where its checkpoint goes."""
         return self.output / f"{self.kind}-{self.key}"
@@ -140,7 +145,8 @@ def plan_stages(recipe: Recipe) -> list[Stage]:
 
 def _what_computes(compute: ComputeSection) -> dict[str, Any]:
     """Keys that came later count where they are not at their default, so that older stages are found again."""
-    settings = compute.model_dump(mode="json")
+    # Who reads the batches changes nothing of what is in them.
+    settings = compute.model_dump(mode="json", exclude={"workers"})
     return {name: value for name, value in settings.items() if name not in _LATER or value != _LATER[name]}
 
 

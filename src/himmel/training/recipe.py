@@ -56,12 +56,14 @@ class ComputeSection(Section):
         deepspeed: `zero2` or `zero3` (recipes/deepspeed), a file of DeepSpeed's, or None.
         attn_implementation: of transformers; None leaves the choice to it. `flash_attention_2` takes no mask that parts
             several questions about one clip, so it needs `questions_per_clip: 1`.
+        workers: processes of each device that read batches ahead; 0 reads them in between steps.
     """
 
     precision: Literal["float32", "bfloat16"] = "float32"
     gradient_checkpointing: bool = False
     deepspeed: str | None = None
     attn_implementation: Attention | None = None
+    workers: Natural = 0
 
 
 class OptimizerSection(Section):

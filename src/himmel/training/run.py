@@ -30,6 +30,7 @@ from himmel.training.recipe import OptimizerSection, ProjectorSection, Recipe, S
 from himmel.training.resolve import base_names, resolve_recipe
 from himmel.training.settings import make_settings
 from himmel.training.store import ClipStore
+from himmel.training.targets import TargetStore
 from himmel.training.trainer import PartsTrainer, run_training, training_arguments
 
 
@@ -116,6 +117,13 @@ def check_runnable(recipe: Recipe) -> None:
         UsageError: its method has no such option, or a value is out of range.
     """
     build(recipe.eval.method, **recipe.eval.options)
+    adapter = make_settings(recipe.model, host=recipe.host).adapter
+    if recipe.stages and adapter.encoder == "siglip" and adapter.siglip is None and adapter.siglip_weights is None:
+        raise RecipeError(
+            f"Recipe {recipe.name!r} names no weights for its SigLIP encoder, which would start as noise; add "
+            "`--set model.adapter.siglip_weights=google/siglip-base-patch16-224` (or a folder), or "
+            "state sizes of your own under model.adapter.siglip to train one from nothing."
+        )
     if recipe.lacks_to_train:
         raise RecipeError(
             f"Recipe {recipe.name!r} on {recipe.base!r} needs {', '.join(recipe.lacks_to_train)}, which this version "
@@ -148,13 +156,14 @@ def _check_attention(recipe: Recipe) -> None:
     """Refuse packed questions where attention takes no mask that would part them."""
     for stage in plan_stages(recipe):
         section = stage.section
-        if isinstance(section, (ProjectorSection, Stage2Section)) and section.questions_per_clip > 1:
-            if stage.compute.attn_implementation == "flash_attention_2":
-                raise RecipeError(
-                    f"{stage.kind}.questions_per_clip = {section.questions_per_clip} packs questions behind one clip, "
-                    "and attn_implementation = 'flash_attention_2' cannot keep them apart; set questions_per_clip to "
-                    "1, or attn_implementation to sdpa."
-                )
+        if section is None or isinstance(section, Stage1Section) or section.questions_per_clip == 1:
+            continue
+        if stage.compute.attn_implementation == "flash_attention_2":
+            raise RecipeError(
+                f"{stage.kind}.questions_per_clip = {section.questions_per_clip} packs questions behind one clip, and "
+                "attn_implementation = 'flash_attention_2' cannot keep them apart; set questions_per_clip to 1, or "
+                "attn_implementation to sdpa."
+            )
 
 
 def run_stage(stage: Stage, *, resume: bool = True) -> None:
@@ -183,18 +192,26 @@ def run_stage(stage: Stage, *, resume: bool = True) -> None:
 
 
 def initial_model(stage: Stage) -> HimmelForConditionalGeneration:
-    """What a stage begins with: the model of its settings, with what the stage before it has trained."""
+    """What a stage begins with: the model of its settings, with what the stages before it have trained.
+
+    In stage 1 the language model is not there: it has no layers, and no LoRA on them. LoRA that a stage before stage 1
+    has drawn is taken up again after it.
+    """
     width = load_host(stage.host).hidden_size
     config = HimmelConfig.of(make_settings(stage.model, host=stage.host, host_hidden_size=width))
+    if isinstance(stage.section, Stage1Section):
+        config = config.changed(lora_rank=0)
     model = HimmelForConditionalGeneration.from_config(config, loading=_loading(stage))
-    if stage.after is not None:
-        model.carry_over(stage.after.folder)
+    for earlier in stage.before:
+        if earlier is stage.after or earlier.done:
+            model.carry_over(earlier.folder)
     return model
 
 
 def _loading(stage: Stage) -> Loading:
     attention = None if stage.section is None else stage.compute.attn_implementation
-    return Loading(dtype=_host_dtype(stage), attention=attention)
+    alone = isinstance(stage.section, Stage1Section)
+    return Loading(dtype=_host_dtype(stage), attention=attention, vision_alone=alone)
 
 
 def _host_dtype(stage: Stage) -> torch.dtype | None:
@@ -223,9 +240,14 @@ def _train(
     options: dict[str, Any] = {"args": arguments, "train_dataset": items}
     if isinstance(stage.section, Stage1Section):
         nn.Module.to(model.network, arguments.device)
+        targets = TargetStore(store, model)
+        targets.fill(seeds, model)
         learner = _alignment_model(stage.section, model)
+        if model.config.adapter.encoder != "shared_vit":
+            # The host has said its part; the device is the adapter's.
+            nn.Module.to(model.network, "cpu")
         rate = stage.optimizer.adapter_lr
-        collator = AlignmentCollator(store, model)
+        collator = AlignmentCollator(store, targets, model.host)
         trainer = PartsTrainer(model=learner, data_collator=collator, rate_of=lambda _: rate, **options)
         history = run_training(trainer, folder=folder, resume=resume)
         learner.release()
@@ -241,7 +263,7 @@ def _alignment_model(section: Stage1Section, model: HimmelForConditionalGenerati
         embeddings = cast(nn.Embedding, model.network.get_input_embeddings()).weight
         vocabulary = sorted(caption_vocabulary(model.host))
         probes = MotionProbes(embeddings, num_values=len(VALUE_COLUMNS), vocabulary=vocabulary)
-    return AlignmentModel(model.adapter, section=section.alignment, probes=probes)
+    return AlignmentModel(model.adapter, section=section.alignment, probes=probes, show=model.adapter_inputs)
 
 
 def _instruct_trainer(

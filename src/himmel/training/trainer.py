@@ -5,11 +5,12 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.utils.data import Dataset, Sampler, SequentialSampler
 from transformers import Trainer, TrainingArguments
 from transformers.integrations.deepspeed import is_deepspeed_available
 from transformers.trainer_utils import get_last_checkpoint
@@ -55,6 +56,10 @@ class PartsTrainer(Trainer):
             [{"params": parts, "lr": rate, "weight_decay": decay} for (rate, decay), parts in groups.items()]
         )
         return self.optimizer
+
+    def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> Sampler[int]:
+        """In the data set's own order, which is drawn already: no clip twice in a pass, for any number of devices."""
+        return SequentialSampler(cast(Any, train_dataset or self.train_dataset))
 
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -106,7 +111,8 @@ def training_arguments(
     """transformers' arguments for a stage; checkpoints and the log go to `folder`.
 
     Raises:
-        RecipeError: the batch cannot be shared out, or DeepSpeed is asked for and not there.
+        RecipeError: the batch cannot be shared out, several GPUs have one process, or DeepSpeed is asked for and not
+            there.
     """
     # What torchrun and its like tell each process.
     shares = optimizer.gradient_accumulation * int(os.environ.get("WORLD_SIZE", "1"))
@@ -116,10 +122,18 @@ def training_arguments(
             "choose a multiple, or another optimizer.gradient_accumulation."
         )
     accelerated = torch.accelerator.is_available()
+    devices = torch.accelerator.device_count() if accelerated else 0
+    if devices > 1 and "WORLD_SIZE" not in os.environ:
+        raise RecipeError(
+            f"This machine has {devices} GPUs and one process was started, which can train on one of them; run "
+            f"`torchrun --nproc-per-node {devices} --no-python himmel train RECIPE`, or let it see one GPU by "
+            "CUDA_VISIBLE_DEVICES=0."
+        )
     return TrainingArguments(
         output_dir=str(folder),
         use_cpu=not accelerated,
         dataloader_pin_memory=accelerated,
+        dataloader_num_workers=compute.workers,
         max_steps=optimizer.steps,
         per_device_train_batch_size=optimizer.batch_size // shares,
         gradient_accumulation_steps=optimizer.gradient_accumulation,
