@@ -230,6 +230,19 @@ def test_an_output_that_holds_something_else_is_left_alone(encode_clip: Encode, 
         audit_folder(tmp_path / "one", output=tmp_path)
 
 
+@pytest.mark.parametrize(
+    "content", [b"Notes of mine", b"one\ntwo", b"\xff\xd8 \n \x00 no text", b'{"path": 1}', b"[" * 100_000 + b"\n"]
+)
+def test_a_file_of_the_users_is_never_cut(encode_clip: Encode, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "videos").mkdir()
+    encode_clip("videos/a.mp4", num_frames=8)
+    output = tmp_path / "notes.txt"
+    output.write_bytes(content)
+    with pytest.raises(UsageError, match="name a new file"):
+        audit_folder(tmp_path / "videos", output=output)
+    assert output.read_bytes() == content
+
+
 def test_names_that_are_no_unicode_are_kept(encode_clip: Encode, tmp_path: Path) -> None:
     clip = encode_clip("a.mp4", num_frames=8)
     try:

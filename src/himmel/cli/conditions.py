@@ -255,6 +255,8 @@ def _row(name: str, run: "StudyRun", pair: "Pair | None") -> tuple[str, ...]:
 
 def _draw_first(asking: "Asking", conditions: Sequence[str], path: Path, longest_side: int) -> None:
     """Strips of the first video among the items."""
+    from PIL.Image import Image
+
     from himmel.evaluation.runs.media import open_media
     from himmel.video import Video
 
@@ -263,5 +265,6 @@ def _draw_first(asking: "Asking", conditions: Sequence[str], path: Path, longest
         raise UsageError(f"{asking.name!r} asks about single pictures, which have no streams to draw; leave --picture.")
     with TemporaryDirectory(prefix="himmel-eval-") as scratch:
         media = open_media(item, Path(scratch))
-        assert isinstance(media, Path)
-        draw_conditions(Video(media), conditions, path, longest_side, title=item.media)
+        assert not isinstance(media, Image)
+        video = media if isinstance(media, Video) else Video(media)
+        draw_conditions(video, conditions, path, longest_side, title=item.media)

@@ -57,6 +57,8 @@ def audit_folder(
         raise nothing_found(str(root), every_file=every_file)
     with _journal(output) as journal:
         missing = _missing(listed, journal, retry=retry)
+        # Only now: what is no audit was refused as it was.
+        mend(journal)
         with journal.open("a", encoding="ascii") as lines:
             for one in track(_read(root, missing, workers, bounds), what="Reading files", total=len(missing)):
                 lines.write(one.to_line())
@@ -75,7 +77,7 @@ def _place_in(folder: Path, output: str | os.PathLike[str] | None) -> str | None
 
 @contextmanager
 def _journal(output: str | os.PathLike[str] | None) -> Iterator[Path]:
-    """The file that lines are appended to, without a part of a line at its end; a temporary one if none is named."""
+    """The file that lines are appended to; a temporary one if none is named."""
     if output is None:
         with tempfile.TemporaryDirectory(prefix="himmel-audit-") as scratch:
             path = Path(scratch) / _RESULT
@@ -91,7 +93,6 @@ def _journal(output: str | os.PathLike[str] | None) -> Iterator[Path]:
         raise HimmelError(
             explain(error, place=path) or f"{show(path)} cannot be written ({error.strerror}); name another file."
         ) from error
-    mend(path)
     yield path
 
 

@@ -132,12 +132,13 @@ class _Work:
 
     async def judge_all(self, rows: Sequence[Row], api: Api, spending: Spending, *, at_once: int) -> Asked:
         answered = [row for row in rows if row.given]
+        judged = any(one.error is None and one.tokens for one in self._done.values())
         for row in rows:
             if not row.given:
                 self._add(Judged(id=row.id, judge=self._model, right=False, score=0, tokens={}, cost=0.0))
         jobs = track([self._job(row) for row in answered], what="Judging", total=len(answered))
         async with api:
-            return await ask_many(jobs, api, spending=spending, at_once=at_once, system=SYSTEM)
+            return await ask_many(jobs, api, spending=spending, at_once=at_once, system=SYSTEM, answered=judged)
 
     def _job(self, row: Row) -> Job[str]:
         prompt = judge_prompt(row.question, " or ".join(row.answer), row.given or "")

@@ -133,11 +133,14 @@ def run_by_api(
         missing = [item for item in items if item.id not in done]
         with answer_file(folder / ANSWERS) as file, TemporaryDirectory(prefix="himmel-eval-") as scratch:
             work = _Work(benchmark, asker, Path(scratch), _Writer(file, rows))
-            asked = asyncio.run(work.ask_all(missing, what=f"Asking {asker.settings.model}", spent=spent))
+            answered = any(row.error is None for row in rows)
+            what = f"Asking {asker.settings.model}"
+            asked = asyncio.run(work.ask_all(missing, what=what, spent=spent, answered=answered))
         summary = None
         if len(rows) == len(items):
             summary = summarise_run(rows, figures=benchmark.figures)
-            replace(header, summary=summary.to_json()).write(folder)
+            if missing or header.summary is None:
+                replace(header, summary=summary.to_json()).write(folder)
     return ApiRun(tuple(rows), asked, summary)
 
 
@@ -175,12 +178,12 @@ class _Work:
         self._versions = versions("openai")
         self._shown: BoundedCache[ApiShown] = BoundedCache(_CACHE_BYTES)
 
-    async def ask_all(self, items: Sequence[Item], *, what: str, spent: float) -> Asked:
+    async def ask_all(self, items: Sequence[Item], *, what: str, spent: float, answered: bool) -> Asked:
         asker = self._asker
         spending = Spending(limit=asker.limit, spent=spent)
         jobs = track([self._job(item) for item in items], what=what, total=len(items))
         async with Api(asker.settings, asker.key, prices=asker.prices) as api:
-            return await ask_many(jobs, api, spending=spending, at_once=asker.at_once)
+            return await ask_many(jobs, api, spending=spending, at_once=asker.at_once, answered=answered)
 
     def _job(self, item: Item) -> Job[_Ready]:
         return Job(
@@ -200,14 +203,14 @@ class _Work:
         media = open_media(item, self._scratch)
         if isinstance(media, Image):
             return _Ready(question, self._show(media), time.perf_counter() - begun)
-        assert isinstance(media, Path)
         # Benchmarks ask several questions about a video, one after the other.
-        with self._shown.alone(media):
-            found = self._shown.get(media)
+        key = item.path, item.start, item.end
+        with self._shown.alone(key):
+            found = self._shown.get(key)
             if found is not None:
                 return _Ready(question, found, None)
-            shown = self._show(Video(media))
-            self._shown.put(media, shown, shown.nbytes)
+            shown = self._show(media if isinstance(media, Video) else Video(media))
+            self._shown.put(key, shown, shown.nbytes)
         return _Ready(question, shown, time.perf_counter() - begun)
 
     def _show(self, source: Video | Image) -> ApiShown:
