@@ -8,9 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from himmel.data.subtitles import Cue, read_subtitles, spoken
 from himmel.errors import HimmelError
 from himmel.evaluation.items import Item
-from himmel.evaluation.subtitles import Cue, read_subtitles, spoken, subtitles_for
+from himmel.evaluation.subtitles import subtitles_for
 
 SRT = """\ufeff1
 00:00:01,000 --> 00:00:03,500

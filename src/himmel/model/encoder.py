@@ -49,6 +49,22 @@ class PromptEncoder:
         runs = self.ask_about(self._place(sample, motion=motion, anchors=True), question)
         return torch.tensor([number for run in runs for number in run.ids])
 
+    def lengths_by_turn(
+        self, sample: PreparedSample, turns: Conversation, *, motion: bool = True, anchors: bool = True
+    ) -> list[int]:
+        """Tokens of a conversation up to the end of each of its answers, as `encode` would make it.
+
+        Raises:
+            UsageError: a question or an answer is empty.
+        """
+        visual = self._place(sample, motion=motion, anchors=anchors)
+        lengths, total = [], 0
+        for run in self._conversation_tree(visual.runs, turns, independent=False).prefix:
+            total += len(run.ids)
+            if run.target:
+                lengths.append(total)
+        return lengths
+
     def encode(
         self,
         samples: Sequence[PreparedSample],

@@ -89,7 +89,7 @@ class Stage:
             "host": self.host,
             "model": own_settings(self.config),
             "settings": section,
-            "data": None if self.data is None else self.data.model_dump(mode="json"),
+            "data": None if self.data is None else self.data.settings,
         }
 
     @property

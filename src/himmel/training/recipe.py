@@ -35,16 +35,62 @@ class ReportSection(Section):
     benchmarks: tuple[BenchmarkName, ...] = ()
 
 
-class DataSection(Section):
-    """What is learned from.
+class SetSection(Section):
+    """One set of annotations, see `himmel.data.samples.sets`.
 
-    `rendered`: clips of the seeds `first_seed` .. `first_seed + clips - 1`. `llava_video_178k` is the report's corpus;
-    it cannot be read yet, so that recipes which name it don't train.
+    Attributes:
+        annotations: a JSON, JSON-lines, Parquet or Arrow file, a pattern of such, a folder that the `datasets` package
+            wrote, or a YAML of files as LLaVA-Video-178K's training takes it; relative to `data.folder`.
+        media: folder that relative paths of videos and pictures begin at, relative to `data.folder`; None: each
+            annotation file's own.
+        sampling: rows that are taken: all, first:N, end:N or random:N, where N may be a percentage.
+        weight: how often each sample is drawn, relative to those of the other sets.
+        choices: how a question with options is asked: the question alone, answered in `words`, or with its options
+            `listed`, answered with letter and words.
     """
 
-    source: Literal["rendered", "llava_video_178k"] = "rendered"
+    annotations: str
+    media: str | None = None
+    sampling: str = "all"
+    weight: Rate = 1.0
+    choices: Literal["words", "listed"] = "words"
+
+
+class DataSection(Section):
+    """What is learned from: clips that are rendered here, or files.
+
+    Attributes:
+        source: `rendered`: clips of the seeds `first_seed` .. `first_seed + clips - 1`; `files`: the sets.
+        clips: see `source`.
+        first_seed: see `source`.
+        folder: where relative paths in `sets` begin.
+        sets: of `files`, mixed by their weights and sizes.
+        max_tokens: most tokens of a conversation with what it shows; whole turns beyond are dropped. None: as many as
+            the host was made for.
+        group_by_length: let samples of similar length share a batch.
+        workers: processes that read ahead, for each device; 0 reads between the steps.
+        seconds_per_video: a video that takes longer is skipped.
+        megabytes_per_video: as is one that takes more memory.
+    """
+
+    source: Literal["rendered", "files"] = "rendered"
     clips: Positive = 1500
     first_seed: Natural = 0
+    folder: str = "."
+    sets: tuple[SetSection, ...] = ()
+    max_tokens: Positive | None = None
+    group_by_length: bool = True
+    workers: Natural = 2
+    seconds_per_video: Annotated[float, Field(gt=0)] = 120.0
+    megabytes_per_video: Positive = 2048
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the outcome of a stage depends on."""
+        chosen = {"source", "clips", "first_seed"}
+        if self.source == "files":
+            chosen = {"source", "folder", "sets", "max_tokens", "group_by_length"}
+        return self.model_dump(mode="json", include=chosen)
 
 
 class ComputeSection(Section):
@@ -215,9 +261,7 @@ class Recipe(Section):
     @property
     def lacks_to_train(self) -> tuple[str, ...]:
         """What is missing here before the row can be run; empty if it can."""
-        trains = bool(self.stages) or self.projector is not None
-        missing = trains and self.data.source != "rendered"
-        return (*self.needs, *((f"data.{self.data.source}",) if missing else ()))
+        return self.needs
 
     @property
     def lacks(self) -> tuple[str, ...]:

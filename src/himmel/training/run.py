@@ -23,6 +23,9 @@ from himmel.model.inputs import ModelInputs
 from himmel.nano.clips import VALUE_COLUMNS
 from himmel.training.alignment import AlignmentModel
 from himmel.training.batches import AlignmentCollator, DrawnClips, InstructCollator
+from himmel.training.corpus.batches import CorpusAlignment
+from himmel.training.corpus.stage import check_files, check_stage, corpus_data
+from himmel.training.corpus.trainer import CorpusTrainer
 from himmel.training.gather import num_processes
 from himmel.training.plan import RECORD, Stage, plan_stages
 from himmel.training.probes import MotionProbes, caption_vocabulary
@@ -113,7 +116,8 @@ def check_runnable(recipe: Recipe) -> None:
     """Refuse what cannot be run here, or could not be measured afterwards.
 
     Raises:
-        RecipeError: the recipe needs something that this version doesn't have.
+        RecipeError: the recipe needs something that this version doesn't have, or what its data don't have.
+        HimmelError: annotations are missing.
         UsageError: its method has no such option, or a value is out of range.
     """
     build(recipe.eval.method, **recipe.eval.options)
@@ -129,6 +133,11 @@ def check_runnable(recipe: Recipe) -> None:
             f"Recipe {recipe.name!r} on {recipe.base!r} needs {', '.join(recipe.lacks_to_train)}, which this version "
             "does not have yet; `himmel recipe list` shows what runs."
         )
+    stages = plan_stages(recipe)
+    for stage in stages:
+        check_stage(stage)
+    if any(stage.section is not None and not stage.done for stage in stages):
+        check_files(recipe.data)
 
 
 def check_host(recipe: Recipe) -> None:
@@ -180,7 +189,9 @@ def run_stage(stage: Stage, *, resume: bool = True) -> None:
     first = True
     if stage.section is not None:
         folder = stage.folder / "state"
-        arguments = training_arguments(stage.optimizer, stage.compute, folder, seed=stage.seed)
+        arguments = training_arguments(
+            stage.optimizer, stage.compute, folder, seed=stage.seed, **_loader_arguments(stage)
+        )
         history = _train(stage, model, arguments, folder, resume=resume)
         first = arguments.process_index == 0
     if first:
@@ -189,6 +200,13 @@ def run_stage(stage: Stage, *, resume: bool = True) -> None:
     if num_processes() > 1:
         # The next stage begins with what the first process has written.
         torch.distributed.barrier()
+
+
+def _loader_arguments(stage: Stage) -> dict[str, Any]:
+    """Files are read by processes that work ahead; rendered clips are quick to read."""
+    if stage.data is None or stage.data.source != "files" or not stage.data.workers:
+        return {}
+    return {"dataloader_num_workers": stage.data.workers, "dataloader_persistent_workers": True}
 
 
 def initial_model(stage: Stage) -> HimmelForConditionalGeneration:
@@ -232,6 +250,8 @@ def _train(
     resume: bool,
 ) -> list[dict[str, float]]:
     assert stage.data is not None
+    if stage.data.source == "files":
+        return _train_on_files(stage, model, arguments, folder, resume=resume)
     store = ClipStore(model.config, split="train")
     seeds = range(stage.data.first_seed, stage.data.first_seed + stage.data.clips)
     with arguments.main_process_first(desc="rendering clips"):
@@ -252,7 +272,51 @@ def _train(
         history = run_training(trainer, folder=folder, resume=resume)
         learner.release()
         return history
-    trainer = _instruct_trainer(stage, model, store, **options)
+    learner_of_answers = _instruct_model(stage, model)
+    section = stage.section
+    assert isinstance(section, (ProjectorSection, Stage2Section))
+    trainer = PartsTrainer(
+        model=learner_of_answers,
+        data_collator=InstructCollator(
+            store,
+            HimmelProcessor(model.config, model.host),
+            questions_per_clip=section.questions_per_clip,
+            seed=section.seed,
+            still_only=isinstance(section, ProjectorSection),
+            blind_share=0.0 if isinstance(section, ProjectorSection) else section.blind_share,
+        ),
+        rate_of=lambda name: _rate(section.optimizer, name),
+        **options,
+    )
+    return run_training(trainer, folder=folder, resume=resume)
+
+
+def _train_on_files(
+    stage: Stage,
+    model: HimmelForConditionalGeneration,
+    arguments: TrainingArguments,
+    folder: Path,
+    *,
+    resume: bool,
+) -> list[dict[str, float]]:
+    data = corpus_data(stage, model)
+    options: dict[str, Any] = {
+        "args": arguments,
+        "train_dataset": data.items,
+        "data_collator": data.collate,
+        "callbacks": data.callbacks,
+    }
+    if isinstance(stage.section, Stage1Section):
+        nn.Module.to(model.network, arguments.device)
+        learner = _alignment_model(stage.section, model)
+        rate = stage.optimizer.adapter_lr
+        trainer = CorpusTrainer(model=CorpusAlignment(learner, model), rate_of=lambda _: rate, **options)
+        history = run_training(trainer, folder=folder, resume=resume)
+        learner.release()
+        return history
+    trainer = CorpusTrainer(
+        model=_instruct_model(stage, model), rate_of=lambda name: _rate(stage.optimizer, name), **options
+    )
     return run_training(trainer, folder=folder, resume=resume)
 
 
@@ -266,12 +330,9 @@ def _alignment_model(section: Stage1Section, model: HimmelForConditionalGenerati
     return AlignmentModel(model.adapter, section=section.alignment, probes=probes, show=model.adapter_inputs)
 
 
-def _instruct_trainer(
-    stage: Stage, model: HimmelForConditionalGeneration, store: ClipStore, **options: Any
-) -> PartsTrainer:
+def _instruct_model(stage: Stage, model: HimmelForConditionalGeneration) -> InstructModel:
     section = stage.section
     assert isinstance(section, (ProjectorSection, Stage2Section))
-    still_only = isinstance(section, ProjectorSection)
     if isinstance(section, ProjectorSection):
         model.train_only(["host_projector"])
     else:
@@ -280,20 +341,7 @@ def _instruct_trainer(
     model.adapter.alignment_head.requires_grad_(False)
     if stage.compute.gradient_checkpointing:
         model.gradient_checkpointing_enable()
-    collator = InstructCollator(
-        store,
-        HimmelProcessor(model.config, model.host),
-        questions_per_clip=section.questions_per_clip,
-        seed=section.seed,
-        still_only=still_only,
-        blind_share=0.0 if isinstance(section, ProjectorSection) else section.blind_share,
-    )
-    return PartsTrainer(
-        model=InstructModel(model),
-        data_collator=collator,
-        rate_of=lambda name: _rate(section.optimizer, name),
-        **options,
-    )
+    return InstructModel(model)
 
 
 def _rate(optimizer: OptimizerSection, name: str) -> float:

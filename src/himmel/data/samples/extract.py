@@ -1,0 +1,109 @@
+"""Reading a video to learn from, in a process that it can't take the training down with."""
+
+import multiprocessing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from himmel.data.samples.sample import Medium
+from himmel.data.workers import Failure, Limits, Outcome, run_apart
+from himmel.video import Decomposition, Video
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What is read of a video.
+
+    Attributes:
+        medium: the video.
+        options: of `Video.decompose`.
+        last: whether its last picture is read too.
+    """
+
+    medium: Medium
+    options: Mapping[str, Any] = field(default_factory=dict)
+    last: bool = False
+
+
+@dataclass(frozen=True)
+class VideoRead:
+    """A video that was read; `last` is its last picture, uint8 [H, W, 3], if that was asked for."""
+
+    decomposition: Decomposition
+    last: npt.NDArray[np.uint8] | None = None
+
+
+class UnreadableError(Exception):
+    """A video, or another file of a sample, can't be used.
+
+    Attributes:
+        cause: see `himmel.data.workers.Failure`.
+        why: a sentence or a clause.
+    """
+
+    def __init__(self, cause: str, why: str) -> None:
+        super().__init__(why)
+        self.cause, self.why = cause, why
+
+
+def extract(wanted: Extraction) -> VideoRead:
+    """Read a video here and now, on one thread.
+
+    Raises:
+        HimmelError: it can't be read.
+    """
+    medium = wanted.medium
+    video = Video(medium.path)
+    if medium.start is not None or medium.end is not None:
+        video = video.between(medium.start or 0.0, medium.end)
+    found = video.decompose(**wanted.options, threads=1)
+    last = video.frames([video.num_frames - 1], threads=1).frames[0].image if wanted.last else None
+    return VideoRead(found, last)
+
+
+class ApartReader:
+    """Reads videos in one process of its own, which is started at the first, and again after one that took too much.
+
+    It may be made anywhere and used in any one process, such as a DataLoader's worker.
+
+    Args:
+        limits: of one video.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._next: Extraction
+        self._outcomes: Iterator[Outcome[Extraction, VideoRead]] | None = None
+
+    def read(self, wanted: Extraction) -> VideoRead:
+        """Read a video.
+
+        Raises:
+            UnreadableError: it can't be read, or not within the limits.
+        """
+        if self._outcomes is None:
+            # A DataLoader's workers are daemons, which may have no children; the one here ends with its parent.
+            if multiprocessing.current_process().daemon:
+                multiprocessing.current_process().daemon = False
+            self._outcomes = run_apart(extract, self._requests(), workers=1, limits=self._limits)
+        self._next = wanted
+        outcome = next(self._outcomes)
+        if outcome.value is not None:
+            return outcome.value
+        raise UnreadableError(*_explain(outcome.failure or Failure("unexpected"), self._limits))
+
+    def _requests(self) -> Iterator[Extraction]:
+        while True:
+            yield self._next
+
+
+def _explain(failure: Failure, limits: Limits) -> tuple[str, str]:
+    said = {
+        "time": f"it took more than {limits.seconds:g} seconds",
+        "memory": f"it took more than {limits.memory >> 20:,} MB of memory",
+        "crash": f"reading it ended the process ({failure.said})",
+    }
+    return failure.cause, said.get(failure.cause, failure.said)

@@ -1,0 +1,76 @@
+"""Batches of a corpus for both stages; nothing here runs a network, so that a DataLoader's workers can make them."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from himmel.model import HimmelForConditionalGeneration, HimmelProcessor, PreparedSample, align_targets
+from himmel.model.inputs import ModelInputs
+from himmel.training.alignment import AlignmentModel
+from himmel.training.batches import AlignmentCollator
+from himmel.training.corpus.samples import Aligned, Shown
+
+
+class ConversationCollator:
+    """Batches for the language-modelling loss on answers; all samples of a batch show the same kind of thing.
+
+    Args:
+        processor: builds prompts.
+    """
+
+    def __init__(self, processor: HimmelProcessor) -> None:
+        self._processor = processor
+
+    def __call__(self, items: Sequence[Shown]) -> dict[str, ModelInputs]:
+        """`inputs` of the model."""
+        samples, turns = [item.sample for item in items], [item.turns for item in items]
+        motion, anchors = items[0].motion, items[0].anchors
+        return {"inputs": self._processor.encode(samples, turns, motion=motion, anchors=anchors)}
+
+
+def collate_aligned(items: Sequence[Aligned]) -> dict[str, Any]:
+    """Keyword arguments of `CorpusAlignment`."""
+    return {"samples": [item.sample for item in items], "changes": torch.cat([item.changes for item in items])}
+
+
+class CorpusAlignment(nn.Module):
+    """Stage 1 on videos whose targets are not known beforehand: the host's tower sees their anchors at each step.
+
+    Args:
+        learner: the loss.
+        model: its host makes the targets, and is no part of what is trained here.
+    """
+
+    def __init__(self, learner: AlignmentModel, model: HimmelForConditionalGeneration) -> None:
+        super().__init__()
+        self.learner = learner
+        # In a tuple, or the host would be taken for a part of this module.
+        self._hosted = (model,)
+
+    def forward(self, samples: Sequence[PreparedSample], changes: Tensor) -> dict[str, Any]:
+        """The loss of all intervals of some videos, see `AlignmentModel`.
+
+        Args:
+            samples: with far images.
+            changes: bool [M], intervals whose next anchor looks different; others have no target worth meeting.
+        """
+        model = self._hosted[0]
+        device = next(self.learner.parameters()).device
+        # The frozen tower computes in its own type, as it does where targets are known beforehand.
+        with torch.no_grad(), torch.autocast(device.type, enabled=False):
+            seen = [model.keep_features(sample) for sample in samples]
+            streams = AlignmentCollator.streams_of(model, seen).to(device)
+            targets = align_targets(model.host, model.network, seen).to(device)
+        return cast(
+            dict[str, Any],
+            self.learner(
+                motion=streams.motion,
+                residual=streams.residual,
+                context=streams.context,
+                step_mask=streams.step_mask,
+                targets=targets,
+                valid=changes.to(device),
+            ),
+        )

@@ -1,0 +1,114 @@
+"""Where a sample's videos and pictures come from."""
+
+import io
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from himmel.data.samples import Medium
+from himmel.data.samples.extract import ApartReader, Extraction, UnreadableError, VideoRead
+from himmel.data.subtitles import read_subtitles, spoken
+from himmel.data.workers import Limits
+from himmel.errors import HimmelError
+
+_MOST_PIXELS: Final = 2**27
+_MOST_BYTES: Final = 2**30
+
+
+class VideoReader(Protocol):
+    """Gives a video as anchors and intervals."""
+
+    def read(self, medium: Medium) -> VideoRead:
+        """Read a video.
+
+        Raises:
+            UnreadableError: it can't be read.
+        """
+        ...
+
+
+class ExtractNow:
+    """Reads each video from its file whenever it is drawn.
+
+    Args:
+        options: of `Video.decompose`.
+        last: whether last pictures are read too.
+        limits: of one video.
+    """
+
+    def __init__(self, options: Mapping[str, Any], *, last: bool, limits: Limits) -> None:
+        self._options, self._last = dict(options), last
+        self._apart = ApartReader(limits)
+
+    def read(self, medium: Medium) -> VideoRead:
+        """See `VideoReader`."""
+        if not Path(medium.path).is_file():
+            raise UnreadableError("refused", "there is no such file")
+        return self._apart.read(Extraction(medium, self._options, self._last))
+
+
+def read_picture(medium: Medium) -> npt.NDArray[np.uint8]:
+    """A picture, uint8 [H, W, 3].
+
+    Raises:
+        UnreadableError: it can't be read, or has more than 134 million pixels.
+    """
+    try:
+        with Image.open(io.BytesIO(_picture_bytes(medium))) as image:
+            width, height = image.size
+            if not 0 < width * height <= _MOST_PIXELS:
+                raise UnreadableError("picture", f"it has {width} x {height} pixels")
+            return np.asarray(image.convert("RGB"), np.uint8)
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+        raise UnreadableError("picture", " ".join(str(error).split())) from error
+
+
+def _picture_bytes(medium: Medium) -> bytes:
+    path = Path(medium.path)
+    if medium.cell is None:
+        if path.stat().st_size > _MOST_BYTES:
+            raise UnreadableError("picture", f"it has more than {_MOST_BYTES >> 20} MB")
+        return path.read_bytes()
+    from pyarrow import parquet
+
+    cell = medium.cell
+    with parquet.ParquetFile(path) as opened:
+        column = opened.read_row_group(cell.group, columns=[cell.column]).column(cell.column)
+    found = column[cell.row].as_py() or {}
+    if not found.get("bytes"):
+        raise UnreadableError("picture", f"row {cell.row + 1} of row group {cell.group + 1} holds no picture")
+    return bytes(found["bytes"])
+
+
+def read_words(path: str, medium: Medium) -> str:
+    """What a subtitle file says in the part of the video that is meant.
+
+    Raises:
+        UnreadableError: the file can't be read.
+    """
+    try:
+        end = math.inf if medium.end is None else medium.end
+        return spoken(read_subtitles(Path(path)), begin=medium.start or 0.0, end=end)
+    except HimmelError as error:
+        raise UnreadableError("subtitles", str(error)) from error
+
+
+def without_end(read: VideoRead) -> VideoRead:
+    """For stage 1, where a video's last picture is not known: its last interval is left out, and ends at its anchor.
+
+    Raises:
+        UnreadableError: nothing is left.
+    """
+    found = read.decomposition
+    if read.last is not None:
+        return read
+    if len(found.anchors) < 2:
+        raise UnreadableError("refused", "it has a single anchor, and its last picture is not known")
+    shorter = replace(found, anchors=found.anchors[:-1], intervals=found.intervals[:-1])
+    return VideoRead(shorter, found.anchors[-1].image)

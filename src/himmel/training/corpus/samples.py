@@ -1,0 +1,220 @@
+"""From a drawn sample to what the model's processor takes, with another in its place where it can't be used."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from himmel.data.samples import KINDS, Sample, SampleTable, Turn
+from himmel.data.samples.extract import UnreadableError
+from himmel.data.samples.order import IntArray
+from himmel.data.samples.skipped import Skipped, SkippedList
+from himmel.errors import HimmelError
+from himmel.model import HimmelProcessor, PreparedSample
+from himmel.model.encoder import Conversation
+from himmel.training.corpus.reading import VideoReader, read_picture, read_words, without_end
+
+Made = TypeVar("Made")
+
+_TRIES: Final = 32
+# Mean absolute difference of two anchors, in 8-bit code values, below which nothing but coding noise tells them apart.
+_NOISE: Final = 1.0
+
+
+class TooLongError(Exception):
+    """Not even a sample's first turn fits into the budget of tokens."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A sample as the processor takes it.
+
+    Attributes:
+        sample: of a video, pictures, or nothing.
+        turns: questions and answers that fit into the budget.
+        motion: whether the sample has motion.
+        anchors: whether it has pictures.
+    """
+
+    sample: PreparedSample
+    turns: Conversation
+    motion: bool
+    anchors: bool
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """A video for stage 1; `changes`, bool [N], says of each interval whether the next anchor looks different."""
+
+    sample: PreparedSample
+    changes: Tensor
+
+
+class SampleLoader:
+    """Makes a `Shown` of a sample.
+
+    Args:
+        processor: of the model.
+        reader: of videos.
+        max_tokens: whole turns that go beyond are dropped from the end.
+        motion: whether videos come with motion tokens, or with their anchors alone.
+        skipped: told which samples lost turns or subtitles.
+    """
+
+    def __init__(
+        self,
+        processor: HimmelProcessor,
+        reader: VideoReader,
+        *,
+        max_tokens: int,
+        motion: bool,
+        skipped: SkippedList,
+    ) -> None:
+        self._processor, self._reader = processor, reader
+        self._most, self._motion = max_tokens, motion
+        self._skipped = skipped
+
+    def __call__(self, sample: Sample) -> Shown:
+        """Read what it shows, and fit its turns.
+
+        Raises:
+            UnreadableError: a video, a picture or its subtitles can't be read.
+            TooLongError: it doesn't fit.
+        """
+        motion = self._motion and sample.kind == "video"
+        prepared = self._prepare(sample)
+        turns = [*sample.turns]
+        if sample.subtitles is not None:
+            words = read_words(sample.subtitles, sample.media[0])
+            told = [_after(words, turns[0]), *turns[1:]]
+            if self._fitting(prepared, told, motion=motion, anchors=sample.kind != "text"):
+                turns = told
+            else:
+                self._skipped.add(Skipped(sample.id, "long", "it is learned from without its subtitles"))
+        count = self._fitting(prepared, turns, motion=motion, anchors=sample.kind != "text")
+        if not count:
+            raise TooLongError(f"its first turn takes more than {self._most:,} tokens")
+        if count < len(turns):
+            self._skipped.add(Skipped(sample.id, "long", f"{len(turns) - count} of its {len(turns)} turns are dropped"))
+        conversation = [(turn.question, turn.answer) for turn in turns[:count]]
+        return Shown(prepared, conversation, motion, sample.kind != "text")
+
+    def _prepare(self, sample: Sample) -> PreparedSample:
+        if sample.kind == "video":
+            return self._processor.prepare(self._reader.read(sample.media[0]).decomposition)
+        pictures = []
+        for medium in sample.media:
+            try:
+                pictures.append(read_picture(medium))
+            except OSError as error:
+                raise UnreadableError("picture", error.strerror or str(error)) from error
+        images = self._processor.host.prepare_images(pictures) if pictures else {}
+        return PreparedSample.of_pictures(images)
+
+    def _fitting(self, prepared: PreparedSample, turns: Sequence[Turn], *, motion: bool, anchors: bool) -> int:
+        """How many turns fit."""
+        pairs = [(turn.question, turn.answer) for turn in turns]
+        lengths = self._processor.lengths_by_turn(prepared, pairs, motion=motion, anchors=anchors)
+        return int(np.searchsorted(lengths, self._most, side="right"))
+
+
+class VideoLoader:
+    """Makes an `Aligned` of a sample's video; its turns are not looked at.
+
+    Args:
+        processor: of the model.
+        reader: of videos, with their last pictures where it can.
+    """
+
+    def __init__(self, processor: HimmelProcessor, reader: VideoReader) -> None:
+        self._processor, self._reader = processor, reader
+
+    def __call__(self, sample: Sample) -> Aligned:
+        """Read the video.
+
+        Raises:
+            UnreadableError: it can't be read.
+        """
+        read = without_end(self._reader.read(sample.media[0]))
+        assert read.last is not None
+        pictures = [*(anchor.image for anchor in read.decomposition.anchors), read.last]
+        differences = [_difference(one, two) for one, two in zip(pictures, pictures[1:], strict=False)]
+        prepared = self._processor.prepare(read.decomposition, far_image=read.last)
+        return Aligned(prepared, torch.tensor(differences) > _NOISE)
+
+
+class DrawnSamples(Dataset[Made], Generic[Made]):
+    """The samples of an order, made as they are asked for; item i is that of place i.
+
+    A sample that can't be used is listed, and another of its set and kind takes its place, the same in every process
+    and every run.
+
+    Args:
+        table: of all samples.
+        order: int64 [length], rows of the table.
+        make: of a sample what the batches are of.
+        seed: of what takes a place.
+        skipped: the list of the run.
+
+    Raises:
+        HimmelError: when asked for an item: none of many samples could be used.
+    """
+
+    def __init__(
+        self,
+        table: SampleTable,
+        order: IntArray,
+        make: Callable[[Sample], Made],
+        *,
+        seed: int,
+        skipped: SkippedList,
+    ) -> None:
+        self._table, self._order, self._make = table, order, make
+        self._seed, self._skipped = seed, skipped
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __getitem__(self, place: int) -> Made:
+        if not 0 <= place < len(self._order):
+            raise IndexError(place)
+        row = int(self._order[place])
+        others = self._table.rows_of(int(self._table.sets[row]), KINDS[self._table.kinds[row]])
+        rng = np.random.default_rng([self._seed, place])
+        said = ""
+        for _ in range(_TRIES):
+            sample = self._table[row]
+            name = sample.media[0].path if sample.media else sample.id
+            try:
+                if self._skipped.is_unreadable(name):
+                    raise UnreadableError("known", "it is in the list of what was skipped")
+                return self._make(sample)
+            except UnreadableError as error:
+                said = f"{name!r}: {error.why}"
+                if error.cause != "known":
+                    self._skipped.add(Skipped(name, error.cause, error.why))
+            except TooLongError as error:
+                said = f"sample {sample.id!r}: {error}"
+                self._skipped.add(Skipped(sample.id, "long", str(error)))
+            row = int(rng.choice(others))
+        raise HimmelError(
+            f"None of {_TRIES} samples that were drawn one after another can be used, the last because {said}; "
+            f"{str(self._skipped.path)!r} lists them all."
+        )
+
+
+def _after(words: str, turn: Turn) -> Turn:
+    """A turn whose question comes after the video's subtitles, in the words of Video-MME's authors."""
+    said = words or "No subtitles available"
+    return Turn(f"This video's subtitles are listed below: \n{said}\n{turn.question}", turn.answer)
+
+
+def _difference(one: np.ndarray, two: np.ndarray) -> float:
+    """Mean absolute difference of two pictures, 0 to 255; a change of size counts as one."""
+    if one.shape != two.shape:
+        return 255.0
+    return float(np.abs(one.astype(np.int16) - two).mean())

@@ -1,0 +1,204 @@
+"""A stage on files: from its recipe's `data` section to items, batches and what is logged about them."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from torch.utils.data import Dataset
+from transformers import TrainerCallback
+
+from himmel._text import by_number
+from himmel.data.samples import KINDS, Group, Kind, Sample, SampleTable, SetSpec, Unusable, draw_order, read_set
+from himmel.data.samples.order import IntArray
+from himmel.data.samples.sets import annotation_files, check_sampling
+from himmel.data.samples.skipped import Skipped, SkippedList
+from himmel.data.workers import MEGABYTE, Limits
+from himmel.errors import RecipeError
+from himmel.model import HimmelConfig, HimmelForConditionalGeneration, HimmelProcessor
+from himmel.model.reading import Reading
+from himmel.training.corpus.batches import ConversationCollator, collate_aligned
+from himmel.training.corpus.callbacks import SkippedCount, WaitingShare
+from himmel.training.corpus.reading import ExtractNow, VideoReader
+from himmel.training.corpus.samples import DrawnSamples, SampleLoader, VideoLoader
+from himmel.training.plan import Stage
+from himmel.training.recipe import DataSection, ProjectorSection, Stage1Section, Stage2Section
+
+LIST: Final = "skipped.jsonl"
+"""In a stage's folder: what was skipped, and why."""
+# About what a token of English is, in letters; a text's tokens are only estimated to sort samples by length.
+_LETTERS_PER_TOKEN: Final = 4
+
+
+@dataclass(frozen=True)
+class CorpusData:
+    """What a trainer takes.
+
+    Attributes:
+        items: in the order in which they are to be taken.
+        collate: makes batches of them.
+        callbacks: of the trainer.
+    """
+
+    items: Dataset[Any]
+    collate: Callable[[Sequence[Any]], dict[str, Any]]
+    callbacks: list[TrainerCallback]
+
+
+def corpus_data(stage: Stage, model: HimmelForConditionalGeneration) -> CorpusData:
+    """The data of a stage that learns from files.
+
+    Raises:
+        RecipeError: the stage asks for what only rendered clips have, or there is nothing to learn from.
+        HimmelError: annotations are missing or damaged.
+    """
+    assert stage.data is not None
+    check_stage(stage)
+    skipped = SkippedList(stage.folder / LIST)
+    table = read_table(stage.data, seed=stage.seed, skipped=skipped)
+    processor = HimmelProcessor(model.config, model.host)
+    aligns = isinstance(stage.section, Stage1Section)
+    reader = make_reader(stage.data, model.config, last=aligns)
+    make: Callable[[Sample], Any]
+    if aligns:
+        rows = distinct_videos(table)
+        if not len(rows):
+            raise RecipeError(
+                "Stage 1 needs videos, and data.sets have none; add a set with videos, or set stages=[2]."
+            )
+        groups = [Group("video", rows)]
+        make = VideoLoader(processor, reader)
+    else:
+        # Nothing of the host's projector is used where nothing is shown.
+        shown = [kind for kind in KINDS if kind != "text" or not isinstance(stage.section, ProjectorSection)]
+        groups = group_samples(table, stage.data, kinds=shown)
+        if not groups:
+            raise RecipeError(f"data.sets show nothing that {stage.kind} could learn from; give videos or pictures.")
+        most = min(stage.data.max_tokens or processor.host.context_length, processor.host.context_length)
+        motion = isinstance(stage.section, Stage2Section)
+        make = SampleLoader(processor, reader, max_tokens=most, motion=motion, skipped=skipped)
+    order = draw_order(
+        groups,
+        batches=stage.optimizer.steps,
+        batch_size=stage.optimizer.batch_size,
+        seed=stage.seed,
+        sizes=None if aligns or not stage.data.group_by_length else estimate_tokens(table, model.config),
+    )
+    return CorpusData(
+        items=DrawnSamples(table, order, make, seed=stage.seed, skipped=skipped),
+        collate=collate_aligned if aligns else ConversationCollator(processor),
+        callbacks=[WaitingShare(), SkippedCount(skipped)],
+    )
+
+
+def check_stage(stage: Stage) -> None:
+    """Refuse what only rendered clips have.
+
+    Raises:
+        RecipeError: a setting needs the truth about what moves, which files don't tell.
+    """
+    section = stage.section
+    if stage.data is None or stage.data.source != "files":
+        return
+    if isinstance(section, Stage1Section) and section.alignment.probe_weight > 0:
+        key, value = "stage1.alignment.probe_weight", section.alignment.probe_weight
+    elif isinstance(section, Stage2Section) and section.blind_share > 0:
+        key, value = "stage2.blind_share", section.blind_share
+    else:
+        return
+    raise RecipeError(f"{key} = {value} needs the truth about rendered clips, which files don't tell; set it to 0.")
+
+
+def check_files(data: DataSection) -> None:
+    """See that the annotation files of a recipe are there, before a host is loaded.
+
+    Raises:
+        RecipeError: no sets are named.
+        HimmelError: a file is missing, or a sampling strategy is none.
+    """
+    if data.source == "files":
+        for spec in specs_of(data):
+            for _, sampling in annotation_files(spec):
+                check_sampling(sampling)
+
+
+def specs_of(data: DataSection) -> list[SetSpec]:
+    """The sets of a recipe, with paths from its folder on.
+
+    Raises:
+        RecipeError: there are none.
+    """
+    if not data.sets:
+        raise RecipeError("data.source = 'files' names no files; add data.sets, a list of {annotations: FILE}.")
+    folder = Path(data.folder).expanduser()
+    return [
+        SetSpec(
+            annotations=folder / one.annotations,
+            media=None if one.media is None else folder / one.media,
+            sampling=one.sampling,
+            choices=one.choices,
+        )
+        for one in data.sets
+    ]
+
+
+def read_table(data: DataSection, *, seed: int, skipped: SkippedList) -> SampleTable:
+    """All samples of a recipe's sets; rows that are none are listed.
+
+    Raises:
+        RecipeError: there are none.
+        HimmelError: annotations are missing or damaged.
+    """
+    bad: list[Unusable] = []
+
+    def usable() -> Iterator[tuple[int, Sample]]:
+        for number, spec in enumerate(specs_of(data)):
+            for found in read_set(spec, seed=seed):
+                if isinstance(found, Unusable):
+                    bad.append(found)
+                    skipped.add(Skipped(f"{found.file}#{found.row}", "row", found.why))
+                else:
+                    yield number, found
+
+    table = SampleTable.of(usable())
+    if not len(table):
+        why = f", the first because row {bad[0].row} of {bad[0].file!r} {bad[0].why}" if bad else ""
+        raise RecipeError(
+            f"data.sets have nothing to learn from: {by_number(len(bad), 'one row is', '{} rows are')} unusable{why}; "
+            "give rows of video, question and answer."
+        )
+    return table
+
+
+def group_samples(table: SampleTable, data: DataSection, *, kinds: Sequence[Kind] = KINDS) -> list[Group]:
+    """Samples by set and kind, with the weights of their sets."""
+    return [
+        Group(kind, rows, one.weight)
+        for number, one in enumerate(data.sets)
+        for kind in kinds
+        if len(rows := table.rows_of(number, kind))
+    ]
+
+
+def distinct_videos(table: SampleTable) -> IntArray:
+    """A row for each video, or part of one, that any sample is about."""
+    seen: dict[str, int] = {}
+    for row in np.flatnonzero(table.kinds == KINDS.index("video")):
+        seen.setdefault(json.dumps(asdict(table[row].media[0])), int(row))
+    return np.array(sorted(seen.values()), np.int64)
+
+
+def estimate_tokens(table: SampleTable, config: HimmelConfig) -> IntArray:
+    """About how many tokens each sample takes, int64 [n], known without opening what it shows."""
+    of_picture = config.max_anchor_tokens
+    of_video = config.num_anchors * (of_picture + config.motion_tokens)
+    shown = np.where(table.kinds == KINDS.index("video"), of_video, table.pictures * of_picture)
+    return (shown + table.letters // _LETTERS_PER_TOKEN).astype(np.int64)
+
+
+def make_reader(data: DataSection, config: HimmelConfig, *, last: bool) -> VideoReader:
+    """Where videos come from."""
+    limits = Limits(seconds=data.seconds_per_video, memory=data.megabytes_per_video * MEGABYTE)
+    return ExtractNow(asdict(Reading.of(config)), last=last, limits=limits)
