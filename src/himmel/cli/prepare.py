@@ -19,7 +19,13 @@ _MOST_SHOWN = 20
 
 def prepare(
     source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="A folder of videos.", show_default=False, callback=refuse_empty)
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="A folder, a pattern, annotations (.jsonl, .json, .parquet, .yaml), .tar archives, or an address.",
+            show_default=False,
+            callback=refuse_empty,
+        ),
     ],
     output: Annotated[
         Path,
@@ -61,6 +67,10 @@ def prepare(
     memory_limit: Annotated[
         int, typer.Option(min=16, max=2**20, help="Memory that a video may take, in MB; kept on Linux only.")
     ] = 2048,
+    column: Annotated[str, typer.Option(help="Column of annotations that names the videos.")] = "video",
+    media: Annotated[
+        Path | None, typer.Option(help="Folder of the videos of annotations. Default: where the annotations are.")
+    ] = None,
     every_file: Annotated[
         bool, typer.Option("--every-file", help="Read files whatever their names end in, not only videos.")
     ] = False,
@@ -93,6 +103,8 @@ def prepare(
         shard_videos=shard_videos,
         workers=workers or os.cpu_count() or 1,
         limits=Limits(seconds=time_limit, memory=memory_limit * MEGABYTE),
+        column=column,
+        media=media,
         every_file=every_file,
         retry=retry,
     )

@@ -14,7 +14,7 @@ from himmel.data.cache.settings import CacheSettings
 from himmel.data.cache.shards import hash_file, read_piece, write_piece, write_shard
 from himmel.data.cache.store import StreamCache
 from himmel.data.cache.videos import Found
-from himmel.data.sources.video import SourceVideo, as_file
+from himmel.data.sources.video import NoRoomError, SourceVideo, as_file
 from himmel.errors import HimmelError, VideoError
 from himmel.video import Video
 
@@ -76,7 +76,10 @@ class Work:
         """
         layout = Layout(self.folder)
         if isinstance(task, SourceVideo):
-            return extract(task, layout, self.settings)
+            try:
+                return extract(task, layout, self.settings)
+            except NoRoomError as error:
+                return NotWritten(str(error))
         try:
             return write_shard(layout, task.number, task.videos)
         except HimmelError as error:
@@ -91,7 +94,7 @@ def extract(video: SourceVideo, layout: Layout, settings: CacheSettings) -> Extr
     """
     # A worker is one process of several: one thread each keeps them from fighting over cores.
     cv2.setNumThreads(1)
-    with as_file(video) as path:
+    with as_file(video, layout.pieces) as path:
         opened = Video(path)
         sha256 = hash_file(path)
         key = settings.key(sha256)

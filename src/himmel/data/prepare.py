@@ -22,7 +22,6 @@ from himmel.data.failures import sentence_about
 from himmel.data.journal import mend
 from himmel.data.plan import Group, State, make_plan, read_state, write_plan
 from himmel.data.prepare_summary import PrepareSummary, summarise
-from himmel.data.sources.folder import nothing_found
 from himmel.data.sources.listing import list_videos
 from himmel.data.sources.video import SourceVideo
 from himmel.data.workers import Limits, Outcome, run_apart
@@ -39,6 +38,8 @@ def prepare(
     shard_videos: int = SHARD_VIDEOS,
     workers: int = 1,
     limits: Limits | None = None,
+    column: str = "video",
+    media: Path | None = None,
     every_file: bool = False,
     retry: bool = False,
 ) -> PrepareSummary:
@@ -51,7 +52,7 @@ def prepare(
         shard_videos: how many videos are put into one file; likewise.
         workers: processes.
         limits: what one video may take; None: 120 s and 2 GB.
-        every_file: see `list_videos`.
+        column, media, every_file: see `list_videos`.
         retry: try those again that could not be read.
 
     Raises:
@@ -59,9 +60,7 @@ def prepare(
         UsageError: the cache has other settings, or the folder holds something else.
     """
     layout = Layout(Path(folder))
-    listed = list(list_videos(source, every_file=every_file))
-    if not listed:
-        raise nothing_found(source, every_file=every_file)
+    listed = list(list_videos(source, column=column, media=media, every_file=every_file))
     about = create(layout, settings or CacheSettings(), shard_videos)
     with alone_in(layout.folder, what="cache"):
         for place in (layout.journal, layout.index):
@@ -124,7 +123,9 @@ class _Run:
             self._layout.index.open("a", encoding="ascii") as index,
         ):
             for video in self._refused:
-                self._note_video(Prepared(video.name, 0, 0, 0.0, cause="refused", error=video.error), journal)
+                self._note_video(
+                    Prepared(video.name, video.place, 0, 0, 0.0, cause="refused", error=video.error), journal
+                )
                 yield
             self._plan_shards()
             # The last shards are known only when all videos have been handed out.
@@ -176,7 +177,7 @@ def _line_about(video: SourceVideo, outcome: Outcome[Task, Done], limits: Limits
     Raises:
         HimmelError: the cache cannot be written.
     """
-    about = video.name, video.bytes, video.modified, round(outcome.seconds, 4)
+    about = video.name, video.place, video.bytes, video.modified, round(outcome.seconds, 4)
     if outcome.failure is not None:
         said = sentence_about(outcome.failure, video.name, limits)
         return Prepared(*about, cause=outcome.failure.cause, error=said)

@@ -75,11 +75,13 @@ class StreamCache:
         """The key of a video, or None if the cache does not hold it.
 
         Args:
-            video: its SHA-256; or its name as `himmel prepare` listed it (below the folder, with slashes); or the path
-                of a file, whose bytes are hashed where the name is not known.
+            video: its SHA-256; or its name as `himmel prepare` listed it (below the folder, with slashes), or its path
+                or address then; or the path of any other file, whose bytes are hashed.
         """
         text = os.fspath(video)
         sha256 = text if len(text) == _HASH and text.isalnum() else self._names.get(text)
+        if sha256 is None:
+            sha256 = self._names.get(os.path.abspath(text))
         if sha256 is None and Path(text).is_file():
             sha256 = hash_file(Path(text))
         key = None if sha256 is None else self.settings.key(sha256)
@@ -120,7 +122,8 @@ class StreamCache:
     @cached_property
     def _names(self) -> dict[str, str]:
         lines = read_lines(self._layout.journal, Prepared.from_json)
-        return {one.name: one.sha256 for one in lines if one.sha256 is not None}
+        known = [one for one in lines if one.sha256 is not None]
+        return {one.place: str(one.sha256) for one in known} | {one.name: str(one.sha256) for one in known}
 
     def _read(self, key: str, *columns: str) -> Record:
         if key not in self._places:

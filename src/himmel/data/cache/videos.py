@@ -38,6 +38,7 @@ class Prepared:
 
     Attributes:
         name: of the video in its source, such as its path below the folder, with slashes.
+        place: path of its file, whole, or its address.
         bytes, modified: of its file, by which a changed one is known; `modified` in nanoseconds since 1970, 0 where
             there is no such time.
         seconds: wall time that it took.
@@ -47,6 +48,7 @@ class Prepared:
     """
 
     name: str
+    place: str
     bytes: int
     modified: int
     seconds: float

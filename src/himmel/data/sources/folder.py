@@ -75,8 +75,8 @@ def local_file(path: Path, name: str) -> SourceVideo:
     try:
         status = path.stat()
     except (OSError, ValueError):
-        return SourceVideo(name, str(path), 0, 0)
-    return SourceVideo(name, str(path), status.st_size, status.st_mtime_ns)
+        return SourceVideo(name, os.path.abspath(path), 0, 0)
+    return SourceVideo(name, os.path.abspath(path), status.st_size, status.st_mtime_ns)
 
 
 def nothing_found(place: str, *, every_file: bool) -> HimmelError:
