@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 
+from himmel.data.cache import StreamCache
 from himmel.data.workers import MEGABYTE
 from himmel.errors import VideoError
 
@@ -26,3 +27,8 @@ def misbehave(what: str) -> int:
         case "bug":
             raise KeyError("key")
     return os.getpid()
+
+
+def anchor_frames(cache: StreamCache, key: str) -> list[int]:
+    """What another process reads of a cache that it is sent."""
+    return [anchor.frame for anchor in cache.read(key).anchors]

@@ -91,3 +91,7 @@ Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium
 """How much work x264 takes over an encoding."""
 RateControl = Literal["qp", "crf"]
 """What decides x264's quantisers: a constant for P pictures, or its constant rate factor."""
+MapPrecision = Literal["int8", "float16"]
+"""How a cache keeps maps, see `himmel.data.cache.quantise`."""
+PictureFormat = Literal["jpeg", "png"]
+"""How a cache keeps pictures."""

@@ -48,6 +48,8 @@ def test_longvideobench_writes_two_kinds_of_json(tmp_path: Path) -> None:
         {"timestamp": [4.0, None], "text": "last"},
         {"timestamp": [1, 2.5], "text": "first"},
         {"start": "00:00:02.500", "end": "00:00:04.000", "line": "second"},
+        # No float can hold these.
+        {"timestamp": [10**400, 10**401], "text": "never"},
     ]
     (tmp_path / "a.json").write_text(json.dumps(rows), encoding="utf-8")
     assert read_subtitles(tmp_path / "a.json") == (

@@ -50,6 +50,8 @@ def test_a_stretch_of_a_video(encode_clip: Encode) -> None:
     assert (found.num_frames, found.duration) == (20, pytest.approx(0.8))
     whole = Asked(Part("video", str(clip)), "What?").open()
     assert whole == str(clip)
+    with pytest.raises(VideoError, match=r"no stretch of this video; it lasts 2\.000 seconds"):
+        Asked(Part("video", str(clip), 5.0, 6.0), "What?").open()
     rest = Asked(Part("video", str(clip), 1.6), "What?").open()
     assert isinstance(rest, Video)
     assert rest.num_frames == 10

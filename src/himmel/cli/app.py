@@ -13,6 +13,7 @@ from himmel._trouble import explain
 from himmel.cli.ask import ask
 from himmel.cli.audit import audit
 from himmel.cli.budget import budget
+from himmel.cli.cache import cache_app
 from himmel.cli.compress import compress
 from himmel.cli.deploy import card, merge, push
 from himmel.cli.describe import describe
@@ -21,6 +22,7 @@ from himmel.cli.evaluate import eval_app
 from himmel.cli.interrupt import EXIT_CODE, interruptible, tell
 from himmel.cli.nano import nano_app
 from himmel.cli.params import params
+from himmel.cli.prepare import prepare
 from himmel.cli.recipe import recipe_app, train
 from himmel.cli.report import report
 from himmel.cli.streams import streams
@@ -41,12 +43,14 @@ app.command(rich_help_panel="Videos")(compress)
 app.command(rich_help_panel="This machine")(doctor)
 app.command(rich_help_panel="Costs")(budget)
 app.command(rich_help_panel="Costs")(params)
+app.command(rich_help_panel="Training")(prepare)
 app.command(rich_help_panel="Training")(train)
 app.command(rich_help_panel="Training")(report)
 app.command(rich_help_panel="Publishing")(merge)
 app.command(rich_help_panel="Publishing")(card)
 app.command(rich_help_panel="Publishing")(push)
 app.add_typer(nano_app, name="nano", rich_help_panel="This machine")
+app.add_typer(cache_app, name="cache", rich_help_panel="Training")
 app.add_typer(recipe_app, name="recipe", rich_help_panel="Training")
 app.add_typer(eval_app, name="eval", rich_help_panel="Training")
 

@@ -10,26 +10,29 @@ from himmel._checks import check_options, check_question
 from himmel._progress import working
 from himmel.choices import (
     AnchorMode,
-    AnswerForm,
     Backend,
-    DeviceMap,
-    Listing,
     MethodName,
     PlacementName,
-    Quantization,
-    Scoring,
 )
 from himmel.cli.checks import check_picture
 from himmel.cli.console import Column, console, list_seconds, print_json, print_rows, print_table, quieten
 from himmel.cli.options import (
     Accumulate,
     Adapter,
+    AnswerFormChoice,
+    Device,
+    DeviceMapChoice,
     Frames,
     FurtherOptions,
+    HostChoice,
     Json,
     Keep,
+    ListingChoice,
     MethodChoice,
     Picture,
+    QuantizationChoice,
+    ScoringChoice,
+    Seed,
     Threads,
     VideoFile,
     method_options,
@@ -48,10 +51,7 @@ def ask(
         typer.Option(help="A possible answer. Give two or more, and the likeliest is the answer."),
     ] = None,
     method: MethodChoice = "himmel",
-    host: Annotated[
-        str | None,
-        typer.Option(help="Folder or repository name of a host; without --adapter, for methods that need none."),
-    ] = None,
+    host: HostChoice = None,
     adapter: Adapter = None,
     frames: Frames = None,
     keep: Keep = None,
@@ -79,23 +79,15 @@ def ask(
         typer.Option(help="Where motion comes from; `himmel streams --help` has more. Default: auto."),
     ] = None,
     accumulate: Accumulate = None,
-    scoring: Annotated[Scoring, typer.Option(help="How the likelihoods of choices are compared.")] = DEFAULT_SCORING,
-    listing: Annotated[Listing, typer.Option(help="Whether the prompt lists the choices.")] = DEFAULT_LISTING,
-    answer_form: Annotated[
-        AnswerForm, typer.Option(help="Whether a choice's text is scored, or the letter that it is listed with.")
-    ] = DEFAULT_ANSWER_FORM,
+    scoring: ScoringChoice = DEFAULT_SCORING,
+    listing: ListingChoice = DEFAULT_LISTING,
+    answer_form: AnswerFormChoice = DEFAULT_ANSWER_FORM,
     max_new_tokens: Annotated[int, typer.Option(min=1, max=4096, help="Most tokens in the answer.")] = 64,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
+    seed: Seed = 0,
     threads: Threads = None,
-    device: Annotated[
-        str | None, typer.Option(help="cpu, cuda, cuda:1 or mps. Default: the first GPU, or the CPU without one.")
-    ] = None,
-    device_map: Annotated[
-        DeviceMap | None, typer.Option(help="Spread a large host over several devices; excludes --device.")
-    ] = None,
-    quantization: Annotated[
-        Quantization | None, typer.Option(help="Pack the host's weights into 4 bits; needs a GPU.")
-    ] = None,
+    device: Device = None,
+    device_map: DeviceMapChoice = None,
+    quantization: QuantizationChoice = None,
     picture: Picture = None,
     as_json: Json = False,
 ) -> None:

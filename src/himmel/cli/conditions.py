@@ -28,7 +28,7 @@ from himmel.cli.api_options import (
 from himmel.cli.checks import check_picture
 from himmel.cli.console import Column, console, print_json, print_table, quieten
 from himmel.cli.evaluate_runs import find_questions
-from himmel.cli.options import Json, Threads, VideoFile, refuse_empty, repeatable
+from himmel.cli.options import Json, Seed, Threads, VideoFile, refuse_empty, repeatable
 from himmel.errors import UsageError
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def eval_conditions(
             min=1, max=2**20, help="Most tokens in a written answer. Default: 1024 by an API, else the benchmark's."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
+    seed: Seed = 0,
     threads: Threads = None,
     picture: Annotated[
         Path | None, typer.Option(help="Also draw the conditions of the first video into this file, a strip for each.")
@@ -255,6 +255,8 @@ def _row(name: str, run: "StudyRun", pair: "Pair | None") -> tuple[str, ...]:
 
 def _draw_first(asking: "Asking", conditions: Sequence[str], path: Path, longest_side: int) -> None:
     """Strips of the first video among the items."""
+    from PIL.Image import Image
+
     from himmel.evaluation.runs.media import open_media
     from himmel.video import Video
 
@@ -263,5 +265,6 @@ def _draw_first(asking: "Asking", conditions: Sequence[str], path: Path, longest
         raise UsageError(f"{asking.name!r} asks about single pictures, which have no streams to draw; leave --picture.")
     with TemporaryDirectory(prefix="himmel-eval-") as scratch:
         media = open_media(item, Path(scratch))
-        assert isinstance(media, Path)
-        draw_conditions(Video(media), conditions, path, longest_side, title=item.media)
+        assert not isinstance(media, Image)
+        video = media if isinstance(media, Video) else Video(media)
+        draw_conditions(video, conditions, path, longest_side, title=item.media)

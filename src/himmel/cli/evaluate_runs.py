@@ -5,15 +5,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from himmel.choices import AnswerForm, DeviceMap, Listing, Quantization, Scoring
 from himmel.cli.console import print_json, quieten
 from himmel.cli.options import (
     Adapter,
+    AnswerFormChoice,
+    Device,
+    DeviceMapChoice,
     Frames,
     FurtherOptions,
+    HostChoice,
     Json,
     Keep,
+    ListingChoice,
     MethodChoice,
+    QuantizationChoice,
+    ScoringChoice,
+    Seed,
     Threads,
     method_options,
 )
@@ -37,10 +44,7 @@ def eval_benchmark(
         typer.Option(metavar="DIR", help="Folder that the benchmark was downloaded to; not for a file of questions."),
     ] = None,
     method: MethodChoice = "himmel",
-    host: Annotated[
-        str | None,
-        typer.Option(help="Folder or repository name of a host; without --adapter, for methods that need none."),
-    ] = None,
+    host: HostChoice = None,
     adapter: Adapter = None,
     frames: Frames = None,
     keep: Keep = None,
@@ -50,11 +54,9 @@ def eval_benchmark(
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Leave out questions whose videos are not there.")
     ] = False,
-    scoring: Annotated[Scoring, typer.Option(help="How the likelihoods of choices are compared.")] = DEFAULT_SCORING,
-    listing: Annotated[Listing, typer.Option(help="Whether the prompt lists the choices.")] = DEFAULT_LISTING,
-    answer_form: Annotated[
-        AnswerForm, typer.Option(help="Whether a choice's text is scored, or the letter that it is listed with.")
-    ] = DEFAULT_ANSWER_FORM,
+    scoring: ScoringChoice = DEFAULT_SCORING,
+    listing: ListingChoice = DEFAULT_LISTING,
+    answer_form: AnswerFormChoice = DEFAULT_ANSWER_FORM,
     generate: Annotated[
         bool,
         typer.Option("--generate", help="Let the model write its answer, by the benchmark's prompt and rules."),
@@ -68,17 +70,11 @@ def eval_benchmark(
     batch: Annotated[
         int, typer.Option(min=1, max=1024, help="Questions asked at once. Times per question are exact with 1.")
     ] = 1,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
+    seed: Seed = 0,
     threads: Threads = None,
-    device: Annotated[
-        str | None, typer.Option(help="cpu, cuda, cuda:1 or mps. Default: the first GPU, or the CPU without one.")
-    ] = None,
-    device_map: Annotated[
-        DeviceMap | None, typer.Option(help="Spread a large host over several devices; excludes --device.")
-    ] = None,
-    quantization: Annotated[
-        Quantization | None, typer.Option(help="Pack the host's weights into 4 bits; needs a GPU.")
-    ] = None,
+    device: Device = None,
+    device_map: DeviceMapChoice = None,
+    quantization: QuantizationChoice = None,
     as_json: Json = False,
 ) -> None:
     """Ask the questions of BENCHMARK: a name such as video_mme, or a .jsonl, .json or .parquet file."""

@@ -22,7 +22,7 @@ from himmel.cli.api_options import (
     read_settings,
 )
 from himmel.cli.console import Column, console, print_json, print_table
-from himmel.cli.options import Json
+from himmel.cli.options import Json, Seed
 from himmel.errors import HimmelError, UsageError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def eval_judge(
     max_new_tokens: Annotated[
         int, typer.Option(min=1, max=2**20, help="Most tokens of a verdict, hidden reasoning included.")
     ] = 1024,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
+    seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """Have a model say of each free answer of RUN whether it means the right one, and how well it matches, 0 to 5.

@@ -6,7 +6,7 @@ from typing import Annotated, Any, get_args
 import typer
 
 from himmel._options import read_options
-from himmel.choices import MethodName
+from himmel.choices import AnswerForm, DeviceMap, Listing, MethodName, Quantization, Scoring
 
 
 def refuse_empty(path: str | None) -> str | None:
@@ -26,10 +26,29 @@ Accumulate = Annotated[
 Adapter = Annotated[
     Path | None, typer.Option(help="Checkpoint folder. Default: the checkpoint that comes with himmel.")
 ]
+AnswerFormChoice = Annotated[
+    AnswerForm, typer.Option(help="Whether a choice's text is scored, or the letter that it is listed with.")
+]
+Device = Annotated[
+    str | None, typer.Option(help="cpu, cuda, cuda:1 or mps. Default: the first GPU, or the CPU without one.")
+]
+DeviceMapChoice = Annotated[
+    DeviceMap | None, typer.Option(help="Spread a large host over several devices; excludes --device.")
+]
+HostChoice = Annotated[
+    str | None,
+    typer.Option(help="Folder or repository name of a host; without --adapter, for methods that need none."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+ListingChoice = Annotated[Listing, typer.Option(help="Whether the prompt lists the choices.")]
 Picture = Annotated[
     Path | None, typer.Option(help="Also draw anchors, motion and residual into this .png, .jpg, .svg or .pdf file.")
 ]
+QuantizationChoice = Annotated[
+    Quantization | None, typer.Option(help="Pack the host's weights into 4 bits; needs a GPU.")
+]
+ScoringChoice = Annotated[Scoring, typer.Option(help="How the likelihoods of choices are compared.")]
+Seed = Annotated[int, typer.Option(min=0, help="Random seed.")]
 Threads = Annotated[int | None, typer.Option(min=1, max=256, help="How many processor threads to use.")]
 VideoFile = Annotated[
     str, typer.Argument(metavar="VIDEO", help="A video file.", show_default=False, callback=refuse_empty)

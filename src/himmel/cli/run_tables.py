@@ -91,6 +91,7 @@ def _list_costs(costs: "Costs | None") -> dict[str, str]:
     removed = ""
     if costs.removed is not None:
         removed = f"{costs.removed['before']:.0f} to {costs.removed['after']:.0f} on average"
+        removed += f"; nothing of {by_number(costs.unreduced, 'one prompt', '{} prompts')}" if costs.unreduced else ""
     return {
         "prompt": ", ".join(f"{count:.0f} {kind}" for kind, count in costs.tokens.items()) + " tokens on average",
         "removed": removed,

@@ -12,6 +12,7 @@ from himmel.data.workers import Cause
 from himmel.errors import HimmelError, UsageError
 
 _FACTS = tuple(field.name for field in fields(VideoFacts))
+_BEGINNING = b'{"path": "'
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ def read_audit(path: Path) -> Iterator[Audited]:
     """The lines of an audit, in the order in which files were read; a file that was read again has several.
 
     Raises:
-        HimmelError: there is no such file, or one of its lines is none of an audit.
+        HimmelError: there is no such file, or it cannot be read.
+        UsageError: it is no text, or one of its lines is none of an audit.
     """
     try:
         with path.open(encoding="utf-8") as file:
@@ -67,6 +69,8 @@ def read_audit(path: Path) -> Iterator[Audited]:
                     yield _parse(line, path, number)
     except OSError as error:
         raise HimmelError(explain(error, place=path) or f"{str(path)!r} cannot be read ({error.strerror}).") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{str(path)!r} is no text, and so not an audit; name a new file.") from error
 
 
 def mend(path: Path) -> None:
@@ -74,6 +78,7 @@ def mend(path: Path) -> None:
 
     Raises:
         HimmelError: the file can't be changed.
+        UsageError: what would be cut off is no beginning of a line that is written here; it is left as it is.
     """
     try:
         with path.open("r+b") as file:
@@ -85,7 +90,11 @@ def mend(path: Path) -> None:
                 start = max(0, start - 2**16)
                 file.seek(start)
                 tail = file.read(end - start)
-            file.truncate(start + tail.rfind(b"\n") + 1)
+            whole = tail.rfind(b"\n") + 1
+            rest = tail[whole : whole + len(_BEGINNING)]
+            if not _BEGINNING.startswith(rest):
+                raise UsageError(f"{str(path)!r} ends with something else than lines of himmel; name a new file.")
+            file.truncate(start + whole)
     except OSError as error:
         raise HimmelError(
             explain(error, place=path) or f"{str(path)!r} cannot be written ({error.strerror}); name another file."
@@ -95,7 +104,7 @@ def mend(path: Path) -> None:
 def _parse(line: str, path: Path, number: int) -> Audited:
     try:
         return Audited.from_json(json.loads(line))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(
             f"Line {number} of {str(path)!r} is not one of an audit; name a new file, or remove that line."
         ) from error

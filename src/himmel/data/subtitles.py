@@ -14,6 +14,8 @@ from himmel.errors import HimmelError
 # Subtitles of a day of film are smaller.
 _MOST_BYTES: Final = 32 << 20
 _MOST_CUES: Final = 200_000
+# Seconds; a clock that shows the date counts from 1970 at the earliest.
+_LATEST: Final = 1e12
 # A shorter cue is widened to this about its middle, as LongVideoBench's authors do, so that frames may hit it.
 _SHORTEST: Final = 1.0
 _TIME: Final = r"(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2})(?:[.,](\d{1,6}))?"
@@ -123,7 +125,8 @@ def _json_cues(path: Path, text: str) -> list[Cue]:
 
 def _moment(value: Any) -> float | None:
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value) if math.isfinite(value) else None
+        # Compared, not converted: JSON has whole numbers that no float can hold.
+        return float(value) if abs(value) <= _LATEST else None
     match = _CLOCK.fullmatch(value) if isinstance(value, str) else None
     return None if match is None else _seconds(match.groups())
 

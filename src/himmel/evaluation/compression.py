@@ -22,8 +22,10 @@ from himmel._files import atomic_path
 from himmel._progress import track
 from himmel._trouble import explain
 from himmel._versions import versions
-from himmel.data.audit import VIDEO_SUFFIXES, Listed, check_folder, list_files, sentence_about
+from himmel.data.failures import sentence_about
 from himmel.data.journal import mend
+from himmel.data.sources.folder import VIDEO_SUFFIXES, check_folder, is_video, list_files
+from himmel.data.sources.video import SourceVideo
 from himmel.data.workers import MEGABYTE, Limits, Outcome, run_apart
 from himmel.errors import HimmelError, UsageError
 from himmel.evaluation.recoding import Coding, Recoded, Signals, recode
@@ -96,7 +98,7 @@ class _Task:
     """A clip to be encoded on a rung."""
 
     rung: str
-    file: Listed
+    file: SourceVideo
     source: Path
     target: Path
     coding: Coding
@@ -138,12 +140,12 @@ def build_ladder(
         raise UsageError(f"The rungs {', '.join(names)} are not all different; give each once.")
     if ladder.resolve().is_relative_to(root.resolve()):
         raise UsageError(f"{show(ladder)} is inside the data set {show(root)}; name a folder elsewhere.")
-    videos: list[Listed] = []
-    others: list[Listed] = []
+    videos: list[SourceVideo] = []
+    others: list[SourceVideo] = []
     for file in list_files(root, every_file=True):
         if file.error is not None:
             raise HimmelError(file.error)
-        (videos if Path(file.path).suffix.lower() in VIDEO_SUFFIXES else others).append(file)
+        (videos if is_video(file.name) else others).append(file)
     if not videos:
         raise HimmelError(f"{show(root)} holds no files that end in {', '.join(VIDEO_SUFFIXES)}; name another folder.")
     done = {}
@@ -153,17 +155,17 @@ def build_ladder(
         journal = _journal(ladder, name)
         done[name] = _read_lines(journal)
         tasks += [
-            _Task(name, file, root / file.path, ladder / name / file.path, coding)
+            _Task(name, file, root / file.name, ladder / name / file.name, coding)
             for file in videos
-            if not _is_done(done[name].get(file.path), file, coding, ladder / name / file.path)
+            if not _is_done(done[name].get(file.name), file, coding, ladder / name / file.name)
         ]
     for task, line in track(_run(tasks, workers, limits), what="Encoding", total=len(tasks)):
         with _journal(ladder, task.rung).open("a", encoding="ascii") as lines:
             lines.write(json.dumps(line) + "\n")
-        done[task.rung][task.file.path] = line
+        done[task.rung][task.file.name] = line
     rungs = []
     for name, coding in zip(names, codings, strict=True):
-        rung = _describe(name, root, coding, [done[name][file.path] for file in videos])
+        rung = _describe(name, root, coding, [done[name][file.name] for file in videos])
         with atomic_path(ladder / f"{name}.json") as temporary:
             temporary.write_text(json.dumps(asdict(rung), indent=1) + "\n", encoding="utf-8")
         rungs.append(rung)
@@ -174,13 +176,13 @@ def _journal(ladder: Path, name: str) -> Path:
     return ladder / f"{name}.jsonl"
 
 
-def _place(root: Path, rung: Path, others: Iterable[Listed], videos: Iterable[Listed]) -> None:
+def _place(root: Path, rung: Path, others: Iterable[SourceVideo], videos: Iterable[SourceVideo]) -> None:
     """Make the folders of a rung, and its files that are no videos."""
     try:
         for file in videos:
-            (rung / file.path).parent.mkdir(parents=True, exist_ok=True)
+            (rung / file.name).parent.mkdir(parents=True, exist_ok=True)
         for file in others:
-            source, target = root / file.path, rung / file.path
+            source, target = root / file.name, rung / file.name
             target.parent.mkdir(parents=True, exist_ok=True)
             if target.exists() and (target.stat().st_size, target.stat().st_mtime_ns) == (file.bytes, file.modified):
                 continue
@@ -218,7 +220,7 @@ def _read_lines(journal: Path) -> dict[str, dict[str, Any]]:
         raise UsageError(f"{show(journal)} is not a list of a rung's clips; name another folder.") from error
 
 
-def _is_done(line: dict[str, Any] | None, file: Listed, coding: Coding, target: Path) -> bool:
+def _is_done(line: dict[str, Any] | None, file: SourceVideo, coding: Coding, target: Path) -> bool:
     """Whether a clip is there as it would be made now; one that failed is tried again."""
     if line is None or line["error"] is not None or not target.is_file():
         return False
@@ -237,7 +239,7 @@ def _recode(task: _Task) -> Recoded:
 def _line(outcome: Outcome[_Task, Recoded], limits: Limits) -> dict[str, Any]:
     task = outcome.item
     about = {
-        "path": task.file.path,
+        "path": task.file.name,
         "bytes": task.file.bytes,
         "modified": task.file.modified,
         "options": task.coding.options(),

@@ -15,7 +15,7 @@ from himmel.errors import HimmelError, UsageError
 
 MediaKind = Literal["video", "image", "frames"]
 """A video file, one picture, or a folder of pictures that were taken from a video."""
-AnswerForm = Literal["choice", "text"]
+ItemForm = Literal["choice", "text"]
 """One of an item's choices, by letter; or words, a number or a formula."""
 HarnessPoints = float | Literal["left out", "needs a judge"]
 """Points from 0 to 1; the question is left out of the mean; or only a judging model says."""
@@ -92,7 +92,7 @@ class Item:
             object.__setattr__(self, "cluster", self.media)
 
     @property
-    def form(self) -> AnswerForm:
+    def form(self) -> ItemForm:
         """Whether the answer is one of the choices."""
         return "choice" if self.choices else "text"
 

@@ -5,16 +5,12 @@ they match from 0 to 5. Its prompt asks for the same two things as the field's, 
 are like those of the literature and not the same; the model that judges changes them more.
 """
 
-import asyncio
 import json
 import re
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
-from himmel.errors import HimmelError
-from himmel.evaluation.api.client import Api
-from himmel.evaluation.api.money import Prices
-from himmel.evaluation.api.settings import ApiSettings, Key
+from himmel.evaluation.benchmarks.letters import without_thoughts
 
 SYSTEM: Final = (
     "You check answers to questions about videos. For each question you are given the right answer and the answer of a "
@@ -35,14 +31,6 @@ _SHOWN: Final = 200
 _READ: Final = 4000
 
 
-class Judge(Protocol):
-    """A model that is asked by texts alone."""
-
-    def __call__(self, *, system: str, prompt: str) -> str:
-        """What it writes."""
-        ...
-
-
 @dataclass(frozen=True)
 class Verdict:
     """What a judge found.
@@ -57,71 +45,29 @@ class Verdict:
 
 
 def judge_prompt(question: str, answer: str, given: str) -> str:
-    """What a judge is asked, beside `SYSTEM`; see `judge`."""
-    # As JSON texts, so that an answer cannot be taken for a part of the prompt.
-    return _PROMPT.format(*(json.dumps(text, ensure_ascii=False) for text in (question, answer, given)))
-
-
-def read_verdict(reply: str) -> Verdict | None:
-    """The verdict in a judge's reply, which is read as text and never run; None if there is none."""
-    pred, score = _PRED.search(reply[:_READ]), _SCORE.search(reply[:_READ])
-    if pred is None or score is None:
-        return None
-    return Verdict(right=pred[1].lower() in ("yes", "true"), score=int(score[1]))
-
-
-def judge(question: str, answer: str, given: str, *, ask: Judge) -> Verdict:
-    """Have a model judge an answer.
+    """What a judge is asked, beside `SYSTEM`.
 
     Args:
         question: as asked.
         answer: the right one.
         given: what was answered.
-        ask: the model that judges, such as an `ApiJudge`.
-
-    Raises:
-        HimmelError: the judge's reply holds no verdict, or `ask` raises it.
     """
-    reply = ask(system=SYSTEM, prompt=judge_prompt(question, answer, given))
-    verdict = read_verdict(reply)
-    if verdict is None:
-        raise HimmelError(no_verdict(reply))
-    return verdict
+    # As JSON texts, so that an answer cannot be taken for a part of the prompt.
+    return _PROMPT.format(*(json.dumps(text, ensure_ascii=False) for text in (question, answer, given)))
+
+
+def read_verdict(reply: str) -> Verdict | None:
+    """The verdict in a judge's reply, which is read as text and never run; None if there is none.
+
+    What a model writes while it thinks aloud is passed over: it repeats there what it is asked for.
+    """
+    said = without_thoughts(reply)[:_READ]
+    pred, score = _PRED.search(said), _SCORE.search(said)
+    if pred is None or score is None:
+        return None
+    return Verdict(right=pred[1].lower() in ("yes", "true"), score=int(score[1]))
 
 
 def no_verdict(reply: str) -> str:
     """A sentence about a reply without a verdict."""
     return f"The judge's reply {' '.join(reply.split())[:_SHOWN]!r} holds no verdict; judge by another model."
-
-
-class ApiJudge:
-    """A judge behind an OpenAI-compatible API.
-
-    Args:
-        settings, key, prices: see `Api`.
-
-    Attributes:
-        prompt_tokens, answer_tokens: counted by the API so far.
-        cost: so far, by the stated prices; 0 without any.
-    """
-
-    def __init__(self, settings: ApiSettings, key: Key, *, prices: Prices | None = None) -> None:
-        self._settings, self._key, self._prices = settings, key, prices
-        self.prompt_tokens = self.answer_tokens = 0
-        self.cost = 0.0
-
-    def __call__(self, *, system: str, prompt: str) -> str:
-        """What the model writes.
-
-        Raises:
-            HimmelError: it gives no answer, see `Api.ask`.
-        """
-        return asyncio.run(self._ask(system, prompt))
-
-    async def _ask(self, system: str, prompt: str) -> str:
-        async with Api(self._settings, self._key, prices=self._prices) as api:
-            answer = await api.ask([prompt], system=system)
-        self.prompt_tokens += answer.prompt_tokens or 0
-        self.answer_tokens += answer.answer_tokens or 0
-        self.cost += answer.cost or 0.0
-        return answer.text or ""

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, BinaryIO, Final
 
+from himmel._lock import alone_in
 from himmel._progress import track
 from himmel.errors import HimmelError, UsageError
 from himmel.evaluation.api.client import Api, ApiAnswer
@@ -15,7 +16,7 @@ from himmel.evaluation.api.many import Asked, Job, ask_many
 from himmel.evaluation.api.money import Prices, Spending
 from himmel.evaluation.api.settings import ApiSettings, Key
 from himmel.evaluation.judge import SYSTEM, judge_prompt, no_verdict, read_verdict
-from himmel.evaluation.runs.folder import alone_in, answer_file
+from himmel.evaluation.runs.folder import answer_file
 from himmel.evaluation.runs.record import Row, load_run
 from himmel.evaluation.statistics import Accuracy, accuracy
 
@@ -105,7 +106,7 @@ def judge_run(
     free = [row for row in run.rows if not row.choices]
     if not free:
         raise UsageError(f"The run {str(folder)!r} has no free answers; what is chosen among options needs no judge.")
-    with alone_in(folder):
+    with alone_in(folder, what="run"):
         done = _read(folder / JUDGED, settings.model)
         left = [row for row in free if row.id not in done]
         with answer_file(folder / JUDGED) as file:
@@ -131,12 +132,13 @@ class _Work:
 
     async def judge_all(self, rows: Sequence[Row], api: Api, spending: Spending, *, at_once: int) -> Asked:
         answered = [row for row in rows if row.given]
+        judged = any(one.error is None and one.tokens for one in self._done.values())
         for row in rows:
             if not row.given:
                 self._add(Judged(id=row.id, judge=self._model, right=False, score=0, tokens={}, cost=0.0))
         jobs = track([self._job(row) for row in answered], what="Judging", total=len(answered))
         async with api:
-            return await ask_many(jobs, api, spending=spending, at_once=at_once, system=SYSTEM)
+            return await ask_many(jobs, api, spending=spending, at_once=at_once, system=SYSTEM, answered=judged)
 
     def _job(self, row: Row) -> Job[str]:
         prompt = judge_prompt(row.question, " or ".join(row.answer), row.given or "")

@@ -101,7 +101,8 @@ class Answer:
         scoring, listing, answer_form: how options were asked and scored, see `Question`.
         max_new_tokens: the answer was cut there at the latest.
         seed: as given.
-        seconds: wall time by stage, of what was done for this answer: what a session had already is not in it.
+        seconds: wall time by stage, of what was done for this answer: what a session had already is not in it. What was
+            done for several answers at once is shared out equally.
         first_token: seconds from the call to the first token of the answer, or to the options' likelihoods; opening
             the file is in it unless it was open already, and so is loading the model where that was not done yet.
         peak_memory: the most that this process ever held, in bytes.

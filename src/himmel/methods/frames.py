@@ -99,6 +99,11 @@ class Dense(FramesMethod):
 
     name: ClassVar[MethodName] = "dense"
 
+    @classmethod
+    def beneath(cls, method: FramesMethod) -> "Dense":
+        """What asks as a method does that shows the same frames, without removing anything."""
+        return cls(num_frames=method.num_frames, frame_mode=method.frame_mode)
+
 
 @dataclass(frozen=True)
 class PanelReading(FrameReading):

@@ -129,7 +129,7 @@ class Reducer(Protocol):
         """Choose among the tokens of each prompt's pictures.
 
         Raises:
-            UsageError: nothing would be removed.
+            NothingRemovedError: nothing would be removed.
         """
 
 
@@ -170,6 +170,7 @@ class Method(Protocol):
         """Ask one question about each of B videos, all in one batch where the method can.
 
         Raises:
-            UsageError: a prompt is longer than the host was made for, or the method removed nothing.
+            UsageError: a prompt is longer than the host was made for (`PromptTooLongError`), or the method removed
+                nothing of one (`NothingRemovedError`).
             HostError: host and prompts don't fit.
         """

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from himmel.errors import UsageError
+
 
 @dataclass(frozen=True)
 class Removed:
@@ -18,3 +20,15 @@ class Removed:
     before: int
     after: int
     merged: int = 0
+
+
+class NothingRemovedError(UsageError):
+    """A method would remove nothing of a prompt.
+
+    Attributes:
+        removed: what there is, before and after.
+    """
+
+    def __init__(self, sentence: str, removed: Removed) -> None:
+        super().__init__(sentence)
+        self.removed = removed

@@ -201,19 +201,24 @@ class Session:
 
     def read_ahead(
         self, video: MediaSource, *, method: MethodName | Method = "himmel", threads: int | None = None, **options: Any
-    ) -> None:
+    ) -> bool:
         """Read and prepare a video, so that a question about it finds that done; as far as the cache has room.
 
         Args:
             video, method, threads, options: see `ask`.
+
+        Returns:
+            Whether there was anything to do; not where all of it had been done for an earlier question.
 
         Raises:
             UsageError, VideoError, HostError: as `ask`.
         """
         request = Request(method=choose_method(method, options), threads=threads)
         reading = request.method.reading(self._models.config if request.method.needs_adapter else None)
+        seconds: dict[str, float] = {}
         with torch_threads(threads):
-            self._prepare(video, request, reading, None, {})
+            self._prepare(video, request, reading, None, seconds)
+        return bool(seconds)
 
     def _prepare(
         self,
@@ -286,7 +291,7 @@ class Session:
         )
         spent = time.perf_counter() - start
         for seconds in stages:
-            seconds["answer"] = spent
+            seconds["answer"] = spent / len(stages)
         common = {"begin": begin, "memory": peak_memory(), "versions": versions()}
         return [
             self._record(request, *one, common=common) for one in zip(questions, prepared, replies, stages, strict=True)

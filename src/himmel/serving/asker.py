@@ -61,12 +61,16 @@ class Asked:
         """The video or picture.
 
         Raises:
-            VideoError: a stretch of a video, or a picture, cannot be read.
-            UsageError: there is no such stretch.
+            VideoError: a stretch of a video, or a picture, cannot be read; or there is no such stretch.
         """
         value, start, end = self.part.value, self.part.start, self.part.end
         if self.part.kind == "video":
-            return value if start is None and end is None else Video(value).between(start or 0.0, end)
+            if start is None and end is None:
+                return value
+            try:
+                return Video(value).between(start or 0.0, end)
+            except UsageError as error:
+                raise VideoError(f"{str(value)!r} cannot be shown ({error})") from error
         if isinstance(value, Image.Image):
             return value
         try:

@@ -98,8 +98,16 @@ class Video:
 
     @property
     def sha256(self) -> str:
-        """Hash of the file's bytes, hexadecimal; read in pieces at the first use, unless `start_hash` was called."""
-        return self._hash.value()
+        """Hash of the file's bytes, hexadecimal; read in pieces at the first use, unless `start_hash` was called.
+
+        Raises:
+            VideoError: the file can't be read any more.
+        """
+        try:
+            return self._hash.value()
+        except OSError as error:
+            reason = (error.strerror or "unknown error").lower()
+            raise VideoError(f"{str(self.path)!r} cannot be read to its end ({reason}).") from error
 
     def start_hash(self) -> None:
         """Begin to make `sha256` in a thread of its own, while other things are read."""

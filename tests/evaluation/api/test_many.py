@@ -136,6 +136,31 @@ def test_after_five_failures_in_a_row_it_stops() -> None:
     assert str(kept.outcome.stopped).startswith("5 questions in a row got no answer, the last one because http://")
 
 
+def test_a_model_that_refuses_the_first_five_is_not_asked_further_and_no_question_is_blamed() -> None:
+    kept = Kept()
+    with mock_api(in_turn(refusal(400, "this model takes no pictures"))) as served:
+        ask(served, [str(number) for number in range(20)], kept)
+    assert len(served.asked) == 5
+    assert kept.errors == {}
+    assert kept.outcome is not None
+    assert list(kept.outcome.unanswered) == list("01234")
+    assert str(kept.outcome.stopped).startswith("The first 5 questions are refused, the last one because http://")
+    assert "this model takes no pictures" in str(kept.outcome.stopped)
+
+
+@pytest.mark.parametrize(("names", "blamed"), [("123", "123"), ("1234a", "1234"), ("a12345", "12345")])
+def test_refused_questions_are_blamed_once_another_is_answered_or_none_is_left(names: str, blamed: str) -> None:
+    kept = Kept()
+
+    def answer(asked: Asked) -> Reply:
+        return echo(asked) if asked.texts == ["question a"] else refusal(400, "content policy")
+
+    with mock_api(answer) as served:
+        ask(served, list(names), kept)
+    assert list(kept.errors) == list(blamed)
+    assert kept.outcome == Outcome({}, None, 0.0)
+
+
 def test_what_refuses_every_question_stops_at_once_and_keeps_the_answers_under_way() -> None:
     kept = Kept()
 

@@ -102,6 +102,18 @@ def test_answers_are_rows_with_what_was_shown_and_what_it_cost(data: Path, tmp_p
     assert "A. left\nB. right\nC. up" in texts[-1]
 
 
+def test_parts_of_a_video_are_shown_apart(data: Path, tmp_path: Path) -> None:
+    whole = next(item for item in FILE.load(data) if item.id == "a0")
+    # The same part twice, and another one.
+    spans = [(0.0, 0.4), (0.0, 0.4), (0.4, None)]
+    parts = [replace(whole, id=str(k), start=start, end=end) for k, (start, end) in enumerate(spans)]
+    with mock_api(lambda asked: completion("B")) as served:
+        run(served, data, tmp_path / "run", parts, at_once=1, method=build("dense", num_frames=64))
+    records = [row.record for row in load_run(tmp_path / "run").rows]
+    assert [None if one is None else len(one.frames) for one in records] == [10, 10, 22]
+    assert ["prepare" in one.seconds for one in records if one is not None] == [True, False, True]
+
+
 def test_the_key_is_in_no_file_and_no_output(data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with mock_api(in_turn(completion(f"B, says {KEY}"), refusal(400, f"no: {KEY}"), completion("B"))) as served:
         run(served, data, tmp_path / "run", at_once=1, prices=Prices(1, 1))
@@ -142,6 +154,18 @@ def test_a_run_goes_on_where_it_was_killed(data: Path, tmp_path: Path) -> None:
     assert done.summary is not None
     assert len(load_run(folder).rows) == 5
     assert (folder / ANSWERS).read_bytes().startswith(b"".join(lines[:2]))
+
+
+def test_a_whole_run_keeps_what_was_added_to_its_summary(data: Path, tmp_path: Path) -> None:
+    """Such as what a judge found, which was paid for."""
+    with mock_api(lambda asked: completion("B")) as served:
+        run(served, data, tmp_path / "run")
+        header = load_run(tmp_path / "run").header
+        replace(header, summary={**(header.summary or {}), "judge": {"score": 3}}).write(tmp_path / "run")
+        before = len(served.asked)
+        assert run(served, data, tmp_path / "run").summary is not None
+        assert len(served.asked) == before
+    assert (load_run(tmp_path / "run").header.summary or {})["judge"] == {"score": 3}
 
 
 def test_a_question_without_an_answer_is_asked_by_the_next_run(data: Path, tmp_path: Path) -> None:

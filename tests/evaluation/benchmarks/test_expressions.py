@@ -87,6 +87,8 @@ def test_what_has_no_value(expression: str) -> None:
         ("12 km", "12"),
         (r"30\%", "30"),
         ("(B)", "b"),
+        ("1,000", "1000"),
+        ("1{,}234{,}567.5", "1234567.5"),
         ("(1, 2)", "(1.0,2)"),
         (r"\text{red}", "red"),
     ],
@@ -97,7 +99,7 @@ def test_the_same_value(given_answer: str, right: str) -> None:
 
 @pytest.mark.parametrize(
     ("given_answer", "right"),
-    [("12", "13"), ("", "1"), ("1", ""), ("(1,2)", "(1,2,3)"), ("red", "blue"), ("0.34", "1/3")],
+    [("12", "13"), ("", "1"), ("1", ""), ("(1,2)", "(1,2,3)"), ("red", "blue"), ("0.34", "1/3"), ("1,20", "120")],
 )
 def test_another_value(given_answer: str, right: str) -> None:
     assert not same_value(given_answer, right)

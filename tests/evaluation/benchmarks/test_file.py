@@ -61,6 +61,25 @@ def test_a_free_answer_may_have_several_wordings(write: Callable[..., Path]) -> 
         assert QuestionFile().score(QuestionFile().parse(text, item), item) == points
 
 
+@pytest.mark.parametrize(
+    ("text", "points"),
+    [("5", 0.0), ("-5.", 1.0), ("\u22125", 1.0), ("minus 5", 0.0), ("1.5 m", 1.0), ("1/5 m", 0.0), ("15 m", 0.0)],
+)
+def test_a_number_is_right_with_its_sign_and_fraction_alone(
+    text: str, points: float, write: Callable[..., Path]
+) -> None:
+    free = {key: value for key, value in ROW.items() if key != "choices"}
+    (item,) = QuestionFile().load(write("a.jsonl", [free | {"answer": ["-5", "1.5 m"]}]))
+    assert QuestionFile().score(QuestionFile().parse(text, item), item) == points
+
+
+def test_a_number_that_is_an_index_and_a_text_is_refused(write: Callable[..., Path]) -> None:
+    rows = [ROW | {"choices": [0, 1, 2], "answer": 1}, ROW | {"choices": [3, 4], "answer": 1}]
+    assert [item.answers for item in QuestionFile().load(write("a.jsonl", rows))] == [("B",), ("B",)]
+    with pytest.raises(HimmelError, match="by its text and another by its index; give the letter"):
+        QuestionFile().load(write("a.jsonl", [ROW | {"choices": [1, 2, 3], "answer": 1}]))
+
+
 def test_pictures_as_files_and_inside_parquet(write: Callable[..., Path], tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png(1))
     picture = {key: value for key, value in ROW.items() if key != "video"}
@@ -87,9 +106,13 @@ def test_the_prompt(write: Callable[..., Path]) -> None:
         ({"choices": ["up", "up"], "answer": "up"}, "has an option twice"),
         ({"question": " "}, "'question' in row 1 of"),
         ({"video": "../a.mp4"}, "is not a file below"),
+        ({"video": "a" * 300 + ".mp4"}, "is not a file below"),
+        ({"video": "a/" * 3000 + "a.mp4"}, "is not a file below"),
         ({"video": None}, "'image' in row 1 of"),
         ({"start": 2, "end": 1}, "is not after the start"),
+        ({"start": -1}, "is before the video's own"),
         ({"duration": "long"}, "is no number"),
+        ({"duration": 10**400}, "is no number"),
     ],
 )
 def test_rows_that_cannot_be_are_named(wrong: dict, says: str, write: Callable[..., Path]) -> None:

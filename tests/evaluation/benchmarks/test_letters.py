@@ -71,6 +71,26 @@ def test_what_chooses_nothing_is_no_answer(text: str) -> None:
     assert find_letter(text, CHOICES) is None
 
 
+@pytest.mark.parametrize(
+    ("text", "choices", "letter"),
+    [
+        ("2", ("-2", "3"), None),
+        ("-2", ("2", "-2"), "B"),
+        ("\u22122.", ("2", "-2"), "B"),
+        ("x = 2", ("x = -2", "x = 3"), None),
+        ("The value is -5.", ("-5", "5", "10"), "A"),
+        ("It is 10 degrees.", ("-10 degrees", "10 degrees"), "B"),
+        ("1/2", ("1.2", "1/2"), "B"),
+        ("3.5 m", ("3, 5 m", "3.5 m"), "B"),
+        ("2-3", ("2 - 3", "4"), "A"),
+    ],
+)
+def test_numbers_are_the_same_with_their_sign_and_fraction_alone(
+    text: str, choices: tuple[str, ...], letter: str | None
+) -> None:
+    assert find_letter(text, choices) == letter
+
+
 def test_letters_go_as_far_as_the_choices() -> None:
     many = tuple(f"option {number}" for number in range(7))
     assert find_letter("(F)", many) == "F"

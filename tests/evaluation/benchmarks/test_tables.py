@@ -151,7 +151,7 @@ def test_values_of_a_row() -> None:
     assert (VALUES.text("text"), VALUES.text("number")) == ("x", "2")
     assert (VALUES.texts("list"), VALUES.texts("text"), VALUES.texts("none")) == (("a", "1"), ("x",), ())
     assert (VALUES.number_of("number"), VALUES.number_of("none"), VALUES.number_of("nan")) == (2.0, None, None)
-    assert (VALUES.maybe("none"), VALUES.maybe("number")) == (None, "2")
+    assert (VALUES.maybe("none"), VALUES.maybe("nan"), VALUES.maybe("number")) == (None, None, "2")
     assert VALUES.index("number", below=3) == 2
 
 

@@ -23,6 +23,7 @@ from himmel.evaluation.runs.posing import Posing
 from himmel.evaluation.runs.record import Row, load_run, read_rows
 from himmel.methods.choice import build
 from himmel.methods.session import Session
+from himmel.video import Video
 
 RowsOf = Callable[[Path], list[Row]]
 
@@ -82,9 +83,22 @@ def test_batches_answer_as_single_questions_do(evaluation: Any, tmp_path: Path, 
     for one, three in zip(rows_of(tmp_path / "one"), rows_of(tmp_path / "three"), strict=True):
         assert replace(one, scores=None) == replace(three, scores=None)
         assert one.scores == (None if three.scores is None else pytest.approx(three.scores, abs=1e-3))
-    ahead = load_run(tmp_path / "three").rows[0].record
-    assert ahead is not None
-    assert 0 < ahead.seconds["read_ahead"] < ahead.seconds["first_token"]
+
+
+def test_of_a_batch_time_is_counted_once(evaluation: Any, tmp_path: Path, checkpoint: Path) -> None:
+    begin = time.perf_counter()
+    summary = evaluation.run(tmp_path / "run", batch=3, session=Session(adapter=checkpoint))
+    spent = time.perf_counter() - begin
+    records = {row.id: row.record for row in load_run(tmp_path / "run").rows if row.record is not None}
+    # Of the questions about a video, the first has it read.
+    assert [name for name, record in records.items() if "read_ahead" in record.seconds] == ["1", "5"]
+    assert 0 < records["1"].seconds["read_ahead"] < records["1"].seconds["first_token"]
+    assert len({records[name].seconds["answer"] for name in "123"}) == 1
+    assert summary.costs is not None
+    assert sum(record.seconds["answer"] for record in records.values()) < spent
+    assert summary.costs.first_token == pytest.approx(
+        (records["1"].seconds["first_token"] + records["5"].seconds["first_token"]) / 2
+    )
 
 
 @pytest.mark.parametrize("batch", [1, 2])
@@ -195,7 +209,8 @@ def test_a_picture_is_asked_about_with_the_adapter_and_without(
     assert "not.png" in summary.failed["q"]
 
 
-def test_a_part_of_a_video_and_a_folder_of_pictures(evaluation: Any, tmp_path: Path, data: Path) -> None:
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_part_of_a_video_and_a_folder_of_pictures(evaluation: Any, tmp_path: Path, data: Path, batch: int) -> None:
     item = Item("part", "a.mp4", data / "a.mp4", "video", "Which way?", ("left", "right"), ("A",), start=0.4, end=0.8)
     folder = tmp_path / "frames"
     folder.mkdir()
@@ -203,15 +218,76 @@ def test_a_part_of_a_video_and_a_folder_of_pictures(evaluation: Any, tmp_path: P
         cv2.imwrite(str(folder / f"{index + 5}.jpg"), np.full((33, 47, 3), 40 * index, np.uint8))
     frames = replace(item, id="frames", media="frames", path=folder, kind="frames", start=None, end=None, frame_rate=3)
     nothing = replace(item, id="nothing", start=7.0, end=8.0)
-    summary = evaluation.run(tmp_path / "run", items=[item, frames, nothing], method=build("dense", num_frames=64))
-    assert list(summary.failed) == ["nothing"]
-    part, pictures, _ = (row.record for row in load_run(tmp_path / "run").rows)
+    never = replace(item, id="never", start=1e300, end=None)
+    items = [item, frames, nothing, never]
+    summary = evaluation.run(tmp_path / "run", items=items, method=build("dense", num_frames=64), batch=batch)
+    assert list(summary.failed) == ["never", "nothing"]
+    part, pictures, *_ = (row.record for row in load_run(tmp_path / "run").rows)
     assert part is not None
     assert pictures is not None
-    # Frames 10 to 20 of 24, and what has to be decoded before a picture that is shown in time.
-    assert 11 <= len(part.frames) <= 13
-    assert part.times[0] == 0
+    # Pictures 10 to 19 of 24, of the very file, which other harnesses are asked about by `Video.between` too.
+    assert part.times == pytest.approx([k / 25 for k in range(10)])
+    assert part.video_sha256 == hashlib.sha256((data / "a.mp4").read_bytes()).hexdigest()
     assert pictures.times == pytest.approx([k / 3 for k in range(6)])
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_where_nothing_can_be_removed_all_of_the_prompt_is_asked_and_told(
+    evaluation: Any, tmp_path: Path, write_clip: Callable[..., Path], rows_of: RowsOf, batch: int
+) -> None:
+    """EVS always keeps the first frame, and one video has no other."""
+    path = write_clip(tmp_path / "one.mp4", num_frames=1)
+    several = evaluation.items()[0]
+    single = replace(several, id="one", media="one.mp4", path=path)
+    method = build("evs", num_frames=4)
+    summary = evaluation.run(tmp_path / "evs", items=[several, single], method=method, batch=batch)
+    evaluation.run(tmp_path / "dense", items=[several, single], method=build("dense", num_frames=4), batch=batch)
+    (_, asked), (_, plain) = rows_of(tmp_path / "evs"), rows_of(tmp_path / "dense")
+    assert asked.record is not None
+    assert asked.record.removed is not None
+    assert asked.record.removed.before == asked.record.removed.after == asked.record.tokens["image"]
+    assert asked.scores == pytest.approx(plain.scores, abs=1e-5)
+    assert replace(asked, scores=None, record=replace(asked.record, removed=None)) == replace(plain, scores=None)
+    assert summary.costs is not None
+    assert summary.costs.unreduced == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "options"), [("evs", {}), ("look_m", {"important_ratio": 1.0, "recent_ratio": 0.0}), ("hermes", {})]
+)
+def test_a_run_in_which_nothing_at_all_is_removed_fails(
+    evaluation: Any, tmp_path: Path, method: str, options: dict[str, float]
+) -> None:
+    chosen = build(method, num_frames=1, **options)
+    first = evaluation.items()[0]
+    with pytest.raises(UsageError, match="removed nothing of the only prompt so far"):
+        evaluation.run(tmp_path / "run", items=[first], method=chosen)
+    with pytest.raises(UsageError, match="removed nothing of the only prompt so far"):
+        evaluation.run(tmp_path / "run", items=[first], method=chosen)
+    many = [replace(first, id=str(number)) for number in range(9)]
+    with pytest.raises(UsageError, match="removed nothing of any of the 5 prompts so far"):
+        evaluation.run(tmp_path / "many", items=many, method=chosen)
+    assert len(read_rows(tmp_path / "many" / "answers.jsonl")) == 5
+    assert load_run(tmp_path / "many", whole=False).header.summary is None
+
+
+def test_a_video_is_opened_once_for_questions_about_its_parts(
+    evaluation: Any, tmp_path: Path, write_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_clip(tmp_path / "parts.mp4", num_frames=24)
+    item = Item("0", "parts.mp4", path, "video", "Which way?", ("left", "right"), ("A",))
+    items = [replace(item, id=str(number), start=number / 10, end=0.9) for number in range(3)]
+    opened: list[object] = []
+    initialise = Video.__init__
+
+    def counting(self: Video, source: Any) -> None:
+        opened.append(source)
+        initialise(self, source)
+
+    monkeypatch.setattr(Video, "__init__", counting)
+    evaluation.run(tmp_path / "run", items=items, method=build("dense", num_frames=2))
+    assert len(opened) == 1
+    assert len({row.record.times for row in load_run(tmp_path / "run").rows if row.record is not None}) == 3
 
 
 def test_options_that_cannot_be_told_apart_are_a_wrong_answer(evaluation: Any, tmp_path: Path, data: Path) -> None:

@@ -1,8 +1,11 @@
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from himmel.errors import VideoError
+from himmel.video import Video
 from himmel.video.file.hash import FileHash
 
 
@@ -37,3 +40,10 @@ def test_a_file_that_is_gone_is_told_to_who_asks(path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         found.value()
     assert found.known is None
+
+
+def test_a_video_that_is_gone_is_a_video_that_cannot_be_read(encode_clip: Callable[..., Path]) -> None:
+    video = Video(encode_clip("a.mp4", num_frames=8))
+    video.path.unlink()
+    with pytest.raises(VideoError, match=r"a\.mp4' cannot be read to its end \(no such file or directory\)"):
+        _ = video.sha256

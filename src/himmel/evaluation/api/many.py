@@ -53,9 +53,18 @@ class Asked:
 
 
 async def ask_many(
-    jobs: Iterable[Job[Prepared]], api: Api, *, spending: Spending, at_once: int, system: str | None = None
+    jobs: Iterable[Job[Prepared]],
+    api: Api,
+    *,
+    spending: Spending,
+    at_once: int,
+    system: str | None = None,
+    answered: bool = False,
 ) -> Asked:
     """Ask all questions, `at_once` of them at the same time, in their order.
+
+    A request that is refused is its question's fault once another was answered. Where the first five are refused and
+    none was answered, the model can't be asked so, and it stops without blaming questions.
 
     Args:
         jobs: the questions.
@@ -63,6 +72,7 @@ async def ask_many(
         spending: what may be spent, and is.
         at_once: 1 to 256.
         system: see `Api.ask`.
+        answered: whether earlier questions of the same kind were answered.
 
     Raises:
         UsageError: `at_once` is out of range.
@@ -70,19 +80,25 @@ async def ask_many(
             answers under way were waited for.
     """
     check_whole("at_once", at_once, 1, MOST_AT_ONCE)
-    asking = _Asking(api, spending, iter(jobs), system)
+    asking = _Asking(api, spending, iter(jobs), system, answered=answered)
     await asyncio.gather(*(asking.work() for _ in range(at_once)))
     if asking.fatal is not None:
         raise asking.fatal
+    if asking.stopped is None:
+        asking.blame_refused()
     return Asked(asking.unanswered, asking.stopped, spending.spent)
 
 
 class _Asking(Generic[Prepared]):
     """What the workers share."""
 
-    def __init__(self, api: Api, spending: Spending, jobs: Iterator[Job[Prepared]], system: str | None) -> None:
+    def __init__(
+        self, api: Api, spending: Spending, jobs: Iterator[Job[Prepared]], system: str | None, *, answered: bool
+    ) -> None:
         self._api, self._spending, self._jobs, self._system = api, spending, jobs, system
         self._in_a_row = 0
+        self._answered = answered
+        self._refused: list[tuple[Job[Prepared], ApiRefusalError]] = []
         self.unanswered: dict[str, str] = {}
         self.stopped: str | None = None
         self.fatal: HimmelError | None = None
@@ -115,11 +131,13 @@ class _Asking(Generic[Prepared]):
             cost = most if error.may_cost else 0.0
             self._note_trouble(job, error)
         except ApiRefusalError as error:
-            job.failed(error)
+            self._note_refusal(job, error)
         except HimmelError as error:
             self.fatal = error
         else:
             self._in_a_row = 0
+            self._answered = True
+            self.blame_refused()
             job.done(prepared, answer)
             if self._spending.limit is not None and answer.cost is None:
                 self.fatal = HimmelError(
@@ -128,6 +146,23 @@ class _Asking(Generic[Prepared]):
                 )
         finally:
             await self._spending.settle(most, cost=cost)
+
+    def blame_refused(self) -> None:
+        """Count refused requests as their questions' own fault."""
+        for job, error in self._refused:
+            job.failed(error)
+        self._refused.clear()
+
+    def _note_refusal(self, job: Job[Prepared], error: ApiRefusalError) -> None:
+        self._refused.append((job, error))
+        if self._answered:
+            self.blame_refused()
+        elif len(self._refused) >= _PATIENCE:
+            self.unanswered |= {refused.id: str(why) for refused, why in self._refused}
+            self.stopped = (
+                f"The first {len(self._refused)} questions are refused, the last one because {error} Choose a model "
+                "that can be asked so, or another method."
+            )
 
     def _note_trouble(self, job: Job[Prepared], error: ApiTroubleError) -> None:
         self.unanswered[job.id] = str(error)

@@ -13,6 +13,7 @@ from typing import BinaryIO, Final
 from PIL.Image import Image
 
 from himmel._checks import check_whole
+from himmel._lock import alone_in
 from himmel._memory import peak_memory
 from himmel._progress import track
 from himmel._versions import versions
@@ -23,7 +24,7 @@ from himmel.evaluation.api.money import Prices, Spending
 from himmel.evaluation.api.settings import ApiSettings, Key
 from himmel.evaluation.api.showing import ApiShown, check_askable, show_by
 from himmel.evaluation.items import Benchmark, Item
-from himmel.evaluation.runs.folder import alone_in, answer_file, begin, check_known
+from himmel.evaluation.runs.folder import answer_file, begin, check_known
 from himmel.evaluation.runs.media import open_media
 from himmel.evaluation.runs.posing import Posing
 from himmel.evaluation.runs.record import ANSWERS, Header, Row, questions_sha256, read_rows
@@ -124,7 +125,7 @@ def run_by_api(
         HimmelError: the folder cannot be used or is damaged, or the API would refuse every question.
     """
     asker.posing.check(benchmark)
-    with alone_in(folder):
+    with alone_in(folder, what="run"):
         header = begin(folder, _header(items, name, data, asker))
         rows = read_rows(folder / ANSWERS)
         check_known(rows, items, folder)
@@ -132,11 +133,14 @@ def run_by_api(
         missing = [item for item in items if item.id not in done]
         with answer_file(folder / ANSWERS) as file, TemporaryDirectory(prefix="himmel-eval-") as scratch:
             work = _Work(benchmark, asker, Path(scratch), _Writer(file, rows))
-            asked = asyncio.run(work.ask_all(missing, what=f"Asking {asker.settings.model}", spent=spent))
+            answered = any(row.error is None for row in rows)
+            what = f"Asking {asker.settings.model}"
+            asked = asyncio.run(work.ask_all(missing, what=what, spent=spent, answered=answered))
         summary = None
         if len(rows) == len(items):
             summary = summarise_run(rows, figures=benchmark.figures)
-            replace(header, summary=summary.to_json()).write(folder)
+            if missing or header.summary is None:
+                replace(header, summary=summary.to_json()).write(folder)
     return ApiRun(tuple(rows), asked, summary)
 
 
@@ -174,12 +178,12 @@ class _Work:
         self._versions = versions("openai")
         self._shown: BoundedCache[ApiShown] = BoundedCache(_CACHE_BYTES)
 
-    async def ask_all(self, items: Sequence[Item], *, what: str, spent: float) -> Asked:
+    async def ask_all(self, items: Sequence[Item], *, what: str, spent: float, answered: bool) -> Asked:
         asker = self._asker
         spending = Spending(limit=asker.limit, spent=spent)
         jobs = track([self._job(item) for item in items], what=what, total=len(items))
         async with Api(asker.settings, asker.key, prices=asker.prices) as api:
-            return await ask_many(jobs, api, spending=spending, at_once=asker.at_once)
+            return await ask_many(jobs, api, spending=spending, at_once=asker.at_once, answered=answered)
 
     def _job(self, item: Item) -> Job[_Ready]:
         return Job(
@@ -199,14 +203,14 @@ class _Work:
         media = open_media(item, self._scratch)
         if isinstance(media, Image):
             return _Ready(question, self._show(media), time.perf_counter() - begun)
-        assert isinstance(media, Path)
         # Benchmarks ask several questions about a video, one after the other.
-        with self._shown.alone(media):
-            found = self._shown.get(media)
+        key = item.path, item.start, item.end
+        with self._shown.alone(key):
+            found = self._shown.get(key)
             if found is not None:
                 return _Ready(question, found, None)
-            shown = self._show(Video(media))
-            self._shown.put(media, shown, shown.nbytes)
+            shown = self._show(media if isinstance(media, Video) else Video(media))
+            self._shown.put(key, shown, shown.nbytes)
         return _Ready(question, shown, time.perf_counter() - begun)
 
     def _show(self, source: Video | Image) -> ApiShown:

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from himmel.evaluation.benchmarks.letters import find_letter
+from himmel.evaluation.benchmarks.letters import NUMBER, find_letter
 from himmel.evaluation.benchmarks.tables import Row
 from himmel.evaluation.items import Item, Scored, letter
 
@@ -15,6 +15,7 @@ _NUMBERS: Final = {
     "zero": "0", "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8",
     "nine": "9", "ten": "10",
 }  # fmt: skip
+_WORDS: Final = re.compile(rf"{NUMBER}|[\w']+")
 _ARTICLES: Final = frozenset(("a", "an", "the"))
 
 
@@ -107,6 +108,6 @@ def check_options(
 
 
 def normalised(text: str) -> str:
-    """Small letters, no articles, no punctuation, numbers to ten as digits, single blanks."""
-    words = re.findall(r"[\w']+", text.casefold())
+    """Small letters, no articles, no punctuation but inside numbers, numbers to ten as digits, single blanks."""
+    words = _WORDS.findall(text.casefold().replace("\u2212", "-"))
     return " ".join(_NUMBERS.get(word, word) for word in words if word not in _ARTICLES)

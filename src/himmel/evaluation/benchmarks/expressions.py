@@ -18,10 +18,12 @@ _DEEPEST: Final = 20
 _TOKEN: Final = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+|\\[A-Za-z]+|[-+*/^(){}])")
 _FLAGS: Final = ("the final answer is", "the correct answer is", "the answer is", "the answer should be")
 _NUMBER: Final = re.compile(r"(?<![\w.])[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?:[eE][-+]?\d{1,3})?(?![\w])")
+# Commas between thousands, which the scorer's parser passes over.
+_THOUSANDS: Final = re.compile(r"(?<![\d.,])(\d{1,3}(?:,\d{3})+)(?![\d,])")
 # Layout, units and quantities that the scorer drops from both sides.
 _DROPPED: Final = (
-    r"\left", r"\right", r"\text", r"\mathrm", r"\mbox", r"\!", r"\,", r"\;", r"\ ", "^{\\circ}", r"^\circ", "°", r"\$",
-    "$", r"\%", "%", "{m}^3", "m^3", "{units}", "units", "{km}", "km",
+    "{,}", r"\left", r"\right", r"\text", r"\mathrm", r"\mbox", r"\!", r"\,", r"\;", r"\ ", "^{\\circ}", r"^\circ", "°",
+    r"\$", "$", r"\%", "%", "{m}^3", "m^3", "{units}", "units", "{km}", "km",
 )  # fmt: skip
 
 
@@ -77,7 +79,8 @@ def value(expression: str) -> float | None:
     r"""The value of an expression, such as `\frac{1}{2}`, `3\pi` or `2^{10}`; None if it is none, or not finite."""
     if len(expression) > _LONGEST:
         return None
-    tokens = _tokens(expression.replace(r"\dfrac", r"\frac").replace(r"\tfrac", r"\frac"))
+    plain = _THOUSANDS.sub(lambda match: match[0].replace(",", ""), expression)
+    tokens = _tokens(plain.replace(r"\dfrac", r"\frac").replace(r"\tfrac", r"\frac"))
     if tokens is None:
         return None
     try:

@@ -26,8 +26,8 @@ class QuestionFile:
 
     A row has `video` or `image` (a path below the file's folder, or in Parquet a picture), `question` and `answer`, and
     may have `choices`, `id`, `category`, `task`, `duration` (seconds), `duration_group`, `subtitles` (a path), `start`
-    and `end` (seconds). With choices, `answer` is the text of one of them, its letter, or its index from 0; without, a
-    text or a list of texts that count as right.
+    and `end` (seconds). With choices, `answer` is the text of one of them, its letter, or its index from 0 as a number,
+    unless that is also the text of another choice; without, a text or a list of texts that count as right.
     """
 
     name: ClassVar[str] = "file"
@@ -83,7 +83,9 @@ def _item(data: Path, row: Row) -> Item:
     picture, path = picture_of(row, kind, data)
     subtitles = row.maybe("subtitles")
     start, end = row.number_of("start"), row.number_of("end")
-    if end is not None and not 0 <= (start or 0.0) < end:
+    if start is not None and start < 0:
+        raise row.wrong("start", "is before the video's own")
+    if end is not None and not (start or 0.0) < end:
         raise row.wrong("end", "is not after the start")
     return Item(
         id=row.maybe("id") or str(row.number),
@@ -114,6 +116,8 @@ def _answers(row: Row) -> tuple[str, ...]:
 def _letter(row: Row, choices: Sequence[str]) -> str:
     given = row.values.get("answer")
     if isinstance(given, int) and not isinstance(given, bool):
+        if str(given) in choices and choices.index(str(given)) != given:
+            raise row.wrong("answer", "is one choice by its text and another by its index; give the letter")
         return letter(row.index("answer", below=len(choices)))
     answer = row.text("answer")
     if answer in choices:

@@ -27,6 +27,10 @@ _BETWEEN: Final = re.compile(
     re.IGNORECASE,
 )
 
+NUMBER: Final = r"(?<!\w)[-\u2212]?\d+(?:[.,/:^]\d+)*(?!\w)"
+"""A number with its sign and what is between its digits, as one word: -2 is not 2, and 1/2 is not 1.2."""
+_WORDS: Final = re.compile(rf"{NUMBER}|\w+")
+
 _OPTION_LINE: Final = re.compile(r"\s*\(?([A-Z])[.):]\)?\s*(.*)")
 
 
@@ -124,4 +128,4 @@ def _by_text(said: str, texts: Sequence[str], letters: Sequence[str]) -> str | N
 
 
 def _plain(text: str) -> str:
-    return " ".join(re.findall(r"\w+", text.casefold()))
+    return " ".join(_WORDS.findall(text.casefold())).replace("\u2212", "-")

@@ -11,6 +11,9 @@ from himmel.evaluation.items import Item
 _PICTURES: Final = (".jpg", ".jpeg", ".png", ".webp")
 # An hour at three pictures a second is 10,800.
 _MOST_PICTURES: Final = 1_000_000
+# Bytes that file systems take in one part of a path, and more than any released name has in all.
+_LONGEST_PART: Final = 255
+_LONGEST: Final = 2048
 
 
 def below(data: Path, name: str) -> Path:
@@ -20,7 +23,10 @@ def below(data: Path, name: str) -> Path:
         HimmelError: the name leads out of the folder, or cannot be one.
     """
     parts = PurePosixPath(name.replace("\\", "/"))
-    if parts.is_absolute() or ".." in parts.parts or "\0" in name or not parts.parts or ":" in parts.parts[0]:
+    sizes = [len(part.encode(errors="surrogatepass")) for part in parts.parts]
+    too_long = sum(sizes) > _LONGEST or max(sizes, default=0) > _LONGEST_PART
+    leads_out = parts.is_absolute() or ".." in parts.parts
+    if leads_out or too_long or "\0" in name or not parts.parts or ":" in parts.parts[0]:
         raise HimmelError(f"{name!r} is not a file below {str(data)!r}; annotations may name no other.")
     return data.joinpath(*parts.parts)
 

@@ -85,9 +85,10 @@ class Row:
         return value
 
     def maybe(self, column: str) -> str | None:
-        """A text, or None where there is none."""
+        """A text, or None where there is none; NaN is how some writers say so."""
         value = self.values.get(column)
-        return None if value is None or value == "" else str(value)
+        is_nan = isinstance(value, float) and math.isnan(value)
+        return None if value is None or value == "" or is_nan else str(value)
 
     def texts(self, column: str) -> tuple[str, ...]:
         """A list of texts; a single text is a list of one, no value is an empty list.
@@ -115,7 +116,7 @@ class Row:
             return None
         try:
             number = float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise self.wrong(column, "is no number") from None
         if not math.isfinite(number):
             return None

@@ -1,4 +1,4 @@
-"""A run's folder while answers are written into it: by one process alone, and no answer ever in part."""
+"""A run's folder while answers are written into it: no answer ever in part."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -6,32 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from filelock import FileLock, Timeout
-
 from himmel.errors import HimmelError, UsageError
 from himmel.evaluation.items import Item
 from himmel.evaluation.runs.record import ANSWERS, HEADER, Header, Row, read_header
-
-
-@contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Keep another process from writing to the run's folder; the system gives the lock back if this one is killed."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")
-        lock.acquire(blocking=False)
-    except Timeout as error:
-        raise HimmelError(
-            f"Another process is writing to the run {str(folder)!r}; wait for it, or choose another folder."
-        ) from error
-    except OSError as error:
-        raise HimmelError(
-            f"Nothing can be written to {str(folder)!r} ({error.strerror}); choose another folder for the run."
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def begin(folder: Path, header: Header) -> Header:

@@ -1,15 +1,12 @@
 """What an item is about, as something that a model can be asked about: a file, or a picture in memory.
 
-Every method reads video files. A folder of pictures is therefore encoded first, and of a video of which only a part is
-asked about, that part is cut out: packets are copied, so that motion vectors and residuals stay those of the file. Both
-are kept in a folder for the length of a run.
+Every method reads video files. A folder of pictures is therefore encoded first, and kept for the length of a run.
 """
 
 import hashlib
 import io
-import math
-from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -23,36 +20,45 @@ from himmel._files import atomic_path
 from himmel.errors import HimmelError, VideoError
 from himmel.evaluation.benchmarks.media import frame_files
 from himmel.evaluation.items import Item
-from himmel.methods.source import MediaSource
+from himmel.methods.source import FileState
 from himmel.methods.still import MOST_PIXELS
+from himmel.video import Video
 
 _QUALITY: Final = "16"
 """CRF of x264 for folders of pictures: what JPEG lost before is more."""
-_CUTTABLE: Final = ("h264", "hevc", "mpeg4", "vp9", "av1")
-"""Codecs that an MP4 file can hold, whose edit list hides what comes before a cut's start."""
 
 
-def open_media(item: Item, scratch: Path) -> MediaSource:
-    """What `Session.ask` takes for an item.
+def open_media(item: Item, scratch: Path) -> Path | Video | Image.Image:
+    """What `Session.ask` takes for an item: a file, a stretch of a video (see `Video.between`), or a picture.
 
     Args:
         item: of a benchmark.
         scratch: a folder for what has to be written first; a file that is there already is used again.
 
     Raises:
-        VideoError: the media cannot be read or cut.
+        VideoError: the media cannot be read, or the video has no such stretch.
     """
     try:
         if item.kind == "image":
             return _picture(item)
         assert item.path is not None
         if item.kind == "frames":
-            return _made(item, scratch, _encode)
-        return item.path if item.start is None and item.end is None else _made(item, scratch, _cut)
+            return _encoded(item, scratch)
+        if item.start is None and item.end is None:
+            return item.path
+        state = FileState.of(item.path)
+        whole = Video(item.path) if state is None else _whole(state)
+        return whole.between(item.start or 0.0, item.end)
     except VideoError:
         raise
     except (HimmelError, OSError, ValueError, av.FFmpegError) as error:
         raise VideoError(f"{item.media!r} cannot be shown ({' '.join(str(error).split())}).") from error
+
+
+@lru_cache(maxsize=2)
+def _whole(state: FileState) -> Video:
+    """A video that several questions in a row are about parts of: its index and its hash are made once."""
+    return Video(state.path)
 
 
 def _picture(item: Item) -> Image.Image:
@@ -67,12 +73,12 @@ def _picture(item: Item) -> Image.Image:
         raise VideoError(f"{item.media!r} cannot be read as a picture ({' '.join(str(error).split())}).") from error
 
 
-def _made(item: Item, scratch: Path, make: Callable[[Item, Path], None]) -> Path:
+def _encoded(item: Item, scratch: Path) -> Path:
     mark = hashlib.sha256(repr((str(item.path), item.start, item.end, item.frame_rate)).encode()).hexdigest()[:24]
     target = scratch / f"{mark}.mp4"
     if not target.is_file():
         with atomic_path(target) as temporary:
-            make(item, temporary)
+            _encode(item, temporary)
     return target
 
 
@@ -102,41 +108,3 @@ def _read(path: Path) -> npt.NDArray[np.uint8]:
             return np.asarray(picture.convert("RGB"), np.uint8)
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, EOFError) as error:
         raise VideoError(f"{str(path)!r} cannot be read as a picture ({' '.join(str(error).split())}).") from error
-
-
-def _cut(item: Item, target: Path) -> None:
-    """The part from start to end: packets from the keyframe before on, shown from the start."""
-    begin, end = item.start or 0.0, math.inf if item.end is None else item.end
-    with av.open(str(item.path)) as source, av.open(str(target), "w") as container:
-        if not source.streams.video:
-            raise VideoError(f"{item.media!r} has no picture.")
-        stream = source.streams.video[0]
-        name = stream.codec_context.name
-        if stream.time_base is None or not any(name.endswith(known) or known in name for known in _CUTTABLE):
-            raise VideoError(
-                f"{item.media!r} is coded as {name}, of which no part can be cut out; convert it to one of "
-                f"{', '.join(_CUTTABLE)}."
-            )
-        origin = (stream.start_time or 0) + round(begin / stream.time_base)
-        last = math.inf if math.isinf(end) else (stream.start_time or 0) + end / stream.time_base
-        source.seek(origin, stream=stream, backward=True, any_frame=False)
-        copy = container.add_stream_from_template(stream)
-        copied = _copied(source.demux(stream), origin, last)
-        shown = 0
-        for packet in copied:
-            shown += (packet.pts or 0) >= 0
-            packet.stream = copy
-            container.mux(packet)
-        if not shown:
-            raise VideoError(f"{item.media!r} has no picture from {begin:g} to {end:g} s.")
-
-
-def _copied(packets: Iterable[av.Packet], origin: int, last: float) -> Iterator[av.Packet]:
-    """Packets up to the one that is decoded at `last`, with times that begin at `origin`."""
-    for packet in packets:
-        if packet.dts is None or packet.pts is None:
-            continue
-        if packet.dts > last:
-            return
-        packet.pts, packet.dts = packet.pts - origin, packet.dts - origin
-        yield packet

@@ -75,7 +75,7 @@ class Posing:
             benchmark: reads and scores what was written.
             item: what was asked.
             answer: by the model.
-            ahead: seconds in which the video was read before it was asked about; None where it was not.
+            ahead: seconds in which the video was read for this item before it was asked about; None where it was not.
         """
         scores, harness = None, None
         given = answer.text

@@ -34,8 +34,9 @@ class Evidence:
         tokens: of the prompt by kind: text, image, motion.
         removed: None if the method removes nothing.
         seed: as given.
-        seconds: wall time by stage; `first_token` from the call, in which the file is opened, to the first token or to
-            the scores of the options. Of a batch, it is the whole batch's.
+        seconds: wall time by stage, see `Answer`, with `read_ahead` where the video was read before the call, for this
+            answer; `first_token` from the call, in which the file is opened, to the first token or to the scores of the
+            options. Of a batch, that is the whole batch's.
         peak_memory: the most that the process had held by then, in bytes.
         cost: of an answer by an API, at the stated prices; None without prices, or where the API counts no tokens.
         finish: why an API's answer ended, in its words, such as "stop" or "length".

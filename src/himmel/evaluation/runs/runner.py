@@ -12,12 +12,15 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import torch
+from PIL.Image import Image
 
+from himmel._lock import alone_in
 from himmel._progress import track
+from himmel._text import by_number
 from himmel._versions import versions
 from himmel.errors import HimmelError, PromptTooLongError, UsageError, VideoError
 from himmel.evaluation.items import Benchmark, Item
-from himmel.evaluation.runs.folder import alone_in, answer_file, begin, check_known
+from himmel.evaluation.runs.folder import answer_file, begin, check_known
 from himmel.evaluation.runs.media import open_media
 from himmel.evaluation.runs.posing import Posing
 from himmel.evaluation.runs.record import (
@@ -29,15 +32,20 @@ from himmel.evaluation.runs.record import (
     weights_sha256,
 )
 from himmel.evaluation.runs.summary import RunSummary, summarise_run
+from himmel.methods.answer import Answer
 from himmel.methods.choice import option_values
+from himmel.methods.frames import Dense, FramesMethod
 from himmel.methods.models import default_checkpoint
 from himmel.methods.protocol import Method
 from himmel.methods.question import Question
+from himmel.methods.removed import NothingRemovedError, Removed
 from himmel.methods.session import Session
 from himmel.methods.source import MediaSource
 from himmel.model.repository import local_folder
 
 MOST_BATCH: Final = 1024
+# So many prompts of which nothing was removed, and none before of which anything was, are the method's fault.
+_PATIENCE: Final = 5
 _AHEAD: Final = 2
 """So many batches are read before the model asks for them."""
 
@@ -75,7 +83,8 @@ def run_benchmark(
 
     Each answer is in the folder's file as soon as it is there. A run that was interrupted, even by `kill -9`, goes on
     where it stopped. A question that cannot be asked, for example since its video is broken, is answered wrongly, with
-    the reason in its row.
+    the reason in its row. Where a method would remove nothing of a prompt, such as of a video of one picture, the host
+    is asked with all of it; a method that removes nothing of the first five prompts, or of all, ends the run.
 
     Args:
         benchmark: words, reads and scores.
@@ -92,13 +101,14 @@ def run_benchmark(
             missing or damaged.
     """
     posing.check(benchmark)
-    with alone_in(folder):
+    with alone_in(folder, what="run"):
         # Before the first question, so that its time to the first token is like that of the others.
         model = asker.session.model if asker.method.needs_adapter else asker.session.plain
         header = _header(benchmark, items, name, data, asker, posing, host=asker.host or model.host.name)
         header = begin(folder, header)
         rows = read_rows(folder / ANSWERS)
         check_known(rows, items, folder)
+        _check_removed(rows, len(items))
         done = {row.id for row in rows}
         with answer_file(folder / ANSWERS) as file, TemporaryDirectory(prefix="himmel-eval-") as scratch:
             work = _Work(benchmark, asker, posing, Path(scratch), first=items[0].id)
@@ -108,14 +118,31 @@ def run_benchmark(
                 file.flush()
                 os.fsync(file.fileno())
                 rows += answered
+                _check_removed(rows, len(items))
         summary = summarise_run(rows, figures=benchmark.figures)
-        replace(header, summary=summary.to_json()).write(folder)
+        if missing or header.summary is None:
+            replace(header, summary=summary.to_json()).write(folder)
     return summary
+
+
+def _check_removed(rows: Sequence[Row], asked: int) -> None:
+    """See that a method that should remove something does.
+
+    Raises:
+        UsageError: it removed nothing for any of the first five answers, or of all that are asked for.
+    """
+    removed = [row.record.removed for row in rows if row.record is not None and row.record.removed is not None]
+    enough = len(removed) >= _PATIENCE or len(rows) == asked
+    if removed and enough and all(one.before == one.after for one in removed):
+        raise UsageError(
+            f"The method removed nothing of {by_number(len(removed), 'the only prompt', 'any of the {} prompts')} so "
+            "far; let it keep less, show more frames, or ask by the method 'dense'."
+        )
 
 
 @dataclass(frozen=True)
 class _Task:
-    """An item that is ready to be asked about."""
+    """An item that is ready to be asked about; `ahead` are the seconds in which its video was read for it."""
 
     item: Item
     question: Question
@@ -169,12 +196,13 @@ class _Work:
         except HimmelError as error:
             # Also a UsageError: here it is about this item's own words.
             return self._posing.fail(item, str(error))
+        read = ahead
         try:
-            if ahead and isinstance(media, Path):
-                self._asker.session.read_ahead(media, method=self._asker.method, threads=self._asker.threads)
+            if ahead and not isinstance(media, Image):
+                read = self._asker.session.read_ahead(media, method=self._asker.method, threads=self._asker.threads)
         except VideoError as error:
             return self._posing.fail(item, str(error))
-        return _Task(item, question, media, time.perf_counter() - begin if ahead else None)
+        return _Task(item, question, media, time.perf_counter() - begin if read else None)
 
     def _answer(self, ready: Sequence[_Task | Row]) -> list[Row]:
         tasks = [one for one in ready if isinstance(one, _Task)]
@@ -182,7 +210,7 @@ class _Work:
         return [answered[one.item.id] if isinstance(one, _Task) else one for one in ready]
 
     def _ask(self, tasks: Sequence[_Task]) -> list[Row]:
-        """Ask all at once; if a video among them is broken or a prompt too long, each by itself.
+        """Ask all at once; if a video among them is broken, a prompt too long or not to be reduced, each by itself.
 
         A prompt that is too long is a wrong answer like a broken video, but not the first of a run: then most are, and
         another setting is needed.
@@ -190,16 +218,12 @@ class _Work:
         if not tasks:
             return []
         try:
-            answers = self._asker.session.ask_all(
-                [(task.media, task.question) for task in tasks],
-                method=self._asker.method,
-                max_new_tokens=self._max_new_tokens,
-                seed=self._posing.seed,
-                threads=self._asker.threads,
-            )
-        except (VideoError, PromptTooLongError) as error:
+            answers = self._ask_by(self._asker.method, tasks)
+        except (VideoError, PromptTooLongError, NothingRemovedError) as error:
             if len(tasks) > 1:
                 return [row for task in tasks for row in self._ask([task])]
+            if isinstance(error, NothingRemovedError):
+                return [self._ask_whole(tasks[0], error.removed)]
             if isinstance(error, PromptTooLongError) and tasks[0].item.id == self._first:
                 raise
             return [self._posing.fail(tasks[0].item, str(error))]
@@ -207,6 +231,21 @@ class _Work:
             self._posing.judge(self._benchmark, task.item, answer, ahead=task.ahead)
             for task, answer in zip(tasks, answers, strict=True)
         ]
+
+    def _ask_whole(self, task: _Task, removed: Removed) -> Row:
+        """Ask with all of a prompt of which the method would remove nothing."""
+        assert isinstance(self._asker.method, FramesMethod)
+        (answer,) = self._ask_by(Dense.beneath(self._asker.method), [task])
+        return self._posing.judge(self._benchmark, task.item, replace(answer, removed=removed), ahead=task.ahead)
+
+    def _ask_by(self, method: Method, tasks: Sequence[_Task]) -> list[Answer]:
+        return self._asker.session.ask_all(
+            [(task.media, task.question) for task in tasks],
+            method=method,
+            max_new_tokens=self._max_new_tokens,
+            seed=self._posing.seed,
+            threads=self._asker.threads,
+        )
 
 
 def _header(

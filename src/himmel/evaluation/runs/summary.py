@@ -56,6 +56,7 @@ class Costs:
         seconds: sum of the wall time of all stages.
         peak_memory: the most that the process held, in bytes.
         cost: of all answers by an API, as far as it is known; None where it is known of none.
+        unreduced: prompts of which the method, though it removes something of others, removed nothing.
     """
 
     tokens: Mapping[str, float]
@@ -64,6 +65,7 @@ class Costs:
     seconds: float
     peak_memory: int
     cost: float | None = None
+    unreduced: int = 0
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,7 @@ def _costs(records: Sequence[Evidence]) -> Costs | None:
         seconds=sum(value for record in records for stage, value in record.seconds.items() if stage != "first_token"),
         peak_memory=max(record.peak_memory for record in records),
         cost=sum(prices) if prices else None,
+        unreduced=sum(one.before == one.after for one in removals),
     )
 
 

@@ -16,7 +16,7 @@ from himmel.methods.cached.watching import Reindex, Watching
 from himmel.methods.frames import FramesMethod
 from himmel.methods.protocol import Reply, Shown
 from himmel.methods.question import Question
-from himmel.methods.removed import Removed
+from himmel.methods.removed import NothingRemovedError, Removed
 from himmel.model.encoder import PromptEncoder
 from himmel.model.host_model import HostModel
 
@@ -96,9 +96,10 @@ class Hermes(FramesMethod):
         )
         state = watching.watch(replier.reader, parts, replier.see(video))
         if state.memory.length == state.memory.seen:
-            raise UsageError(
+            raise NothingRemovedError(
                 f"hermes would drop nothing: the frames take {state.memory.seen - state.prefix:,} entries, which "
-                f"budget={self.budget:,} holds; lower the budget, or show more frames."
+                f"budget={self.budget:,} holds; lower the budget, or show more frames.",
+                Removed("cache entries", state.memory.seen, state.memory.seen),
             )
         return state
 

@@ -17,7 +17,7 @@ from himmel.methods.cached.replies import Prompted, Replier
 from himmel.methods.frames import FramesMethod
 from himmel.methods.protocol import Reply, Shown
 from himmel.methods.question import Question
-from himmel.methods.removed import Removed
+from himmel.methods.removed import NothingRemovedError, Removed
 from himmel.model.encoder import PromptEncoder
 from himmel.model.host_model import HostModel
 
@@ -110,14 +110,15 @@ class LookM(FramesMethod):
             The shorter memory, and how many entries were merged in a layer (with `weighted`, on average).
 
         Raises:
-            UsageError: all entries would be kept.
+            NothingRemovedError: all entries would be kept.
         """
         important, recent = shares(memory.length, important_ratio=self.important_ratio, recent_ratio=self.recent_ratio)
         early = int(text[: memory.length - recent].sum())
         if max(important, early) + recent >= memory.length:
-            raise UsageError(
+            raise NothingRemovedError(
                 f"look_m would merge nothing: of {memory.length:,} entries {early:,} are text, {important:,} important "
-                f"and {recent:,} recent ones are kept; lower important_ratio or recent_ratio, or show more frames."
+                f"and {recent:,} recent ones are kept; lower important_ratio or recent_ratio, or show more frames.",
+                Removed("cache entries", memory.length, memory.length),
             )
         layers = []
         for keys, values, attention in zip(memory.keys, memory.values, received, strict=True):

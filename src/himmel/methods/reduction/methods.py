@@ -36,7 +36,7 @@ class Evs(ReducingMethod):
 class VidCom2(ReducingMethod):
     """`vidcom2`: what stands out of its frame and of the video is kept (EMNLP 2025, section 4); see `vidcom2`.
 
-    Options: see `ReducingMethod`; every frame keeps a token.
+    Options: see `ReducingMethod`.
     """
 
     name: ClassVar[MethodName] = "vidcom2"

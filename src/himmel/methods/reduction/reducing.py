@@ -10,7 +10,6 @@ from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from himmel.choices import MethodName
-from himmel.errors import UsageError
 from himmel.hosts import Host
 from himmel.methods.asking import ask_batch
 from himmel.methods.frames import FramesMethod
@@ -19,6 +18,7 @@ from himmel.methods.question import Question
 from himmel.methods.reduction.budget import KEEP, check_keep
 from himmel.methods.reduction.prompts import cut_prompts, split_pictures
 from himmel.methods.reduction.tokens import FrameTokens, Reduction
+from himmel.methods.removed import NothingRemovedError, Removed
 from himmel.model.encoder import PromptEncoder
 from himmel.model.host_model import HostModel
 from himmel.model.inputs import ModelInputs
@@ -72,7 +72,7 @@ class ReducingMethod(FramesMethod, ABC):
         """See `Reducer`.
 
         Raises:
-            UsageError: nothing would be removed.
+            NothingRemovedError: nothing would be removed.
         """
         grids = [tuple(host.image_grids(video.sample.images)) for video in shown]
         pictures = split_pictures(cast(Sequence[Tensor], vision.pooler_output), [len(one) for one in grids])
@@ -81,9 +81,11 @@ class ReducingMethod(FramesMethod, ABC):
             for part, grid, video in zip(pictures, grids, shown, strict=True)
         ]
         for reduction in reductions:
-            if reduction.num_kept == len(reduction.into):
-                raise UsageError(
-                    f"{self.name} with keep={self.keep} removed none of {len(reduction.into)} vision tokens; give a "
-                    "smaller keep or more frames, or ask by the method 'dense'."
+            total = len(reduction.into)
+            if reduction.num_kept == total:
+                raise NothingRemovedError(
+                    f"{self.name} with keep={self.keep} removed none of {total} vision tokens; give a smaller keep or "
+                    "more frames, or ask by the method 'dense'.",
+                    Removed("tokens", total, total),
                 )
         return cut_prompts(inputs, vision, reductions, host)

@@ -27,7 +27,7 @@ def vidcom2(tokens: FrameTokens, *, keep: float = KEEP) -> Reduction:
        tokens' mean similarity to the video. It keeps round(share * its tokens), at least 1.
     4. A frame keeps the tokens with the lowest sum of both similarities; in a tie the earlier ones.
     5. As rounding leaves too many or too few, the kept ones most similar go, or the dropped ones least similar come
-       back, over all frames.
+       back, over all frames; a frame with one token may lose it.
 
     Constants and steps 1 to 4 are those of the authors' code (xuyang-liu16/VidCom2, `llava/model/vidcom2.py`), step 5
     that of vLLM, which this is held against.

@@ -1,0 +1,80 @@
+"""`himmel cache`: what a cache of streams holds, and whether it is whole."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from himmel.cli.console import Column, console, print_json, print_rows, print_table
+from himmel.cli.options import Json
+
+_MOST_SHOWN = 20
+
+cache_app = typer.Typer(help="Look after caches of streams, which `himmel prepare` makes.", no_args_is_help=True)
+Cache = Annotated[Path, typer.Argument(metavar="CACHE", help="Folder of the cache.", show_default=False)]
+
+
+@cache_app.command()
+def ls(
+    cache: Cache,
+    failed: Annotated[bool, typer.Option("--failed", help="List the videos that could not be read, and why.")] = False,
+    as_json: Json = False,
+) -> None:
+    """What CACHE holds: videos, hours, bytes by part, and the settings it was prepared with."""
+    from himmel.data.cache.listing import list_cache
+
+    found = list_cache(cache)
+    if as_json:
+        print_json(asdict(found))
+        return
+    if failed:
+        for one in found.failed:
+            console.print(f"{one.name}: {one.error}", markup=False, soft_wrap=True)
+        return
+    rows = [(name, f"{size / 1e6:,.1f}", f"{size / found.bytes:.1%}") for name, size in found.parts.items()]
+    if rows:
+        print_table([Column("part", text=True, whole=True), Column("MB"), Column("share")], rows)
+        console.print()
+    kinds = [(kind.codec, kind.backend, f"{kind.videos:,}", f"{kind.hours:,.2f}") for kind in found.kinds]
+    if kinds:
+        names = Column("codec", text=True, whole=True), Column("backend", text=True, whole=True)
+        print_table([*names, Column("videos"), Column("hours")], kinds)
+        console.print()
+    print_rows(
+        {
+            "settings": ", ".join(f"{name} {value}" for name, value in found.settings.items() if value is not None),
+            "mark": found.mark,
+            "shards": f"{found.shards:,}",
+            "unreadable": f"{len(found.failed):,} videos; --failed lists them" if found.failed else "",
+            "unfinished": "a run was stopped; `himmel prepare` continues it" if found.unfinished else "",
+        }
+    )
+    console.print(found.sentence, markup=False, soft_wrap=True)
+
+
+@cache_app.command()
+def verify(
+    cache: Cache,
+    decode: Annotated[bool, typer.Option("--decode", help="Also make each video's maps and pictures.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Compare every byte of CACHE with the sums that were written; exit code 1 if one has changed."""
+    from himmel.data.cache.verify import verify_cache
+
+    found = verify_cache(cache, decode=decode)
+    if as_json:
+        print_json(asdict(found))
+    else:
+        for one in found.damage:
+            console.print(f"{one.file}: {one.said}", markup=False, soft_wrap=True)
+            if one.names:
+                more = len(one.names) - _MOST_SHOWN
+                listed = ", ".join(one.names[:_MOST_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
+                print_rows({"  videos": listed})
+        state = "is whole" if not found.damage else f"is damaged in {len(found.damage):,} files"
+        console.print(
+            f"{cache} {state}: {found.files:,} files, {found.bytes / 1e6:,.1f} MB.", markup=False, soft_wrap=True
+        )
+    if found.damage:
+        raise typer.Exit(1)

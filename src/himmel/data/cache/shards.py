@@ -1,0 +1,114 @@
+"""Videos in files: a piece holds one that is in no shard yet, a shard several.
+
+Shards are Parquet with zstd, a row group a video, so that one video is read without the others. Pieces are Arrow files,
+which cost no compression. Both are on the disk, whole, before they have their name.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow
+import pyarrow.parquet
+
+from himmel._files import atomic_path
+from himmel.data.cache.layout import Layout, Shard
+from himmel.data.cache.lines import write_through
+from himmel.data.cache.records import SCHEMA, Record
+from himmel.errors import HimmelError
+from himmel.video.file.source import show
+
+DAMAGE: Final = (OSError, ValueError, KeyError, TypeError, pyarrow.ArrowException)
+"""What is raised about damaged files and rows."""
+_LEVEL: Final = 3
+
+
+def write_piece(path: Path, record: Record) -> None:
+    """Keep one video until its shard is made."""
+    with atomic_path(path) as temporary:
+        with pyarrow.OSFile(str(temporary), "wb") as file, pyarrow.ipc.new_file(file, SCHEMA) as writer:
+            writer.write_table(_table(record))
+        write_through(temporary)
+
+
+def read_piece(path: Path, columns: Sequence[str] | None = None) -> Record | None:
+    """A video that is in no shard yet, or some columns of it; None if it is not there or is damaged."""
+    try:
+        options = None if columns is None else [SCHEMA.get_field_index(name) for name in columns]
+        with pyarrow.OSFile(str(path), "rb") as file:
+            reader = pyarrow.ipc.open_file(file, options=pyarrow.ipc.IpcReadOptions(included_fields=options))
+            return _record(reader.read_all())
+    except DAMAGE:
+        return None
+
+
+def write_shard(layout: Layout, number: int, videos: Sequence[tuple[str, str]]) -> Shard:
+    """Make a shard of pieces, which stay where they are.
+
+    Args:
+        videos: key and name of each, in the order of the rows.
+
+    Raises:
+        HimmelError: a piece is missing or damaged, or the shard can't be written.
+    """
+    seconds = 0.0
+    path = layout.shard(number)
+    with atomic_path(path) as temporary:
+        with _writer(temporary) as writer:
+            for key, name in videos:
+                record = read_piece(layout.piece(key))
+                if record is None:
+                    raise HimmelError(f"{show(layout.piece(key))} is missing or damaged; run the same command again.")
+                seconds += json.loads(record["about"])["duration"]
+                writer.write_table(_table(record | {"name": name}), row_group_size=1)
+        write_through(temporary)
+        size, digest = temporary.stat().st_size, hash_file(temporary)
+    write_through(layout.shards)
+    return Shard(number, size, digest, tuple(key.partition("-")[0] for key, _ in videos), seconds)
+
+
+def open_shard(path: Path) -> pyarrow.parquet.ParquetFile:
+    """A shard to read rows of; what was written of each page is compared with its sum.
+
+    Raises:
+        Any of `DAMAGE`.
+    """
+    return pyarrow.parquet.ParquetFile(path, page_checksum_verification=True, pre_buffer=False)
+
+
+def read_row(shard: pyarrow.parquet.ParquetFile, row: int, columns: Sequence[str] | None = None) -> Record:
+    """A video of a shard, or some columns of it.
+
+    Raises:
+        Any of `DAMAGE`.
+    """
+    return _record(shard.read_row_group(row, columns=columns, use_threads=False))
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _writer(path: Path) -> pyarrow.parquet.ParquetWriter:
+    return pyarrow.parquet.ParquetWriter(
+        path,
+        SCHEMA,
+        compression="zstd",
+        compression_level=_LEVEL,
+        use_dictionary=False,
+        write_statistics=False,
+        write_page_checksum=True,
+    )
+
+
+def _table(record: Record) -> Any:
+    return pyarrow.Table.from_pylist([record], schema=SCHEMA)
+
+
+def _record(table: Any) -> Record:
+    (record,) = table.to_pylist()
+    return dict(record)

@@ -1,0 +1,209 @@
+"""The streams of all videos of a source, read once by processes of their own into a cache that can be continued.
+
+A run writes down first which videos each shard is to have, then reads them. Whatever is read is on the disk before it
+is noted: a video in a piece, pieces in a shard, a shard in the index. So a run may be killed at any moment; the next
+one takes up the same plan, and the shards have the same bytes as if nothing had happened, with any number of workers.
+"""
+
+import os
+import shutil
+from collections import deque
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final, TextIO
+
+from himmel._lock import alone_in
+from himmel._progress import track
+from himmel.data.cache.layout import Layout, Shard, create, read_index, write_index
+from himmel.data.cache.settings import CacheSettings
+from himmel.data.cache.videos import Prepared
+from himmel.data.extract import Done, Extracted, NotWritten, ShardTask, Task, Work
+from himmel.data.failures import sentence_about
+from himmel.data.journal import mend
+from himmel.data.plan import Group, State, make_plan, read_state, write_plan
+from himmel.data.prepare_summary import PrepareSummary, summarise
+from himmel.data.sources.listing import list_videos
+from himmel.data.sources.video import SourceVideo
+from himmel.data.workers import Limits, Outcome, run_apart
+from himmel.errors import HimmelError
+
+SHARD_VIDEOS: Final = 64
+
+
+def prepare(
+    source: str,
+    folder: str | os.PathLike[str],
+    *,
+    settings: CacheSettings | None = None,
+    shard_videos: int = SHARD_VIDEOS,
+    workers: int = 1,
+    limits: Limits | None = None,
+    column: str = "video",
+    media: Path | None = None,
+    every_file: bool = False,
+    retry: bool = False,
+) -> PrepareSummary:
+    """Read every video of a source into a cache; those that it holds already are not read again.
+
+    Args:
+        source: see `list_videos`.
+        folder: of the cache, which is made if it is not there.
+        settings: how videos are read and kept; those of a cache that is there can't be changed.
+        shard_videos: how many videos are put into one file; likewise.
+        workers: processes.
+        limits: what one video may take; None: 120 s and 2 GB.
+        column, media, every_file: see `list_videos`.
+        retry: try those again that could not be read.
+
+    Raises:
+        HimmelError: there is no such source, or it holds no videos, or the cache cannot be written.
+        UsageError: the cache has other settings, or the folder holds something else.
+    """
+    layout = Layout(Path(folder))
+    listed = list(list_videos(source, column=column, media=media, every_file=every_file))
+    about = create(layout, settings or CacheSettings(), shard_videos)
+    with alone_in(layout.folder, what="cache"):
+        for place in (layout.journal, layout.index):
+            place.touch()
+            mend(place)
+        for place in (layout.shards, layout.pieces):
+            place.mkdir(exist_ok=True)
+            # What a killed run was writing; its temporary names begin with a dot.
+            for left in place.glob(".*"):
+                left.unlink(missing_ok=True)
+        state = read_state(layout, about.settings)
+        plan = make_plan(layout, listed, state, size=about.shard_videos, retry=retry)
+        write_plan(layout, plan)
+        run = _Run(layout, about.settings, state, listed, plan, retry=retry)
+        total = run.num_missing
+        for _ in track(run.read_all(workers, limits or Limits()), what="Reading videos", total=total):
+            pass
+        _finish(layout)
+        return summarise(source, layout, listed, read=total)
+
+
+class _Run:
+    """What is left to do, and what has become of it so far."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        settings: CacheSettings,
+        state: State,
+        listed: Sequence[SourceVideo],
+        plan: Sequence[Group],
+        *,
+        retry: bool,
+    ) -> None:
+        self._layout, self._settings = layout, settings
+        by_name = {video.name: video for video in listed}
+        planned = [by_name[name] for group in plan for name in group.names]
+        # Hashes of videos by name; None of those that can't be read.
+        self._known = {
+            video.name: state.last[video.name].sha256 for video in planned if state.is_done(video, retry=retry)
+        }
+        missing = [video for video in planned if video.name not in self._known]
+        self.num_missing = len(missing)
+        self._refused = [video for video in missing if video.error is not None]
+        self._missing = deque(video for video in missing if video.error is None)
+        self._groups = deque(plan)
+        self._placed = set(state.placed)
+        self._shards: deque[ShardTask] = deque()
+
+    def read_all(self, workers: int, limits: Limits) -> Iterator[None]:
+        """Do all of it; yields whenever a video is done.
+
+        Raises:
+            HimmelError: the cache cannot be written.
+        """
+        work = Work(self._layout.folder, self._settings)
+        count = min(workers, len(self._missing) or 1)
+        with (
+            self._layout.journal.open("a", encoding="ascii") as journal,
+            self._layout.index.open("a", encoding="ascii") as index,
+        ):
+            for video in self._refused:
+                self._note_video(
+                    Prepared(video.name, video.place, 0, 0, 0.0, cause="refused", error=video.error), journal
+                )
+                yield
+            self._plan_shards()
+            # The last shards are known only when all videos have been handed out.
+            while self._missing or self._shards:
+                for outcome in run_apart(work, self._tasks(), workers=count, limits=limits):
+                    task = outcome.item
+                    if isinstance(task, ShardTask):
+                        self._note_shard(_shard_of(outcome, limits), task, journal, index)
+                        continue
+                    self._note_video(_line_about(task, outcome, limits), journal)
+                    self._plan_shards()
+                    yield
+
+    def _tasks(self) -> Iterator[Task]:
+        while self._shards or self._missing:
+            yield self._shards.popleft() if self._shards else self._missing.popleft()
+
+    def _plan_shards(self) -> None:
+        """Hand out the shards whose videos are all done, in order, so that what is there twice is in the first."""
+        while self._groups and all(name in self._known for name in self._groups[0].names):
+            group = self._groups.popleft()
+            videos = []
+            for name in group.names:
+                sha256 = self._known[name]
+                key = None if sha256 is None else self._settings.key(sha256)
+                if key is not None and key not in self._placed:
+                    self._placed.add(key)
+                    videos.append((key, name))
+            if videos:
+                self._shards.append(ShardTask(group.number, tuple(videos)))
+
+    def _note_video(self, line: Prepared, journal: TextIO) -> None:
+        journal.write(line.to_line())
+        journal.flush()
+        self._known[line.name] = line.sha256
+
+    def _note_shard(self, shard: Shard, task: ShardTask, journal: TextIO, index: TextIO) -> None:
+        os.fsync(journal.fileno())
+        index.write(shard.to_line())
+        index.flush()
+        os.fsync(index.fileno())
+        for key, _ in task.videos:
+            self._layout.piece(key).unlink(missing_ok=True)
+
+
+def _line_about(video: SourceVideo, outcome: Outcome[Task, Done], limits: Limits) -> Prepared:
+    """What is noted of a video.
+
+    Raises:
+        HimmelError: the cache cannot be written.
+    """
+    about = video.name, video.place, video.bytes, video.modified, round(outcome.seconds, 4)
+    if outcome.failure is not None:
+        said = sentence_about(outcome.failure, video.name, limits)
+        return Prepared(*about, cause=outcome.failure.cause, error=said)
+    if isinstance(outcome.value, NotWritten):
+        raise HimmelError(outcome.value.said)
+    assert isinstance(outcome.value, Extracted)
+    return Prepared(*about, outcome.value.sha256, outcome.value.video)
+
+
+def _shard_of(outcome: Outcome[Task, Done], limits: Limits) -> Shard:
+    """The shard that was made.
+
+    Raises:
+        HimmelError: it could not be.
+    """
+    if outcome.failure is not None:
+        assert isinstance(outcome.item, ShardTask)
+        raise HimmelError(sentence_about(outcome.failure, f"shard {outcome.item.number}", limits))
+    if isinstance(outcome.value, NotWritten):
+        raise HimmelError(outcome.value.said)
+    assert isinstance(outcome.value, Shard)
+    return outcome.value
+
+
+def _finish(layout: Layout) -> None:
+    """Put the index in order, and remove what only an unfinished run needs."""
+    write_index(layout, read_index(layout))
+    layout.plan.unlink(missing_ok=True)
+    shutil.rmtree(layout.pieces, ignore_errors=True)

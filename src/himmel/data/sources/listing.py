@@ -1,0 +1,110 @@
+"""From what a user names to videos."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from himmel.data.sources.annotations import ANNOTATIONS, list_annotated
+from himmel.data.sources.archives import list_archive
+from himmel.data.sources.folder import check_folder, is_video, list_files, local_file, nothing_found
+from himmel.data.sources.remote import is_address, list_addresses, local_path
+from himmel.data.sources.video import SourceVideo
+from himmel.errors import HimmelError, UsageError
+from himmel.video.file.source import show
+
+_RANGE: Final = re.compile(r"\{(\d+)\.\.(\d+)\}")
+_MOST_ARCHIVES: Final = 1_000_000
+
+
+def list_videos(
+    source: str, *, column: str = "video", media: Path | None = None, every_file: bool = False
+) -> Iterator[SourceVideo]:
+    """The videos of a source, each once, always in the same order.
+
+    Args:
+        source: a folder; a pattern such as `videos/*/*.mp4`; annotations (.jsonl, .json, .parquet, .arrow, or a .yaml
+            that lists such files), for which see `list_annotated`; WebDataset's archives (`shard-{0000..0999}.tar`, or
+            a pattern); or an address of a folder, a pattern or archives that fsspec reaches.
+        column: of annotations, in which videos are named.
+        media: where relative paths in annotations begin; None: at each annotation file.
+        every_file: take files of a folder or an archive with any ending.
+
+    Raises:
+        HimmelError: there is no such source, or it can't be read, or holds no videos.
+        UsageError: annotations are not on this machine.
+    """
+    path = local_path(source)
+    suffix = Path(path).suffix.lower()
+    if suffix in ANNOTATIONS:
+        if is_address(path):
+            raise UsageError(f"{show(path)} is not on this machine; download the annotations and name the file.")
+        found = list_annotated(path, column=column, media=media)
+    elif suffix == ".tar":
+        found = _list_archives(path, every_file=every_file)
+    elif is_address(path):
+        found = _list_remote(path, every_file=every_file)
+    elif _is_pattern(path):
+        found = _list_pattern(path, every_file=every_file)
+    else:
+        check_folder(Path(path))
+        found = list_files(Path(path), every_file=every_file)
+    nothing = True
+    for video in found:
+        nothing = False
+        yield video
+    if nothing:
+        raise nothing_found(source, every_file=every_file)
+
+
+def _is_pattern(path: str) -> bool:
+    return any(sign in path for sign in "*?[") and not Path(path).exists()
+
+
+def _list_pattern(pattern: str, *, every_file: bool) -> Iterator[SourceVideo]:
+    """Files that a pattern fits; their names begin after the last folder without a wildcard."""
+    fixed = Path(pattern)
+    while _is_pattern(str(fixed)):
+        fixed = fixed.parent
+    for path in sorted(fixed.glob(Path(pattern).relative_to(fixed).as_posix())):
+        if path.is_file() and not path.name.startswith(".") and (every_file or is_video(path.name)):
+            yield local_file(path, path.relative_to(fixed).as_posix())
+
+
+def _list_remote(address: str, *, every_file: bool) -> Iterator[SourceVideo]:
+    for file in list_addresses(address):
+        hidden = any(part.startswith(".") for part in file.name.split("/"))
+        if not hidden and (every_file or is_video(file.name)):
+            yield SourceVideo(file.name, file.address, file.bytes, file.modified)
+
+
+def _list_archives(pattern: str, *, every_file: bool) -> Iterator[SourceVideo]:
+    for place in _numbered(pattern):
+        if is_address(place):
+            for file in list_addresses(place):
+                yield from list_archive(file.address, file.name, modified=file.modified, every_file=every_file)
+            continue
+        path = Path(place)
+        archives = [path] if not _is_pattern(place) else sorted(path.parent.glob(path.name))
+        if not archives:
+            raise HimmelError(f"No archive fits {show(place)}; check the pattern.")
+        for archive in archives:
+            file = local_file(archive, archive.name)
+            yield from list_archive(file.place, file.name, modified=file.modified, every_file=every_file)
+
+
+def _numbered(pattern: str) -> Iterator[str]:
+    """`a-{008..010}.tar` as `a-008.tar`, `a-009.tar` and `a-010.tar`.
+
+    Raises:
+        UsageError: it stands for more archives than anybody has.
+    """
+    match = _RANGE.search(pattern)
+    if match is None:
+        yield pattern
+        return
+    first, last = match.groups()
+    if int(last) - int(first) >= _MOST_ARCHIVES:
+        raise UsageError(f"{show(pattern)} stands for more than {_MOST_ARCHIVES:,} archives; name fewer.")
+    for number in range(int(first), int(last) + 1):
+        yield from _numbered(f"{pattern[: match.start()]}{number:0{len(first)}d}{pattern[match.end() :]}")

@@ -1,0 +1,118 @@
+"""`himmel prepare` and `himmel cache`."""
+
+import json
+import random
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from himmel.data.cache.verify import verify_cache
+
+Encode = Callable[..., Path]
+Run = Callable[..., tuple[int, str, str]]
+FEW = ("--anchors", "2", "--steps", "3", "--workers", "1")
+
+
+@pytest.fixture
+def prepared(run: Run, encode_clip: Encode, tmp_path: Path) -> Path:
+    """A cache of three videos in two shards."""
+    (tmp_path / "videos").mkdir()
+    for name in "abc":
+        encode_clip(f"videos/{name}.mp4", num_frames=8 + ord(name))
+    cache = tmp_path / "cache"
+    code, out, err = run("prepare", tmp_path / "videos", "-o", cache, "--shard-videos", "2", *FEW)
+    assert (code, err) == (0, "")
+    assert re.search(r"h264 +bitstream +3 +0.00", out)
+    assert "3 of 3 videos are in" in out
+    assert "MB for an hour of video" in out
+    return cache
+
+
+def test_a_bad_video_is_listed_and_is_exit_code_1(run: Run, prepared: Path, tmp_path: Path) -> None:
+    (tmp_path / "videos" / "bad.mp4").write_text("no video")
+    command = ("prepare", tmp_path / "videos", "-o", prepared, "--shard-videos", "2", *FEW)
+    code, out, err = run(*command)
+    assert (code, err) == (1, "")
+    assert "invalid data" in out
+    assert "1 of 4 videos" in out
+    code, out, _ = run(*command, "--json")
+    found = json.loads(out)
+    assert (code, found["videos"], found["prepared"], found["read"]) == (1, 4, 3, 0)
+    assert [(one["name"], one["cause"]) for one in found["failed"]] == [("bad.mp4", "refused")]
+    code, out, _ = run("cache", "ls", prepared, "--failed")
+    assert (code, out.startswith("bad.mp4: ")) == (0, True)
+
+
+def test_ls_counts_every_byte(run: Run, prepared: Path) -> None:
+    code, out, err = run("cache", "ls", prepared)
+    assert (code, err) == (0, "")
+    assert "3 videos (" in out
+    found = json.loads(run("cache", "ls", prepared, "--json")[1])
+    size = sum(path.stat().st_size for path in (prepared / "shards").iterdir())
+    assert found["bytes"] == sum(found["parts"].values()) == size
+    assert set(found["parts"]) == {"motion", "residual", "anchors", "last pictures", "other"}
+    assert (found["videos"], found["shards"], found["unfinished"]) == (3, 2, False)
+    seconds = sum((8 + ord(name)) / 25 for name in "abc")
+    assert found["bytes_per_hour"] == pytest.approx(3600 * size / seconds)
+
+
+def test_verify_finds_a_changed_byte_wherever_it_is(run: Run, prepared: Path) -> None:
+    code, out, err = run("cache", "verify", prepared, "--decode")
+    assert (code, err) == (0, "")
+    assert "is whole: 5 files" in out
+    draw = random.Random(0)
+    files = sorted(path for path in prepared.rglob("*") if path.is_file() and path.name != ".lock")
+    assert len(files) == 5
+    for file in files:
+        whole = file.read_bytes()
+        for place in (0, len(whole) - 1, *(draw.randrange(len(whole)) for _ in range(40))):
+            changed = bytearray(whole)
+            changed[place] ^= 1 << draw.randrange(8)
+            file.write_bytes(changed)
+            assert verify_cache(prepared).damage, (file, place)
+        file.write_bytes(whole[:-1])
+        assert verify_cache(prepared).damage, file
+        file.write_bytes(whole)
+    assert not verify_cache(prepared).damage
+
+
+def test_verify_names_the_videos_of_a_lost_shard(run: Run, prepared: Path) -> None:
+    (prepared / "shards" / "000000.parquet").unlink()
+    code, out, _ = run("cache", "verify", prepared, "--json")
+    (damage,) = json.loads(out)["damage"]
+    assert (code, damage["file"], damage["names"]) == (1, "shards/000000.parquet", ["a.mp4", "b.mp4"])
+    code, out, _ = run("cache", "verify", prepared)
+    assert code == 1
+    assert "a.mp4, b.mp4" in out
+    assert "is damaged" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "names"),
+    [
+        (("prepare", "nowhere", "-o", "cache"), 1, "There is no"),
+        (("prepare", "", "-o", "cache"), 2, "The path is empty"),
+        (("prepare", "empty", "-o", "cache"), 1, "holds no files that end in"),
+        (("prepare", "empty"), 2, "'--output'"),
+        (("prepare", "videos", "-o", "cache", "--cell", "5"), 2, "cell=5"),
+        (("prepare", "videos", "-o", "cache", "--maps", "int4"), 2, "'int4'"),
+        (("prepare", "videos", "-o", "videos"), 2, "holds other files"),
+        (("cache", "ls", "empty"), 2, "holds no cache"),
+        (("cache", "verify", "nowhere"), 2, "holds no cache"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], code: int, names: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("empty").mkdir()
+    Path("videos").mkdir()
+    Path("videos/a.mp4").touch()
+    found, out, err = run(*arguments)
+    assert (found, out) == (code, "")
+    assert err.startswith("himmel: ")
+    assert err.count("\n") == 1
+    assert names in err
+    assert not Path("cache").exists()

@@ -1,0 +1,200 @@
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from himmel.data.cache import CacheSettings, StreamCache
+from himmel.data.cache.layout import Layout, read_index
+from himmel.data.cache.lines import read_lines
+from himmel.data.cache.videos import Prepared
+from himmel.data.prepare import prepare
+from himmel.data.workers import MEGABYTE, Limits
+from himmel.errors import HimmelError, UsageError
+
+Encode = Callable[..., Path]
+SETTINGS = CacheSettings(num_anchors=2, steps_per_interval=3)
+
+
+def journal(cache: Path) -> list[Prepared]:
+    return list(read_lines(cache / "videos.jsonl", Prepared.from_json))
+
+
+def contents(cache: Path) -> dict[str, bytes]:
+    """What must not depend on how the work was done."""
+    files = [cache / "shards.jsonl", *sorted((cache / "shards").iterdir())]
+    return {file.relative_to(cache).as_posix(): file.read_bytes() for file in files}
+
+
+@pytest.fixture
+def corpus(encode_clip: Encode, tmp_path: Path) -> Path:
+    """A folder of 12 small clips: one of them twice, one that is no video."""
+    (tmp_path / "corpus" / "deep").mkdir(parents=True)
+    for number in range(9):
+        encode_clip(f"corpus/{number}.mp4", num_frames=8 + number)
+    shutil.copy(tmp_path / "corpus" / "2.mp4", tmp_path / "corpus" / "deep" / "again.mp4")
+    encode_clip("corpus/deep/x.mkv", codec="mpeg4", num_frames=12)
+    (tmp_path / "corpus" / "7a.mp4").write_text("no video")
+    return tmp_path / "corpus"
+
+
+def test_the_bytes_do_not_depend_on_the_workers(corpus: Path, tmp_path: Path) -> None:
+    found = [
+        prepare(str(corpus), tmp_path / f"cache{workers}", settings=SETTINGS, shard_videos=4, workers=workers)
+        for workers in (1, 3)
+    ]
+    assert contents(tmp_path / "cache1") == contents(tmp_path / "cache3")
+    for one in found:
+        assert (one.videos, one.prepared, one.read) == (12, 11, 12)
+        assert [failed.name for failed in one.failed] == ["7a.mp4"]
+        assert {(kind.codec, kind.backend, kind.videos) for kind in one.kinds} == {
+            ("h264", "bitstream", 10),
+            ("mpeg4", "libav", 1),
+        }
+    cache = StreamCache(tmp_path / "cache1")
+    # What is there twice is kept once.
+    assert len(cache) == 10
+    assert cache.find("deep/again.mp4") == cache.find("2.mp4") is not None
+    assert sorted(path.name for path in (tmp_path / "cache1").iterdir()) == [
+        *(".lock", "cache.json", "shards", "shards.jsonl", "videos.jsonl")
+    ]
+
+
+def test_a_second_run_reads_only_what_is_new_or_has_changed(corpus: Path, tmp_path: Path, encode_clip: Encode) -> None:
+    cache = tmp_path / "cache"
+    prepare(str(corpus), cache, settings=SETTINGS, shard_videos=4)
+    before = contents(cache)
+    assert prepare(str(corpus), cache, settings=SETTINGS, shard_videos=4).read == 0
+    assert contents(cache) == before
+    encode_clip("corpus/3.mp4", num_frames=20)
+    encode_clip("corpus/new.mp4", num_frames=21)
+    found = prepare(str(corpus), cache, settings=SETTINGS, shard_videos=4)
+    assert (found.read, found.prepared) == (2, 12)
+    kept = contents(cache)
+    assert all(kept[name] == data for name, data in before.items() if name != "shards.jsonl")
+    store = StreamCache(cache)
+    key = store.find("3.mp4")
+    assert key is not None
+    assert store.read(key).num_frames == 20
+    # Moved files are hashed, and not read again.
+    shutil.move(corpus / "4.mp4", corpus / "deep" / "4.mp4")
+    prepare(str(corpus), cache, settings=SETTINGS, shard_videos=4)
+    assert contents(cache) == kept
+    assert StreamCache(cache).find("deep/4.mp4") is not None
+
+
+def test_failures_are_tried_again_only_if_that_is_asked_for(corpus: Path, tmp_path: Path, encode_clip: Encode) -> None:
+    cache = tmp_path / "cache"
+    runs = [prepare(str(corpus), cache, settings=SETTINGS, retry=retry).read for retry in (False, False, True)]
+    assert runs == [12, 0, 1]
+    encode_clip("corpus/7a.mp4", num_frames=9)
+    found = prepare(str(corpus), cache, settings=SETTINGS)
+    assert (found.read, found.failed) == (1, ())
+    assert StreamCache(cache).find("7a.mp4") is not None
+
+
+def test_a_video_that_takes_too_much_costs_itself_alone(encode_clip: Encode, tmp_path: Path) -> None:
+    (tmp_path / "videos").mkdir()
+    encode_clip("videos/a.mp4")
+    encode_clip("videos/large.mkv", [np.zeros((8000, 8000, 3), np.uint8)], codec="mjpeg", pix_fmt="yuvj420p")
+    found = prepare(
+        str(tmp_path / "videos"), tmp_path / "cache", settings=SETTINGS, limits=Limits(memory=100 * MEGABYTE)
+    )
+    assert [one.name for one in found.failed] == ["large.mkv"]
+    # PyAV 15 says of a picture for which there is no memory that it is damaged.
+    says_so = int(av.__version__.split(".")[0]) >= 16
+    assert found.failed[0].cause == ("memory" if says_so else "refused")
+    assert len(StreamCache(tmp_path / "cache")) == 1
+
+
+def test_another_cache_is_left_alone(corpus: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    prepare(str(corpus), cache, settings=SETTINGS)
+    with pytest.raises(UsageError, match=r"num_anchors=2 \(now 3\)"):
+        prepare(str(corpus), cache, settings=CacheSettings(num_anchors=3, steps_per_interval=3))
+    with pytest.raises(UsageError, match="holds other files"):
+        prepare(str(corpus), corpus, settings=SETTINGS)
+    with pytest.raises(HimmelError, match="There is no folder"):
+        prepare(str(tmp_path / "nowhere"), tmp_path / "cache2", settings=SETTINGS)
+    assert not (tmp_path / "cache2").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits on files are set otherwise")
+def test_a_cache_that_cannot_be_written_blames_no_video(corpus: Path, tmp_path: Path) -> None:
+    limited = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (6000, 6000));"
+        "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "from himmel.cli import main; main()"
+    )
+    cache = tmp_path / "cache"
+    options = ["--anchors", "2", "--steps", "3", "--workers", "1"]
+    done = subprocess.run(
+        [sys.executable, "-c", limited, "prepare", str(corpus), "-o", str(cache), *options],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "would be larger than" in done.stderr
+    assert journal(cache) == []
+    found = prepare(str(corpus), cache, settings=SETTINGS)
+    assert (found.prepared, len(found.failed)) == (11, 1)
+
+
+def start(corpus: Path, cache: Path) -> "subprocess.Popen[bytes]":
+    command = "from himmel.cli import main; main()"
+    options = ["--anchors", "2", "--steps", "3", "--shard-videos", "4", "--workers", "2"]
+    return subprocess.Popen(
+        [sys.executable, "-c", command, "prepare", str(corpus), "-o", str(cache), *options],
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def progress(cache: Path) -> int:
+    """Grows with everything that a run puts on the disk."""
+    return sum(1 + path.stat().st_size for path in cache.rglob("*") if path.is_file())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+def test_a_run_that_is_killed_again_and_again_ends_like_one_that_is_not(encode_clip: Encode, tmp_path: Path) -> None:
+    (tmp_path / "corpus").mkdir()
+    for number in range(28):
+        encode_clip(f"corpus/{number:02}.mp4", num_frames=8 + number, options={"g": "10"})
+    corpus, cache = tmp_path / "corpus", tmp_path / "cache"
+    prepare(str(corpus), tmp_path / "undisturbed", settings=SETTINGS, shard_videos=4)
+    patience = random.Random(0)
+    kills = 0
+    while kills < 5:
+        process = start(corpus, cache)
+        before = len(journal(cache)) if cache.exists() else 0
+        wanted = before + patience.randrange(0, 7)
+        while process.poll() is None and (not cache.exists() or len(journal(cache)) <= wanted):
+            time.sleep(0.002)
+        if process.poll() is not None:
+            break
+        time.sleep(patience.random() * 0.03)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        kills += 1
+        # What is there is whole, and may be read at once.
+        layout = Layout(cache)
+        found = StreamCache(cache)
+        assert len([found.read(key) for key in list(found.keys())]) == len(found)
+        assert all(layout.shard(shard.number).stat().st_size == shard.bytes for shard in read_index(layout))
+    assert kills >= 3
+    prepare(str(corpus), cache, settings=SETTINGS, shard_videos=4, workers=2)
+    assert contents(cache) == contents(tmp_path / "undisturbed")
+    times = Counter(one.name for one in journal(cache))
+    assert set(times.values()) == {1}
+    assert len(times) == 28
