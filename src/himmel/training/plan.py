@@ -39,6 +39,7 @@ class Stage:
         section: how it learns; None for `start`.
         data: what it learns from; None for `start`.
         after: the stage whose checkpoint it begins with; None begins afresh.
+        begin_with: a checkpoint from elsewhere that all stages begin with, see `Recipe`; None without.
         output: folder for the folders of all stages.
     """
 
@@ -49,6 +50,7 @@ class Stage:
     data: DataSection | None
     after: "Stage | None"
     output: Path
+    begin_with: str | None = None
 
     @property
     def config(self) -> ModelSettings:
@@ -84,13 +86,14 @@ class Stage:
             del section["optimizer"]["save_every"], section["optimizer"]["log_every"]
             section["compute"] = _what_computes(self.compute)
             section.pop("full_compute", None)
-        return {
+        found = {
             "kind": self.kind,
             "host": self.host,
             "model": own_settings(self.config),
             "settings": section,
             "data": None if self.data is None else self.data.settings,
         }
+        return found if self.begin_with is None else found | {"begin_with": self.begin_with}
 
     @property
     def key(self) -> str:
@@ -117,7 +120,11 @@ class Stage:
 def plan_stages(recipe: Recipe) -> list[Stage]:
     """What has to be there, in order, for the recipe's model; the last one's folder is its checkpoint."""
     line: list[Stage] = []
-    common: dict[str, Any] = {"host": recipe.host, "output": Path(recipe.output) / Path(recipe.base).name}
+    common: dict[str, Any] = {
+        "host": recipe.host,
+        "output": Path(recipe.output) / Path(recipe.base).name,
+        "begin_with": recipe.begin_with,
+    }
     if recipe.projector is not None:
         line.append(
             Stage(

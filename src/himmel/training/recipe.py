@@ -65,6 +65,8 @@ class DataSection(Section):
         first_seed: see `source`.
         folder: where relative paths in `sets` begin.
         sets: of `files`, mixed by their weights and sizes.
+        cache: folder that `himmel prepare` has written, to take videos from; None reads each from its file when it is
+            drawn.
         max_tokens: most tokens of a conversation with what it shows; whole turns beyond are dropped. None: as many as
             the host was made for.
         group_by_length: let samples of similar length share a batch.
@@ -77,6 +79,7 @@ class DataSection(Section):
     first_seed: Natural = 0
     folder: str = "."
     sets: tuple[SetSection, ...] = ()
+    cache: str | None = None
     max_tokens: Positive | None = None
     group_by_length: bool = True
     seconds_per_video: Annotated[float, Field(gt=0)] = 120.0
@@ -87,7 +90,7 @@ class DataSection(Section):
         """What the outcome of a stage depends on."""
         chosen = {"source", "clips", "first_seed"}
         if self.source == "files":
-            chosen = {"source", "folder", "sets", "max_tokens", "group_by_length"}
+            chosen = {"source", "folder", "sets", "cache", "max_tokens", "group_by_length"}
         return self.model_dump(mode="json", include=chosen)
 
 
@@ -238,6 +241,8 @@ class Recipe(Section):
         stage2: the second of them.
         eval: how the result is measured.
         needs: what this version doesn't have yet and the row can't do without, e.g. `params.host`.
+        begin_with: checkpoint that the stages begin with: a folder, a repository's name, or `nano` for the one that
+            comes with this package; what it lacks begins afresh. None: everything does.
         output: folder that checkpoints go to.
     """
 
@@ -254,6 +259,7 @@ class Recipe(Section):
     stage2: Stage2Section = Stage2Section()
     eval: EvalSection = EvalSection()
     needs: tuple[str, ...] = ()
+    begin_with: str | None = None
     output: str = "runs"
 
     @property

@@ -18,8 +18,10 @@ from himmel._versions import versions
 from himmel.errors import RecipeError
 from himmel.hosts import Loading, load_host
 from himmel.methods.choice import build
+from himmel.methods.models import default_checkpoint
 from himmel.model import HimmelConfig, HimmelForConditionalGeneration, HimmelProcessor
 from himmel.model.inputs import ModelInputs
+from himmel.model.repository import local_folder
 from himmel.nano.clips import VALUE_COLUMNS
 from himmel.training.alignment import AlignmentModel
 from himmel.training.batches import AlignmentCollator, DrawnClips, InstructCollator
@@ -210,6 +212,8 @@ def initial_model(stage: Stage) -> HimmelForConditionalGeneration:
     if isinstance(stage.section, Stage1Section):
         config = config.changed(lora_rank=0)
     model = HimmelForConditionalGeneration.from_config(config, loading=_loading(stage))
+    if stage.begin_with is not None:
+        model.carry_over(default_checkpoint() if stage.begin_with == "nano" else local_folder(stage.begin_with))
     for earlier in stage.before:
         if earlier is stage.after or earlier.done:
             model.carry_over(earlier.folder)

@@ -3,7 +3,7 @@
 import io
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -11,11 +11,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from himmel.data.cache import StreamCache
 from himmel.data.samples import Medium
 from himmel.data.samples.extract import ApartReader, Extraction, UnreadableError, VideoRead
 from himmel.data.subtitles import read_subtitles, spoken
 from himmel.data.workers import Limits
-from himmel.errors import HimmelError
+from himmel.errors import HimmelError, RecipeError
+from himmel.model.reading import Reading
 
 _MOST_PIXELS: Final = 2**27
 _MOST_BYTES: Final = 2**30
@@ -51,6 +53,44 @@ class ExtractNow:
         if not Path(medium.path).is_file():
             raise UnreadableError("refused", "there is no such file")
         return self._apart.read(Extraction(medium, self._options, self._last))
+
+
+class FromCache:
+    """Reads videos that `himmel prepare` has read.
+
+    Args:
+        cache: holds them.
+        reading: what the model wants.
+        folder: where the paths of videos begin; the cache may know them by what comes after it.
+
+    Raises:
+        RecipeError: the cache was prepared in another way.
+    """
+
+    def __init__(self, cache: StreamCache, reading: Reading, *, folder: Path) -> None:
+        kept = asdict(cache.settings)
+        for name, wanted in asdict(reading).items():
+            if kept[name] != wanted:
+                raise RecipeError(
+                    f"The cache was prepared with {name} = {kept[name]!r} and the recipe's model wants {wanted!r}; "
+                    f"set model.{name}, or prepare the videos once more."
+                )
+        self._cache, self._folder = cache, folder
+
+    def read(self, medium: Medium) -> VideoRead:
+        """See `VideoReader`."""
+        if medium.start is not None or medium.end is not None:
+            raise UnreadableError("refused", "a part of it is asked for, and caches hold whole videos")
+        path = Path(medium.path)
+        try:
+            key = self._cache.find(path)
+            if key is None and path.is_relative_to(self._folder):
+                key = self._cache.find(path.relative_to(self._folder).as_posix())
+            if key is None:
+                raise UnreadableError("refused", "the cache does not hold it; prepare it with `himmel prepare`")
+            return VideoRead(self._cache.read(key), self._cache.last_picture(key))
+        except HimmelError as error:
+            raise UnreadableError("refused", str(error)) from error
 
 
 def read_picture(medium: Medium) -> npt.NDArray[np.uint8]:

@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 from transformers import TrainerCallback
 
 from himmel._text import by_number
+from himmel.data.cache import StreamCache
 from himmel.data.samples import KINDS, Group, Kind, Sample, SampleTable, SetSpec, Unusable, draw_order, read_set
 from himmel.data.samples.order import IntArray
 from himmel.data.samples.sets import annotation_files, check_sampling
@@ -21,7 +22,7 @@ from himmel.model import HimmelConfig, HimmelForConditionalGeneration, HimmelPro
 from himmel.model.reading import Reading
 from himmel.training.corpus.batches import ConversationCollator, collate_aligned
 from himmel.training.corpus.callbacks import SkippedCount, WaitingShare
-from himmel.training.corpus.reading import ExtractNow, VideoReader
+from himmel.training.corpus.reading import ExtractNow, FromCache, VideoReader
 from himmel.training.corpus.samples import DrawnSamples, SampleLoader, VideoLoader
 from himmel.training.plan import Stage
 from himmel.training.recipe import DataSection, ProjectorSection, Stage1Section, Stage2Section
@@ -199,6 +200,14 @@ def estimate_tokens(table: SampleTable, config: HimmelConfig) -> IntArray:
 
 
 def make_reader(data: DataSection, config: HimmelConfig, *, last: bool) -> VideoReader:
-    """Where videos come from."""
+    """Where videos come from.
+
+    Raises:
+        UsageError: there is no such cache.
+        RecipeError: it was prepared in another way than the model wants.
+    """
+    reading = Reading.of(config)
+    if data.cache is not None:
+        return FromCache(StreamCache(data.cache), reading, folder=Path(data.folder).expanduser())
     limits = Limits(seconds=data.seconds_per_video, memory=data.megabytes_per_video * MEGABYTE)
-    return ExtractNow(asdict(Reading.of(config)), last=last, limits=limits)
+    return ExtractNow(asdict(reading), last=last, limits=limits)
