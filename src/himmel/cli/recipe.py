@@ -1,20 +1,26 @@
-"""The verbs about recipes: `train`, `recipe list`, `recipe show`."""
+"""The verbs about recipes: `train`, `train init`, `recipe list`, `recipe show`."""
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
+from typer.core import TyperGroup
 
 from himmel.cli.console import Column, console, print_json, print_rows, print_table, quieten
 from himmel.cli.options import Json
 from himmel.errors import UsageError
 
 if TYPE_CHECKING:
+    from himmel.training.corpus.begin import Begun
     from himmel.training.listing import ListedRecipe, ShownRecipe
     from himmel.training.recipe import ReportSection
+
+_ANY = "RECIPE"
+_SHOWN = {"video": "videos", "image": "pictures", "text": "nothing shown"}
 
 recipe_app = typer.Typer(no_args_is_help=True, help="Recipes: one file for each row of the report's tables.")
 
@@ -53,6 +59,25 @@ RecipeName = Annotated[
 ]
 
 
+class _Recipes(TyperGroup):
+    """The verbs of `train`; any other word is a recipe."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        if args and args[0] not in self.commands:
+            return args[0], self.commands[_ANY], args
+        return super().resolve_command(ctx, args)
+
+
+train_app = typer.Typer(
+    cls=_Recipes,
+    no_args_is_help=True,
+    # Options may come before the recipe; they are the verb's, not the group's.
+    context_settings={"ignore_unknown_options": True},
+    help="Train a recipe, by name or file; or begin one for your own videos.",
+)
+
+
+@train_app.command(_ANY)
 def train(
     recipe: RecipeName,
     base: Base = None,
@@ -72,6 +97,38 @@ def train(
 
     checkpoint = run_recipe(recipe, base=base, overrides=overrides, resume=resume, tell=typer.echo)
     typer.echo(f"The checkpoint is in {checkpoint}")
+
+
+@train_app.command("init")
+def train_init(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder for the recipe and its runs.", show_default=False)
+    ],
+    videos: Annotated[
+        Path, typer.Option("--videos", metavar="DIR", help="Folder where the videos' paths begin.", show_default=False)
+    ],
+    questions: Annotated[
+        Path,
+        typer.Option(
+            "--questions",
+            metavar="FILE",
+            help="Questions with answers, or conversations (.json, .jsonl, .parquet, LLaVA's .yaml, a folder).",
+            show_default=False,
+        ),
+    ],
+    host: Annotated[str, typer.Option(help="Name or folder of the host.")] = "nano",
+    checks: Annotated[int, typer.Option(min=1, max=1000, help="How many samples to try.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """Write DIR/recipe.yaml for your own videos, try some samples, and print what training will take."""
+    quieten()
+    from himmel.training.corpus.begin import begin_recipe
+
+    begun = begin_recipe(folder, videos=videos, questions=questions, host=host, checks=checks)
+    if as_json:
+        print_json(asdict(begun) | {"recipe": str(begun.recipe)})
+    else:
+        print_begun(begun)
 
 
 @recipe_app.command("list")
@@ -165,6 +222,29 @@ def print_recipe(shown: "ShownRecipe") -> None:
     )
     columns = [Column("setting", text=True, whole=True), Column("value", text=True), Column("from", text=True)]
     print_table(columns, [(one.key, str(one.value), one.origin) for one in shown.settings])
+
+
+def print_begun(begun: "Begun") -> None:
+    """Print the samples that were tried, and what training on all of them takes."""
+    columns = [Column("sample", text=True), Column("tokens"), Column("seconds to read"), Column("trouble", text=True)]
+    rows = [
+        (one.name, "" if one.tokens is None else f"{one.tokens:,}", f"{one.seconds:.2f}", one.why)
+        for one in begun.checked
+    ]
+    print_table(columns, rows)
+    shown = ", ".join(f"{count:,} about {_SHOWN[kind]}" for kind, count in begun.samples.items() if count)
+    hours = begun.reading_seconds / 3600
+    print_rows(
+        {
+            "samples": f"{shown}; {begun.videos:,} different videos",
+            "unusable rows": f"{begun.unusable:,}" if begun.unusable else "",
+            "steps": ", ".join(f"{name} {count:,}" for name, count in begun.steps.items()),
+            "tokens of stage 2": f"about {begun.tokens:,}",
+            "reading": f"about {hours:.2g} hours of one process, beside the computing of each step",
+            "recipe": str(begun.recipe),
+        }
+    )
+    typer.echo(f"Run it with `himmel train {begun.recipe}`")
 
 
 def _row_of_report(report: "ReportSection") -> str:
