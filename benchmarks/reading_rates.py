@@ -2,9 +2,11 @@
 
     python -m benchmarks.reading_rates [--videos 24] [--rounds 3] [--workers 0 2] [--json]
 
-One run, the same videos of 720p and 20 seconds for all three. Every way ends in the same place, what `HimmelProcessor` takes of a video (anchors' pictures and maps), so that
-what follows is left out. `cache` reads what `himmel prepare` wrote, `npz` the same arrays by `numpy.savez`, `extract` parses the file as a DataLoader's worker does, in a process of its own. Rounds
-are interleaved, and the best of them counts. Sizes on disk are printed beside.
+One run, the same videos of 720p and 20 seconds for all three. Every way ends in the same place, with what
+`HimmelProcessor` takes of a video (anchors' pictures and maps), so that what follows is left out. `cache` reads what
+`himmel prepare` wrote, `npz` the same arrays as `numpy.savez` keeps them, and `extract` parses the file as a
+DataLoader's worker does, in a process of its own. Rounds are interleaved, and the best of them counts. Sizes on disk
+are printed beside.
 """
 
 import argparse

@@ -5,9 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
+from safetensors.torch import load_file
 
+from himmel.data.cache import CacheSettings
+from himmel.data.prepare import prepare
 from himmel.errors import RecipeError
+from himmel.training.corpus.samples import DrawnSamples
 from himmel.training.plan import plan_stages
 from himmel.training.resolve import resolve_recipe
 from himmel.training.run import run_recipe
@@ -74,3 +79,50 @@ def test_a_projector_learns_from_the_pictures_of_files(corpus: Path, nano_folder
     assert first.kind == "projector"
     log = json.loads((first.folder / "training" / "projector.json").read_text())["log"]
     assert log[-1]["train_loss"] > 0
+
+
+def test_a_run_that_stopped_in_the_middle_of_a_pass_goes_on_with_the_same_samples(
+    corpus: Path, qwen_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three steps of two samples over four: the third begins the second pass."""
+    changes = {"stages": "[2]", "stage2.optimizer.steps": "3", "stage2.optimizer.save_every": "1"}
+    whole = run_recipe(
+        files_recipe(tmp_path, corpus, qwen_folder), overrides=changes | {"output": str(tmp_path / "one")}
+    )
+    get = DrawnSamples.__getitem__
+
+    def stop(items: DrawnSamples[Any], place: int) -> Any:
+        if place >= 4:
+            raise KeyboardInterrupt
+        return get(items, place)
+
+    monkeypatch.setattr(DrawnSamples, "__getitem__", stop)
+    recipe = files_recipe(tmp_path, corpus, qwen_folder)
+    with pytest.raises(KeyboardInterrupt):
+        run_recipe(recipe, overrides=changes)
+    taken: list[int] = []
+
+    def note(items: DrawnSamples[Any], place: int) -> Any:
+        taken.append(place)
+        return get(items, place)
+
+    monkeypatch.setattr(DrawnSamples, "__getitem__", note)
+    resumed = run_recipe(recipe, overrides=changes)
+    # The trainer asks for one batch ahead, so that the stop came before the second step was over.
+    assert taken == [2, 3, 4, 5]
+    one, other = (load_file(folder / "adapter.safetensors") for folder in (whole, resumed))
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+def test_both_stages_learn_from_a_prepared_cache(corpus: Path, qwen_folder: str, tmp_path: Path) -> None:
+    recipe = files_recipe(tmp_path, corpus, qwen_folder, cache=str(tmp_path / "cache"))
+    settings = CacheSettings(num_anchors=2, steps_per_interval=2)
+    prepare(str(corpus), tmp_path / "cache", settings=settings)
+    for number in range(3):
+        # Whatever comes from the cache needs no file any more.
+        (corpus / f"{number}.mp4").unlink()
+    checkpoint = run_recipe(recipe)
+    log = json.loads((checkpoint / "training" / "stage2.json").read_text())["log"]
+    assert log[-1]["train_loss"] > 0
+    with pytest.raises(RecipeError, match=r"prepared with num_anchors = 2 and the recipe's model wants 3"):
+        run_recipe(recipe, overrides={"model.num_anchors": "3"})
