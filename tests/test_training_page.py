@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,6 @@ def test_options_of_every_command_exist(line: str, capsys: pytest.CaptureFixture
 def test_recipes_that_the_page_names_take_what_it_sets() -> None:
     line = next(one for one in _commands() if "corpus/llava-video-178k" in one)
     words = shlex.split(line)
-    changes = dict(word.split("=", 1) for before, word in zip(words, words[1:], strict=False) if before == "--set")
+    changes = dict(word.split("=", 1) for before, word in pairwise(words) if before == "--set")
     recipe = resolve_recipe(words[2], overrides=changes).recipe
     assert (recipe.data.folder, recipe.data.cache) == ("/data/LLaVA-Video-178K", "/data/streams")

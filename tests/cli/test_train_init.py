@@ -1,4 +1,4 @@
-"""`himmel train init`: a recipe for one's own videos that resolves, and runs as it says."""
+"""`himmel train init`: a recipe for one's own videos that resolves; docs/training.md, whose commands are tests, trains with one."""
 
 import json
 from collections.abc import Callable
@@ -9,7 +9,6 @@ import pytest
 
 from himmel.training.plan import plan_stages
 from himmel.training.resolve import resolve_recipe
-from himmel.training.run import run_recipe
 from tiny_hosts import qwen_folder, tiny_host
 
 __all__ = ["qwen_folder", "tiny_host"]
@@ -35,7 +34,7 @@ def _init(run: Run, own: Path, host: str, *more: str) -> tuple[int, str, str]:
     return run("train", "init", str(own / "run"), *paths, "--host", host, *more)
 
 
-def test_the_recipe_runs_and_says_what_it_found(run: Run, own: Path, qwen_folder: str) -> None:
+def test_the_recipe_resolves_and_the_samples_were_tried(run: Run, own: Path, qwen_folder: str) -> None:
     code, out, err = _init(run, own, qwen_folder, "--json")
     assert (code, err) == (0, "")
     said = json.loads(out)
@@ -49,23 +48,7 @@ def test_the_recipe_runs_and_says_what_it_found(run: Run, own: Path, qwen_folder
     resolved = resolve_recipe(recipe).recipe
     assert [stage.kind for stage in plan_stages(resolved)] == ["stage1", "stage2"]
     assert said["steps"] == {"stage1": 20, "stage2": 20}
-    # What the base says of a host of seven billion parameters is far too large for a test.
-    few = {f"{stage}.optimizer.{key}": "1" for stage in ("stage1", "stage2") for key in ("steps", "batch_size")}
-    few |= {f"{stage}.optimizer.gradient_accumulation": "1" for stage in ("stage1", "stage2")}
-    few |= {f"{stage}.compute.workers": "0" for stage in ("stage1", "stage2")}
-    checkpoint = run_recipe(
-        recipe,
-        overrides=few
-        | {
-            "model.preset": "nano",
-            "model.context_source": "rgb",
-            "stages": "[2]",
-            "model.adapter.context_channels": "3",
-            "model.adapter.context_size": "16",
-            "model.adapter.host_hidden_size": "48",
-        },
-    )
-    assert checkpoint.is_relative_to(own / "run" / "runs")
+    assert (resolved.data.folder, resolved.output) == (str(own / "my clips"), str(own / "run" / "runs"))
     code, _, err = _init(run, own, qwen_folder)
     assert code == 2
     assert "is there already" in err

@@ -131,11 +131,11 @@ def begin_recipe(folder: Path, *, videos: Path, questions: Path, host: str = "na
 
 
 def _check(recipe: Recipe, table: SampleTable, skipped: SkippedList, count: int) -> Sequence[Checked]:
-    host = load_host(recipe.host, max_anchor_tokens=int(recipe.model.get("max_anchor_tokens", 256)))
-    settings = make_settings(recipe.model, host=recipe.host, host_hidden_size=host.hidden_size)
-    config = HimmelConfig.of(settings)
-    processor = HimmelProcessor(config, host)
-    most = min(recipe.data.max_tokens or host.context_length, host.context_length)
+    width = load_host(recipe.host).hidden_size
+    config = HimmelConfig.of(make_settings(recipe.model, host=recipe.host, host_hidden_size=width))
+    processor = HimmelProcessor(config)
+    room = processor.host.context_length
+    most = min(recipe.data.max_tokens or room, room)
     reader = make_reader(recipe.data, config, last=False)
     loader = SampleLoader(processor, reader, max_tokens=most, motion=True, skipped=skipped)
     # The first read starts a process, which is none of a sample's time.

@@ -1,6 +1,6 @@
 """From a drawn sample to what the model's processor takes, with another in its place where it can't be used."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, Generic, TypeVar
@@ -8,13 +8,13 @@ from typing import Final, Generic, TypeVar
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from himmel.data.samples import KINDS, Sample, SampleTable, Turn
 from himmel.data.samples.extract import UnreadableError
 from himmel.data.samples.order import IntArray
 from himmel.data.samples.skipped import Skipped, SkippedList
-from himmel.errors import HimmelError
+from himmel.errors import HimmelError, UsageError
 from himmel.model import HimmelProcessor, PreparedSample
 from himmel.model.encoder import Conversation
 from himmel.training.corpus.reading import VideoReader, read_picture, read_words, without_end
@@ -206,6 +206,45 @@ class DrawnSamples(Dataset[Made], Generic[Made]):
             f"None of {_TRIES} samples that were drawn one after another can be used, the last because {said}; "
             f"{str(self._skipped.path)!r} lists them all."
         )
+
+
+class StreamedSamples(IterableDataset[Made]):
+    """The items of `DrawnSamples` as a stream, for loops of one's own that take no sampler.
+
+    Each process makes one, and a DataLoader of the same `batch_size`. Its batches are those that the process would get
+    of a map-style data set, in the same order, whatever the number of the loader's workers.
+
+    Args:
+        items: of all processes.
+        batch_size: items of one batch of one process.
+        rank, ranks: which process this is, of how many.
+        start: items that an earlier run has taken, over all processes.
+
+    Raises:
+        UsageError: what is left cannot be shared out evenly, so that a process would wait for the others.
+    """
+
+    def __init__(
+        self, items: DrawnSamples[Made], *, batch_size: int, rank: int = 0, ranks: int = 1, start: int = 0
+    ) -> None:
+        if (len(items) - start) % (batch_size * ranks):
+            raise UsageError(
+                f"{len(items) - start} items cannot be shared out among {ranks} processes in batches of {batch_size}; "
+                "draw a multiple of both."
+            )
+        self._items, self._batch_size = items, batch_size
+        self._rank, self._ranks, self._start = rank, ranks, start
+
+    def places(self, *, worker: int = 0, workers: int = 1) -> Iterator[int]:
+        """Places of the items that one of a loader's workers makes; a loader takes a batch of each in turn."""
+        firsts = range(self._start + self._rank * self._batch_size, len(self._items), self._ranks * self._batch_size)
+        for first in firsts[worker::workers]:
+            yield from range(first, first + self._batch_size)
+
+    def __iter__(self) -> Iterator[Made]:
+        found = get_worker_info()
+        mine = self.places() if found is None else self.places(worker=found.id, workers=found.num_workers)
+        return (self._items[place] for place in mine)
 
 
 def _after(words: str, turn: Turn) -> Turn:
