@@ -1,4 +1,4 @@
-"""`himmel train init`: a recipe for one's own videos that resolves; docs/training.md, whose commands are tests, trains with one."""
+"""`himmel train init`: a recipe for one's own videos that resolves; what docs/training.md shows trains with one."""
 
 import json
 from collections.abc import Callable
