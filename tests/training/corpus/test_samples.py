@@ -175,6 +175,18 @@ def test_what_cannot_be_used_is_replaced_the_same_way_each_time(setup: Setup, tm
     ]
 
 
+def test_a_sample_that_the_host_refuses_is_listed_by_its_id(tmp_path: Path) -> None:
+    def make(sample: Sample) -> str:
+        if sample.id == "0":
+            raise ValueError("absolute aspect ratio must be\nsmaller than 200")
+        return sample.id
+
+    skipped = SkippedList(tmp_path / "skipped.jsonl")
+    items = DrawnSamples(_table(["0", "1"]), np.array([0, 1]), make, seed=0, skipped=skipped)
+    assert [items[0], items[1]] == ["1", "1"]
+    assert skipped.entries() == [Skipped("0", "sample", "absolute aspect ratio must be smaller than 200")]
+
+
 def test_when_nothing_can_be_used_one_sentence_says_so(setup: Setup, tmp_path: Path) -> None:
     skipped = SkippedList(tmp_path / "skipped.jsonl")
     loader = SampleLoader(setup.processor, MadeUp(), max_tokens=9999, motion=True, skipped=skipped)

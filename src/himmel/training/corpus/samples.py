@@ -201,6 +201,10 @@ class DrawnSamples(Dataset[Made], Generic[Made]):
             except TooLongError as error:
                 said = f"sample {sample.id!r}: {error}"
                 self._skipped.add(Skipped(sample.id, "long", str(error)))
+            except (HimmelError, ValueError) as error:
+                # A text that a tokenizer can't read, or a picture of a shape that a host's image processor refuses.
+                said = f"sample {sample.id!r}: {' '.join(str(error).split())}"
+                self._skipped.add(Skipped(sample.id, "sample", " ".join(str(error).split())))
             row = int(rng.choice(others))
         raise HimmelError(
             f"None of {_TRIES} samples that were drawn one after another can be used, the last because {said}; "
