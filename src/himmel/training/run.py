@@ -23,7 +23,7 @@ from himmel.model.inputs import ModelInputs
 from himmel.nano.clips import VALUE_COLUMNS
 from himmel.training.alignment import AlignmentModel
 from himmel.training.batches import AlignmentCollator, DrawnClips, InstructCollator
-from himmel.training.gather import num_processes
+from himmel.training.gather import wait_for_all
 from himmel.training.plan import RECORD, Stage, plan_stages
 from himmel.training.probes import MotionProbes, caption_vocabulary
 from himmel.training.recipe import OptimizerSection, ProjectorSection, Recipe, Stage1Section, Stage2Section
@@ -31,7 +31,7 @@ from himmel.training.resolve import base_names, resolve_recipe
 from himmel.training.settings import make_settings
 from himmel.training.store import ClipStore
 from himmel.training.targets import TargetStore
-from himmel.training.trainer import PartsTrainer, run_training, training_arguments
+from himmel.training.trainer import PartsTrainer, run_training, training_arguments, whole_parameters
 
 
 class InstructModel(nn.Module):
@@ -176,19 +176,23 @@ def run_stage(stage: Stage, *, resume: bool = True) -> None:
     set_seed(stage.seed)
     model = initial_model(stage)
     stage.folder.mkdir(parents=True, exist_ok=True)
-    history: list[dict[str, float]] = []
-    first = True
-    if stage.section is not None:
-        folder = stage.folder / "state"
-        arguments = training_arguments(stage.optimizer, stage.compute, folder, seed=stage.seed)
-        history = _train(stage, model, arguments, folder, resume=resume)
-        first = arguments.process_index == 0
-    if first:
+    if stage.section is None:
         model.save_pretrained(stage.folder)
-        _write_record(stage, history)
-    if num_processes() > 1:
-        # The next stage begins with what the first process has written.
-        torch.distributed.barrier()
+        _write_record(stage, [])
+        return
+    folder = stage.folder / "state"
+    arguments = training_arguments(stage.optimizer, stage.compute, folder, seed=stage.seed)
+    trainer = _make_trainer(stage, model, arguments)
+    history = run_training(trainer, folder=folder, resume=resume)
+    learner = trainer.learner
+    with whole_parameters(learner, deepspeed=stage.compute.deepspeed is not None):
+        if isinstance(learner, AlignmentModel):
+            learner.release()
+        if arguments.process_index == 0:
+            model.save_pretrained(stage.folder)
+            _write_record(stage, history)
+    # The next stage begins with what the first process has written.
+    wait_for_all()
 
 
 def initial_model(stage: Stage) -> HimmelForConditionalGeneration:
@@ -223,14 +227,7 @@ def _host_dtype(stage: Stage) -> torch.dtype | None:
     return torch.float32 if exact else torch.bfloat16
 
 
-def _train(
-    stage: Stage,
-    model: HimmelForConditionalGeneration,
-    arguments: TrainingArguments,
-    folder: Path,
-    *,
-    resume: bool,
-) -> list[dict[str, float]]:
+def _make_trainer(stage: Stage, model: HimmelForConditionalGeneration, arguments: TrainingArguments) -> PartsTrainer:
     assert stage.data is not None
     store = ClipStore(model.config, split="train")
     seeds = range(stage.data.first_seed, stage.data.first_seed + stage.data.clips)
@@ -248,12 +245,8 @@ def _train(
             nn.Module.to(model.network, "cpu")
         rate = stage.optimizer.adapter_lr
         collator = AlignmentCollator(store, targets, model.host)
-        trainer = PartsTrainer(model=learner, data_collator=collator, rate_of=lambda _: rate, **options)
-        history = run_training(trainer, folder=folder, resume=resume)
-        learner.release()
-        return history
-    trainer = _instruct_trainer(stage, model, store, **options)
-    return run_training(trainer, folder=folder, resume=resume)
+        return PartsTrainer(model=learner, data_collator=collator, rate_of=lambda _: rate, **options)
+    return _instruct_trainer(stage, model, store, **options)
 
 
 def _alignment_model(section: Stage1Section, model: HimmelForConditionalGeneration) -> AlignmentModel:

@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,14 +15,18 @@ from torch import nn
 from torch.utils.data import Dataset, Sampler, SequentialSampler
 from transformers import Trainer, TrainingArguments
 from transformers.integrations.deepspeed import is_deepspeed_available
-from transformers.trainer_utils import get_last_checkpoint
+from transformers.trainer import SCHEDULER_NAME
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from himmel._files import atomic_path
 from himmel.errors import RecipeError
+from himmel.training.gather import wait_for_all
 from himmel.training.recipe import ComputeSection, OptimizerSection
 from himmel.training.resolve import recipes_folder
 
 _PARTS_FILE = "trained_parts.safetensors"
+_WHOLE = "whole"
+"""Written last into a checkpoint, when all processes have written their parts."""
 
 
 class PartsTrainer(Trainer):
@@ -38,17 +44,19 @@ class PartsTrainer(Trainer):
 
     def __init__(self, *, model: nn.Module, rate_of: Callable[[str], float], **options: Any) -> None:
         super().__init__(model=model, **options)
-        self._learner = model
+        self.learner = model
         self._rate_of = rate_of
         self._sums: dict[str, torch.Tensor] = {}
         self._count = 0
         # A plain mean over the batch, whatever the forward's signature suggests.
         self.model_accepts_loss_kwargs = False
+        # DeepSpeed's checkpoints leave frozen weights out, and loads them strictly.
+        model.register_load_state_dict_post_hook(_miss_what_training_changes)
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """AdamW with one group per learning rate and kind of weight; biases and norms are not decayed."""
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-        for name, parameter in (model or self._learner).named_parameters():
+        for name, parameter in (model or self.learner).named_parameters():
             if parameter.requires_grad:
                 decay = self.args.weight_decay if parameter.ndim >= 2 else 0.0
                 groups.setdefault((self._rate_of(name), decay), []).append(parameter)
@@ -79,17 +87,36 @@ class PartsTrainer(Trainer):
             self._sums, self._count = {}, 0
         super().log(logs, start_time)
 
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """What training changes; DeepSpeed's own checkpoint, which follows, holds it already."""
+        if not self.is_deepspeed_enabled:
+            super().save_model(output_dir, _internal_call)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if not self.is_deepspeed_enabled:
+            super()._save_optimizer_and_scheduler(output_dir)
+            return
+        cast(Any, self.model_wrapped).save_checkpoint(output_dir, exclude_frozen_parameters=True)
+        if self.args.should_save:
+            torch.save(cast(Any, self.lr_scheduler).state_dict(), Path(output_dir) / SCHEDULER_NAME)
+
+    def _save_checkpoint(self, *args: Any, **options: Any) -> None:
+        super()._save_checkpoint(*args, **options)
+        wait_for_all()
+        if self.args.should_save:
+            (_checkpoint(Path(str(self.args.output_dir)), self.state.global_step) / _WHOLE).touch()
+
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         folder = Path(output_dir or str(self.args.output_dir))
         folder.mkdir(parents=True, exist_ok=True)
         # Where parameters are spread over devices, what they hold has been gathered into `state_dict`.
-        own = trained_tensors(self._learner)
+        own = trained_tensors(self.learner)
         trained = {name: (state_dict or own)[name].detach().contiguous().cpu() for name in own}
         with atomic_path(folder / _PARTS_FILE) as file:
             save_file(trained, file)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        own = trained_tensors(model or self._learner)
+        own = trained_tensors(model or self.learner)
         for name, value in load_file(Path(resume_from_checkpoint) / _PARTS_FILE).items():
             own[name].data.copy_(value)
 
@@ -103,6 +130,32 @@ def trained_tensors(module: nn.Module) -> dict[str, torch.Tensor]:
         if name in kept and name.rpartition(".")[0] in modules:
             found[name] = one
     return found
+
+
+def _miss_what_training_changes(module: nn.Module, keys: Any) -> None:
+    keys.missing_keys[:] = sorted(set(keys.missing_keys) & set(trained_tensors(module)))
+
+
+def _checkpoint(folder: Path, step: int) -> Path:
+    return folder / f"{PREFIX_CHECKPOINT_DIR}-{step}"
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint that was written to its end; what a killed process has left half-written doesn't count."""
+    steps = [int(file.parent.name.rpartition("-")[2]) for file in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*/{_WHOLE}")]
+    return _checkpoint(folder, max(steps)) if steps else None
+
+
+@contextmanager
+def whole_parameters(module: nn.Module, *, deepspeed: bool) -> Iterator[None]:
+    """Within the block, parameters that DeepSpeed spreads over processes are whole in each of them."""
+    if not deepspeed:
+        yield
+        return
+    from deepspeed import zero
+
+    with zero.GatheredParameters(list(module.parameters()), modifier_rank=0):
+        yield
 
 
 def training_arguments(
@@ -185,8 +238,14 @@ def run_training(trainer: Trainer, *, folder: Path, resume: bool) -> list[dict[s
     Returns:
         The log, one entry per logged step; it is also written to `folder`/log.json.
     """
-    newest = get_last_checkpoint(str(folder)) if resume and folder.is_dir() else None
-    trainer.train(resume_from_checkpoint=newest)
+    newest = newest_checkpoint(folder) if resume else None
+    wait_for_all()
+    if trainer.args.should_save:
+        for path in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
+            if path != newest and (newest is None or not (path / _WHOLE).exists()):
+                shutil.rmtree(path)
+    wait_for_all()
+    trainer.train(resume_from_checkpoint=None if newest is None else str(newest))
     history = trainer.state.log_history
     with atomic_path(folder / "log.json") as file:
         file.write_text(json.dumps(history, indent=1) + "\n", encoding="utf-8")
