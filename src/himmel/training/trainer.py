@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.utils.data import Dataset, Sampler, SequentialSampler
-from transformers import Trainer, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.integrations.deepspeed import is_deepspeed_available
 from transformers.trainer import SCHEDULER_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
@@ -23,6 +24,7 @@ from himmel.errors import RecipeError
 from himmel.training.gather import wait_for_all
 from himmel.training.recipe import ComputeSection, OptimizerSection
 from himmel.training.resolve import recipes_folder
+from himmel.training.watching import Waiting, check_trackers, gradient_norms
 
 _PARTS_FILE = "trained_parts.safetensors"
 _WHOLE = "whole"
@@ -48,6 +50,9 @@ class PartsTrainer(Trainer):
         self._rate_of = rate_of
         self._sums: dict[str, torch.Tensor] = {}
         self._count = 0
+        self._gradients: dict[str, float] = {}
+        self._waiting = Waiting()
+        self.add_callback(_Gradients(self))
         # A plain mean over the batch, whatever the forward's signature suggests.
         self.model_accepts_loss_kwargs = False
         # DeepSpeed's checkpoints leave frozen weights out, and loads them strictly.
@@ -69,6 +74,17 @@ class PartsTrainer(Trainer):
         """In the data set's own order, which is drawn already: no clip twice in a pass, for any number of devices."""
         return SequentialSampler(cast(Any, train_dataset or self.train_dataset))
 
+    def get_batch_samples(self, *args: Any, **options: Any) -> Any:
+        """The batches of a step; how long they took to come is counted."""
+        begin = time.perf_counter()
+        batches = super().get_batch_samples(*args, **options)
+        self._waiting.add(time.perf_counter() - begin)
+        return batches
+
+    def watch_gradients(self) -> None:
+        """Keep the size of each part's gradient for the log."""
+        self._gradients = gradient_norms(self.learner)
+
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
@@ -83,7 +99,9 @@ class PartsTrainer(Trainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the parts' means since the last log to the training log."""
         if "loss" in logs and self._count:
-            logs = {**logs, **{name: round(float(value) / self._count, 5) for name, value in self._sums.items()}}
+            means = {name: float(value) / self._count for name, value in self._sums.items()}
+            watched = {**means, **self._gradients, "waiting": self._waiting.share()}
+            logs = {**logs, **{name: round(value, 5) for name, value in watched.items()}}
             self._sums, self._count = {}, 0
         super().log(logs, start_time)
 
@@ -119,6 +137,19 @@ class PartsTrainer(Trainer):
         own = trained_tensors(model or self.learner)
         for name, value in load_file(Path(resume_from_checkpoint) / _PARTS_FILE).items():
             own[name].data.copy_(value)
+
+
+class _Gradients(TrainerCallback):
+    """Looks at the gradients of those steps that are logged, before the optimiser takes them (clipped)."""
+
+    def __init__(self, trainer: PartsTrainer) -> None:
+        self._trainer = trainer
+
+    def on_pre_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        if (state.global_step + 1) % int(args.logging_steps) == 0:
+            self._trainer.watch_gradients()
 
 
 def trained_tensors(module: nn.Module) -> dict[str, torch.Tensor]:
@@ -204,7 +235,7 @@ def training_arguments(
         deepspeed=None if compute.deepspeed is None else deepspeed_file(compute.deepspeed),
         # Stage 1 leaves the projector's scale alone, blind batches the image projector.
         ddp_find_unused_parameters=True,
-        report_to=[],
+        report_to=check_trackers(compute.report_to),
         remove_unused_columns=False,
         # A bar in a terminal; elsewhere the log's lines alone, or a file would hold each of the bar's states.
         disable_tqdm=not sys.stderr.isatty(),
