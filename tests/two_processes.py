@@ -104,3 +104,9 @@ def run_stage_together(rank: int, port: int, stage: Stage) -> None:
     run_stage(stage)
     if dist.is_initialized():
         dist.destroy_process_group()
+
+
+def run_stage_alone(stage: Stage) -> None:
+    """A training that the test kills."""
+    torch.set_num_threads(1)
+    run_stage(stage)

@@ -32,6 +32,8 @@ DeviceMap = Literal["auto", "balanced", "balanced_low_0", "sequential"]
 """How accelerate spreads a host over several devices."""
 Attention = Literal["eager", "sdpa", "flash_attention_2", "flex_attention"]
 """Implementations of attention that transformers can choose among."""
+Tracker = Literal["tensorboard", "wandb", "trackio"]
+"""Where a training's log can be watched."""
 Quantization = Literal["4bit"]
 """How a host's weights are packed."""
 Precision = Literal["float32", "bfloat16", "float16"]

@@ -90,6 +90,7 @@ def test_a_batch_without_rows_changes_no_statistics() -> None:
 def test_half_precision_weights_take_maps_of_either_type(dtype: torch.dtype) -> None:
     """DeepSpeed casts a model whole, and what comes before the layer may be computed in another type."""
     norm = StoredNorm2d(3).to(dtype)
+    assert (norm.weight.dtype, norm.running_var.dtype) == (dtype, torch.float32)
     for given in (dtype, torch.float32):
         assert norm(torch.randn(2, 3, 4, 4, dtype=given)).dtype == given
 

@@ -6,7 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from himmel.adapter import AdapterOutput
-from himmel.training.losses import Temperature, alignment_loss, cosine_gap, info_nce, mse, zero_delta_mask
+from himmel.training.losses import (
+    Temperature,
+    alignment_loss,
+    cosine_gap,
+    info_nce,
+    mse,
+    similarity_parts,
+    zero_delta_mask,
+)
 
 
 def _pairs(number: int, width: int = 5, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -210,3 +218,16 @@ def test_the_same_interval_twice_is_no_negative_of_itself() -> None:
     expected = sum((2 * row[0] + other[1:].sum()) / 6 for row, other in zip(rows, others, strict=True)) / 2
     torch.testing.assert_close(twice, expected)
     assert twice != once
+
+
+def test_what_is_watched_tells_pairs_from_their_negatives() -> None:
+    v = torch.tensor([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0]])
+    p = torch.tensor([[3.0, 0.0], [0.0, 1.0], [0.0, 2.0]])
+    parts = similarity_parts(p, v)
+    # The first two targets are one; the second prediction points at the third's.
+    assert {name: round(float(value), 5) for name, value in parts.items()} == {
+        "positive": 0.66667,
+        "hardest_negative": 0.33333,
+        "found": 0.66667,
+    }
+    assert list(similarity_parts(p[:1], v[:1])) == ["positive"]

@@ -1,6 +1,7 @@
 """A norm that keeps how large its input is: batch statistics are gathered once, early, and fixed from then on."""
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, Self
 
 import torch
 import torch.distributed as dist
@@ -27,6 +28,15 @@ class StoredNorm2d(nn.BatchNorm2d):
     def __init__(self, num_features: int, eps: float = 1e-5) -> None:
         super().__init__(num_features, eps)
         self._fixed = False
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Keep statistics in float32 where the weights are cast to less, as DeepSpeed casts all of a model."""
+        kept = {name: value for name, value in self.named_buffers() if value.is_floating_point()}
+        super()._apply(fn, recurse)
+        for name, value in self.named_buffers():
+            if value.dtype in (torch.bfloat16, torch.float16):
+                self.register_buffer(name, kept[name].to(value.device))
+        return self
 
     def forward(self, input: Tensor) -> Tensor:
         """[n, C, H, W] -> the same; n may be 0."""

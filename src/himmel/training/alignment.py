@@ -86,6 +86,9 @@ class AlignmentModel(nn.Module):
             valid=all_valid,
         )
         parts = {**aligned.parts, "left_out": output.pooled.new_tensor(aligned.left_out)}
+        if output.gates is not None and bool(step_mask.any()):
+            shares = output.gates.mean_shares()[0]
+            parts |= {f"gate_{name}": share for name, share in zip(output.gates.streams, shares, strict=True)}
         loss = aligned.total
         if self.probes is not None and probe_values is not None and probe_words is not None:
             loss = loss + self.section.probe_weight * self._probe(output, probe_values, probe_words, parts)

@@ -20,6 +20,12 @@ def num_processes() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
+def wait_for_all() -> None:
+    """Return when every process that trains has come here."""
+    if num_processes() > 1:
+        dist.barrier()
+
+
 class _GatherRows(torch.autograd.Function):
     """Rows [n_r, ...] of each process r to rows [n_1 + n_2 + ..., ...] in each; the numbers n_r may differ."""
 

@@ -84,6 +84,23 @@ def info_nce(p: Tensor, v: Tensor, log_temperature: Tensor) -> Tensor:
     return (F.cross_entropy(logits, pairs) + F.cross_entropy(logits.T, pairs)) / 2
 
 
+@torch.no_grad()
+def similarity_parts(p: Tensor, v: Tensor) -> dict[str, Tensor]:
+    """How well pairs [B, D] find each other: means over the batch, of cosines and of shares 0..1.
+
+    Returns:
+        `positive`, the cosine of a pair; `hardest_negative`, the highest of one with another's target (none where all
+        targets are of one direction); `found`, the share whose own target is the nearest.
+    """
+    cosines = _cosines(p, v)
+    other = _cosines(v, v) <= _SAME
+    parts = {"positive": cosines.diagonal().mean()}
+    if bool(other.any()):
+        hardest = cosines.masked_fill(~other, -1).max(1).values
+        parts |= {"hardest_negative": hardest.mean(), "found": (cosines.diagonal() > hardest).float().mean()}
+    return parts
+
+
 def cosine_gap(p: Tensor, v: Tensor) -> Tensor:
     """1 - mean cosine of the pairs [B, D], a scalar in 0..2: the regulariser of equation 7."""
     return 1 - F.cosine_similarity(_wide(p), _wide(v), dim=-1).mean()
@@ -152,6 +169,8 @@ def alignment_loss(
     log_temperature = temperature()
     parts: dict[str, Tensor] = {"temperature": log_temperature.detach().exp().squeeze()}
     total = (log_temperature * 0).sum()
+    if keep.any():
+        parts |= similarity_parts(output.embedding[keep].detach(), targets[keep].detach())
     for name, embedding in {"": output.embedding, **output.branches}.items():
         weight = mu if name else 1.0
         if not keep.any():

@@ -152,8 +152,8 @@ def plan_stages(recipe: Recipe) -> list[Stage]:
 
 def _what_computes(compute: ComputeSection) -> dict[str, Any]:
     """Keys that came later count where they are not at their default, so that older stages are found again."""
-    # Who reads the batches changes nothing of what is in them.
-    settings = compute.model_dump(mode="json", exclude={"workers"})
+    # Who reads the batches changes nothing of what is in them, nor does who watches.
+    settings = compute.model_dump(mode="json", exclude={"workers", "report_to"})
     return {name: value for name, value in settings.items() if name not in _LATER or value != _LATER[name]}
 
 

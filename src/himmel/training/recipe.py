@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from himmel.choices import Attention, BenchmarkName, MethodName
+from himmel.choices import Attention, BenchmarkName, MethodName, Tracker
 
 Positive = Annotated[int, Field(gt=0)]
 Natural = Annotated[int, Field(ge=0)]
@@ -104,6 +104,7 @@ class ComputeSection(Section):
         attn_implementation: of transformers; None leaves the choice to it. `flash_attention_2` takes no mask that parts
             several questions about one clip, so it needs `questions_per_clip: 1`.
         workers: processes of each device that read batches ahead; 0 reads them in between steps.
+        report_to: where the log goes beside the terminal and the stage's record.
     """
 
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -111,6 +112,7 @@ class ComputeSection(Section):
     deepspeed: str | None = None
     attn_implementation: Attention | None = None
     workers: Natural = 0
+    report_to: tuple[Tracker, ...] = ()
 
 
 class OptimizerSection(Section):

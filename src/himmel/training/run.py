@@ -27,7 +27,7 @@ from himmel.training.alignment import AlignmentModel
 from himmel.training.batches import AlignmentCollator, DrawnClips, InstructCollator
 from himmel.training.corpus.batches import CorpusAlignment
 from himmel.training.corpus.stage import check_files, check_stage, corpus_data
-from himmel.training.gather import num_processes
+from himmel.training.gather import wait_for_all
 from himmel.training.plan import RECORD, Stage, plan_stages
 from himmel.training.probes import MotionProbes, caption_vocabulary
 from himmel.training.recipe import OptimizerSection, ProjectorSection, Recipe, Stage1Section, Stage2Section
@@ -35,7 +35,7 @@ from himmel.training.resolve import base_names, resolve_recipe
 from himmel.training.settings import make_settings
 from himmel.training.store import ClipStore
 from himmel.training.targets import TargetStore
-from himmel.training.trainer import PartsTrainer, run_training, training_arguments
+from himmel.training.trainer import PartsTrainer, run_training, training_arguments, whole_parameters
 
 
 class InstructModel(nn.Module):
@@ -186,19 +186,23 @@ def run_stage(stage: Stage, *, resume: bool = True) -> None:
     set_seed(stage.seed)
     model = initial_model(stage)
     stage.folder.mkdir(parents=True, exist_ok=True)
-    history: list[dict[str, float]] = []
-    first = True
-    if stage.section is not None:
-        folder = stage.folder / "state"
-        arguments = training_arguments(stage.optimizer, stage.compute, folder, seed=stage.seed)
-        history = _train(stage, model, arguments, folder, resume=resume)
-        first = arguments.process_index == 0
-    if first:
+    if stage.section is None:
         model.save_pretrained(stage.folder)
-        _write_record(stage, history)
-    if num_processes() > 1:
-        # The next stage begins with what the first process has written.
-        torch.distributed.barrier()
+        _write_record(stage, [])
+        return
+    folder = stage.folder / "state"
+    arguments = training_arguments(stage.optimizer, stage.compute, folder, seed=stage.seed)
+    trainer = _make_trainer(stage, model, arguments)
+    history = run_training(trainer, folder=folder, resume=resume)
+    learner = trainer.learner
+    with whole_parameters(learner, deepspeed=stage.compute.deepspeed is not None):
+        if isinstance(learner, (AlignmentModel, CorpusAlignment)):
+            learner.release()
+        if arguments.process_index == 0:
+            model.save_pretrained(stage.folder)
+            _write_record(stage, history)
+    # The next stage begins with what the first process has written.
+    wait_for_all()
 
 
 def initial_model(stage: Stage) -> HimmelForConditionalGeneration:
@@ -235,17 +239,10 @@ def _host_dtype(stage: Stage) -> torch.dtype | None:
     return torch.float32 if exact else torch.bfloat16
 
 
-def _train(
-    stage: Stage,
-    model: HimmelForConditionalGeneration,
-    arguments: TrainingArguments,
-    folder: Path,
-    *,
-    resume: bool,
-) -> list[dict[str, float]]:
+def _make_trainer(stage: Stage, model: HimmelForConditionalGeneration, arguments: TrainingArguments) -> PartsTrainer:
     assert stage.data is not None
     if stage.data.source == "files":
-        return _train_on_files(stage, model, arguments, folder, resume=resume)
+        return _trainer_on_files(stage, model, arguments)
     store = ClipStore(model.config, split="train")
     seeds = range(stage.data.first_seed, stage.data.first_seed + stage.data.clips)
     with arguments.main_process_first(desc="rendering clips"):
@@ -262,15 +259,11 @@ def _train(
             nn.Module.to(model.network, "cpu")
         rate = stage.optimizer.adapter_lr
         collator = AlignmentCollator(store, targets, model.host)
-        trainer = PartsTrainer(model=learner, data_collator=collator, rate_of=lambda _: rate, **options)
-        history = run_training(trainer, folder=folder, resume=resume)
-        learner.release()
-        return history
-    learner_of_answers = _instruct_model(stage, model)
+        return PartsTrainer(model=learner, data_collator=collator, rate_of=lambda _: rate, **options)
     section = stage.section
     assert isinstance(section, (ProjectorSection, Stage2Section))
-    trainer = PartsTrainer(
-        model=learner_of_answers,
+    return PartsTrainer(
+        model=_instruct_model(stage, model),
         data_collator=InstructCollator(
             store,
             HimmelProcessor(model.config, model.host),
@@ -282,17 +275,11 @@ def _train(
         rate_of=lambda name: _rate(section.optimizer, name),
         **options,
     )
-    return run_training(trainer, folder=folder, resume=resume)
 
 
-def _train_on_files(
-    stage: Stage,
-    model: HimmelForConditionalGeneration,
-    arguments: TrainingArguments,
-    folder: Path,
-    *,
-    resume: bool,
-) -> list[dict[str, float]]:
+def _trainer_on_files(
+    stage: Stage, model: HimmelForConditionalGeneration, arguments: TrainingArguments
+) -> PartsTrainer:
     data = corpus_data(stage, model)
     options: dict[str, Any] = {
         "args": arguments,
@@ -302,16 +289,12 @@ def _train_on_files(
     }
     if isinstance(stage.section, Stage1Section):
         nn.Module.to(model.network, arguments.device)
-        learner = _alignment_model(stage.section, model)
         rate = stage.optimizer.adapter_lr
-        trainer = PartsTrainer(model=CorpusAlignment(learner, model), rate_of=lambda _: rate, **options)
-        history = run_training(trainer, folder=folder, resume=resume)
-        learner.release()
-        return history
-    trainer = PartsTrainer(
+        learner = CorpusAlignment(_alignment_model(stage.section, model), model)
+        return PartsTrainer(model=learner, rate_of=lambda _: rate, **options)
+    return PartsTrainer(
         model=_instruct_model(stage, model), rate_of=lambda name: _rate(stage.optimizer, name), **options
     )
-    return run_training(trainer, folder=folder, resume=resume)
 
 
 def _alignment_model(section: Stage1Section, model: HimmelForConditionalGeneration) -> AlignmentModel:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from himmel._files import atomic_path
 from himmel.model import HimmelForConditionalGeneration, align_targets
-from himmel.training.gather import num_processes
+from himmel.training.gather import num_processes, wait_for_all
 from himmel.training.store import ClipStore
 
 _NAME = "targets"
@@ -51,8 +51,7 @@ class TargetStore:
                 found = align_targets(model.host, model.network, [self._store.load(seed).sample])
                 with atomic_path(self.path(seed)) as file:
                     save_file({_NAME: found.cpu().contiguous()}, file)
-        if num_processes() > 1:
-            torch.distributed.barrier()
+        wait_for_all()
 
 
 def _mark(model: HimmelForConditionalGeneration) -> str:

@@ -2,8 +2,11 @@
 
 import json
 import os
+import shutil
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,16 +14,21 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.utils.data import Dataset, Sampler, SequentialSampler
-from transformers import Trainer, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.integrations.deepspeed import is_deepspeed_available
-from transformers.trainer_utils import get_last_checkpoint
+from transformers.trainer import SCHEDULER_NAME
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from himmel._files import atomic_path
 from himmel.errors import RecipeError
+from himmel.training.gather import wait_for_all
 from himmel.training.recipe import ComputeSection, OptimizerSection
 from himmel.training.resolve import recipes_folder
+from himmel.training.watching import Waiting, check_trackers, gradient_norms
 
 _PARTS_FILE = "trained_parts.safetensors"
+_WHOLE = "whole"
+"""Written last into a checkpoint, when all processes have written their parts."""
 
 
 class PartsTrainer(Trainer):
@@ -38,17 +46,22 @@ class PartsTrainer(Trainer):
 
     def __init__(self, *, model: nn.Module, rate_of: Callable[[str], float], **options: Any) -> None:
         super().__init__(model=model, **options)
-        self._learner = model
+        self.learner = model
         self._rate_of = rate_of
         self._sums: dict[str, torch.Tensor] = {}
         self._count = 0
+        self._gradients: dict[str, float] = {}
+        self._waiting = Waiting()
+        self.add_callback(_Gradients(self))
         # A plain mean over the batch, whatever the forward's signature suggests.
         self.model_accepts_loss_kwargs = False
+        # DeepSpeed's checkpoints leave frozen weights out, and loads them strictly.
+        model.register_load_state_dict_post_hook(_miss_what_training_changes)
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """AdamW with one group per learning rate and kind of weight; biases and norms are not decayed."""
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-        for name, parameter in (model or self._learner).named_parameters():
+        for name, parameter in (model or self.learner).named_parameters():
             if parameter.requires_grad:
                 decay = self.args.weight_decay if parameter.ndim >= 2 else 0.0
                 groups.setdefault((self._rate_of(name), decay), []).append(parameter)
@@ -60,6 +73,17 @@ class PartsTrainer(Trainer):
     def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> Sampler[int]:
         """In the data set's own order, which is drawn already: no clip twice in a pass, for any number of devices."""
         return SequentialSampler(cast(Any, train_dataset or self.train_dataset))
+
+    def get_batch_samples(self, *args: Any, **options: Any) -> Any:
+        """The batches of a step; how long they took to come is counted."""
+        begin = time.perf_counter()
+        batches = super().get_batch_samples(*args, **options)
+        self._waiting.add(time.perf_counter() - begin)
+        return batches
+
+    def watch_gradients(self) -> None:
+        """Keep the size of each part's gradient for the log."""
+        self._gradients = gradient_norms(self.learner)
 
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -75,23 +99,57 @@ class PartsTrainer(Trainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the parts' means since the last log to the training log."""
         if "loss" in logs and self._count:
-            logs = {**logs, **{name: round(float(value) / self._count, 5) for name, value in self._sums.items()}}
+            means = {name: float(value) / self._count for name, value in self._sums.items()}
+            watched = {**means, **self._gradients, "waiting": self._waiting.share()}
+            logs = {**logs, **{name: round(value, 5) for name, value in watched.items()}}
             self._sums, self._count = {}, 0
         super().log(logs, start_time)
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """What training changes; DeepSpeed's own checkpoint, which follows, holds it already."""
+        if not self.is_deepspeed_enabled:
+            super().save_model(output_dir, _internal_call)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if not self.is_deepspeed_enabled:
+            super()._save_optimizer_and_scheduler(output_dir)
+            return
+        cast(Any, self.model_wrapped).save_checkpoint(output_dir, exclude_frozen_parameters=True)
+        if self.args.should_save:
+            torch.save(cast(Any, self.lr_scheduler).state_dict(), Path(output_dir) / SCHEDULER_NAME)
+
+    def _save_checkpoint(self, *args: Any, **options: Any) -> None:
+        super()._save_checkpoint(*args, **options)
+        wait_for_all()
+        if self.args.should_save:
+            (_checkpoint(Path(str(self.args.output_dir)), self.state.global_step) / _WHOLE).touch()
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         folder = Path(output_dir or str(self.args.output_dir))
         folder.mkdir(parents=True, exist_ok=True)
         # Where parameters are spread over devices, what they hold has been gathered into `state_dict`.
-        own = trained_tensors(self._learner)
+        own = trained_tensors(self.learner)
         trained = {name: (state_dict or own)[name].detach().contiguous().cpu() for name in own}
         with atomic_path(folder / _PARTS_FILE) as file:
             save_file(trained, file)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        own = trained_tensors(model or self._learner)
+        own = trained_tensors(model or self.learner)
         for name, value in load_file(Path(resume_from_checkpoint) / _PARTS_FILE).items():
             own[name].data.copy_(value)
+
+
+class _Gradients(TrainerCallback):
+    """Looks at the gradients of those steps that are logged, before the optimiser takes them (clipped)."""
+
+    def __init__(self, trainer: PartsTrainer) -> None:
+        self._trainer = trainer
+
+    def on_pre_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        if (state.global_step + 1) % int(args.logging_steps) == 0:
+            self._trainer.watch_gradients()
 
 
 def trained_tensors(module: nn.Module) -> dict[str, torch.Tensor]:
@@ -103,6 +161,32 @@ def trained_tensors(module: nn.Module) -> dict[str, torch.Tensor]:
         if name in kept and name.rpartition(".")[0] in modules:
             found[name] = one
     return found
+
+
+def _miss_what_training_changes(module: nn.Module, keys: Any) -> None:
+    keys.missing_keys[:] = sorted(set(keys.missing_keys) & set(trained_tensors(module)))
+
+
+def _checkpoint(folder: Path, step: int) -> Path:
+    return folder / f"{PREFIX_CHECKPOINT_DIR}-{step}"
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint that was written to its end; what a killed process has left half-written doesn't count."""
+    steps = [int(file.parent.name.rpartition("-")[2]) for file in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*/{_WHOLE}")]
+    return _checkpoint(folder, max(steps)) if steps else None
+
+
+@contextmanager
+def whole_parameters(module: nn.Module, *, deepspeed: bool) -> Iterator[None]:
+    """Within the block, parameters that DeepSpeed spreads over processes are whole in each of them."""
+    if not deepspeed:
+        yield
+        return
+    from deepspeed import zero
+
+    with zero.GatheredParameters(list(module.parameters()), modifier_rank=0):
+        yield
 
 
 def training_arguments(
@@ -151,7 +235,7 @@ def training_arguments(
         deepspeed=None if compute.deepspeed is None else deepspeed_file(compute.deepspeed),
         # Stage 1 leaves the projector's scale alone, blind batches the image projector.
         ddp_find_unused_parameters=True,
-        report_to=[],
+        report_to=check_trackers(compute.report_to),
         remove_unused_columns=False,
         # A bar in a terminal; elsewhere the log's lines alone, or a file would hold each of the bar's states.
         disable_tqdm=not sys.stderr.isatty(),
@@ -185,8 +269,14 @@ def run_training(trainer: Trainer, *, folder: Path, resume: bool) -> list[dict[s
     Returns:
         The log, one entry per logged step; it is also written to `folder`/log.json.
     """
-    newest = get_last_checkpoint(str(folder)) if resume and folder.is_dir() else None
-    trainer.train(resume_from_checkpoint=newest)
+    newest = newest_checkpoint(folder) if resume else None
+    wait_for_all()
+    if trainer.args.should_save:
+        for path in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
+            if path != newest and (newest is None or not (path / _WHOLE).exists()):
+                shutil.rmtree(path)
+    wait_for_all()
+    trainer.train(resume_from_checkpoint=None if newest is None else str(newest))
     history = trainer.state.log_history
     with atomic_path(folder / "log.json") as file:
         file.write_text(json.dumps(history, indent=1) + "\n", encoding="utf-8")

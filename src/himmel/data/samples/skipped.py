@@ -18,7 +18,7 @@ class Skipped:
     Attributes:
         what: path of a video or picture, id of a sample, or file and row of annotations.
         cause: of a video as in `himmel.data.workers.Failure` ("refused", "time", "memory", "crash", "unexpected"); or
-            "picture", "subtitles", "row" (of annotations), "sample" (its text or picture is refused by the host), "long"
+            "picture", "subtitles", "row" (of annotations), "sample" (its text or picture is refused by a host), "long"
             (over the budget of tokens).
         why: a sentence or a clause.
     """

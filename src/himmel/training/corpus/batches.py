@@ -6,6 +6,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from himmel.adapter import MotionAdapter
 from himmel.model import HimmelForConditionalGeneration, HimmelProcessor, PreparedSample, align_targets
 from himmel.model.inputs import ModelInputs
 from himmel.training.alignment import AlignmentModel
@@ -48,6 +49,10 @@ class CorpusAlignment(nn.Module):
         self.learner = learner
         # In a tuple, or the host would be taken for a part of this module.
         self._hosted = (model,)
+
+    def release(self) -> MotionAdapter:
+        """See `AlignmentModel.release`."""
+        return self.learner.release()
 
     def forward(self, samples: Sequence[PreparedSample], changes: Tensor) -> dict[str, Any]:
         """The loss of all intervals of some videos, see `AlignmentModel`.

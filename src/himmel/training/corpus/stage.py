@@ -21,7 +21,7 @@ from himmel.errors import RecipeError
 from himmel.model import HimmelConfig, HimmelForConditionalGeneration, HimmelProcessor
 from himmel.model.reading import Reading
 from himmel.training.corpus.batches import ConversationCollator, collate_aligned
-from himmel.training.corpus.callbacks import SkippedCount, WaitingShare
+from himmel.training.corpus.callbacks import SkippedCount
 from himmel.training.corpus.reading import ExtractNow, FromCache, VideoReader
 from himmel.training.corpus.samples import DrawnSamples, SampleLoader, VideoLoader
 from himmel.training.plan import Stage
@@ -90,7 +90,7 @@ def corpus_data(stage: Stage, model: HimmelForConditionalGeneration) -> CorpusDa
     return CorpusData(
         items=DrawnSamples(table, order, make, seed=stage.seed, skipped=skipped),
         collate=collate_aligned if aligns else ConversationCollator(processor),
-        callbacks=[WaitingShare(), SkippedCount(skipped)],
+        callbacks=[SkippedCount(skipped)],
     )
 
 

@@ -1,0 +1,79 @@
+"""DeepSpeed on two processes; its accelerator for processors takes gloo, so that no GPU is needed."""
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers.integrations.deepspeed import is_deepspeed_available
+
+import two_processes
+from himmel.training.plan import Stage, plan_stages
+from himmel.training.resolve import resolve_recipe
+from himmel.training.run import run_stage
+from tiny_hosts import nano_folder
+from tiny_recipes import tiny_base
+
+__all__ = ["nano_folder"]
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.usefixtures("unrendered"),
+    pytest.mark.skipif(not is_deepspeed_available(), reason="DeepSpeed is not installed"),
+]
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def _stage(base: str, number: int, **compute: str) -> Stage:
+    few = {
+        "stages": f"[{number}]",
+        "projector": "null",
+        f"stage{number}.optimizer": "{steps: 4, batch_size: 2, save_every: 2, log_every: 1, warmup_steps: 0}",
+        "stage2.blind_share": "0",
+        "data": "{clips: 5}",
+        **{f"stage{number}.compute.{key}": value for key, value in compute.items()},
+    }
+    return plan_stages(resolve_recipe("default", base=base, overrides=few).recipe)[0]
+
+
+@pytest.mark.parametrize("zero", ["zero2", "zero3"])
+@pytest.mark.parametrize(("number", "file"), [(1, "adapter.safetensors"), (2, "lora/adapter_model.safetensors")])
+def test_two_processes_end_where_one_does_without_deepspeed(
+    nano_folder: str, tmp_path: Path, number: int, file: str, zero: str
+) -> None:
+    base = tiny_base(tmp_path, of="nano", host=nano_folder)
+    plain, spread = _stage(base, number), _stage(base, number, deepspeed=zero)
+    run_stage(plain)
+    torch.multiprocessing.spawn(two_processes.run_stage_together, (_free_port(), spread), nprocs=2)
+    first, second = (load_file(one.folder / file) for one in (plain, spread))
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        torch.testing.assert_close(second[name], value, rtol=2e-2, atol=2e-4, msg=name)
+    records = [json.loads((one.folder / "training" / f"{one.kind}.json").read_text()) for one in (plain, spread)]
+    losses = [record["log"][-1]["train_loss"] for record in records]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+    saved = sum(path.stat().st_size for path in (spread.folder / "state").glob("checkpoint-4/**/*states.pt"))
+    # AdamW's two moments, and the weights in float32 once or twice; of the frozen host, nothing.
+    trained = 4 * sum(value.numel() for value in first.values())
+    assert saved < 8 * trained + 2**21
+
+
+@pytest.mark.parametrize("zero", ["zero2", "zero3"])
+def test_bfloat16_and_resuming(nano_folder: str, tmp_path: Path, zero: str) -> None:
+    """Norms count in float32, and a training goes on from DeepSpeed's checkpoint, in which frozen weights are not."""
+    base = tiny_base(tmp_path, of="nano", host=nano_folder, adapter={"branch": "resnet18"})
+    plain = _stage(base, 2)
+    run_stage(plain)
+    stage = _stage(base, 2, deepspeed=zero, precision="bfloat16")
+    for _ in range(2):
+        torch.multiprocessing.spawn(two_processes.run_stage_together, (_free_port(), stage), nprocs=2)
+    assert stage.done
+    state = load_file(stage.folder / "adapter.safetensors")
+    assert all(bool(value.isfinite().all()) and value.numel() for value in state.values())
