@@ -16,9 +16,8 @@ pictures as JPEG, compressed by zstd at level 3:
 Reading includes the maps as float32 and the decoded pictures, as training wants them, in one process. Files are dropped
 from the system's cache before each pass where it allows that, so that the disk counts.
 
-Why Parquet: the three columnar formats differ by a few per cent in size and in either rate, since decoding pictures and
-maps takes most of the time, and tar is no faster in order. Of these, Parquet alone has sums that find damage while it
-is read, and is read by DuckDB, Spark, pandas and the hub's viewer without this package. A run prints the figures.
+`himmel prepare` writes Parquet because it alone of these has sums that find damage while it is read, and because DuckDB,
+Spark, pandas and the hub's viewer read it without this package. The figures of a run confirm or refute that choice.
 """
 
 import argparse
