@@ -6,7 +6,7 @@ from typing import Final
 from himmel.evaluation.report.cells import Summarised, grouped, mean_tokens, prompt_tokens, show
 from himmel.evaluation.report.collect import Results
 from himmel.evaluation.report.further_tables import costs_table, failures_table, losses_table, pairs_table
-from himmel.evaluation.report.labels import host_name, last_part, published_beside, show_published
+from himmel.evaluation.report.labels import changed_options, host_name, last_part, published_beside, show_published
 from himmel.evaluation.report.table import Table
 
 _EVAL: Final = "himmel eval {benchmark} --data DIR --host HOST --method {method} -o RUN"
@@ -127,11 +127,11 @@ def by_group_table(runs: Sequence[Summarised], group: str) -> Table:
 
 
 def option_table(runs: Sequence[Summarised], option: str, *, number: str, what: str) -> Table:
-    """Tables 12 and 13: runs of `himmel` that differ in one option."""
+    """Tables 12 and 13: runs of `himmel` with one option set and all others as usual."""
     chosen = [
         one
         for one in runs
-        if one.run.header.method["name"] == "himmel" and one.run.header.method.get(option) is not None
+        if one.run.header.method["name"] == "himmel" and set(changed_options(one.run.header.method)) == {option}
     ]
     chosen.sort(key=lambda one: (one.questions, one.run.header.method[option]))
     return Table(
