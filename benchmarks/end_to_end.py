@@ -30,6 +30,8 @@ from himmel.choices import MethodName
 QUESTION = "What happens in the video?"
 # These need an adapter that was trained for them, or a file of options.
 _LEFT_OUT = {"rgb_diff"}
+# By default, it holds more entries than 32 of nano's pictures take.
+_FURTHER: dict[str, dict[str, Any]] = {"hermes": {"budget": 256}}
 
 
 def measure(path: Path, warm: Path, method: str, options: argparse.Namespace) -> dict[str, Any]:
@@ -38,8 +40,9 @@ def measure(path: Path, warm: Path, method: str, options: argparse.Namespace) ->
     from himmel.methods.session import Session
 
     names = option_names(METHODS[method])  # type: ignore[index]
-    own = {"num_frames": options.frames} if "num_frames" in names and method != "panel" else {}
+    own: dict[str, Any] = {"num_frames": options.frames} if "num_frames" in names and method != "panel" else {}
     session = Session(host=options.host, adapter=options.adapter, cache_bytes=0)
+    own |= _FURTHER.get(method, {})
     settings: dict[str, Any] = {"method": method, "max_new_tokens": 1, "threads": options.threads, **own}
     session.ask(warm, QUESTION, **settings)
     loaded, begin, processor = peak_memory(), time.perf_counter(), time.process_time()

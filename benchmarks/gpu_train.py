@@ -54,7 +54,7 @@ def _keep_stage_1(
     **facts: Any,
 ) -> None:
     device = bench.device
-    streams = vars(AlignmentCollator.streams_of(model, samples).to(device))
+    streams = vars(model.adapter_inputs(AlignmentCollator.streams_of(samples)).to(device))
     valid = torch.ones(len(streams["step_mask"]), dtype=torch.bool, device=device)
 
     def targets() -> Tensor:

@@ -13,7 +13,6 @@ from torch.nn.parallel import DistributedDataParallel
 from himmel.adapter import MotionAdapter
 from himmel.nano.clips import VALUE_COLUMNS
 from himmel.training.alignment import AlignmentModel
-from himmel.training.gather import synchronise_batch_norms
 from himmel.training.plan import Stage
 from himmel.training.probes import MotionProbes
 from himmel.training.recipe import AlignmentSection
@@ -94,7 +93,6 @@ def measure_share(rank: int, port: int, folder: str) -> None:
     share = {name: value[SHARES[rank]] for name, value in make_batch().items()}
     for case in CASES:
         model = make_model(*case)
-        synchronise_batch_norms(model)
         results[case] = measure(DistributedDataParallel(model, find_unused_parameters=True), share)
     torch.save(results, Path(folder) / f"{rank}.pt")
     dist.destroy_process_group()

@@ -30,6 +30,8 @@ Size = Literal["paper", "nano"]
 """Sizes of model and adapter that have a name."""
 DeviceMap = Literal["auto", "balanced", "balanced_low_0", "sequential"]
 """How accelerate spreads a host over several devices."""
+Attention = Literal["eager", "sdpa", "flash_attention_2", "flex_attention"]
+"""Implementations of attention that transformers can choose among."""
 Quantization = Literal["4bit"]
 """How a host's weights are packed."""
 Precision = Literal["float32", "bfloat16", "float16"]

@@ -144,7 +144,7 @@ def test_an_earlier_call_of_the_host_leaves_no_trace(qwen: Setup) -> None:
 
 
 def test_independent_questions_cannot_be_continued(nano: Setup) -> None:
-    inputs = nano.processor.encode([nano.samples[0]], [ASK], independent=True)
+    inputs = nano.processor.encode([nano.samples[0]], [[("Who?", "the ball"), *ASK]], independent=True)
     with pytest.raises(UsageError, match="encode one question for each video"):
         nano.model.generate(inputs)
 

@@ -8,6 +8,7 @@ from himmel.model.prompt import Branch, PromptTree, lay_out
 from tiny_hosts import Setup, make_decomposition, nano_config, qwen_config
 
 ASK = [("What moves?", None)]
+ANSWERED = [("What moves?", "the ball")]
 
 
 def shown(setup: Setup, ids: torch.Tensor) -> str:
@@ -193,7 +194,7 @@ def test_branches_see_the_prefix_and_themselves(nano: Setup) -> None:
     assert laid.positions.tolist() == [[0, 1, 2, 3, 4, 3]]
     assert laid.order.tolist() == [0, 1, 2, 3, 4, 3]
     assert laid.owner.tolist() == [-1, -1, 0, 1, 1, 2]
-    assert laid.visible.int().tolist() == [
+    assert laid.visible().int().tolist() == [
         [1, 0, 0, 0, 0, 0],
         [1, 1, 0, 0, 0, 0],
         [1, 1, 1, 0, 0, 0],
@@ -201,3 +202,24 @@ def test_branches_see_the_prefix_and_themselves(nano: Setup) -> None:
         [1, 1, 1, 1, 1, 0],
         [1, 1, 1, 0, 0, 1],
     ]
+
+
+def test_prompts_in_which_every_token_sees_all_before_it_come_without_a_large_mask(nano: Setup) -> None:
+    """A question by itself, packed or not; two questions need the mask that parts them."""
+    alone = nano.processor.encode([nano.samples[0]], [ANSWERED], independent=True)
+    plain = nano.processor.encode([nano.samples[0]], [ANSWERED])
+    for name, value in vars(plain).items():
+        if isinstance(value, torch.Tensor):
+            assert torch.equal(value, vars(alone)[name]), name
+    assert alone.attention_mask.shape == alone.input_ids.shape
+    two = nano.processor.encode([nano.samples[0]], [ANSWERED * 2], independent=True)
+    length = two.input_ids.shape[1]
+    assert two.attention_mask.shape == (1, 1, length, length)
+
+
+def test_laying_out_a_plain_prompt_takes_no_square_of_its_length(nano: Setup) -> None:
+    """A prompt of 200,000 tokens: a mask of it would take 40 GB."""
+    run = Run("text", (1,) * 200_000)
+    laid = lay_out(PromptTree((run,), (Branch((run,)),)), nano.processor.host, scheme="sequential")
+    assert not laid.branched
+    assert torch.equal(laid.order, torch.arange(400_000))

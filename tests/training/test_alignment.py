@@ -7,11 +7,11 @@ from torch.nn import functional
 from himmel.adapter import MotionAdapter
 from himmel.nano.clips import VALUE_COLUMNS
 from himmel.training.alignment import AlignmentModel
-from himmel.training.batches import AlignmentCollator
 from himmel.training.probes import CAPTION_TOKENS, MotionProbes, ProbeTargets, caption, caption_ids, caption_vocabulary
 from himmel.training.recipe import AlignmentSection
 from himmel.training.store import ClipStore
 from tiny_hosts import Setup
+from training_batches import alignment_collator
 
 
 def test_the_projector_leaves_stage_1_as_the_alignment_head_with_weights_of_its_own(setup: Setup) -> None:
@@ -33,7 +33,7 @@ def _probes(setup: Setup) -> MotionProbes:
 
 
 def test_loss_is_the_alignment_plus_the_weighted_probes(setup: Setup, filled_store: Callable[[int], ClipStore]) -> None:
-    batch = AlignmentCollator(filled_store(4), setup.model)([(0, 1), (1, 3)])
+    batch = alignment_collator(filled_store(4), setup)([(0, 1), (1, 3)])
     probes = _probes(setup)
     losses = {}
     for weight in (0.0, 1.0, 3.0):

@@ -1,12 +1,17 @@
+import copy
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from himmel.model import align_targets
 from himmel.training.batches import AlignmentCollator, DrawnClips, InstructCollator
 from himmel.training.store import ClipStore
+from himmel.training.targets import TargetStore
 from tiny_hosts import Setup, build, nano_config, tiny_adapter
+from training_batches import alignment_collator
 
 Fill = Callable[[int], ClipStore]
 
@@ -21,7 +26,7 @@ def test_every_pass_draws_each_clip_once_in_a_new_order() -> None:
 
 def test_alignment_batch_joins_clips_and_marks_those_that_move_on(setup: Setup, filled_store: Fill) -> None:
     store = filled_store(4)
-    batch = AlignmentCollator(store, setup.model)([(0, 0), (1, 1), (2, 3)])
+    batch = alignment_collator(store, setup)([(0, 0), (1, 1), (2, 3)])
     sample = setup.samples[0]
     count = sample.num_intervals
     assert batch["motion"].shape == (3 * count, *sample.motion.shape[1:])
@@ -75,7 +80,7 @@ def test_blind_batches_ask_about_motion_alone_without_pictures(setup: Setup, fil
 def test_stage_1_takes_the_towers_features(nano_folder: str) -> None:
     adapter = tiny_adapter(32, context_size=7, context_channels=1280, encoder="shared_vit")
     setup = build(nano_config(nano_folder, adapter_config=adapter))
-    streams = AlignmentCollator.streams_of(setup.model, setup.samples)
+    streams = setup.model.adapter_inputs(AlignmentCollator.streams_of(setup.samples))
     assert streams.motion.shape == (5, 4, 32, 1, 1)
     assert setup.model.adapter(streams).embedding.isfinite().all()
 
@@ -85,3 +90,43 @@ def test_clips_with_rgb_difference_are_stored_apart(setup: Setup, tmp_path: Path
     other = nano_config(setup.config.host, num_anchors=2, steps_per_interval=3, adapter_config=adapter)
     folders = [ClipStore(config, split="train", root=tmp_path).folder for config in (setup.config, other)]
     assert folders[0] != folders[1]
+
+
+def test_targets_are_computed_once(setup: Setup, filled_store: Fill, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The host sees each clip in the first pass; later ones, and other trainings with the same host, read a file."""
+    store = filled_store(2)
+    collator = alignment_collator(store, setup)
+    monkeypatch.setattr(type(setup.model.host), "image_features", _never)
+    again = alignment_collator(store, setup)
+    for made in (collator, again):
+        assert made([(0, 0), (1, 1)])["targets"].shape == (2 * setup.samples[0].num_intervals, 32)
+
+
+def _never(*_: object) -> None:
+    raise AssertionError("the tower was run")
+
+
+def test_another_projector_has_targets_of_its_own(setup: Setup, filled_store: Fill) -> None:
+    store = filled_store(1)
+    before = TargetStore(store, setup.model).folder
+    changed = copy.deepcopy(setup.model)
+    with torch.no_grad():
+        changed.network.model.projector.out.bias.add_(1)
+    assert TargetStore(store, changed).folder != before
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_workers_read_the_batches_of_one_process(setup: Setup, filled_store: Fill, workers: int) -> None:
+    store = filled_store(4)
+    items = DrawnClips(range(4), length=8, seed=1)
+    first = alignment_collator(store, setup)
+    second = InstructCollator(store, setup.processor, questions_per_clip=2, seed=0)
+    for collator in (first, second):
+        loader = DataLoader(items, batch_size=2, num_workers=workers, collate_fn=collator)
+        for index, batch in enumerate(loader):
+            expected = collator([items[2 * index], items[2 * index + 1]])
+            assert list(batch) == list(expected)
+            if collator is first:
+                assert all(torch.equal(batch[name], expected[name]) for name in batch)
+            else:
+                assert torch.equal(batch["inputs"].input_ids, expected["inputs"].input_ids)

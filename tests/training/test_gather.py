@@ -10,7 +10,6 @@ import torch
 from safetensors.torch import load_file
 
 import two_processes
-from himmel.training.gather import SyncedBatchNorm2d, synchronise_batch_norms
 from himmel.training.plan import plan_stages
 from himmel.training.resolve import resolve_recipe
 from himmel.training.run import run_stage
@@ -65,15 +64,6 @@ def test_negatives_of_the_other_process_matter(results: list[two_processes.Resul
     assert abs(own["nce_and_the_like"]["nce"] - whole["nce_and_the_like"]["nce"]) > 0.1
     name = "adapter.alignment_head.output.weight"
     assert not torch.allclose(own["gradients"][name], whole["gradients"][name], rtol=1e-3)
-
-
-def test_synchronised_norms_keep_parameters_and_behave_as_before_in_one_process() -> None:
-    plain, synced = torch.nn.Sequential(torch.nn.BatchNorm2d(3)), torch.nn.Sequential(torch.nn.BatchNorm2d(3))
-    synchronise_batch_norms(synced)
-    assert isinstance(synced[0], SyncedBatchNorm2d)
-    maps = torch.randn(4, 3, 5, 5)
-    torch.testing.assert_close(synced(maps), plain(maps))
-    torch.testing.assert_close(synced.state_dict(), plain.state_dict())
 
 
 @pytest.mark.slow

@@ -190,3 +190,23 @@ def test_wrong_calls_are_named():
         alignment_loss(output, v, temperature=Temperature(), objective="l1")
     with pytest.raises(ValueError, match=r"Targets \[5, 5\]"):
         alignment_loss(output, v[:5], temperature=Temperature())
+
+
+def test_the_same_interval_twice_is_no_negative_of_itself() -> None:
+    """A batch with a pair twice has the loss of each pair alone, counted as often as it is there."""
+    torch.manual_seed(0)
+    p, v = torch.randn(2, 5, 8)
+    once = info_nce(p, v, torch.tensor(-1.0))
+    twice = info_nce(torch.cat([p, p[:1]]), torch.cat([v, 3 * v[:1]]), torch.tensor(-1.0))
+    logits = torch.nn.functional.normalize(p, dim=-1) @ torch.nn.functional.normalize(v, dim=-1).T * math.e
+    rows = [-logits.log_softmax(axis).diagonal() for axis in (0, 1)]
+    # The other pairs meet the twice-drawn one as a negative twice.
+    weights = torch.tensor([1.0, 1, 1, 1, 1])
+    weights[0] = 2
+    others = [
+        -(logits.diagonal() - (logits.exp() * (weights if axis else weights[:, None])).sum(axis).log())
+        for axis in (0, 1)
+    ]
+    expected = sum((2 * row[0] + other[1:].sum()) / 6 for row, other in zip(rows, others, strict=True)) / 2
+    torch.testing.assert_close(twice, expected)
+    assert twice != once

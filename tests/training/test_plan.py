@@ -62,3 +62,13 @@ def test_a_stage_is_done_when_its_record_stands(tmp_path: Path) -> None:
     assert not stage.done
     (stage.folder / "stage.json").write_text("{}")
     assert stage.done
+
+
+def test_how_attention_is_computed_counts_where_a_recipe_says_so() -> None:
+    """Stages that were made before the key existed are found again."""
+    plain, chosen = (
+        plan_stages(resolve_recipe("default", base="nano", overrides=changes).recipe)
+        for changes in ({}, {"stage2.compute.attn_implementation": "eager"})
+    )
+    assert [one.key == other.key for one, other in zip(plain, chosen, strict=True)] == [True, True, False]
+    assert plain[-1].key == "72790d0e77b6"

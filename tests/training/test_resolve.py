@@ -42,7 +42,8 @@ def test_nanos_default_is_what_its_shipped_checkpoint_was_trained_with(kind: str
         key: value for key, value in model.items() if key != "adapter"
     }
     assert own_settings(config.adapter) == own_settings(himmel.HimmelConfig.nano().adapter)
-    assert section["compute"] == {"precision": "float32", "gradient_checkpointing": False, "deepspeed": None}
+    compute = stage.settings["settings"]["compute"]
+    assert compute == {"precision": "float32", "gradient_checkpointing": False, "deepspeed": None}
 
 
 def _read_by(kind: str, then: dict, section: dict) -> dict:

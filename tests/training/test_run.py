@@ -11,14 +11,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 
 from himmel.errors import RecipeError, UsageError
+from himmel.hosts import load_host
 from himmel.model import HimmelConfig, HimmelForConditionalGeneration, HimmelProcessor
 from himmel.training.plan import plan_stages
 from himmel.training.resolve import resolve_recipe
 from himmel.training.run import check_host, check_runnable, initial_model, run_recipe
 from himmel.training.store import ClipStore
-from tiny_hosts import make_decomposition
+from tiny_hosts import make_decomposition, qwen_config
 from tiny_recipes import tiny_base
 
 
@@ -43,11 +45,13 @@ def test_the_three_stages_follow_one_another(nano_folder: str, tmp_path: Path) -
         name: HimmelForConditionalGeneration.from_pretrained(path)
         for name, path in {"stage1": stage1, "stage2": checkpoint}.items()
     }
+    before, after = (dict(models[name].named_parameters()) for name in ("stage1", "stage2"))
+    assert any(bool(value.any()) for name, value in after.items() if ".lora_B." in name)
     changed = {
-        name: not torch.equal(parameter, dict(models["stage1"].named_parameters())[name])
-        for name, parameter in models["stage2"].named_parameters()
+        name: not torch.equal(value, before[name.replace(".base_layer.", ".")])
+        for name, value in after.items()
+        if ".lora_" not in name
     }
-    assert any(value for name, value in changed.items() if ".lora_B." in name)
     assert any(value for name, value in changed.items() if name.startswith("adapter.projector."))
     assert not any(value for name, value in changed.items() if "embed_tokens" in name or ".base_layer." in name)
 
@@ -164,6 +168,22 @@ def test_a_method_that_has_no_such_option_is_refused_before_anything_is_trained(
         run_recipe("01-main/dense-32", base="nano", overrides={"eval.options.keep": "0.5"})
 
 
+def test_packed_questions_and_attention_without_masks_are_refused(nano_folder: str, tmp_path: Path) -> None:
+    base = str(tiny_base(tmp_path, of="nano", host=nano_folder))
+    changes = {"stage2.compute.attn_implementation": "flash_attention_2"}
+    with pytest.raises(RecipeError, match=r"stage2.questions_per_clip = 4 .*set questions_per_clip to 1, or"):
+        run_recipe("default", base=base, overrides=changes)
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_a_stage_computes_attention_as_its_recipe_says(nano_folder: str, tmp_path: Path, attention: str) -> None:
+    base = str(tiny_base(tmp_path, of="nano", host=nano_folder))
+    changes = {"stage2.compute.attn_implementation": attention}
+    stage = plan_stages(resolve_recipe("default", base=base, overrides=changes).recipe)[-1]
+    model = initial_model(replace(stage, after=None))
+    assert model.network.model.language_model.config._attn_implementation == attention
+
+
 @pytest.mark.parametrize("kind", ["qwen2_5_vl", "qwen3_vl_moe", "internvl", "llava_onevision"])
 def test_the_advice_about_another_kind_of_host_works(kind: str, tiny_host: Callable[[str], str]) -> None:
     """What the sentence says to type assembles a model of that host for the first stage."""
@@ -186,8 +206,50 @@ def test_the_advice_about_the_context_works(nano_folder: str) -> None:
         resolve_recipe("default", base="nano", overrides=changes)
     advised = re.findall(r"(context_\w+)=(\d+)", str(caught.value).split(";")[1])
     changes |= {f"model.adapter.{name}": value for name, value in advised}
-    stage = plan_stages(resolve_recipe("default", base="nano", overrides=changes).recipe)[1]
+    stage = plan_stages(resolve_recipe("default", base="nano", overrides=changes).recipe)[2]
     model = initial_model(replace(stage, after=None))
     processor = HimmelProcessor(model.config, model.host)
     inputs = processor.encode([processor.prepare(make_decomposition())], [[("What moves?", "the ball")]])
     assert model(inputs).loss.isfinite()
+
+
+def test_a_siglip_without_weights_is_refused(nano_folder: str, tmp_path: Path) -> None:
+    base = str(tiny_base(tmp_path, of="nano", host=nano_folder))
+    changes = {"model.adapter.siglip": "null"}
+    with pytest.raises(RecipeError, match=r"would start as noise; add `--set model.adapter.siglip_weights="):
+        run_recipe("14-encoders/siglip", base=base, overrides=changes)
+
+
+@pytest.mark.parametrize("kind", ["nano", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "internvl", "llava_onevision"])
+def test_stage_1_holds_no_language_model(kind: str, tiny_host: Callable[[str], str], tmp_path: Path) -> None:
+    """Its host sees pictures as the whole one does, and is no larger than its vision part and embeddings."""
+    base = str(tiny_base(tmp_path, of="nano" if kind == "nano" else "qwen2_5_vl", host=tiny_host(kind)))
+    plan = plan_stages(resolve_recipe("default", base=base, overrides={"projector": "null"}).recipe)
+    first, second = (replace(stage, after=None) for stage in plan)
+    alone, whole = initial_model(first), initial_model(second)
+    pictures = make_decomposition().anchors
+    features = []
+    for model in (alone, whole):
+        images = model.host.join_images([model.host.prepare_images([one.image for one in pictures])])
+        features.append(torch.cat([one.float() for one in model.see(images).pooler_output]))
+    torch.testing.assert_close(features[0], features[1])
+    names = [name for name, _ in alone.network.named_parameters()]
+    assert not [name for name in names if "language_model.layers" in name or "lm_head" in name or ".lora_" in name]
+    assert alone.network.get_input_embeddings().weight.shape == whole.network.get_input_embeddings().weight.shape
+
+
+@pytest.mark.assets
+def test_published_hosts_clips_are_kept_as_pictures(tiny_host: Callable[[str], str], tmp_path: Path) -> None:
+    """One byte for each channel; what the host wants of them is made when a clip is read, and is the same."""
+    config = qwen_config(tiny_host("qwen2_5_vl"), num_anchors=3)
+    store = ClipStore(config, split="train", root=tmp_path)
+    store.prepare([5], workers=1)
+    with safe_open(store.path(5), "pt") as file:
+        stored = file.get_tensor("pictures")
+        assert not [name for name in file.keys() if "images." in name]  # noqa: SIM118 (no mapping)
+    assert (stored.shape, stored.dtype) == ((4, 160, 160, 3), torch.uint8)
+    sample = store.load(5).sample
+    host = load_host(config.host, max_anchor_tokens=config.max_anchor_tokens)
+    expected = host.prepare_images([picture.numpy() for picture in stored[:3]])
+    assert all(torch.equal(sample.images[name], value) for name, value in expected.items())
+    assert not store.load(5, pictures=False).sample.images

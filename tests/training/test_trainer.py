@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from transformers import TrainerCallback
 from transformers.integrations.deepspeed import is_deepspeed_available
 
+from himmel.adapter.norms import StoredNorm2d
 from himmel.errors import RecipeError
 from himmel.training.recipe import ComputeSection, OptimizerSection
 from himmel.training.resolve import recipes_folder
@@ -16,18 +17,18 @@ from himmel.training.trainer import PartsTrainer, run_training, training_argumen
 
 
 class _Halves(nn.Module):
-    """A frozen and a learning half; the second is drawn to the batch's mean."""
+    """A frozen and a learning half; the second is drawn to the batch's mean, and counts in a norm."""
 
     def __init__(self) -> None:
         super().__init__()
         self.frozen = nn.Linear(4, 4).requires_grad_(False)
+        self.norm = StoredNorm2d(4)
         self.learning = nn.Linear(4, 1)
         self.slow = nn.Parameter(torch.zeros(3))
 
     def forward(self, x: Tensor) -> dict[str, Any]:
-        error = (self.learning(self.frozen(x)) - x.mean(1, keepdim=True)).square().mean() + (
-            self.slow - 1
-        ).square().sum()
+        normed = self.norm(self.frozen(x)[:, :, None, None]).flatten(1)
+        error = (self.learning(normed) - x.mean(1, keepdim=True)).square().mean() + (self.slow - 1).square().sum()
         return {"loss": error, "parts": {"error": error}}
 
 
@@ -53,7 +54,9 @@ class _Interrupt(TrainerCallback):
 def test_checkpoints_hold_the_trained_parts_alone(tmp_path: Path) -> None:
     run_training(_trainer(tmp_path), folder=tmp_path, resume=False)
     saved = load_file(tmp_path / "checkpoint-8" / "trained_parts.safetensors")
-    assert sorted(saved) == ["learning.bias", "learning.weight", "slow"]
+    statistics = ["norm.num_batches_tracked", "norm.running_mean", "norm.running_var"]
+    trained = ["learning.bias", "learning.weight", "norm.bias", "norm.weight", "slow"]
+    assert sorted(saved) == sorted(trained + statistics)
 
 
 def test_an_interrupted_run_ends_where_an_unbroken_one_does(tmp_path: Path) -> None:
@@ -64,7 +67,10 @@ def test_an_interrupted_run_ends_where_an_unbroken_one_does(tmp_path: Path) -> N
     resumed = _trainer(tmp_path / "b")
     run_training(resumed, folder=tmp_path / "b", resume=True)
     assert resumed.state.global_step == 8
-    torch.testing.assert_close(resumed.model.learning.weight, unbroken.model.learning.weight)
+    state = resumed.model.state_dict()
+    assert int(state["norm.num_batches_tracked"]) == 8
+    for name, value in unbroken.model.state_dict().items():
+        assert torch.equal(state[name], value), name
     assert (tmp_path / "a" / "log.json").is_file()
     assert "error" in history[0]
 
@@ -103,3 +109,12 @@ def test_deepspeeds_files_leave_to_the_trainer_what_recipes_state(name: str) -> 
     assert all(settings[key] == "auto" for key in stated)
     assert "optimizer" not in settings
     assert "scheduler" not in settings
+
+
+def test_several_gpus_need_torchrun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 4)
+    with pytest.raises(
+        RecipeError, match=r"has 4 GPUs and one process .*torchrun --nproc-per-node 4 --no-python himmel"
+    ):
+        training_arguments(OptimizerSection(), ComputeSection(), tmp_path, seed=0)

@@ -82,7 +82,7 @@ class MotionAdapter(PreTrainedModel):
         return [branch.backbone for branch in self.branches.values() if isinstance(branch, SiglipMapBranch)]
 
     def forward(self, inputs: StreamInputs) -> AdapterOutput:
-        """Encode M intervals; each is independent of the others (in training, apart from batch normalisation).
+        """Encode M intervals; each is independent of the others, apart from what `StoredNorm2d` counts in training.
 
         Raises:
             ValueError: a step that exists comes after one that does not, or maps of another size than the config's.
@@ -142,13 +142,12 @@ class MotionAdapter(PreTrainedModel):
 
 
 def _encode_steps(branch: nn.Module, maps: Tensor, mask: Tensor, absent: Tensor) -> Tensor:
-    """Encode only the steps that exist, so that padding costs nothing and stays out of batch statistics."""
+    """Encode only the steps that exist, so that padding costs nothing and stays out of statistics."""
     if torch.compiler.is_compiling() and not (branch.training and isinstance(branch, ResNetMapBranch)):
-        # One graph needs fixed shapes; without batch statistics to spoil, padding is encoded and left out.
+        # One graph needs fixed shapes; without statistics to spoil, padding is encoded and left out.
         encoded = branch(maps.masked_fill(~mask[:, :, None, None, None], 0).flatten(0, 1)).unflatten(0, mask.shape)
         return encoded.masked_fill(~mask[:, :, None], 0)
-    if not bool(mask.any()):
-        return absent
+    # Without any step too: another process may have some, and waits for this one where statistics are gathered.
     encoded = branch(maps[mask])
     return absent.to(encoded.dtype).masked_scatter(mask[:, :, None], encoded)
 

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from transformers import ResNetConfig, ResNetModel
 
 from himmel.adapter.config import AdapterConfig
+from himmel.adapter.norms import store_statistics
 
 
 def _resnet18(channels: int) -> ResNetModel:
-    return ResNetModel(
+    backbone = ResNetModel(
         ResNetConfig(
             num_channels=channels,
             layer_type="basic",
@@ -24,6 +25,8 @@ def _resnet18(channels: int) -> ResNetModel:
             depths=[2, 2, 2, 2],
         )
     )
+    store_statistics(backbone)
+    return backbone
 
 
 def _see(backbone: ResNetModel, maps: Tensor) -> Any:

@@ -42,6 +42,9 @@ class SiglipMapBranch(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """[n, channels, S, S] -> [n, d]."""
+        if not len(maps):
+            # transformers' attention takes one picture or more.
+            return self.norm(self.project(maps.new_zeros(0, self.project.in_features)))
         # SigLIP's own image processor brings pictures to -1..1.
         pictures = (draw_maps(self.stream, maps, self.size) * 2 - 1).to(maps.dtype)
         return self.norm(self.project(self.backbone(pictures).pooler_output))

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from typing import Any, cast, get_args
 
 import torch
-from transformers import BitsAndBytesConfig, PreTrainedModel
+from torch import nn
+from transformers import BitsAndBytesConfig, PreTrainedConfig, PreTrainedModel
 from transformers.utils.import_utils import is_bitsandbytes_available
 
 from himmel._checks import check_choice
 from himmel._quiet import quiet_transformers
-from himmel.choices import DeviceMap, Quantization
+from himmel.choices import Attention, DeviceMap, Quantization
 from himmel.errors import HostError, UsageError
 
 
@@ -24,6 +25,9 @@ class Loading:
         device_map: `auto`, `balanced`, `balanced_low_0` or `sequential`: spread the layers over all devices, as
             accelerate does; excludes `device`.
         quantization: `4bit`: pack the weights as NF4 of bitsandbytes, on a GPU.
+        attention: how attention is computed; None: as transformers chooses.
+        vision_alone: leave the language model's layers on the disk: the network holds the vision part and the token
+            embeddings, makes features of pictures, and reads no prompt.
 
     Raises:
         UsageError: a value does not exist, or two exclude each other.
@@ -33,17 +37,26 @@ class Loading:
     device: str | torch.device | None = None
     device_map: DeviceMap | None = None
     quantization: Quantization | None = None
+    attention: Attention | None = None
+    vision_alone: bool = False
 
     def __post_init__(self) -> None:
         if self.quantization is not None:
             check_choice("quantization", self.quantization, get_args(Quantization))
         if self.device_map is not None:
             check_choice("device_map", self.device_map, get_args(DeviceMap))
+        if self.attention is not None:
+            check_choice("attention", self.attention, get_args(Attention))
         if self.device_map is not None and self.device is not None:
             raise UsageError(
                 f"device={str(self.device)!r} and device_map={self.device_map!r} both say where the host goes; "
                 "give one of them."
             )
+
+    @property
+    def attention_options(self) -> dict[str, Any]:
+        """For transformers' `from_pretrained`, which takes None for a choice too."""
+        return {} if self.attention is None else {"attn_implementation": self.attention}
 
     def check_machine(self) -> None:
         """See that this machine can do it.
@@ -79,7 +92,7 @@ def load_weights(
         UsageError: this machine cannot do what `loading` asks for.
     """
     loading.check_machine()
-    options: dict[str, Any] = {"dtype": loading.dtype or "auto"}
+    options: dict[str, Any] = {"dtype": loading.dtype or "auto", **loading.attention_options}
     if loading.quantization:
         compute = loading.dtype or torch.bfloat16
         # Packed weights cannot be moved afterwards.
@@ -88,6 +101,8 @@ def load_weights(
     if loading.device_map is not None:
         options["device_map"] = loading.device_map
     try:
+        if loading.vision_alone:
+            options["config"] = without_layers(cast(Any, network_class).config_class.from_pretrained(folder))
         network = load_whole(network_class, folder, **options)
     except Exception as error:
         raise HostError(
@@ -95,9 +110,28 @@ def load_weights(
             f"name a complete folder of {family}."
         ) from error
     network.requires_grad_(False)
+    if loading.vision_alone:
+        drop_head(network)
     if "device_map" not in options:
         network.to(cast(Any, loading.device or "cpu"))
     return cast(PreTrainedModel, network.eval())
+
+
+def without_layers(config: PreTrainedConfig) -> PreTrainedConfig:
+    """The configuration, changed in place, of a language model that is no more than its embeddings.
+
+    Weights that a network has no place for are never read from the disk.
+    """
+    text: Any = config.get_text_config()
+    text.num_hidden_layers = 0
+    if "layer_types" in text.to_dict():
+        text.layer_types = []
+    return config
+
+
+def drop_head(network: PreTrainedModel) -> None:
+    """Take off the output layer, which is as large as the embeddings where it isn't tied to them."""
+    network.set_output_embeddings(nn.Identity())
 
 
 def load_whole(network_class: type[PreTrainedModel], folder: str, **options: Any) -> PreTrainedModel:

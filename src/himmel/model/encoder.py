@@ -81,7 +81,7 @@ class PromptEncoder:
             self._conversation_tree(visual.runs, turns, independent)
             for visual, (_, turns) in zip(placed, pairs, strict=True)
         ]
-        batch = self._join(trees, branched=independent)
+        batch = self._join(trees)
         return self._inputs(batch, samples, placed, motion=motion, anchors=anchors)
 
     def encode_choices(
@@ -109,7 +109,7 @@ class PromptEncoder:
         pairs = self._pairs(samples, questions)
         placed = [self._place(sample, motion=motion, anchors=anchors) for sample in samples]
         trees = [self._choice_tree(visual.runs, asked) for visual, (_, asked) in zip(placed, pairs, strict=True)]
-        batch = self._join(trees, branched=True)
+        batch = self._join(trees)
         return ChoiceInputs(
             inputs=self._inputs(batch, samples, placed, motion=motion, anchors=anchors),
             index=_number_choices(batch.labels, batch.owner),
@@ -182,8 +182,11 @@ class PromptEncoder:
             branches += [Branch((opening, self._answer(option)), parent=parent) for option in options]
         return PromptTree((Run("text", self.host.chat.head), *visual), tuple(branches))
 
-    def _join(self, trees: Sequence[PromptTree], *, branched: bool) -> "PromptBatch":
+    def _join(self, trees: Sequence[PromptTree]) -> "PromptBatch":
         """Lay out trees and pad them on the left.
+
+        A mask of L x L goes with them only where a tree has branches that don't see each other: at 10,000 tokens it
+        takes 100 MB a prompt, and shuts out attention that takes no mask (flash attention).
 
         Raises:
             PromptTooLongError: a prompt is longer than the host was made for.
@@ -191,6 +194,7 @@ class PromptEncoder:
         self._check_room(max(count_positions(tree, self.host, scheme=self.position_scheme) for tree in trees))
         laid = [lay_out(tree, self.host, scheme=self.position_scheme) for tree in trees]
         length = max(len(item.ids) for item in laid)
+        branched = any(item.branched for item in laid)
         pad_id = cast(int, self.host.tokenizer.pad_token_id)
         positions = torch.stack([_pad(item.positions, length, 0) for item in laid], dim=1)
         order = torch.stack([_pad(item.order, length, 0) for item in laid])
@@ -257,7 +261,7 @@ def _attention(item: LaidOut, length: int, *, branched: bool) -> Tensor:
         return _pad(torch.ones_like(item.ids), length, 0)
     # Padding sees itself: a row of attention without any column would not be a number.
     mask = torch.eye(length, dtype=torch.bool)
-    mask[missing:, missing:] = item.visible
+    mask[missing:, missing:] = item.visible()
     return mask[None]
 
 

@@ -38,7 +38,7 @@ class ModelInputs(ShowsShapes):
 
     Attributes:
         input_ids: int64 [B, L].
-        attention_mask: int64 [B, L]; or bool [B, 1, L, L] where the turns of a prompt are independent.
+        attention_mask: int64 [B, L]; or bool [B, 1, L, L] where a prompt has several independent turns.
         position_ids: int64, in the shape that the host takes (`Host.batch_positions`).
         labels: int64 [B, L], the ids of answers and their end-of-turn tokens, else -100; None without answers.
         images: the pictures as keyword arguments of `Host.image_features`; empty without pictures.
@@ -54,7 +54,7 @@ class ModelInputs(ShowsShapes):
 
     @property
     def independent(self) -> bool:
-        """Whether the turns of a prompt see the video alone, not each other."""
+        """Whether a prompt has several turns that see the video alone, not each other."""
         return self.attention_mask.ndim == 4
 
     @property

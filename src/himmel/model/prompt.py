@@ -42,7 +42,7 @@ class LaidOut(ShowsShapes):
         order: int64 [L], how many tokens each one sees before itself.
         labels: int64 [L], the ids of target tokens, else -100.
         owner: int64 [L], branch of each token, -1 for the prefix.
-        visible: bool [L, L], whether the row's token sees the column's.
+        parents: of each branch, see `Branch`.
     """
 
     ids: Tensor
@@ -50,41 +50,51 @@ class LaidOut(ShowsShapes):
     order: Tensor
     labels: Tensor
     owner: Tensor
-    visible: Tensor
+    parents: tuple[int, ...]
+
+    @property
+    def branched(self) -> bool:
+        """Whether a token doesn't see all that come before it; where none does so, no mask says more than the order."""
+        return any(parent != index - 1 for index, parent in enumerate(self.parents))
+
+    def visible(self) -> Tensor:
+        """Bool [L, L], whether the row's token sees the column's; made when it is asked for, as it is large."""
+        count = len(self.parents) + 1
+        sees = torch.eye(count, dtype=torch.bool)
+        for index, parent in enumerate(self.parents, start=1):
+            sees[index] |= sees[parent + 1]
+        segment = self.owner + 1
+        return sees[segment][:, segment].tril_()
 
 
 def lay_out(tree: PromptTree, host: Host, *, scheme: PositionScheme) -> LaidOut:
     """Put a tree into one sequence, prefix first."""
     segments = [(tree.prefix, -1), *((branch.runs, branch.parent) for branch in tree.branches)]
-    size = sum(_length(runs) for runs, _ in segments)
-    visible = torch.zeros(size, size, dtype=torch.bool)
     positions: list[Tensor] = []
-    owner = torch.full((size,), -2)
-    ends: list[tuple[int, Tensor]] = []
-    begin = 0
+    orders: list[Tensor] = []
+    # Of each segment, the position and the number of tokens that what follows it begins with.
+    ends: list[tuple[int, int]] = []
     for index, (runs, parent) in enumerate(segments):
-        end = begin + _length(runs)
-        start, seen = ends[parent + 1] if index else (0, torch.zeros(size, dtype=torch.bool))
+        start, before = ends[parent + 1] if index else (0, 0)
         part = host.position_ids(runs, scheme=scheme, start=start)
+        length = _length(runs)
         positions.append(part)
-        visible[begin:end] = seen
-        visible[begin:end, begin:end] = torch.ones(end - begin, end - begin, dtype=torch.bool).tril()
-        owner[begin:end] = index - 1
-        ends.append((int(part.max()) + 1 if part.numel() else start, seen | (owner == index - 1)))
-        begin = end
+        orders.append(torch.arange(before, before + length))
+        ends.append((int(part.max()) + 1 if part.numel() else start, before + length))
     ids, labels = _tokens([run for runs, _ in segments for run in runs])
+    lengths = torch.tensor([len(order) for order in orders])
     return LaidOut(
         ids=ids,
         positions=torch.cat(positions, dim=1),
-        order=visible.sum(1) - 1,
+        order=torch.cat(orders),
         labels=labels,
-        owner=owner,
-        visible=visible,
+        owner=torch.repeat_interleave(torch.arange(-1, len(segments) - 1), lengths),
+        parents=tuple(branch.parent for branch in tree.branches),
     )
 
 
 def count_positions(tree: PromptTree, host: Host, *, scheme: PositionScheme) -> int:
-    """How many positions a tree takes on its longest way, found without laying it out, which takes L x L of memory."""
+    """How many positions a tree takes on its longest way, found without laying it out."""
     ends: list[int] = []
     for index, (runs, parent) in enumerate([(tree.prefix, -1), *((one.runs, one.parent) for one in tree.branches)]):
         start = ends[parent + 1] if index else 0

@@ -1,5 +1,6 @@
 """Stage 1: motion embeddings learn the geometry of the host's visual space (report, section 3.3)."""
 
+from collections.abc import Callable
 from typing import Any, cast
 
 from torch import Tensor, nn
@@ -17,10 +18,24 @@ class AlignmentModel(nn.Module):
     While stage 1 runs, the projector *is* the alignment head's fused path: one set of weights. So stage 2 starts from
     the alignment head (docs/method.md, section 8), and from a head that the warm start has shaped as well. `release`
     parts them.
+
+    Args:
+        adapter: learns.
+        section: says what.
+        probes: of the warm start; None without.
+        show: what the adapter takes of the streams (`HimmelForConditionalGeneration.adapter_inputs`).
     """
 
-    def __init__(self, adapter: MotionAdapter, *, section: AlignmentSection, probes: MotionProbes | None) -> None:
+    def __init__(
+        self,
+        adapter: MotionAdapter,
+        *,
+        section: AlignmentSection,
+        probes: MotionProbes | None,
+        show: Callable[[StreamInputs], StreamInputs] = lambda streams: streams,
+    ) -> None:
         super().__init__()
+        self._show = show
         self.adapter = adapter
         self.section = section
         self.probes = probes
@@ -59,7 +74,7 @@ class AlignmentModel(nn.Module):
             `loss` and its named `parts`, scalars.
         """
         streams = StreamInputs(motion=motion, residual=residual, context=context, step_mask=step_mask)
-        output = self.adapter(streams)
+        output = self.adapter(self._show(streams))
         every, all_targets, all_valid = gather_alignment(output, targets, valid & step_mask.any(1))
         aligned = alignment_loss(
             every,

@@ -9,13 +9,15 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from himmel.adapter import StreamInputs
-from himmel.model import HimmelForConditionalGeneration, HimmelProcessor, PreparedSample, align_targets
+from himmel.hosts import Host
+from himmel.model import HimmelProcessor, PreparedSample
 from himmel.model.inputs import ModelInputs
 from himmel.model.sample import pad_steps
 from himmel.nano.clips import MOTION_KINDS
 from himmel.nano.questions import Question
 from himmel.training.probes import caption_ids
 from himmel.training.store import ClipStore, StoredClip
+from himmel.training.targets import TargetStore
 
 
 class DrawnClips(Dataset[tuple[int, int]]):
@@ -106,37 +108,39 @@ def _one_anchor(sample: PreparedSample, rng: np.random.Generator) -> PreparedSam
 class AlignmentCollator:
     """Batches for stage 1: streams, visual targets and probe targets of all intervals of some clips.
 
+    All is read from files, so that workers can do it, and lies in the processor's memory.
+
     Args:
         store: of the clips.
-        model: its host makes the visual targets.
+        targets: of the same clips, filled.
+        host: its tokenizer writes the probes' captions.
     """
 
-    def __init__(self, store: ClipStore, model: HimmelForConditionalGeneration) -> None:
+    def __init__(self, store: ClipStore, targets: TargetStore, host: Host) -> None:
         self._store = store
-        self._model = model
+        self._targets = targets
+        self._host = host
 
     def __call__(self, items: Sequence[tuple[int, int]]) -> dict[str, Tensor]:
         """Items of `DrawnClips` to keyword arguments of `AlignmentModel`."""
-        clips = [self._store.load(seed) for _, seed in items]
-        samples = [clip.sample for clip in clips]
+        clips = [self._store.load(seed, pictures=False) for _, seed in items]
         return {
-            **vars(self.streams_of(self._model, samples)),
-            "targets": align_targets(self._model.host, self._model.network, samples),
+            **vars(self.streams_of([clip.sample for clip in clips])),
+            "targets": torch.cat([self._targets.load(seed) for _, seed in items]),
             "valid": torch.cat([_moves_on(clip) for clip in clips]),
             "probe_values": torch.cat([clip.truth_values for clip in clips]),
-            "probe_words": caption_ids(torch.cat([clip.truth_classes for clip in clips]), self._model.host),
+            "probe_words": caption_ids(torch.cat([clip.truth_classes for clip in clips]), self._host),
         }
 
     @staticmethod
-    def streams_of(model: HimmelForConditionalGeneration, samples: Sequence[PreparedSample]) -> StreamInputs:
-        """What the model's adapter takes of these samples, one after another."""
-        streams = StreamInputs(
+    def streams_of(samples: Sequence[PreparedSample]) -> StreamInputs:
+        """The streams of these samples, one after another."""
+        return StreamInputs(
             motion=pad_steps([sample.motion for sample in samples]).float(),
             residual=pad_steps([sample.residual for sample in samples]).float(),
             context=torch.cat([_context(sample) for sample in samples]).float(),
             step_mask=pad_steps([sample.step_mask for sample in samples]),
         )
-        return model.adapter_inputs(streams)
 
 
 def _context(sample: PreparedSample) -> Tensor:

@@ -1,4 +1,4 @@
-"""Training on several devices as if on one: one batch of all their embeddings, one norm of all their statistics.
+"""Training on several devices as if on one: one batch of all their embeddings.
 
 The gradients are those of one process with the whole batch once they have been averaged over the processes, as
 DistributedDataParallel does it: what is computed of the gathered rows is the same in every process, so that summing
@@ -10,8 +10,7 @@ from typing import Any, cast
 
 import torch
 import torch.distributed as dist
-import torch.distributed.nn.functional as differentiable
-from torch import Tensor, nn
+from torch import Tensor
 
 from himmel.adapter import AdapterOutput
 
@@ -78,60 +77,3 @@ def _gather_counts(count: int, device: torch.device) -> list[int]:
     counts[dist.get_rank()] = count
     dist.all_reduce(counts)
     return [int(value) for value in counts]
-
-
-class SyncedBatchNorm2d(nn.BatchNorm2d):
-    """A batch norm whose statistics are those of all processes' rows together, on any backend.
-
-    Every process takes part with at least one row; the numbers may differ.
-
-    torch's own `SyncBatchNorm` does this on GPUs alone.
-    """
-
-    def forward(self, input: Tensor) -> Tensor:
-        """[n_r, C, H, W] -> the same."""
-        if not self.training or num_processes() == 1:
-            return super().forward(input)
-        # Sums over many cells lose too much in half precision.
-        values = input.to(torch.promote_types(input.dtype, torch.float32))
-        count = values.new_full((1,), values.numel() / values.shape[1])
-        sums = torch.cat([values.sum((0, 2, 3)), count])
-        total, number = _sum_over_processes(sums).split([values.shape[1], 1])
-        mean = total / number
-        centred = values - mean[:, None, None]
-        variance = _sum_over_processes(centred.square().sum((0, 2, 3))) / number
-        self._track(mean.detach(), variance.detach(), number.detach())
-        scaled = centred * torch.rsqrt(variance + self.eps)[:, None, None]
-        if self.affine:
-            scaled = scaled * self.weight[:, None, None] + self.bias[:, None, None]
-        return scaled.to(input.dtype)
-
-    @torch.no_grad()
-    def _track(self, mean: Tensor, variance: Tensor, number: Tensor) -> None:
-        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
-            return
-        self.num_batches_tracked.add_(1)
-        share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-        self.running_mean.lerp_(mean.to(self.running_mean.dtype), share)
-        self.running_var.lerp_((variance * number / (number - 1)).to(self.running_var.dtype), share)
-
-
-def _sum_over_processes(values: Tensor) -> Tensor:
-    return cast(Tensor, differentiable.all_reduce(values))
-
-
-def synchronise_batch_norms(module: nn.Module) -> None:
-    """Exchange every batch norm within `module` for one of all processes; parameters and buffers stay the same."""
-    for name, child in list(module.named_modules()):
-        if type(child) is nn.BatchNorm2d:
-            module.set_submodule(name, _synced(child))
-
-
-def _synced(norm: nn.BatchNorm2d) -> SyncedBatchNorm2d:
-    synced = SyncedBatchNorm2d(
-        norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats, device="meta"
-    )
-    synced.weight, synced.bias = norm.weight, norm.bias
-    synced.running_mean, synced.running_var = norm.running_mean, norm.running_var
-    synced.num_batches_tracked = norm.num_batches_tracked
-    return synced.train(norm.training)

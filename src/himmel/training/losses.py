@@ -18,6 +18,8 @@ Objective = Literal["infonce", "mse", "hybrid"]
 
 _LOWEST_TEMPERATURE = 0.01
 _HIGHEST_TEMPERATURE = 1.0
+# Cosine above which targets are one and the same but for rounding.
+_SAME = 1 - 1e-6
 
 
 class Temperature(nn.Module):
@@ -68,7 +70,8 @@ def info_nce(p: Tensor, v: Tensor, log_temperature: Tensor) -> Tensor:
 
     Args:
         p: predictions [B, D], B at least 1; any length, only directions count.
-        v: targets [B, D]; row i belongs to row i of `p`, all other rows are its negatives.
+        v: targets [B, D]; row i belongs to row i of `p`, all rows of another direction are its negatives. Rows of the
+            same direction are not: the same interval may be twice in a batch.
         log_temperature: log tau, scalar or [1].
 
     Returns:
@@ -76,6 +79,8 @@ def info_nce(p: Tensor, v: Tensor, log_temperature: Tensor) -> Tensor:
     """
     logits = _cosines(p, v) * torch.exp(-log_temperature)
     pairs = torch.arange(len(logits), device=logits.device)
+    same = _cosines(v, v) > _SAME
+    logits = logits.masked_fill(same & (pairs[:, None] != pairs), -math.inf)
     return (F.cross_entropy(logits, pairs) + F.cross_entropy(logits.T, pairs)) / 2
 
 

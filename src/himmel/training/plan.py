@@ -8,7 +8,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from himmel.settings import ModelSettings, own_settings
 from himmel.training.recipe import (
@@ -23,6 +23,7 @@ from himmel.training.recipe import (
 from himmel.training.settings import make_settings, stage_1_settings
 
 Kind = Literal["projector", "stage1", "stage2", "start"]
+_LATER: Final[dict[str, Any]] = {"attn_implementation": None}
 RECORD = "stage.json"
 """Written last into a stage's folder: where it is, the stage is whole."""
 
@@ -81,7 +82,7 @@ class Stage:
         if section is not None:
             # How often something is written changes nothing that is learned.
             del section["optimizer"]["save_every"], section["optimizer"]["log_every"]
-            section["compute"] = self.compute.model_dump(mode="json")
+            section["compute"] = _what_computes(self.compute)
             section.pop("full_compute", None)
         return {
             "kind": self.kind,
@@ -96,6 +97,11 @@ class Stage:
         """A hash of the settings of this stage and all before it."""
         content = {**self.settings, "after": None if self.after is None else self.after.key}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+    @property
+    def before(self) -> "tuple[Stage, ...]":
+        """The stages before it, the first one first."""
+        return () if self.after is None else (*self.after.before, self.after)
 
     @property
     def folder(self) -> Path:
@@ -135,6 +141,13 @@ def plan_stages(recipe: Recipe) -> list[Stage]:
         # Settings that no stage before depends on come into the checkpoint here.
         line.append(_next(line, kind="start", model=recipe.model, section=None, data=None, **common))
     return line
+
+
+def _what_computes(compute: ComputeSection) -> dict[str, Any]:
+    """Keys that came later count where they are not at their default, so that older stages are found again."""
+    # Who reads the batches changes nothing of what is in them.
+    settings = compute.model_dump(mode="json", exclude={"workers"})
+    return {name: value for name, value in settings.items() if name not in _LATER or value != _LATER[name]}
 
 
 def _next(line: list[Stage], **stage: Any) -> Stage:

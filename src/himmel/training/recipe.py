@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from himmel.choices import BenchmarkName, MethodName
+from himmel.choices import Attention, BenchmarkName, MethodName
 
 Positive = Annotated[int, Field(gt=0)]
 Natural = Annotated[int, Field(ge=0)]
@@ -54,11 +54,16 @@ class ComputeSection(Section):
         precision: float32 throughout, or bfloat16: frozen weights are stored so, trained ones compute so by autocast.
         gradient_checkpointing: compute the language model's layers again in the backward pass, to save memory.
         deepspeed: `zero2` or `zero3` (recipes/deepspeed), a file of DeepSpeed's, or None.
+        attn_implementation: of transformers; None leaves the choice to it. `flash_attention_2` takes no mask that parts
+            several questions about one clip, so it needs `questions_per_clip: 1`.
+        workers: processes of each device that read batches ahead; 0 reads them in between steps.
     """
 
     precision: Literal["float32", "bfloat16"] = "float32"
     gradient_checkpointing: bool = False
     deepspeed: str | None = None
+    attn_implementation: Attention | None = None
+    workers: Natural = 0
 
 
 class OptimizerSection(Section):

@@ -23,13 +23,14 @@ from himmel.model.inputs import ModelInputs
 from himmel.nano.clips import VALUE_COLUMNS
 from himmel.training.alignment import AlignmentModel
 from himmel.training.batches import AlignmentCollator, DrawnClips, InstructCollator
-from himmel.training.gather import num_processes, synchronise_batch_norms
+from himmel.training.gather import num_processes
 from himmel.training.plan import RECORD, Stage, plan_stages
 from himmel.training.probes import MotionProbes, caption_vocabulary
 from himmel.training.recipe import OptimizerSection, ProjectorSection, Recipe, Stage1Section, Stage2Section
 from himmel.training.resolve import base_names, resolve_recipe
 from himmel.training.settings import make_settings
 from himmel.training.store import ClipStore
+from himmel.training.targets import TargetStore
 from himmel.training.trainer import PartsTrainer, run_training, training_arguments
 
 
@@ -116,6 +117,13 @@ def check_runnable(recipe: Recipe) -> None:
         UsageError: its method has no such option, or a value is out of range.
     """
     build(recipe.eval.method, **recipe.eval.options)
+    adapter = make_settings(recipe.model, host=recipe.host).adapter
+    if recipe.stages and adapter.encoder == "siglip" and adapter.siglip is None and adapter.siglip_weights is None:
+        raise RecipeError(
+            f"Recipe {recipe.name!r} names no weights for its SigLIP encoder, which would start as noise; add "
+            "`--set model.adapter.siglip_weights=google/siglip-base-patch16-224` (or a folder), or "
+            "state sizes of your own under model.adapter.siglip to train one from nothing."
+        )
     if recipe.lacks_to_train:
         raise RecipeError(
             f"Recipe {recipe.name!r} on {recipe.base!r} needs {', '.join(recipe.lacks_to_train)}, which this version "
@@ -131,6 +139,7 @@ def check_host(recipe: Recipe) -> None:
         HostError: there is no such host.
     """
     host = load_host(recipe.host)
+    _check_attention(recipe)
     trained = {"host_projector"} if recipe.projector is not None else set()
     lacking = sorted((trained | set(recipe.stage2.also_train)) - set(host.part_names))
     if not lacking:
@@ -141,6 +150,20 @@ def check_host(recipe: Recipe) -> None:
         f"Recipe {recipe.name!r} on {recipe.base!r} trains the part {lacking[0]!r}, which the host {recipe.host!r} of "
         f"the kind {host.name!r} doesn't have; run `{shlex.join(['himmel', 'train', recipe.name, *options])}`."
     )
+
+
+def _check_attention(recipe: Recipe) -> None:
+    """Refuse packed questions where attention takes no mask that would part them."""
+    for stage in plan_stages(recipe):
+        section = stage.section
+        if section is None or isinstance(section, Stage1Section) or section.questions_per_clip == 1:
+            continue
+        if stage.compute.attn_implementation == "flash_attention_2":
+            raise RecipeError(
+                f"{stage.kind}.questions_per_clip = {section.questions_per_clip} packs questions behind one clip, and "
+                "attn_implementation = 'flash_attention_2' cannot keep them apart; set questions_per_clip to 1, or "
+                "attn_implementation to sdpa."
+            )
 
 
 def run_stage(stage: Stage, *, resume: bool = True) -> None:
@@ -169,13 +192,26 @@ def run_stage(stage: Stage, *, resume: bool = True) -> None:
 
 
 def initial_model(stage: Stage) -> HimmelForConditionalGeneration:
-    """What a stage begins with: the model of its settings, with what the stage before it has trained."""
+    """What a stage begins with: the model of its settings, with what the stages before it have trained.
+
+    In stage 1 the language model is not there: it has no layers, and no LoRA on them. LoRA that a stage before stage 1
+    has drawn is taken up again after it.
+    """
     width = load_host(stage.host).hidden_size
     config = HimmelConfig.of(make_settings(stage.model, host=stage.host, host_hidden_size=width))
-    model = HimmelForConditionalGeneration.from_config(config, loading=Loading(dtype=_host_dtype(stage)))
-    if stage.after is not None:
-        model.carry_over(stage.after.folder)
+    if isinstance(stage.section, Stage1Section):
+        config = config.changed(lora_rank=0)
+    model = HimmelForConditionalGeneration.from_config(config, loading=_loading(stage))
+    for earlier in stage.before:
+        if earlier is stage.after or earlier.done:
+            model.carry_over(earlier.folder)
     return model
+
+
+def _loading(stage: Stage) -> Loading:
+    attention = None if stage.section is None else stage.compute.attn_implementation
+    alone = isinstance(stage.section, Stage1Section)
+    return Loading(dtype=_host_dtype(stage), attention=attention, vision_alone=alone)
 
 
 def _host_dtype(stage: Stage) -> torch.dtype | None:
@@ -204,9 +240,14 @@ def _train(
     options: dict[str, Any] = {"args": arguments, "train_dataset": items}
     if isinstance(stage.section, Stage1Section):
         nn.Module.to(model.network, arguments.device)
+        targets = TargetStore(store, model)
+        targets.fill(seeds, model)
         learner = _alignment_model(stage.section, model)
+        if model.config.adapter.encoder != "shared_vit":
+            # The host has said its part; the device is the adapter's.
+            nn.Module.to(model.network, "cpu")
         rate = stage.optimizer.adapter_lr
-        collator = AlignmentCollator(store, model)
+        collator = AlignmentCollator(store, targets, model.host)
         trainer = PartsTrainer(model=learner, data_collator=collator, rate_of=lambda _: rate, **options)
         history = run_training(trainer, folder=folder, resume=resume)
         learner.release()
@@ -222,9 +263,7 @@ def _alignment_model(section: Stage1Section, model: HimmelForConditionalGenerati
         embeddings = cast(nn.Embedding, model.network.get_input_embeddings()).weight
         vocabulary = sorted(caption_vocabulary(model.host))
         probes = MotionProbes(embeddings, num_values=len(VALUE_COLUMNS), vocabulary=vocabulary)
-    if num_processes() > 1:
-        synchronise_batch_norms(model.adapter)
-    return AlignmentModel(model.adapter, section=section.alignment, probes=probes)
+    return AlignmentModel(model.adapter, section=section.alignment, probes=probes, show=model.adapter_inputs)
 
 
 def _instruct_trainer(
@@ -237,8 +276,6 @@ def _instruct_trainer(
         model.train_only(["host_projector"])
     else:
         model.train_only(["adapter", "language_model" if section.trains == "full" else "lora", *section.also_train])
-    if num_processes() > 1:
-        synchronise_batch_norms(model.adapter)
     # Stage 1's head is not read any more.
     model.adapter.alignment_head.requires_grad_(False)
     if stage.compute.gradient_checkpointing:

@@ -5,9 +5,11 @@ import json
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from multiprocessing import active_children, get_context
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -18,7 +20,7 @@ from himmel._files import atomic_path, cache_root
 from himmel._interrupts import interrupts_held
 from himmel._progress import track
 from himmel._versions import engine_version
-from himmel.hosts import Host
+from himmel.hosts import Host, Loading, load_host
 from himmel.model.config import HimmelConfig
 from himmel.model.processor import HimmelProcessor
 from himmel.model.sample import PreparedSample
@@ -26,10 +28,11 @@ from himmel.nano.catalogue import Split
 from himmel.nano.clips import ground_truth
 from himmel.nano.draw import draw_spec
 from himmel.nano.questions import Question, questions
-from himmel.nano.render import clip_file, render_clip
+from himmel.nano.render import clip_file
 from himmel.video import Video
 
-_LAYOUT = 1
+_LAYOUT = 2
+_PICTURES = "pictures"
 _TRUTH_VALUES, _TRUTH_CLASSES = "truth.values", "truth.classes"
 
 
@@ -112,19 +115,32 @@ class ClipStore:
             finally:
                 pool.shutdown(cancel_futures=True)
 
-    def load(self, seed: int) -> StoredClip:
-        """Read a prepared clip."""
+    def load(self, seed: int, *, pictures: bool = True) -> StoredClip:
+        """Read a prepared clip; without `pictures`, its anchors are left out where they are pictures still."""
         with safe_open(self.path(seed), "pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+            names = [name for name in file.keys() if pictures or name != _PICTURES]  # noqa: SIM118 (no mapping)
+            tensors = {name: file.get_tensor(name) for name in names}
             facts = json.loads(file.metadata()["facts"])
+        stored = tensors.pop(_PICTURES, None)
+        values, classes = tensors.pop(_TRUTH_VALUES), tensors.pop(_TRUTH_CLASSES)
+        sample = PreparedSample.from_tensors(tensors)
         return StoredClip(
             seed=seed,
-            truth_values=tensors.pop(_TRUTH_VALUES),
-            truth_classes=tensors.pop(_TRUTH_CLASSES),
-            sample=PreparedSample.from_tensors(tensors),
+            truth_values=values,
+            truth_classes=classes,
+            sample=sample if stored is None else self._with_pictures(sample, stored),
             questions=tuple(Question(**{**item, "choices": tuple(item["choices"])}) for item in facts["questions"]),
             returns=facts["returns"],
         )
+
+    def _with_pictures(self, sample: PreparedSample, stored: Tensor) -> PreparedSample:
+        """Anchors and far picture, uint8 [N + 1, H, W, 3], in the form that the host wants."""
+        *anchors, far = (np.ascontiguousarray(picture) for picture in stored.numpy())
+        return replace(sample, images=self._host.prepare_images(anchors), far_images=self._host.prepare_images([far]))
+
+    @cached_property
+    def _host(self) -> Host:
+        return load_host(self.config.host, max_anchor_tokens=self.config.max_anchor_tokens)
 
 
 _processor: HimmelProcessor
@@ -137,22 +153,32 @@ def _start_worker(config: HimmelConfig) -> None:
     torch.set_num_threads(1)
     _processor = HimmelProcessor(config)
     host: Host = _processor.host
-    _network = host.load_network()
+    _network = host.load_network(Loading(vision_alone=True))
 
 
 def _prepare_one(seed: int, split: Split, target: Path) -> None:
     spec = draw_spec(seed, split)
     with clip_file(spec) as file:
-        decomposition = _processor.read(Video(file), threads=1)
-    sample = _processor.prepare(decomposition, far_image=render_clip(spec)[-1])
-    sample = replace(
-        sample,
-        images=_processor.host.keep_features(_network, sample.images),
-        far_images=_processor.host.keep_features(_network, sample.far_images),
-    )
+        video = Video(file)
+        decomposition = _processor.read(video, threads=1)
+        # Decoded, as the anchors are: the picture as it was drawn would differ from them by all that coding does.
+        far = video.frames([video.num_frames - 1], threads=1).frames[0].image
+    sample = _processor.prepare(decomposition, far_image=far)
+    pictures = {}
+    if _processor.host.tower_map is None:
+        # As the file has them: patches in float32, which the host's processor makes of them, take many times as much.
+        pictures[_PICTURES] = torch.from_numpy(np.stack([*(one.image for one in decomposition.anchors), far]))
+        sample = replace(sample, images={}, far_images={})
+    else:
+        sample = replace(
+            sample,
+            images=_processor.host.keep_features(_network, sample.images),
+            far_images=_processor.host.keep_features(_network, sample.far_images),
+        )
     truth = ground_truth(spec)
     tensors = {
         **sample.tensors(),
+        **pictures,
         _TRUTH_VALUES: torch.from_numpy(truth.values),
         _TRUTH_CLASSES: torch.from_numpy(truth.classes),
     }

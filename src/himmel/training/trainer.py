@@ -5,11 +5,12 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.utils.data import Dataset, Sampler, SequentialSampler
 from transformers import Trainer, TrainingArguments
 from transformers.integrations.deepspeed import is_deepspeed_available
 from transformers.trainer_utils import get_last_checkpoint
@@ -23,9 +24,10 @@ _PARTS_FILE = "trained_parts.safetensors"
 
 
 class PartsTrainer(Trainer):
-    """A Trainer that saves and restores the trained parameters alone, and gives each its own learning rate.
+    """A Trainer that saves and restores what training changes alone, and gives each parameter its own learning rate.
 
-    A host's frozen weights would make every checkpoint as large as the host; they are the same in all of them.
+    That is the trained parameters, and the buffers (statistics) of the modules that they belong to. A host's frozen
+    weights would make every checkpoint as large as the host; they are the same in all of them.
     The model's forward returns a dict with `loss` and, under `parts`, named scalars that are averaged into the log.
 
     Args:
@@ -55,6 +57,10 @@ class PartsTrainer(Trainer):
         )
         return self.optimizer
 
+    def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> Sampler[int]:
+        """In the data set's own order, which is drawn already: no clip twice in a pass, for any number of devices."""
+        return SequentialSampler(cast(Any, train_dataset or self.train_dataset))
+
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
@@ -77,15 +83,26 @@ class PartsTrainer(Trainer):
         folder = Path(output_dir or str(self.args.output_dir))
         folder.mkdir(parents=True, exist_ok=True)
         # Where parameters are spread over devices, what they hold has been gathered into `state_dict`.
-        own = {name: parameter for name, parameter in self._learner.named_parameters() if parameter.requires_grad}
+        own = trained_tensors(self._learner)
         trained = {name: (state_dict or own)[name].detach().contiguous().cpu() for name in own}
         with atomic_path(folder / _PARTS_FILE) as file:
             save_file(trained, file)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        own = dict((model or self._learner).named_parameters())
+        own = trained_tensors(model or self._learner)
         for name, value in load_file(Path(resume_from_checkpoint) / _PARTS_FILE).items():
             own[name].data.copy_(value)
+
+
+def trained_tensors(module: nn.Module) -> dict[str, torch.Tensor]:
+    """What training changes, by its name: parameters that learn, and saved buffers beside such parameters."""
+    found: dict[str, torch.Tensor] = {name: one for name, one in module.named_parameters() if one.requires_grad}
+    modules = {name.rpartition(".")[0] for name in found}
+    kept = set(module.state_dict(keep_vars=True))
+    for name, one in module.named_buffers():
+        if name in kept and name.rpartition(".")[0] in modules:
+            found[name] = one
+    return found
 
 
 def training_arguments(
@@ -94,7 +111,8 @@ def training_arguments(
     """transformers' arguments for a stage; checkpoints and the log go to `folder`.
 
     Raises:
-        RecipeError: the batch cannot be shared out, or DeepSpeed is asked for and not there.
+        RecipeError: the batch cannot be shared out, several GPUs have one process, or DeepSpeed is asked for and not
+            there.
     """
     # What torchrun and its like tell each process.
     shares = optimizer.gradient_accumulation * int(os.environ.get("WORLD_SIZE", "1"))
@@ -104,10 +122,18 @@ def training_arguments(
             "choose a multiple, or another optimizer.gradient_accumulation."
         )
     accelerated = torch.accelerator.is_available()
+    devices = torch.accelerator.device_count() if accelerated else 0
+    if devices > 1 and "WORLD_SIZE" not in os.environ:
+        raise RecipeError(
+            f"This machine has {devices} GPUs and one process was started, which can train on one of them; run "
+            f"`torchrun --nproc-per-node {devices} --no-python himmel train RECIPE`, or let it see one GPU by "
+            "CUDA_VISIBLE_DEVICES=0."
+        )
     return TrainingArguments(
         output_dir=str(folder),
         use_cpu=not accelerated,
         dataloader_pin_memory=accelerated,
+        dataloader_num_workers=compute.workers,
         max_steps=optimizer.steps,
         per_device_train_batch_size=optimizer.batch_size // shares,
         gradient_accumulation_steps=optimizer.gradient_accumulation,

@@ -16,7 +16,7 @@ from himmel._manifest import find_damage
 from himmel.errors import HostError, UsageError
 from himmel.hosts.base import BaseHost
 from himmel.hosts.chat import ChatTokens, take_apart
-from himmel.hosts.loading import AS_STORED, Loading, load_whole
+from himmel.hosts.loading import AS_STORED, Loading, drop_head, load_whole, without_layers
 from himmel.hosts.nano.configuration import NanoConfig
 from himmel.hosts.nano.modeling import NanoForConditionalGeneration
 from himmel.hosts.protocol import Picture, Run
@@ -125,11 +125,20 @@ class NanoHost(BaseHost):
                 f"device_map={loading.device_map!r} and quantization={loading.quantization!r} are for large hosts; "
                 "nano needs half a gigabyte, so leave them out."
             )
+        config = NanoConfig.from_pretrained(self.folder)
         try:
-            network = load_whole(NanoForConditionalGeneration, self.folder, dtype=loading.dtype or torch.float32)
+            network = load_whole(
+                NanoForConditionalGeneration,
+                self.folder,
+                config=without_layers(config) if loading.vision_alone else config,
+                dtype=loading.dtype or torch.float32,
+                **loading.attention_options,
+            )
         except Exception as error:
             raise _damaged(self.folder, " ".join(str(error).split())) from error
         network.requires_grad_(False)
+        if loading.vision_alone:
+            drop_head(network)
         # A depthwise tower spends most of its time on memory; this layout makes it half again as fast on CPUs.
         network.model.tower.to(memory_format=torch.channels_last)
         return cast(PreTrainedModel, network.eval().to(cast(Any, loading.device or "cpu")))
