@@ -37,14 +37,12 @@ from himmel.methods.frames import Dense, FramesMethod
 from himmel.methods.models import default_checkpoint
 from himmel.methods.protocol import Method
 from himmel.methods.question import Question
-from himmel.methods.removed import NothingRemovedError, Removed
+from himmel.methods.removed import PATIENCE, NothingRemovedError, Removed
 from himmel.methods.session import Session
 from himmel.methods.source import MediaSource
 from himmel.model.repository import local_folder
 
 MOST_BATCH: Final = 1024
-# So many prompts of which nothing was removed, and none before of which anything was, are the method's fault.
-_PATIENCE: Final = 5
 _AHEAD: Final = 2
 """So many batches are read before the model asks for them."""
 
@@ -131,7 +129,7 @@ def _check_removed(rows: Sequence[Row], asked: int) -> None:
         UsageError: it removed nothing for any of the first five answers, or of all that are asked for.
     """
     removed = [row.record.removed for row in rows if row.record is not None and row.record.removed is not None]
-    enough = len(removed) >= _PATIENCE or len(rows) == asked
+    enough = len(removed) >= PATIENCE or len(rows) == asked
     if removed and enough and all(one.before == one.after for one in removed):
         raise UsageError(
             f"The method removed nothing of {by_number(len(removed), 'the only prompt', 'any of the {} prompts')} so "
