@@ -49,6 +49,8 @@ def test_every_question_has_a_row_with_its_evidence(evaluation: Any, tmp_path: P
     header = run.header
     assert (header.questions, header.method["name"], header.settings["scoring"]) == (7, "himmel", "byte")
     assert header.adapter_sha256 is not None
+    assert header.trained is not None
+    assert (header.setting("num_anchors"), header.trained["streams"]) == (3, ["context", "motion", "residual"])
     assert {"himmel", "torch", "av"} <= header.versions.keys()
 
 

@@ -40,7 +40,9 @@ from himmel.methods.question import Question
 from himmel.methods.removed import PATIENCE, NothingRemovedError, Removed
 from himmel.methods.session import Session
 from himmel.methods.source import MediaSource
+from himmel.model.config import HimmelConfig
 from himmel.model.repository import local_folder
+from himmel.settings import own_settings
 
 MOST_BATCH: Final = 1024
 _AHEAD: Final = 2
@@ -264,7 +266,16 @@ def _header(
         versions=versions(),
         machine=_machine(asker),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
+        trained=None if adapter is None else _trained(asker.session.model.config),
     )
+
+
+def _trained(config: HimmelConfig) -> dict[str, Any]:
+    """The settings of model and adapter by one name each."""
+    model = own_settings(config)
+    adapter = model.pop("adapter_config")
+    kept = adapter["tokens_per_interval"] if model["tokens_per_interval"] is None else model["tokens_per_interval"]
+    return {**adapter, **model, "tokens_per_interval": kept}
 
 
 def _machine(asker: Asker) -> dict[str, Any]:
