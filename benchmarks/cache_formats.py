@@ -16,8 +16,8 @@ pictures as JPEG, compressed by zstd at level 3:
 Reading includes the maps as float32 and the decoded pictures, as training wants them, in one process. Files are dropped
 from the system's cache before each pass where it allows that, so that the disk counts.
 
-`himmel prepare` writes Parquet because it alone of these has sums that find damage while it is read, and because DuckDB,
-Spark, pandas and the hub's viewer read it without this package. The figures of a run confirm or refute that choice.
+`himmel prepare` writes Parquet because it alone of these has sums that find damage while it is read, and because
+DuckDB, Spark, pandas and the hub's viewer read it without this package. The figures of a run confirm or refute that.
 """
 
 import argparse
