@@ -27,6 +27,7 @@ def write_run(
     questions: int | None = None,
     errors: Mapping[int, str] | None = None,
     groups: bool = True,
+    trained: Mapping[str, Any] | None = None,
 ) -> Path:
     """A folder with a run in which question i was answered rightly where `right[i]` is true.
 
@@ -49,6 +50,7 @@ def write_run(
         adapter_sha256=adapter,
         settings=settings or {"scoring": "token", "seed": 0},
         versions={"himmel": "0"},
+        trained=trained,
     ).write(folder)
     rows = [
         _row(

@@ -15,7 +15,7 @@ __all__ = ["nano_folder", "tiny_host"]
 _ROOT = Path(__file__).parents[1]
 _PAGES = ("docs/guide.md", "README.md")
 # These take minutes, the network, a data set or what training made; their options are looked up instead of being run.
-_ONLY_HELP = {"report", "compress", "train", "eval", "nano", "merge", "card", "push"}
+_ONLY_HELP = {"report", "compress", "train", "eval", "nano", "merge", "card", "push", "cache"}
 
 
 def blocks(kind: str) -> list[str]:
@@ -67,7 +67,7 @@ def test_command(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     if words[0] in _ONLY_HELP:
         options = [word for word in words if re.fullmatch(r"-{1,2}[a-z-]+", word)]
         with pytest.raises(SystemExit):
-            cli.main([*words[: 2 if words[0] in ("eval", "nano") else 1], "--help"])
+            cli.main([*words[: 2 if words[0] in ("eval", "nano", "cache") else 1], "--help"])
         shown = capsys.readouterr().out
         assert all(option in shown for option in options)
         return

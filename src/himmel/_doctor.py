@@ -36,12 +36,13 @@ _CODECS = {
 # What each verb can't do without; of verbs with several uses, their default one.
 _NEEDS = {
     "describe, streams, audit, compress": (),
+    "prepare, cache": ("prepare",),
     "ask": ("models", "host"),
     "budget": ("models", "host"),
     "recipe": ("models",),
     "params": ("models",),
-    "train": ("models", "train", "host"),
-    "eval": ("models", "train", "host"),
+    "train": ("models", "prepare", "train", "host"),
+    "eval": ("models", "prepare", "train", "host"),
     "merge, card, push": ("models",),
 }
 _SIDE = 96

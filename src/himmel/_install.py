@@ -22,7 +22,8 @@ EXTRAS: dict[str, tuple[str, ...]] = {
         "transformers",
         "yaml",
     ),
-    "train": ("accelerate", "filelock", "pyarrow", "scipy", "statsmodels"),
+    "prepare": ("filelock", "fsspec", "pyarrow", "yaml"),
+    "train": ("accelerate", "scipy", "statsmodels"),
     "api": ("openai",),
 }
 

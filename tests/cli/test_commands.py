@@ -30,11 +30,13 @@ def test_help_begins_with_what_most_people_want(run: Run) -> None:
     assert sorted(verbs[3:]) == sorted(
         [
             "audit",
+            "cache",
             "compress",
             "doctor",
             "nano",
             "budget",
             "params",
+            "prepare",
             "train",
             "report",
             "recipe",
@@ -66,7 +68,22 @@ def test_completion_lists_the_choices(words: str, offered: tuple[str, ...]) -> N
 
 
 @pytest.mark.parametrize(
-    "verb", ["ask", "describe", "streams", "audit", "compress", "params", "doctor", "train", "recipe", "nano", "eval"]
+    "verb",
+    [
+        "ask",
+        "describe",
+        "streams",
+        "audit",
+        "prepare",
+        "cache",
+        "compress",
+        "params",
+        "doctor",
+        "train",
+        "recipe",
+        "nano",
+        "eval",
+    ],
 )
 def test_every_verb_has_help(run: Run, verb: str) -> None:
     code, out, _ = run(verb, "--help")
@@ -161,7 +178,7 @@ def test_doctor_for_a_person_says_how_to_get_the_host(
     assert code == 0
     said = " ".join(out.split())
     assert "himmel nano get" in said
-    verbs = "describe, streams, audit, compress, recipe, params, merge, card, push"
+    verbs = "describe, streams, audit, compress, prepare, cache, recipe, params, merge, card, push"
     assert f"works {verbs} not yet ask: needs host budget: needs host" in said
     assert "himmel's engine, 0.1.0, parses H.264 without decoding it" in said
     assert not (tmp_path / "empty").exists()
@@ -180,7 +197,7 @@ main()
     done = subprocess.run([sys.executable, "-c", without, "doctor"], capture_output=True, text=True)
     said = " ".join(done.stdout.split())
     assert done.returncode == 0
-    assert said.startswith("works describe, streams, audit, compress not yet ask: needs models")
+    assert said.startswith("works describe, streams, audit, compress, prepare, cache not yet ask: needs models")
     assert "models is not installed; `pip install" in said
     assert "none that torch can use" in said
 

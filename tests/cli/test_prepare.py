@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from himmel.data.cache import StreamCache
 from himmel.data.cache.verify import verify_cache
 
 Encode = Callable[..., Path]
@@ -87,6 +88,38 @@ def test_verify_names_the_videos_of_a_lost_shard(run: Run, prepared: Path) -> No
     assert code == 1
     assert "a.mp4, b.mp4" in out
     assert "is damaged" in out
+
+
+def test_gc_removes_what_no_file_has_any_more(run: Run, prepared: Path, encode_clip: Encode, tmp_path: Path) -> None:
+    old = StreamCache(prepared)
+    stale, kept = old.find("a.mp4"), old.find("b.mp4")
+    assert stale is not None
+    assert kept is not None
+    encode_clip("videos/a.mp4", num_frames=30)
+    assert run("prepare", tmp_path / "videos", "-o", prepared, "--shard-videos", "2", *FEW)[0] == 0
+    (prepared / "shards" / "000009.parquet").write_text("left over")
+    wanted = {key: StreamCache(prepared).about(key) for key in list(StreamCache(prepared).keys()) if key != stale}
+    code, out, _ = run("cache", "gc", prepared, "--dry-run", "--json")
+    assert (code, json.loads(out)["videos"], json.loads(out)["files"]) == (0, 1, 1)
+    assert stale in StreamCache(prepared)
+    code, out, _ = run("cache", "gc", prepared)
+    assert (code, "1 videos and 1 stray files were removed" in out) == (0, True)
+    cache = StreamCache(prepared)
+    assert {key: cache.about(key) for key in list(cache.keys())} == wanted
+    assert len(cache.read(kept).anchors) == 2
+    assert run("cache", "verify", prepared, "--decode")[0] == 0
+    assert run("prepare", tmp_path / "videos", "-o", prepared, "--shard-videos", "2", *FEW)[0] == 0
+    assert json.loads(run("cache", "gc", prepared, "--json")[1])["videos"] == 0
+
+
+def test_gc_can_keep_one_source_alone(run: Run, prepared: Path, tmp_path: Path) -> None:
+    (tmp_path / "videos" / "c.mp4").unlink()
+    code, out, _ = run("cache", "gc", prepared, "--keep", tmp_path / "videos", "--json")
+    found = json.loads(out)
+    assert (code, found["videos"], found["bytes_after"] < found["bytes_before"]) == (0, 1, True)
+    cache = StreamCache(prepared)
+    assert (len(cache), cache.find("c.mp4"), cache.find("a.mp4") in cache) == (2, None, True)
+    assert [path.name for path in (prepared / "shards").iterdir()] == ["000000.parquet"]
 
 
 @pytest.mark.parametrize(

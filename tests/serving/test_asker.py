@@ -114,3 +114,28 @@ def test_options_that_do_not_exist(options: dict[str, int], told: str) -> None:
 )
 def test_an_answer_ends_at_the_first_stop(text: str, until: tuple[str, ...], left: str) -> None:
     assert cut(text, until) == left
+
+
+def test_where_nothing_can_be_removed_all_of_the_prompt_is_asked(
+    tiny_host: Callable[[str], str], encode_clip: Encode
+) -> None:
+    """EVS always keeps the first frame, and one video has no other."""
+    host = tiny_host("qwen2_5_vl")
+    evs = Asker(method="evs", options={"num_frames": 3}, host=host, adapter=None, device="cpu", threads=1)
+    single = Asked(Part("video", str(encode_clip("one.mp4", num_frames=1))), "What?")
+    several = Asked(Part("video", str(encode_clip("many.mp4", num_frames=8))), "What?")
+    for _ in range(4):
+        (answer,) = evs.answer([single], max_new_tokens=2)
+        assert isinstance(answer, himmel.Answer)
+        assert answer.removed is not None
+        assert answer.removed.before == answer.removed.after
+    with pytest.raises(UsageError, match=r"evs with keep=0\.25 removed none"):
+        evs.answer([single], max_new_tokens=2)
+    # Once it removes something of any, it is that prompt's own fault.
+    first, second = evs.answer([several, single], max_new_tokens=2)
+    assert isinstance(first, himmel.Answer)
+    assert isinstance(second, himmel.Answer)
+    assert first.removed is not None
+    assert first.removed.before > first.removed.after
+    plain = evs.session.ask(str(single.part.value), "What?", method="dense", num_frames=3, max_new_tokens=2)
+    assert (second.text, second.prompt_sha256) == (plain.text, plain.prompt_sha256)

@@ -78,3 +78,28 @@ def verify(
         )
     if found.damage:
         raise typer.Exit(1)
+
+
+@cache_app.command()
+def gc(
+    cache: Cache,
+    keep: Annotated[
+        str | None,
+        typer.Option(metavar="SOURCE", help="Also remove the videos that SOURCE does not list, see `himmel prepare`."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Remove nothing; only say how much would be.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Remove from CACHE the videos whose files have other bytes now, and what killed runs have left."""
+    from himmel.data.cache.collect import collect
+    from himmel.data.sources import list_videos
+
+    names = None if keep is None else [video.name for video in list_videos(keep)]
+    found = collect(cache, keep=names, dry_run=dry_run)
+    if as_json:
+        print_json(asdict(found))
+        return
+    what = f"{found.videos:,} videos and {found.files:,} stray files"
+    size = f"{found.bytes_before / 1e6:,.1f} MB before, {found.bytes_after / 1e6:,.1f} MB after"
+    would = "would be removed" if dry_run else "were removed"
+    console.print(f"{what} {would}: {size}.", markup=False, soft_wrap=True)

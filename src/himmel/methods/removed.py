@@ -1,9 +1,12 @@
 """What a method took away, as answers and results state it."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from himmel.errors import UsageError
+
+PATIENCE: Final = 5
+"""So many prompts of which nothing was removed, and none before of which anything was, are the method's fault."""
 
 
 @dataclass(frozen=True)

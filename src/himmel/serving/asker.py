@@ -1,7 +1,7 @@
 """What evaluation harnesses ask, answered by a session: one video or picture and a text, by one method."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from PIL import Image, UnidentifiedImageError
@@ -9,7 +9,10 @@ from PIL import Image, UnidentifiedImageError
 from himmel.errors import UsageError, VideoError
 from himmel.methods.answer import Answer
 from himmel.methods.choice import build
+from himmel.methods.frames import Dense, FramesMethod
+from himmel.methods.protocol import Method
 from himmel.methods.question import Question
+from himmel.methods.removed import PATIENCE, NothingRemovedError
 from himmel.methods.session import Session
 from himmel.methods.source import MediaSource
 from himmel.video import Video
@@ -106,11 +109,16 @@ class Asker:
         self.method = build(method, **options)
         self.session = Session(adapter=adapter, host=host, device=device)
         self._threads = threads
+        self._removes = False
+        self._unreduced = 0
 
     def answer(
         self, asked: Sequence[Asked], *, max_new_tokens: int, questions: Sequence[Question] = ()
     ) -> list[Answer | VideoError]:
         """Answer questions in one batch; a file that cannot be read spoils its own answer alone.
+
+        Where the method would remove nothing of a prompt, the host is asked with all of it, unless that was so of the
+        first five.
 
         Args:
             asked: what to answer.
@@ -123,16 +131,31 @@ class Asker:
         try:
             whole = questions or [Question(one.text) for one in asked]
             pairs = [(one.open(), question) for one, question in zip(asked, whole, strict=True)]
-            return list(
-                self.session.ask_all(pairs, method=self.method, max_new_tokens=max_new_tokens, threads=self._threads)
-            )
+            answers = self._ask(self.method, pairs, max_new_tokens)
+            self._removes = self._removes or any(answer.removed is not None for answer in answers)
+            return list(answers)
         except VideoError as error:
             if len(asked) == 1:
                 return [error]
+        except NothingRemovedError as error:
+            if len(asked) == 1:
+                return [self._answer_whole(pairs, max_new_tokens, error)]
         return [
             self.answer([one], max_new_tokens=max_new_tokens, questions=questions[k : k + 1])[0]
             for k, one in enumerate(asked)
         ]
+
+    def _ask(self, method: Method, pairs: Sequence[tuple[MediaSource, Question]], most: int) -> list[Answer]:
+        return self.session.ask_all(pairs, method=method, max_new_tokens=most, threads=self._threads)
+
+    def _answer_whole(
+        self, pairs: Sequence[tuple[MediaSource, Question]], most: int, error: NothingRemovedError
+    ) -> Answer:
+        self._unreduced += 1
+        if not self._removes and self._unreduced >= PATIENCE:
+            raise error
+        assert isinstance(self.method, FramesMethod)
+        return replace(self._ask(Dense.beneath(self.method), pairs, most)[0], removed=error.removed)
 
 
 def cut(text: str, until: Sequence[str]) -> str:

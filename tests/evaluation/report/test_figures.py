@@ -108,6 +108,26 @@ def test_sensitivity(runs: list[Summarised]) -> None:
     assert "33.3" in texts(figure)
 
 
+def test_sensitivity_compares_runs_that_differ_in_one_option_alone(tmp_path: Path) -> None:
+    """Two numbers of anchors, each with two of motion tokens: what both change is no span of one of them."""
+    for anchors, tokens, right in ((4, 1, 2), (8, 1, 3), (4, 4, 9), (8, 4, 11)):
+        write_run(
+            tmp_path / f"{anchors}-{tokens}",
+            [place < right for place in range(12)],
+            method="himmel",
+            adapter="/adapters/mine",
+            options={"num_anchors": anchors, "tokens_per_interval": tokens},
+        )
+    figure = sensitivity(summarised(tmp_path))
+    (axes,) = figure.axes
+    spans = [tuple(line.get_xdata()) for line in axes.lines]
+    names = [label.get_text().rpartition(" ")[2] for label in axes.get_yticklabels()]
+    assert dict(zip(names, spans, strict=True)) == {
+        "num_anchors": pytest.approx((900 / 12, 1100 / 12)),
+        "tokens_per_interval": pytest.approx((300 / 12, 1100 / 12)),
+    }
+
+
 def test_gates(tmp_path: Path) -> None:
     gates = {"all": {"motion": 0.25, "residual": 0.3, "context": 0.45, "questions": 7}}
     (tmp_path / "motion.json").write_text(json.dumps({"benchmark": "nano-motion", "gates": gates}))

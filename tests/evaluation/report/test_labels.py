@@ -77,6 +77,19 @@ def test_options_of_the_report_are_the_same_setting() -> None:
     assert [(entry.table, entry.value) for entry in published_beside(four)] == [("12", 59.0)]
 
 
+def test_an_adapter_is_beside_the_reports_with_as_many_streams_anchors_and_tokens() -> None:
+    usual = {"streams": ["context", "motion", "residual"], "num_anchors": 8, "tokens_per_interval": 64}
+
+    def beside(**changed: Any) -> set[tuple[str, float]]:
+        found = published_beside(header("himmel", trained={**usual, **changed}))
+        return {(entry.table, entry.value) for entry in found}
+
+    assert ("1", 63.5) in beside()
+    assert {value for _, value in beside(streams=["motion"])} == {56.0}
+    assert beside(num_anchors=4) == {("12", 59.0)}
+    assert beside(num_anchors=4, tokens_per_interval=16) == set()
+
+
 def test_published_values_are_per_cent() -> None:
     assert all(0 < entry.value < 100 for entry in published())
     means = [entry.value for entry in published() if entry.table == "22" and entry.method == "himmel"]

@@ -12,7 +12,7 @@ from himmel.evaluation.report.collect import collect
 from himmel.evaluation.report.further_tables import costs_table, pairs_table
 from himmel.evaluation.report.report import Report, all_figures, write_report
 from himmel.evaluation.report.table import to_markdown
-from himmel.evaluation.report.tables import main_table
+from himmel.evaluation.report.tables import adapter_table, main_table, option_table
 from himmel.evaluation.runs.record import ANSWERS
 from himmel.methods.removed import Removed
 from run_folders import write_run
@@ -53,6 +53,25 @@ def test_every_table_and_figure_is_in_both_forms(report: Report) -> None:
     assert "table-01-main" in tables - set(report.empty)
     assert {"table-17-pictures", "table-29-conditions", "table-end-to-end"} <= set(report.empty)
     assert "table-failures" not in report.empty
+
+
+def test_a_table_of_one_option_has_runs_that_change_no_other(tmp_path: Path) -> None:
+    for name, options in (("4", {"num_anchors": 4}), ("4-1", {"num_anchors": 4, "tokens_per_interval": 1})):
+        write_run(tmp_path / name, [True] * 12, method="himmel", adapter="/adapters/mine", options=options)
+    table = option_table(summarise_all(collect([tmp_path]).runs), "num_anchors", number="12", what="anchors")
+    assert [row[1] for row in table.rows] == ["4"]
+
+
+def test_adapters_that_differ_in_one_setting_are_a_table_of_it(tmp_path: Path) -> None:
+    for name, anchors, rank in (("four", 4, 32), ("eight", 8, 32), ("low", 8, 4)):
+        trained = {"num_anchors": anchors, "tokens_per_interval": 64, "lora_rank": rank, "streams": ["motion"]}
+        write_run(tmp_path / name, [True] * 12, method="himmel", adapter=f"/adapters/{name}", trained=trained)
+    runs = summarise_all(collect([tmp_path]).runs)
+    table = option_table(runs, "num_anchors", number="12", what="anchors")
+    assert [row[1] for row in table.rows] == ["4", "8"]
+    assert option_table(runs, "tokens_per_interval", number="13", what="tokens").rows == ()
+    rows = {row[0]: row[3:7] for row in adapter_table(runs).rows}
+    assert rows["Qwen2.5-VL-7B: low"] == ("motion", "", "", "4")
 
 
 def test_main_table(report: Report) -> None:

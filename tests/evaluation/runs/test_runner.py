@@ -49,6 +49,8 @@ def test_every_question_has_a_row_with_its_evidence(evaluation: Any, tmp_path: P
     header = run.header
     assert (header.questions, header.method["name"], header.settings["scoring"]) == (7, "himmel", "byte")
     assert header.adapter_sha256 is not None
+    assert header.trained is not None
+    assert (header.setting("num_anchors"), header.trained["streams"]) == (3, ["context", "motion", "residual"])
     assert {"himmel", "torch", "av"} <= header.versions.keys()
 
 
@@ -202,11 +204,18 @@ def test_a_picture_is_asked_about_with_the_adapter_and_without(
     item = Item("p", "picture.png", path, "image", "What is it?", ("noise", "a cat"), ("A",))
     (tmp_path / "not.png").write_bytes(b"no picture")
     bad = replace(item, id="q", media="not.png", path=tmp_path / "not.png")
-    summary = evaluation.run(tmp_path / "run", items=[item, bad], method=build(method))
+    # A kind of DDS that Pillow has no way to read.
+    Image.open(path).save(tmp_path / "odd.dds")
+    content = bytearray((tmp_path / "odd.dds").read_bytes())
+    content[80:84] = bytes(4)
+    (tmp_path / "odd.dds").write_bytes(content)
+    odd = replace(item, id="r", media="odd.dds", path=tmp_path / "odd.dds")
+    summary = evaluation.run(tmp_path / "run", items=[item, bad, odd], method=build(method))
     row = load_run(tmp_path / "run").rows[0]
     assert row.record is not None
     assert (row.media_kind, row.record.frames, row.record.tokens["motion"]) == ("image", (0,), 0)
     assert "not.png" in summary.failed["q"]
+    assert "odd.dds" in summary.failed["r"]
 
 
 @pytest.mark.parametrize("batch", [1, 3])

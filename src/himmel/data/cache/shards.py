@@ -69,6 +69,29 @@ def write_shard(layout: Layout, number: int, videos: Sequence[tuple[str, str]]) 
     return Shard(number, size, digest, tuple(key.partition("-")[0] for key, _ in videos), seconds)
 
 
+def copy_shard(layout: Layout, shard: Shard, rows: Sequence[int], number: int) -> Shard:
+    """Make a shard of some rows of another, which stays where it is.
+
+    Raises:
+        HimmelError: the other is damaged, or the new one can't be written.
+    """
+    seconds = 0.0
+    with atomic_path(layout.shard(number)) as temporary:
+        try:
+            with open_shard(layout.shard(shard.number)) as opened, _writer(temporary) as writer:
+                for row in rows:
+                    record = read_row(opened, row)
+                    seconds += json.loads(record["about"])["duration"]
+                    writer.write_table(_table(record), row_group_size=1)
+        except DAMAGE as error:
+            said = f"{show(layout.shard(shard.number))} cannot be read ({error})"
+            raise HimmelError(f"{said}; `himmel cache verify` lists what is damaged.") from error
+        write_through(temporary)
+        size, digest = temporary.stat().st_size, hash_file(temporary)
+    write_through(layout.shards)
+    return Shard(number, size, digest, tuple(shard.hashes[row] for row in rows), seconds)
+
+
 def open_shard(path: Path) -> pyarrow.parquet.ParquetFile:
     """A shard to read rows of; what was written of each page is compared with its sum.
 

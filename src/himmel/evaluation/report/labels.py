@@ -54,6 +54,10 @@ _NAMED: Final = ("condition",)
 # Settings that are part of a label where runs would have the same one without.
 _TELLING: Final = ("scoring", "listing", "answer_form", "generate", "subtitles")
 
+# What the report's adapter reads and gives where a table changes nothing else (section 4.1).
+_STREAMS: Final = ("context", "motion", "residual")
+_REPORTS_OWN: Final = {"num_anchors": 8, "tokens_per_interval": 64}
+
 
 @dataclass(frozen=True)
 class Published:
@@ -172,8 +176,8 @@ def published_beside(header: Header, *, group: str | None = None) -> tuple[Publi
     """The report's figures of the same setting, from all tables that have it; none where it differs.
 
     The same setting is: one of the report's hosts by its name, the same benchmark with as many questions as the report
-    asked, without subtitles, the same method with the report's options. Which streams the adapter reads and how it was
-    trained is not in a run, so that a figure beside another is no claim that both should agree.
+    asked, without subtitles, the same method with the report's options, and an adapter with as many anchors, tokens and
+    streams. On what it was trained is not in a run, so that a figure beside another is no claim that both should agree.
     """
     if header.questions != _ASKED.get(header.benchmark) or header.settings.get("subtitles"):
         return ()
@@ -183,8 +187,8 @@ def published_beside(header: Header, *, group: str | None = None) -> tuple[Publi
         entry
         for entry in published()
         if (entry.host, entry.method, entry.benchmark, entry.group) == setting
-        and "streams" not in entry.options
-        and _same_options(entry.options, changed, header.method)
+        and _same_adapter(entry.options, header)
+        and _same_options(entry.options, changed, header)
     )
 
 
@@ -205,8 +209,17 @@ def show_published(entries: Sequence[Published], *, costs: bool = False) -> str:
     )
 
 
-def _same_options(wanted: Mapping[str, Any], changed: Mapping[str, Any], method: Mapping[str, Any]) -> bool:
-    agree = all(_plain(method.get(name)) == _plain(value) for name, value in wanted.items())
+def _same_adapter(wanted: Mapping[str, Any], header: Header) -> bool:
+    """Whether what the adapter was made for is what the report's was; runs of early versions don't say, nor others."""
+    if header.trained is None or header.method["name"] != "himmel":
+        return "streams" not in wanted
+    if set(header.trained["streams"]) != set(wanted.get("streams", _STREAMS)):
+        return False
+    return all(header.setting(name) == wanted.get(name, usual) for name, usual in _REPORTS_OWN.items())
+
+
+def _same_options(wanted: Mapping[str, Any], changed: Mapping[str, Any], header: Header) -> bool:
+    agree = all(_plain(header.setting(name)) == _plain(value) for name, value in wanted.items() if name != "streams")
     return agree and not set(changed) - set(wanted)
 
 

@@ -1,13 +1,15 @@
 """The report's tables from results."""
 
+import json
 from collections.abc import Sequence
 from typing import Final
 
 from himmel.evaluation.report.cells import Summarised, grouped, mean_tokens, prompt_tokens, show
 from himmel.evaluation.report.collect import Results
 from himmel.evaluation.report.further_tables import costs_table, failures_table, losses_table, pairs_table
-from himmel.evaluation.report.labels import host_name, last_part, published_beside, show_published
+from himmel.evaluation.report.labels import changed_options, host_name, last_part, published_beside, show_published
 from himmel.evaluation.report.table import Table
+from himmel.evaluation.runs.record import Header
 
 _EVAL: Final = "himmel eval {benchmark} --data DIR --host HOST --method {method} -o RUN"
 _PICTURES: Final = ("ocrbench", "realworldqa", "mathvista", "mathvision")
@@ -16,9 +18,11 @@ _INTERVALS: Final = (
     "Intervals are at 95 %: Wilson's, or by a bootstrap over videos where questions share one (marked v)."
 )
 _REPORTS: Final = (
-    "`report` is what the report prints for the same host, benchmark, number of questions, method and options. Whether "
-    "an adapter was trained as the report's is not written in a run."
+    "`report` is what the report prints for the same host, benchmark, number of questions, method and options. On what "
+    "an adapter was trained is not written in a run."
 )
+# Columns of the table of adapters, by the names of their settings.
+_TRAINED: Final = {"streams": "streams", "encoder": "encoder", "fusion": "fusion", "lora_rank": "LoRA rank"}
 _ASKED: Final = "In brackets after a benchmark: how many questions were asked."
 
 
@@ -127,13 +131,18 @@ def by_group_table(runs: Sequence[Summarised], group: str) -> Table:
 
 
 def option_table(runs: Sequence[Summarised], option: str, *, number: str, what: str) -> Table:
-    """Tables 12 and 13: runs of `himmel` that differ in one option."""
+    """Tables 12 and 13: runs of `himmel` that differ in one option, set by the method or as the adapter was trained."""
+    himmel = [one for one in runs if one.run.header.method["name"] == "himmel"]
+    alike = grouped(himmel, lambda one: (one.questions, _all_but(one.run.header, option)))
     chosen = [
         one
-        for one in runs
-        if one.run.header.method["name"] == "himmel" and one.run.header.method.get(option) is not None
+        for (_, _), group in alike.items()
+        if len({one.run.header.setting(option) for one in group}) > 1
+        or any(set(changed_options(one.run.header.method)) == {option} for one in group)
+        for one in group
+        if set(changed_options(one.run.header.method)) <= {option} and one.run.header.setting(option) is not None
     ]
-    chosen.sort(key=lambda one: (one.questions, one.run.header.method[option]))
+    chosen.sort(key=lambda one: (one.questions, one.run.header.setting(option)))
     return Table(
         name=f"table-{number}-{option.replace('_', '-')}",
         title=f"Table {number}: {what}",
@@ -141,7 +150,7 @@ def option_table(runs: Sequence[Summarised], option: str, *, number: str, what: 
         rows=tuple(
             (
                 one.questions,
-                str(one.run.header.method[option]),
+                str(one.run.header.setting(option)),
                 _count(one),
                 show(one.summary.overall),
                 mean_tokens([one]),
@@ -154,17 +163,25 @@ def option_table(runs: Sequence[Summarised], option: str, *, number: str, what: 
     )
 
 
+def _all_but(header: Header, option: str) -> str:
+    """Host, method and how the adapter was trained, but for one option."""
+    trained = {name: value for name, value in (header.trained or {}).items() if name != option}
+    method = {name: value for name, value in header.method.items() if name != option}
+    return json.dumps([header.host, method, trained, header.settings], sort_keys=True, default=list)
+
+
 def adapter_table(runs: Sequence[Summarised]) -> Table:
     """Tables 11, 14 to 16, 18 to 20 and 26: one row for each adapter, by the folder that its recipe wrote."""
     return Table(
         name="table-11-adapters",
         title="Tables 11, 14 to 16, 18 to 20 and 26: adapters, each by the name of its recipe's folder",
-        columns=("adapter", "questions", "method", "right", "right, %", "tokens"),
+        columns=("adapter", "questions", "method", *_TRAINED.values(), "right", "right, %", "tokens"),
         rows=tuple(
             (
                 f"{host_name(one.run.header.host)}: {last_part(one.run.header.adapter)}",
                 one.questions,
                 one.label,
+                *(_show_trained(one.run.header, name) for name in _TRAINED),
                 _count(one),
                 show(one.summary.overall),
                 mean_tokens([one]),
@@ -175,6 +192,11 @@ def adapter_table(runs: Sequence[Summarised]) -> Table:
         notes=(_INTERVALS, "`himmel recipe list` names the recipe of each row of the report's tables."),
         command="himmel train RECIPE, then himmel eval BENCHMARK --data DIR --adapter FOLDER -o RUN",
     )
+
+
+def _show_trained(header: Header, name: str) -> str:
+    value = header.setting(name)
+    return ", ".join(value) if isinstance(value, list | tuple) else "" if value is None else str(value)
 
 
 def pictures_table(runs: Sequence[Summarised]) -> Table:

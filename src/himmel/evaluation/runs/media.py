@@ -5,6 +5,7 @@ Every method reads video files. A folder of pictures is therefore encoded first,
 
 import hashlib
 import io
+import struct
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
@@ -26,6 +27,11 @@ from himmel.video import Video
 
 _QUALITY: Final = "16"
 """CRF of x264 for folders of pictures: what JPEG lost before is more."""
+# What Pillow raises about bytes that are no picture, or of a kind that it only knows in part.
+_DAMAGE: Final = (
+    *(UnidentifiedImageError, Image.DecompressionBombError, OSError, EOFError, SyntaxError, NotImplementedError),
+    *(ValueError, TypeError, LookupError, struct.error),
+)
 
 
 def open_media(item: Item, scratch: Path) -> Path | Video | Image.Image:
@@ -69,7 +75,7 @@ def _picture(item: Item) -> Image.Image:
         if width * height > MOST_PIXELS:
             raise VideoError(f"{item.media!r} has {width} x {height} pixels, more than {MOST_PIXELS:,}.")
         return ImageOps.exif_transpose(picture).convert("RGB")
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, EOFError) as error:
+    except _DAMAGE as error:
         raise VideoError(f"{item.media!r} cannot be read as a picture ({' '.join(str(error).split())}).") from error
 
 
@@ -106,5 +112,5 @@ def _read(path: Path) -> npt.NDArray[np.uint8]:
             if picture.size[0] * picture.size[1] > MOST_PIXELS:
                 raise VideoError(f"{str(path)!r} has more than {MOST_PIXELS:,} pixels.")
             return np.asarray(picture.convert("RGB"), np.uint8)
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, EOFError) as error:
+    except _DAMAGE as error:
         raise VideoError(f"{str(path)!r} cannot be read as a picture ({' '.join(str(error).split())}).") from error

@@ -137,6 +137,8 @@ class Header:
         machine: what it ran on.
         started: when it was first started, ISO 8601 in UTC.
         summary: of all answers, once they are there.
+        trained: what the adapter's checkpoint says of it, by the names of its configuration: streams, branch, fusion,
+            rank of LoRA, anchors, motion tokens of an interval and so on; None without an adapter.
     """
 
     benchmark: str
@@ -152,6 +154,12 @@ class Header:
     machine: Mapping[str, Any] = field(default_factory=dict)
     started: str = ""
     summary: Mapping[str, Any] | None = None
+    trained: Mapping[str, Any] | None = None
+
+    def setting(self, option: str) -> Any:
+        """An option of the method, or what the adapter was trained with where that is left open; None if unknown."""
+        own = self.method.get(option)
+        return (self.trained or {}).get(option) if own is None else own
 
     def write(self, folder: Path) -> None:
         """Write `run.json` into the run's folder."""

@@ -38,14 +38,14 @@ from himmel.methods.frames import Dense, FramesMethod
 from himmel.methods.models import default_checkpoint
 from himmel.methods.protocol import Method
 from himmel.methods.question import Question
-from himmel.methods.removed import NothingRemovedError, Removed
+from himmel.methods.removed import PATIENCE, NothingRemovedError, Removed
 from himmel.methods.session import Session
 from himmel.methods.source import MediaSource
+from himmel.model.config import HimmelConfig
 from himmel.model.repository import local_folder
+from himmel.settings import own_settings
 
 MOST_BATCH: Final = 1024
-# So many prompts of which nothing was removed, and none before of which anything was, are the method's fault.
-_PATIENCE: Final = 5
 _AHEAD: Final = 2
 """So many batches are read before the model asks for them."""
 
@@ -132,7 +132,7 @@ def _check_removed(rows: Sequence[Row], asked: int) -> None:
         UsageError: it removed nothing for any of the first five answers, or of all that are asked for.
     """
     removed = [row.record.removed for row in rows if row.record is not None and row.record.removed is not None]
-    enough = len(removed) >= _PATIENCE or len(rows) == asked
+    enough = len(removed) >= PATIENCE or len(rows) == asked
     if removed and enough and all(one.before == one.after for one in removed):
         raise UsageError(
             f"The method removed nothing of {by_number(len(removed), 'the only prompt', 'any of the {} prompts')} so "
@@ -267,7 +267,16 @@ def _header(
         versions=versions(),
         machine=_machine(asker),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
+        trained=None if adapter is None else _trained(asker.session.model.config),
     )
+
+
+def _trained(config: HimmelConfig) -> dict[str, Any]:
+    """The settings of model and adapter by one name each."""
+    model = own_settings(config)
+    adapter = model.pop("adapter_config")
+    kept = adapter["tokens_per_interval"] if model["tokens_per_interval"] is None else model["tokens_per_interval"]
+    return {**adapter, **model, "tokens_per_interval": kept}
 
 
 def _machine(asker: Asker) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Figures of training and of the codec: gates, quantisers, learning curves, and what each choice of design is worth."""
 
+import json
 from collections.abc import Sequence
-from itertools import combinations
 from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
@@ -130,22 +130,28 @@ def sensitivity(runs: Sequence[Summarised]) -> "Figure":
 
 
 def _spans(runs: Sequence[Summarised]) -> list[tuple[str, float, float]]:
-    """For each set of questions and option the lowest and highest share right among runs that differ in it alone."""
-    spans: dict[tuple[str, str], tuple[float, float]] = {}
-    chosen = [one for one in runs if one.run.header.method["name"] == "himmel"]
-    for one, other in combinations(chosen, 2):
-        first, second = one.run.header, other.run.header
-        if (one.questions, first.host, first.data, first.settings) != (
-            other.questions,
-            second.host,
-            second.data,
-            second.settings,
-        ):
+    """For each set of questions and option the lowest and highest share right among runs that differ in it alone.
+
+    Where its values were tried beside several settings of the others, those with most values count, and of these the
+    ones with the widest span.
+    """
+    shares: dict[tuple[str, str], dict[str, dict[str, float]]] = {}
+    for one in runs:
+        header = one.run.header
+        if header.method["name"] != "himmel":
             continue
-        differing = [name for name, value in first.method.items() if second.method.get(name) != value]
-        differing += ["adapter"] if first.adapter_sha256 != second.adapter_sha256 else []
-        if len(differing) == 1:
-            shares = [run.summary.overall.accuracy.share for run in (one, other)]
-            low, high = spans.get((one.questions, differing[0]), (1.0, 0.0))
-            spans[one.questions, differing[0]] = (min(low, *shares), max(high, *shares))
-    return [(f"{questions}: {name}", low, high) for (questions, name), (low, high) in spans.items()]
+        choices = {**header.method, "adapter": header.adapter_sha256}
+        for name, value in choices.items():
+            others = {other: chosen for other, chosen in choices.items() if other != name}
+            setting = json.dumps([header.host, header.data, header.settings, others], sort_keys=True)
+            tried = shares.setdefault((one.questions, name), {}).setdefault(setting, {})
+            tried.setdefault(json.dumps(value), one.summary.overall.accuracy.share)
+    found = []
+    for (questions, name), settings in shares.items():
+        count, low, high = max(
+            ((len(tried), min(tried.values()), max(tried.values())) for tried in settings.values()),
+            key=lambda span: (span[0], span[2] - span[1]),
+        )
+        if count > 1:
+            found.append((f"{questions}: {name}", low, high))
+    return found
