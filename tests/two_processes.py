@@ -68,7 +68,12 @@ def measure(model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Any]:
     learner = model.module if isinstance(model, DistributedDataParallel) else model
     return {
         "loss": output["loss"].detach(),
-        "nce_and_the_like": {name: float(value) for name, value in output["parts"].items() if "probe" not in name},
+        "nce_and_the_like": {
+            name: float(value)
+            for name, value in output["parts"].items()
+            # These are of the process's own rows.
+            if not name.startswith(("probe", "gate"))
+        },
         "gradients": {name: one.grad for name, one in learner.named_parameters() if one.grad is not None},
         "statistics": {name: one for name, one in learner.named_buffers() if "running" in name},
     }
