@@ -18,6 +18,8 @@ def misbehave(what: str) -> int:
             time.sleep(600)
         case "crash":
             os.kill(os.getpid(), signal.SIGSEGV)
+        case "alarm":
+            os.kill(os.getpid(), signal.SIGALRM)
         case "exit":
             os._exit(7)
         case "fill":

@@ -45,6 +45,11 @@ def test_what_hangs_is_ended_when_its_time_is_up_and_the_next_is_done() -> None:
     assert 3 <= time.monotonic() - begin < 120
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_a_worker_whose_own_alarm_is_heard_first_ran_out_of_time() -> None:
+    assert outcomes(["alarm", "a"]) == {"alarm": Failure("time"), "a": None}
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is bounded on Linux alone")
 def test_what_wants_more_memory_than_it_may_have_is_refused_it() -> None:
     limits = Limits(seconds=120, memory=300 * MEGABYTE)

@@ -180,7 +180,8 @@ class _Worker(Generic[Item, Value]):
         how = self.end()
         if not was_running:
             raise HimmelError(f"A process to read files with cannot be started ({how}); free some memory.")
-        failure = Failure("crash", how) if self.is_done else Failure("time")
+        # Its own alarm may be heard of before its time is seen to be up, on a busy machine.
+        failure = Failure("crash", how) if self.is_done and how != _ALARM else Failure("time")
         return Outcome(self._item, None, failure, seconds)
 
     def end(self) -> str:
@@ -217,6 +218,8 @@ class _Worker(Generic[Item, Value]):
 
 
 _Answer = tuple[Value | None, Failure | None]
+# How a process ends whose own alarm rang.
+_ALARM = "SIGALRM"
 
 
 def _describe(exitcode: int | None) -> str:

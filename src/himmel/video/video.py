@@ -5,7 +5,6 @@ import time
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
-from pathlib import Path
 from typing import Final, Literal, get_args
 
 import numpy as np
@@ -21,7 +20,7 @@ from himmel.video.describe.describe import DescribeRequest, describe
 from himmel.video.describe.results import Timeline
 from himmel.video.events import LEAST, MOST, EventFrames, check_bounds, choose_event_frames
 from himmel.video.file.hash import FileHash
-from himmel.video.file.opened import VideoFile, open_video
+from himmel.video.file.opened import VideoFile, open_source
 from himmel.video.file.source import Spooled, VideoSource
 from himmel.video.frames import Frames, place_frames, read_frames
 from himmel.video.full_rate import FullRate, choose_for_vectors, read_pictures, read_vectors
@@ -71,7 +70,7 @@ class Video:
         # The copy is removed with what made it.
         source = path if isinstance(path, str | os.PathLike) else Spooled(path)
         self._spooled = source if isinstance(source, Spooled) else None
-        self._show(_open(source))
+        self._show(open_source(source))
         self._hash = FileHash(self.path)
         self._open_seconds = time.perf_counter() - begin
 
@@ -401,12 +400,3 @@ class Video:
             most=most_density,
             threads=count_workers(threads),
         )
-
-
-def _open(source: str | os.PathLike[str] | Spooled) -> VideoFile:
-    if not isinstance(source, Spooled):
-        return open_video(Path(source))
-    try:
-        return open_video(source.path)
-    except VideoError as error:
-        raise VideoError(str(error).replace(repr(str(source.path)), source.name)) from error

@@ -1,5 +1,6 @@
 """A file that has been opened: everything that is known of it before its maps are read, in one record."""
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from himmel.video.file.order import in_order
 from himmel.video.file.picture import PictureFormat, read_format
 from himmel.video.file.playlist import check_playlist
 from himmel.video.file.protection import is_encrypted
-from himmel.video.file.source import check_file, show
+from himmel.video.file.source import Spooled, check_file, show
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -112,6 +113,20 @@ def open_video(path: Path) -> VideoFile:
         if is_encrypted(path):
             raise VideoError(f"{show(path)} is encrypted; decrypt it with its key first.") from error
         raise
+
+
+def open_source(source: str | os.PathLike[str] | Spooled) -> VideoFile:
+    """`open_video`, for a copy as well: messages call it by its own name.
+
+    Raises:
+        VideoError: as `open_video` does.
+    """
+    if not isinstance(source, Spooled):
+        return open_video(Path(source))
+    try:
+        return open_video(source.path)
+    except VideoError as error:
+        raise VideoError(str(error).replace(repr(str(source.path)), source.name)) from error
 
 
 def _read(path: Path) -> VideoFile:
