@@ -82,12 +82,14 @@ class FromCache:
         if medium.start is not None or medium.end is not None:
             raise UnreadableError("refused", "a part of it is asked for, and caches hold whole videos")
         path = Path(medium.path)
+        names = [str(path)]
+        if path.is_relative_to(self._folder):
+            names.append(path.relative_to(self._folder).as_posix())
         try:
-            key = self._cache.find(path)
-            if key is None and path.is_relative_to(self._folder):
-                key = self._cache.find(path.relative_to(self._folder).as_posix())
+            key = next(filter(None, map(self._cache.find, names)), None)
             if key is None:
-                raise UnreadableError("refused", "the cache does not hold it; prepare it with `himmel prepare`")
+                why = next(filter(None, map(self._cache.failure, names)), None)
+                raise UnreadableError("refused", why or "the cache does not hold it; prepare it with `himmel prepare`")
             return VideoRead(self._cache.read(key), self._cache.last_picture(key))
         except HimmelError as error:
             raise UnreadableError("refused", str(error)) from error
