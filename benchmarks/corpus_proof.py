@@ -201,10 +201,11 @@ def _prepare(proof: Proof, cache: Path, *, workers: int, kills: Sequence[Kill] =
 def train(proof: Proof) -> Figures:
     """Killed in each stage; every step is logged once, and all that was skipped is bad."""
     stages = proof.stages("runs")
-    kills = [
-        proof.kill("train", number, lambda stage=stage: any(stage.folder.glob("state/checkpoint-*/whole")))
-        for number, stage in enumerate(stages, 1)
-    ]
+
+    def has_saved(stage: Stage) -> Callable[[], bool]:
+        return lambda: any(stage.folder.glob("state/checkpoint-*/whole"))
+
+    kills = [proof.kill("train", number, has_saved(stage)) for number, stage in enumerate(stages, 1)]
     himmel(["train", str(proof.recipe)], log=proof.log("train"), kills=kills)
     bad = {str(proof.videos / one.name) for one in proof.files if not one.kind.readable}
     lessons = {str(proof.videos / one.name) for one in proof.files if not one.held_out}
