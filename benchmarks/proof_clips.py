@@ -99,7 +99,7 @@ class File:
     @property
     def shown(self) -> int:
         """The number of the clip whose content it has."""
-        return COPIED if self.kind is _COPY else self.number
+        return COPIED if self.kind == _COPY else self.number
 
     @property
     def truth(self) -> tuple[str, str, str]:
@@ -120,7 +120,7 @@ def _file(number: int) -> File:
     else:
         # Spread, so that no shard of the cache has one kind alone.
         kind = _ODD[place // 2] if place >= 0 and place % 2 == 0 and place // 2 < len(_ODD) else _HIGH
-    return File(number, kind, held_out=kind.readable and kind is not _COPY and number % 7 == 4)
+    return File(number, kind, held_out=kind.readable and kind != _COPY and number % 7 == 4)
 
 
 def write_corpus(folder: Path, count: int, *, workers: int) -> list[File]:

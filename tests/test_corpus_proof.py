@@ -4,13 +4,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tiny_hosts import nano_folder, tiny_host
+from tiny_hosts import qwen_folder, tiny_host
 from tiny_recipes import tiny_base
 
-__all__ = ["nano_folder", "tiny_host"]
+__all__ = ["qwen_folder", "tiny_host"]
 
 ROOT = Path(__file__).parents[1]
 CLIPS, STEPS = 40, 12
@@ -19,8 +20,9 @@ CLIPS, STEPS = 40, 12
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(sys.platform == "win32", reason="nothing is killed there as it is elsewhere")
-def test_a_corpus_goes_from_files_to_answers_through_four_kills(nano_folder: str, tmp_path: Path) -> None:
-    base = tiny_base(tmp_path, of="nano", host=nano_folder, num_anchors=3)
+def test_a_corpus_goes_from_files_to_answers_through_four_kills(qwen_folder: str, tmp_path: Path) -> None:
+    sizes: dict[str, Any] = {"max_anchor_tokens": 12, "adapter": {"context_size": 16}}
+    base = tiny_base(tmp_path, of="qwen2_5_vl", host=qwen_folder, num_anchors=3, **sizes)
     proof = tmp_path / "proof"
     command = [sys.executable, "-m", "benchmarks.corpus_proof", str(proof), "--clips", str(CLIPS), "--base", base]
     command += ["--steps", str(STEPS), "--workers", "1", "--json"]
