@@ -111,8 +111,8 @@ class SampleLoader:
         for medium in sample.media:
             try:
                 pictures.append(read_picture(medium))
-            except OSError as error:
-                raise UnreadableError("picture", error.strerror or str(error)) from error
+            except UnreadableError as error:
+                raise UnreadableError(error.cause, error.why, what=medium.name) from error
         images = self._processor.host.prepare_images(pictures) if pictures else {}
         return PreparedSample.of_pictures(images)
 
@@ -189,12 +189,14 @@ class DrawnSamples(Dataset[Made], Generic[Made]):
         said = ""
         for _ in range(_TRIES):
             sample = self._table[row]
-            name = sample.media[0].path if sample.media else sample.id
             try:
-                if self._skipped.is_unreadable(name):
-                    raise UnreadableError("known", "it is in the list of what was skipped")
+                # Of this sample's own files alone, so that what takes its place never depends on what came before.
+                for name in sample.sources:
+                    if self._skipped.is_unreadable(name):
+                        raise UnreadableError("known", "it is in the list of what was skipped", what=name)
                 return self._make(sample)
             except UnreadableError as error:
+                name = error.what or sample.sources[0]
                 said = f"{name!r}: {error.why}"
                 if error.cause != "known":
                     self._skipped.add(Skipped(name, error.cause, error.why))
