@@ -10,8 +10,9 @@ One run, the same clips for all (720p25 H.264, 1.4 and 3 Mbit/s, of each length 
     frames-pyav   32 exact frames at equal distances, by PyAV, as RGB; nothing is kept
 
 A core-hour of `prepare` is wall time by the number of workers. The start of its processes is measured by itself, on a
-small video for each, and taken off, since a corpus pays it once. The two others are single processes, and their start is not counted either; they
-read each clip once a round, as copies would cost them the same. Rounds are interleaved, and the best counts.
+small video for each, and taken off, since a corpus pays it once. The two others are single processes, and their start
+is not counted either; they read each clip once a round, as copies would cost them the same. Rounds are interleaved, and
+the best counts.
 `benchmarks.prepare_cost` reads the file.
 """
 

@@ -104,7 +104,9 @@ class Killer(threading.Thread):
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
-def test_a_lost_process_of_the_cluster_loses_no_video(encode_clip: Encode, tmp_path: Path, address: str) -> None:
+def test_a_lost_process_of_the_cluster_loses_no_video(
+    encode_clip: Encode, tmp_path: Path, address: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "corpus").mkdir()
     for number in range(24):
         encode_clip(f"corpus/{number:02}.mp4", num_frames=30 + number, options={"g": "10"})
@@ -115,10 +117,11 @@ def test_a_lost_process_of_the_cluster_loses_no_video(encode_clip: Encode, tmp_p
     there = prepare(corpus, cache, settings=SETTINGS, shard_videos=4, ray=address)
     killer.join()
     assert killer.killed is not None
+    assert capsys.readouterr().out == ""
     assert contents(cache) == contents(tmp_path / "here")
     times = Counter(one.name for one in journal(cache))
     assert (len(times), set(times.values())) == (25, {1})
-    assert (there.prepared, there.read, there.failed) == (here.prepared, here.read, here.failed) == (24, 25, here.failed)
+    assert (there.prepared, there.read, there.failed) == (24, 25, here.failed)
     # What nobody needs any more is gone, and a second run has nothing to do.
     assert not (cache / "pieces").exists()
     assert prepare(corpus, cache, settings=SETTINGS, shard_videos=4, ray=address).read == 0
@@ -131,7 +134,7 @@ def test_limits_hold_on_a_cluster_and_a_reader_that_dies_costs_its_video(
 ) -> None:
     (tmp_path / "videos").mkdir()
     for number in range(4):
-        encode_clip(f"videos/{number}.mp4")
+        encode_clip(f"videos/{number}.mp4", num_frames=20 + number)
     large = [np.zeros((8000, 8000, 3), np.uint8)] * 2
     encode_clip("videos/large.mkv", large, codec="mjpeg", pix_fmt="yuvj420p")
     videos, cache = str(tmp_path / "videos"), tmp_path / "cache"
@@ -154,7 +157,7 @@ def test_limits_hold_on_a_cluster_and_a_reader_that_dies_costs_its_video(
 
 def test_a_machine_with_another_himmel_reads_nothing(tmp_path: Path) -> None:
     video = SourceVideo("a.mp4", str(tmp_path / "a.mp4"), 0, 0)
-    with pytest.raises(UsageError, match=r"has himmel .* and this one himmel 0\.0 without its engine; install the same"):
+    with pytest.raises(UsageError, match=r"has himmel .* and this one himmel 0\.0 without its engine; install"):
         read_on_node(video, Orders(SETTINGS, Limits(), version="0.0", engine=None))
 
 
@@ -192,4 +195,4 @@ def test_without_ray_the_extra_is_named(
     with pytest.raises(SystemExit) as stopped:
         main(["prepare", str(tmp_path / "videos"), "-o", str(tmp_path / "cache"), "--ray", "local"])
     assert stopped.value.code == 1
-    assert 'of the extra \'ray\', which is not installed; `pip install ".[ray]"`' in capsys.readouterr().err
+    assert "of the extra 'ray', which is not installed; `pip install \".[ray]\"`" in capsys.readouterr().err

@@ -8,11 +8,12 @@ pieces and shards, so that the cluster needs to see the videos, and not the cach
 import logging
 import os
 import socket
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -155,7 +156,9 @@ def joined(
                 f"(`ray start --head`, or --ray {LOCAL})."
             ) from error
     try:
-        yield _Cluster(layout, Orders(settings, limits), workers).run
+        # What Ray tells of lost processes, it prints where results go.
+        with redirect_stdout(sys.stderr):
+            yield _Cluster(layout, Orders(settings, limits), workers).run
     finally:
         if joins:
             ray.shutdown()

@@ -1,4 +1,4 @@
-"""A host's frozen features of the pictures in a cache, made once; the one module of this package that runs a network."""
+"""A host's frozen features of a cache's pictures, made once; the one module of this package that runs a network."""
 
 import os
 from dataclasses import dataclass

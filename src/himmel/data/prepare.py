@@ -83,11 +83,13 @@ def prepare(
         run = _Run(layout, about.settings, state, listed, plan, retry=retry)
         total = run.num_missing
         limits = limits or Limits()
-        with _executor(layout, about.settings, workers=workers, ray=ray, limits=limits) as run_tasks:
-            # Closed before the cluster is left, whatever ends it.
-            with closing(run.read_all(run_tasks, limits)) as videos:
-                for _ in track(videos, what="Reading videos", total=total):
-                    pass
+        with (
+            _executor(layout, about.settings, workers=workers, ray=ray, limits=limits) as run_tasks,
+            # Closed before a cluster is left, whatever ends it.
+            closing(run.read_all(run_tasks, limits)) as videos,
+        ):
+            for _ in track(videos, what="Reading videos", total=total):
+                pass
         _finish(layout)
         return summarise(source, layout, listed, read=total)
 

@@ -102,7 +102,10 @@ class FeatureStore:
         return self.folder / f"{number:06d}.parquet"
 
     def read(self, sha256: str) -> Features:
-        """Features of a video's anchors and then of its last picture, if the cache has it: float16 [n, D] or [n, C, s, s].
+        """Features of a video's anchors and then of its last picture, if the cache has it.
+
+        Returns:
+            float16 [n, D] or [n, C, s, s], see `FeatureSet.kind`.
 
         Raises:
             HimmelError: there are none, or they are damaged.
