@@ -75,12 +75,13 @@ class HimmelProcessor(PromptEncoder):
         return Reading.of(self.config).read(video, threads=threads)
 
     def prepare(
-        self, decomposition: Decomposition, *, far_image: npt.NDArray[np.uint8] | None = None
+        self, decomposition: Decomposition, *, far_image: npt.NDArray[np.uint8] | None = None, images: bool = True
     ) -> PreparedSample:
         """Turn a decomposition into tensors, once.
 
         Args:
             decomposition: of one video, with its RGB difference where `config.rgb_difference` says so.
+            images: whether the anchors are made ready for the host's tower; without, the sample's `images` are empty.
             far_image: uint8 [H, W, 3], the video's last picture, wanted by stage 1 alone (`align_targets`).
         """
         adapter = self.config.adapter
@@ -110,7 +111,7 @@ class HimmelProcessor(PromptEncoder):
             residual=torch.from_numpy(residual),
             step_mask=torch.from_numpy(mask),
             context=context,
-            images=self.host.prepare_images(pictures),
+            images=self.host.prepare_images(pictures) if images else {},
             far_images={} if far_image is None else self.host.prepare_images([far_image]),
         )
 

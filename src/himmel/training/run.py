@@ -288,7 +288,8 @@ def _trainer_on_files(
         "callbacks": data.callbacks,
     }
     if isinstance(stage.section, Stage1Section):
-        nn.Module.to(model.network, arguments.device)
+        if data.shows_host or model.config.adapter.encoder == "shared_vit":
+            nn.Module.to(model.network, arguments.device)
         rate = stage.optimizer.adapter_lr
         learner = CorpusAlignment(_alignment_model(stage.section, model), model)
         return PartsTrainer(model=learner, rate_of=lambda _: rate, **options)

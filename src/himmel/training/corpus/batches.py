@@ -33,11 +33,17 @@ class ConversationCollator:
 
 def collate_aligned(items: Sequence[Aligned]) -> dict[str, Any]:
     """Keyword arguments of `CorpusAlignment`."""
-    return {"samples": [item.sample for item in items], "changes": torch.cat([item.changes for item in items])}
+    known = [item.targets for item in items if item.targets is not None]
+    return {
+        "samples": [item.sample for item in items],
+        "changes": torch.cat([item.changes for item in items]),
+        # One reader gives all of them or none.
+        "targets": torch.cat(known) if known else None,
+    }
 
 
 class CorpusAlignment(nn.Module):
-    """Stage 1 on videos whose targets are not known beforehand: the host's tower sees their anchors at each step.
+    """Stage 1 on videos: unless a cache has what the host's tower sees in their anchors, it looks at each step.
 
     Args:
         learner: the loss.
@@ -54,20 +60,24 @@ class CorpusAlignment(nn.Module):
         """See `AlignmentModel.release`."""
         return self.learner.release()
 
-    def forward(self, samples: Sequence[PreparedSample], changes: Tensor) -> dict[str, Any]:
+    def forward(
+        self, samples: Sequence[PreparedSample], changes: Tensor, targets: Tensor | None = None
+    ) -> dict[str, Any]:
         """The loss of all intervals of some videos, see `AlignmentModel`.
 
         Args:
-            samples: with far images.
+            samples: with far images, unless `targets` are given.
             changes: bool [M], intervals whose next anchor looks different; others have no target worth meeting.
+            targets: float32 [M, D], where they are known.
         """
         model = self._hosted[0]
         device = next(self.learner.parameters()).device
         # The frozen tower computes in its own type, as it does where targets are known beforehand.
         with torch.no_grad(), torch.autocast(device.type, enabled=False):
-            seen = [model.keep_features(sample) for sample in samples]
-            streams = AlignmentCollator.streams_of(seen).to(device)
-            targets = align_targets(model.host, model.network, seen).to(device)
+            if targets is None:
+                samples = [model.keep_features(sample) for sample in samples]
+                targets = align_targets(model.host, model.network, samples)
+            streams = AlignmentCollator.streams_of(samples).to(device)
         return cast(
             dict[str, Any],
             self.learner(
@@ -75,7 +85,7 @@ class CorpusAlignment(nn.Module):
                 residual=streams.residual,
                 context=streams.context,
                 step_mask=streams.step_mask,
-                targets=targets,
+                targets=targets.to(device),
                 valid=changes.to(device),
             ),
         )

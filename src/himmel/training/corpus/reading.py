@@ -12,6 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from himmel.data.cache import StreamCache
+from himmel.data.cache.features import FeatureStore
 from himmel.data.samples import Medium
 from himmel.data.samples.extract import ApartReader, Extraction, UnreadableError, VideoRead
 from himmel.data.samples.files import read_cell
@@ -63,12 +64,15 @@ class FromCache:
         cache: holds them.
         reading: what the model wants.
         folder: where the paths of videos begin; the cache may know them by what comes after it.
+        features: of the host that learns, for all videos of the cache.
 
     Raises:
         RecipeError: the cache was prepared in another way.
     """
 
-    def __init__(self, cache: StreamCache, reading: Reading, *, folder: Path) -> None:
+    def __init__(
+        self, cache: StreamCache, reading: Reading, *, folder: Path, features: FeatureStore | None = None
+    ) -> None:
         kept = asdict(cache.settings)
         for name, wanted in asdict(reading).items():
             if kept[name] != wanted:
@@ -76,7 +80,7 @@ class FromCache:
                     f"The cache was prepared with {name} = {kept[name]!r} and the recipe's model wants {wanted!r}; "
                     f"set model.{name}, or prepare the videos once more."
                 )
-        self._cache, self._folder = cache, folder
+        self._cache, self._folder, self._features = cache, folder, features
 
     def read(self, medium: Medium) -> VideoRead:
         """See `VideoReader`."""
@@ -91,7 +95,9 @@ class FromCache:
             if key is None:
                 why = next(filter(None, map(self._cache.failure, names)), None)
                 raise UnreadableError("refused", why or "the cache does not hold it; prepare it with `himmel prepare`")
-            return VideoRead(self._cache.read(key), self._cache.last_picture(key))
+            found = self._cache.read(key)
+            features = None if self._features is None else self._features.read(str(found.sha256))
+            return VideoRead(found, self._cache.last_picture(key), features)
         except HimmelError as error:
             raise UnreadableError("refused", str(error)) from error
 
@@ -149,4 +155,5 @@ def without_end(read: VideoRead) -> VideoRead:
     if len(found.anchors) < 2:
         raise UnreadableError("refused", "it has a single anchor, and its last picture is not known")
     shorter = replace(found, anchors=found.anchors[:-1], intervals=found.intervals[:-1])
-    return VideoRead(shorter, found.anchors[-1].image)
+    # The features' last row is the last anchor's now, which is what ends the last interval that is left.
+    return VideoRead(shorter, found.anchors[-1].image, read.features)

@@ -1,7 +1,7 @@
 """From a drawn sample to what the model's processor takes, with another in its place where it can't be used."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final, Generic, TypeVar
 
@@ -24,6 +24,8 @@ Made = TypeVar("Made")
 _TRIES: Final = 32
 # Mean absolute difference of two anchors, in 8-bit code values, below which nothing but coding noise tells them apart.
 _NOISE: Final = 1.0
+# Axes of pooled features; a tower's maps have more.
+_POOLED: Final = 2
 
 
 class TooLongError(Exception):
@@ -49,10 +51,17 @@ class Shown:
 
 @dataclass(frozen=True)
 class Aligned:
-    """A video for stage 1; `changes`, bool [N], says of each interval whether the next anchor looks different."""
+    """A video for stage 1.
+
+    Attributes:
+        sample: its streams; its pictures too, unless `targets` is known.
+        changes: bool [N], says of each interval whether the next anchor looks different.
+        targets: float32 [N, D], what `align_targets` would give; None where the host has to look.
+    """
 
     sample: PreparedSample
     changes: Tensor
+    targets: Tensor | None = None
 
 
 class SampleLoader:
@@ -144,8 +153,15 @@ class VideoLoader:
         assert read.last is not None
         pictures = [*(anchor.image for anchor in read.decomposition.anchors), read.last]
         differences = [_difference(one, two) for one, two in pairwise(pictures)]
-        prepared = self._processor.prepare(read.decomposition, far_image=read.last)
-        return Aligned(prepared, torch.tensor(differences) > _NOISE)
+        changes = torch.tensor(differences) > _NOISE
+        if read.features is None:
+            return Aligned(self._processor.prepare(read.decomposition, far_image=read.last), changes)
+        features = torch.from_numpy(read.features)
+        prepared = self._processor.prepare(read.decomposition, images=False)
+        if features.ndim == _POOLED:
+            return Aligned(prepared, changes, features.float().diff(dim=0))
+        near, far = ({"tower_features": part} for part in (features[:-1], features[-1:]))
+        return Aligned(replace(prepared, images=near, far_images=far), changes)
 
 
 class DrawnSamples(Dataset[Made], Generic[Made]):
