@@ -106,13 +106,19 @@ class HimmelProcessor(PromptEncoder):
         return Reading.of(self.config).read(video, threads=threads)
 
     def prepare(
-        self, decomposition: Decomposition, *, far_image: npt.NDArray[np.uint8] | None = None
+        self,
+        decomposition: Decomposition,
+        *,
+        far_image: npt.NDArray[np.uint8] | None = None,
+        pictures: bool = True,
     ) -> PreparedSample:
         """Turn a decomposition into tensors, once.
 
         Args:
             decomposition: of one video, with its RGB difference where `config.rgb_difference` says so.
             far_image: uint8 [H, W, 3], the video's last picture, wanted by stage 1 alone (`align_targets`).
+            pictures: whether anchors and last picture are prepared for the host; stage 1 doesn't need them where it knows
+                its targets.
         """
         adapter = self.config.adapter
         size = (decomposition.width, decomposition.height)
@@ -131,18 +137,18 @@ class HimmelProcessor(PromptEncoder):
                 motion[index, :taken] = motion_channels(maps, adapter.map_size, width=size[0], height=size[1])
             residual[index, :taken] = residual_channels(maps, adapter.map_size)
             mask[index, :taken] = True
-        pictures = [anchor.image for anchor in decomposition.anchors]
+        anchors = [anchor.image for anchor in decomposition.anchors]
         context = None
         if self.config.context_source == "rgb":
-            small = [small_picture(picture, adapter.context_size) for picture in pictures]
+            small = [small_picture(picture, adapter.context_size) for picture in anchors]
             context = torch.from_numpy(np.ascontiguousarray(np.stack(small), np.float16))
         return PreparedSample(
             motion=torch.from_numpy(motion),
             residual=torch.from_numpy(residual),
             step_mask=torch.from_numpy(mask),
             context=context,
-            images=self.host.prepare_images(pictures),
-            far_images={} if far_image is None else self.host.prepare_images([far_image]),
+            images=self.host.prepare_images(anchors) if pictures else {},
+            far_images=self.host.prepare_images([far_image]) if pictures and far_image is not None else {},
             times=_times(decomposition),
         )
 

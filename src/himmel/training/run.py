@@ -28,6 +28,7 @@ from himmel.training.alignment import AlignmentModel
 from himmel.training.batches import AlignmentCollator, DrawnClips, InstructCollator
 from himmel.training.corpus.batches import CorpusAlignment
 from himmel.training.corpus.stage import check_files, check_stage, corpus_data
+from himmel.training.corpus.targets import KeptTargets
 from himmel.training.gather import wait_for_all, weight_of_mean
 from himmel.training.plan import RECORD, Stage, plan_stages
 from himmel.training.probes import MotionProbes, caption_vocabulary
@@ -298,7 +299,7 @@ def _trainer_on_files(
     if isinstance(stage.section, Stage1Section):
         nn.Module.to(model.network, arguments.device)
         rate = stage.optimizer.adapter_lr
-        learner = CorpusAlignment(_alignment_model(stage.section, model), model)
+        learner = CorpusAlignment(_alignment_model(stage.section, model), model, kept=KeptTargets.of(model))
         return PartsTrainer(model=learner, rate_of=lambda _: rate, **options)
     return PartsTrainer(
         model=_instruct_model(stage, model), rate_of=lambda name: _rate(stage.optimizer, name), **options

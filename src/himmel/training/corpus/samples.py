@@ -18,6 +18,7 @@ from himmel.errors import HimmelError, UsageError
 from himmel.model import HimmelProcessor, PreparedSample
 from himmel.model.encoder import Conversation
 from himmel.training.corpus.reading import VideoReader, read_picture, read_words, without_end
+from himmel.training.corpus.targets import KeptTargets
 
 Made = TypeVar("Made")
 
@@ -49,10 +50,19 @@ class Shown:
 
 @dataclass(frozen=True)
 class Aligned:
-    """A video for stage 1; `changes`, bool [N], says of each interval whether the next anchor looks different."""
+    """A video for stage 1.
+
+    Attributes:
+        sample: with far images; without any pictures where the targets are known.
+        changes: bool [N], of each interval whether the next anchor looks different.
+        key: by which its targets are kept, see `KeptTargets`; None where none are.
+        targets: float32 [N, D]; None where the host has not seen the video yet.
+    """
 
     sample: PreparedSample
     changes: Tensor
+    key: str | None = None
+    targets: Tensor | None = None
 
 
 class SampleLoader:
@@ -129,10 +139,11 @@ class VideoLoader:
     Args:
         processor: of the model.
         reader: of videos, with their last pictures where it can.
+        kept: targets that are known already; None keeps none.
     """
 
-    def __init__(self, processor: HimmelProcessor, reader: VideoReader) -> None:
-        self._processor, self._reader = processor, reader
+    def __init__(self, processor: HimmelProcessor, reader: VideoReader, *, kept: KeptTargets | None = None) -> None:
+        self._processor, self._reader, self._kept = processor, reader, kept
 
     def __call__(self, sample: Sample) -> Aligned:
         """Read the video.
@@ -144,8 +155,11 @@ class VideoLoader:
         assert read.last is not None
         pictures = [*(anchor.image for anchor in read.decomposition.anchors), read.last]
         differences = [_difference(one, two) for one, two in pairwise(pictures)]
-        prepared = self._processor.prepare(read.decomposition, far_image=read.last)
-        return Aligned(prepared, torch.tensor(differences) > _NOISE)
+        changes = torch.tensor(differences) > _NOISE
+        key = None if self._kept is None else self._kept.key(pictures)
+        targets = None if self._kept is None or key is None else self._kept.load(key)
+        prepared = self._processor.prepare(read.decomposition, far_image=read.last, pictures=targets is None)
+        return Aligned(prepared, changes, key, targets)
 
 
 class DrawnSamples(Dataset[Made], Generic[Made]):
