@@ -117,8 +117,8 @@ class HimmelProcessor(PromptEncoder):
         Args:
             decomposition: of one video, with its RGB difference where `config.rgb_difference` says so.
             far_image: uint8 [H, W, 3], the video's last picture, wanted by stage 1 alone (`align_targets`).
-            pictures: whether anchors and last picture are prepared for the host; stage 1 doesn't need them where it knows
-                its targets.
+            pictures: whether anchors and last picture are prepared for the host; stage 1 doesn't need them where its
+                targets are known.
         """
         adapter = self.config.adapter
         size = (decomposition.width, decomposition.height)
