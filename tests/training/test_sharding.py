@@ -10,7 +10,7 @@ from transformers.integrations.deepspeed import is_deepspeed_available
 
 from himmel.errors import RecipeError
 from himmel.training.recipe import ComputeSection
-from himmel.training.sharding import environment_restored, fill, sharding_options, whole, whole_parameters
+from himmel.training.sharding import environment_restored, fill, sharding_options, straighten, whole, whole_parameters
 
 
 @pytest.fixture
@@ -57,6 +57,18 @@ def test_a_stage_leaves_nothing_behind_in_the_environment(monkeypatch: pytest.Mo
         os.environ.update(ACCELERATE_USE_FSDP="true", ACCELERATE_USE_DEEPSPEED="true")
     assert os.environ["ACCELERATE_USE_FSDP"] == "said before"
     assert "ACCELERATE_USE_DEEPSPEED" not in os.environ
+
+
+@pytest.mark.parametrize("side", [1, 3])
+def test_parameters_are_cut_row_by_row(side: int) -> None:
+    """DeepSpeed broadcasts bytes, which a tower whose channels come last cannot be seen as."""
+    layer = nn.Conv2d(4, 6, side).to(memory_format=torch.channels_last)
+    before = layer.weight.detach().clone()
+    with pytest.raises(RuntimeError, match="stride"):
+        layer.weight.data.view(torch.uint8)
+    straighten(layer)
+    assert layer.weight.stride() == (4 * side**2, side**2, side, 1)
+    assert torch.equal(layer.weight, before)
 
 
 def test_what_is_not_shared_stays_as_it_is() -> None:

@@ -35,7 +35,7 @@ from himmel.training.probes import MotionProbes, caption_vocabulary
 from himmel.training.recipe import OptimizerSection, ProjectorSection, Recipe, Stage1Section, Stage2Section
 from himmel.training.resolve import base_names, resolve_recipe
 from himmel.training.settings import make_settings
-from himmel.training.sharding import environment_restored, sharding_options, whole_parameters
+from himmel.training.sharding import environment_restored, sharding_options, straighten, whole_parameters
 from himmel.training.store import ClipStore
 from himmel.training.targets import TargetStore
 from himmel.training.trainer import PartsTrainer, run_training, training_arguments
@@ -201,6 +201,8 @@ def run_stage(stage: Stage, *, resume: bool = True) -> None:
         sharding = sharding_options(stage.compute, model.network)
         arguments = training_arguments(stage.optimizer, stage.compute, folder, seed=stage.seed, **sharding)
         trainer = _make_trainer(stage, model, arguments)
+        if stage.compute.deepspeed is not None or stage.compute.fsdp is not None:
+            straighten(trainer.learner)
         history = run_training(trainer, folder=folder, resume=resume)
     learner = trainer.learner
     with whole_parameters(learner, stage.compute):

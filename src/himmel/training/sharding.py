@@ -88,6 +88,15 @@ def precise_sums(compute_type: torch.dtype) -> MixedPrecisionPolicy:
     return MixedPrecisionPolicy(param_dtype=compute_type, reduce_dtype=torch.float32, cast_forward_inputs=False)
 
 
+@torch.no_grad()
+def straighten(module: nn.Module) -> None:
+    """Lay each parameter out row by row, as both ways of sharding want to cut it; nano's tower has channels last."""
+    for parameter in module.parameters():
+        # Of an axis of length 1, `contiguous` leaves any stride, which DeepSpeed does not.
+        if parameter.stride() != torch.empty(parameter.shape, device="meta").stride():
+            parameter.data = parameter.data.clone(memory_format=torch.contiguous_format)
+
+
 def whole(tensor: torch.Tensor) -> torch.Tensor:
     """All of a tensor that FSDP spreads over processes, each of which has to ask for it; others as they are."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
