@@ -21,21 +21,24 @@ from himmel.methods.choice import build
 from himmel.methods.models import default_checkpoint
 from himmel.model import HimmelConfig, HimmelForConditionalGeneration, HimmelProcessor
 from himmel.model.inputs import ModelInputs
+from himmel.model.prompt import IGNORED
 from himmel.model.repository import local_folder
 from himmel.nano.clips import VALUE_COLUMNS
 from himmel.training.alignment import AlignmentModel
 from himmel.training.batches import AlignmentCollator, DrawnClips, InstructCollator
 from himmel.training.corpus.batches import CorpusAlignment
 from himmel.training.corpus.stage import check_files, check_stage, corpus_data
-from himmel.training.gather import wait_for_all
+from himmel.training.corpus.targets import KeptTargets
+from himmel.training.gather import wait_for_all, weight_of_mean
 from himmel.training.plan import RECORD, Stage, plan_stages
 from himmel.training.probes import MotionProbes, caption_vocabulary
 from himmel.training.recipe import OptimizerSection, ProjectorSection, Recipe, Stage1Section, Stage2Section
 from himmel.training.resolve import base_names, resolve_recipe
 from himmel.training.settings import make_settings
+from himmel.training.sharding import environment_restored, sharding_options, straighten, whole_parameters
 from himmel.training.store import ClipStore
 from himmel.training.targets import TargetStore
-from himmel.training.trainer import PartsTrainer, run_training, training_arguments, whole_parameters
+from himmel.training.trainer import PartsTrainer, run_training, training_arguments
 
 
 class InstructModel(nn.Module):
@@ -46,8 +49,11 @@ class InstructModel(nn.Module):
         self.model = model
 
     def forward(self, inputs: ModelInputs) -> dict[str, Any]:
-        """`loss`, and no further parts; `inputs` is what `HimmelProcessor.encode` makes."""
-        return {"loss": self.model(inputs).loss, "parts": {}}
+        """`loss`, and no further parts; `inputs` is what `HimmelProcessor.encode` makes, with answers."""
+        loss = self.model(inputs).loss
+        assert inputs.labels is not None
+        answered = int((inputs.labels != IGNORED).sum())
+        return {"loss": loss * weight_of_mean(answered, loss.device), "parts": {}}
 
 
 def run_recipe(
@@ -180,7 +186,7 @@ def run_stage(stage: Stage, *, resume: bool = True) -> None:
     """Do one stage, whose predecessor is there, and write its checkpoint.
 
     Raises:
-        RecipeError: batch and devices don't fit, or DeepSpeed is missing.
+        RecipeError: batch and devices don't fit, or parameters cannot be shared as the recipe says.
         HimmelError: host or clips are missing and cannot be fetched.
     """
     set_seed(stage.seed)
@@ -191,14 +197,18 @@ def run_stage(stage: Stage, *, resume: bool = True) -> None:
         _write_record(stage, [])
         return
     folder = stage.folder / "state"
-    arguments = training_arguments(stage.optimizer, stage.compute, folder, seed=stage.seed)
-    trainer = _make_trainer(stage, model, arguments)
-    history = run_training(trainer, folder=folder, resume=resume)
+    with environment_restored():
+        sharding = sharding_options(stage.compute, model.network)
+        arguments = training_arguments(stage.optimizer, stage.compute, folder, seed=stage.seed, **sharding)
+        trainer = _make_trainer(stage, model, arguments)
+        if stage.compute.deepspeed is not None or stage.compute.fsdp is not None:
+            straighten(trainer.learner)
+        history = run_training(trainer, folder=folder, resume=resume)
     learner = trainer.learner
-    with whole_parameters(learner, deepspeed=stage.compute.deepspeed is not None):
-        if isinstance(learner, (AlignmentModel, CorpusAlignment)):
-            learner.release()
+    with whole_parameters(learner, stage.compute):
         if arguments.process_index == 0:
+            if isinstance(learner, (AlignmentModel, CorpusAlignment)):
+                learner.release()
             model.save_pretrained(stage.folder)
             _write_record(stage, history)
     # The next stage begins with what the first process has written.
@@ -271,6 +281,7 @@ def _make_trainer(stage: Stage, model: HimmelForConditionalGeneration, arguments
             seed=section.seed,
             still_only=isinstance(section, ProjectorSection),
             blind_share=0.0 if isinstance(section, ProjectorSection) else section.blind_share,
+            together=section.optimizer.batch_size // section.optimizer.gradient_accumulation,
         ),
         rate_of=lambda name: _rate(section.optimizer, name),
         **options,
@@ -291,7 +302,7 @@ def _trainer_on_files(
         if data.shows_host or model.config.adapter.encoder == "shared_vit":
             nn.Module.to(model.network, arguments.device)
         rate = stage.optimizer.adapter_lr
-        learner = CorpusAlignment(_alignment_model(stage.section, model), model)
+        learner = CorpusAlignment(_alignment_model(stage.section, model), model, kept=KeptTargets.of(model))
         return PartsTrainer(model=learner, rate_of=lambda _: rate, **options)
     return PartsTrainer(
         model=_instruct_model(stage, model), rate_of=lambda name: _rate(stage.optimizer, name), **options

@@ -18,6 +18,7 @@ from himmel.data.cache.features import FeatureStore, feature_sets
 from himmel.data.features import add_features
 from himmel.data.prepare import prepare
 from himmel.errors import RecipeError
+from himmel.model import align_targets
 from himmel.training.alignment import AlignmentModel
 from himmel.training.corpus.batches import CorpusAlignment
 from himmel.training.corpus.samples import DrawnSamples
@@ -61,6 +62,35 @@ def test_both_stages_learn_from_a_file_of_questions(
         assert len(steps) == 2
         assert all(line["loss"] > 0 and 0 <= line["waiting"] <= 1 for line in steps)
     assert (checkpoint / "adapter.safetensors").is_file()
+
+
+def test_the_tower_sees_each_video_once(
+    corpus: Path, qwen_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Six steps of two videos over three: four passes, of which three find what the first has kept."""
+    monkeypatch.setenv("HIMMEL_CACHE", str(tmp_path / "kept"))
+    recipe = files_recipe(tmp_path, corpus, qwen_folder)
+    changes = {"stages": "[1]", "stage1.optimizer.steps": "6"}
+    seen: list[int] = []
+
+    def count(host: Any, network: Any, samples: Any) -> torch.Tensor:
+        seen.append(len(samples))
+        return align_targets(host, network, samples)
+
+    monkeypatch.setattr("himmel.training.corpus.batches.align_targets", count)
+    first = run_recipe(recipe, overrides={**changes, "output": str(tmp_path / "one")})
+    # A batch may be read before the one ahead of it is seen.
+    assert 3 <= sum(seen) <= 5
+    seen.clear()
+    again = run_recipe(recipe, overrides={**changes, "output": str(tmp_path / "two")})
+    assert not seen
+    logs = [
+        [line.get("loss") for line in json.loads((folder / "training" / "stage1.json").read_text())["log"]]
+        for folder in (first, again)
+    ]
+    assert logs[0] == logs[1]
+    one, other = (load_file(folder / "adapter.safetensors") for folder in (first, again))
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
 
 
 def test_what_only_rendered_clips_have_is_refused_before_anything_runs(

@@ -26,6 +26,7 @@ from himmel.training.corpus.batches import ConversationCollator, collate_aligned
 from himmel.training.corpus.callbacks import SkippedCount
 from himmel.training.corpus.reading import ExtractNow, FromCache, VideoReader
 from himmel.training.corpus.samples import DrawnSamples, SampleLoader, VideoLoader
+from himmel.training.corpus.targets import KeptTargets
 from himmel.training.plan import Stage
 from himmel.training.recipe import DataSection, ProjectorSection, Stage1Section, Stage2Section
 
@@ -76,7 +77,7 @@ def corpus_data(stage: Stage, model: HimmelForConditionalGeneration) -> CorpusDa
                 "Stage 1 needs videos, and data.sets have none; add a set with videos, or set stages=[2]."
             )
         groups = [Group("video", rows)]
-        make = VideoLoader(processor, reader)
+        make = VideoLoader(processor, reader, kept=KeptTargets.of(model))
     else:
         # Nothing of the host's projector is used where nothing is shown.
         shown = [kind for kind in KINDS if kind != "text" or not isinstance(stage.section, ProjectorSection)]
