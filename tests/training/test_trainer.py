@@ -28,7 +28,7 @@ class _Halves(nn.Module):
     def forward(self, x: Tensor) -> dict[str, Any]:
         normed = self.norm(self.frozen(x)[:, :, None, None]).flatten(1)
         error = (self.learning(normed) - x.mean(1, keepdim=True)).square().mean() + (self.slow - 1).square().sum()
-        return {"loss": error, "parts": {"error": error}}
+        return {"loss": error, "parts": {"error": error}, "counts": {"rows": torch.tensor(len(x))}}
 
 
 def _trainer(folder: Path, *, steps: int = 8, callbacks: list[TrainerCallback] | None = None) -> PartsTrainer:

@@ -124,6 +124,9 @@ class Host(Protocol):
     def load_network(self, loading: Loading = AS_STORED) -> PreTrainedModel:
         """The host's weights as transformers' own class, frozen, in inference mode; see `load_weights`."""
 
+    def outline_network(self, loading: Loading = AS_STORED) -> PreTrainedModel:
+        """The same network without any numbers in it, for counting: see `loading.outline`."""
+
     def image_features(self, network: PreTrainedModel, images: Mapping[str, Tensor]) -> BaseModelOutputWithPooling:
         """Vision features: `pooler_output` is one [n_i, D] tensor per picture, in the host's embedding space."""
 

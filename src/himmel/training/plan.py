@@ -84,7 +84,8 @@ class Stage:
         section = None if self.section is None else self.section.model_dump(mode="json", by_alias=True)
         if section is not None:
             # How often something is written changes nothing that is learned.
-            del section["optimizer"]["save_every"], section["optimizer"]["log_every"]
+            for name in ("save_every", "log_every", "validate_every"):
+                del section["optimizer"][name]
             section["compute"] = _what_computes(self.compute)
             section.pop("full_compute", None)
         found = {

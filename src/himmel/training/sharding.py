@@ -52,11 +52,11 @@ def sharding_options(compute: ComputeSection, network: PreTrainedModel) -> dict[
     return {"fsdp": True, "fsdp_config": config | ({"transformer_layer_cls_to_wrap": layers} if layers else {})}
 
 
-def deepspeed_file(name: str) -> str:
+def settings_file(name: str) -> Path:
     """DeepSpeed's settings: a file, or one of those that come with the recipes (`zero2`, `zero3`).
 
     Raises:
-        RecipeError: there is no such file, or DeepSpeed is not installed.
+        RecipeError: there is no such file.
     """
     shipped = recipes_folder() / "deepspeed" / f"{name}.json"
     file = shipped if shipped.is_file() else Path(name)
@@ -64,6 +64,16 @@ def deepspeed_file(name: str) -> str:
         raise RecipeError(
             f"compute.deepspeed = {name!r} is not a file; choose zero2, zero3 or a file of DeepSpeed settings."
         )
+    return file
+
+
+def deepspeed_file(name: str) -> str:
+    """`settings_file`, for a training that DeepSpeed is there for.
+
+    Raises:
+        RecipeError: there is no such file, or DeepSpeed is not installed.
+    """
+    file = settings_file(name)
     if not is_deepspeed_available():
         raise RecipeError(
             f"compute.deepspeed = {name!r} needs DeepSpeed, which is not installed; run "
@@ -110,15 +120,22 @@ def fill(tensor: torch.Tensor, value: torch.Tensor) -> None:
 
 
 @contextmanager
+def gathered(module: nn.Module) -> Iterator[None]:
+    """Within the block, parameters that DeepSpeed spreads over processes are whole in the first of them."""
+    from deepspeed import zero
+
+    with zero.GatheredParameters(list(module.parameters()), modifier_rank=0):
+        yield
+
+
+@contextmanager
 def whole_parameters(module: nn.Module, compute: ComputeSection) -> Iterator[None]:
     """Within the block, parameters that are spread over processes are whole, in the first of them at least.
 
     After FSDP they stay whole, in the processor's memory: the training has to be over.
     """
     if compute.deepspeed is not None:
-        from deepspeed import zero
-
-        with zero.GatheredParameters(list(module.parameters()), modifier_rank=0):
+        with gathered(module):
             yield
         return
     if compute.fsdp is not None:

@@ -6,6 +6,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,16 +15,18 @@ from accelerate.utils import save_fsdp_optimizer
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.utils.data import Dataset, Sampler, SequentialSampler
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer import SCHEDULER_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from himmel._files import atomic_path
 from himmel.errors import RecipeError
-from himmel.training.gather import wait_for_all
+from himmel.training.bar import TrainingBar
+from himmel.training.gather import sum_of_all, wait_for_all
 from himmel.training.recipe import ComputeSection, OptimizerSection
-from himmel.training.sharding import fill, precise_sums, shard_on_processors, whole
-from himmel.training.watching import Waiting, check_trackers, gradient_norms
+from himmel.training.sharding import fill, gathered, precise_sums, shard_on_processors, whole
+from himmel.training.validation import BEST_PARTS, BestStep, Validation, look_at, read_best, write_best
+from himmel.training.watching import Pace, check_trackers, gradient_norms
 
 _PARTS_FILE = "trained_parts.safetensors"
 _WHOLE = "whole"
@@ -35,23 +38,39 @@ class PartsTrainer(Trainer):
 
     That is the trained parameters, and the buffers (statistics) of the modules that they belong to. A host's frozen
     weights would make every checkpoint as large as the host; they are the same in all of them.
-    The model's forward returns a dict with `loss` and, under `parts`, named scalars that are averaged into the log.
+    The model's forward returns a dict with `loss`; under `parts`, named scalars that are averaged into the log; and
+    under `counts`, what it went through (tokens, intervals), by which the log says how fast the training goes.
 
     Args:
         model: what learns, in part.
         rate_of: learning rate of a trained parameter, by its name in the model.
+        validation: what is looked at while it trains; the model then also gives `rows`, see `Validation`.
         options: those of transformers' Trainer.
     """
 
-    def __init__(self, *, model: nn.Module, rate_of: Callable[[str], float], **options: Any) -> None:
-        super().__init__(model=model, **options)
+    def __init__(
+        self,
+        *,
+        model: nn.Module,
+        rate_of: Callable[[str], float],
+        validation: Validation | None = None,
+        **options: Any,
+    ) -> None:
+        looked_at = None if validation is None else validation.held_out.items
+        super().__init__(model=model, eval_dataset=looked_at, **options)
         self.learner = model
+        self._validation = validation
         self._rate_of = rate_of
         self._sums: dict[str, torch.Tensor] = {}
         self._count = 0
         self._gradients: dict[str, float] = {}
-        self._waiting = Waiting()
+        self._pace = Pace()
         self.add_callback(_Gradients(self))
+        if sys.stderr.isatty():
+            self.pop_callback(PrinterCallback)
+            self.add_callback(TrainingBar())
+        if validation is not None:
+            self.add_callback(_FirstLook(self))
         # A plain mean over the batch, whatever the forward's signature suggests.
         self.model_accepts_loss_kwargs = False
         # DeepSpeed's checkpoints leave frozen weights out, and loads them strictly.
@@ -87,8 +106,45 @@ class PartsTrainer(Trainer):
         """The batches of a step; how long they took to come is counted."""
         begin = time.perf_counter()
         batches = super().get_batch_samples(*args, **options)
-        self._waiting.add(time.perf_counter() - begin)
+        self._pace.add_waiting(time.perf_counter() - begin)
         return batches
+
+    def evaluate(self, *args: Any, **options: Any) -> dict[str, float]:
+        """Look at what is held out, and log it; nothing of the training changes by it."""
+        del args, options
+        assert self._validation is not None
+        begin = time.perf_counter()
+        # Where weights are spread over processes, the wrapper brings them together.
+        spread = self.is_deepspeed_enabled or self.is_fsdp_enabled
+        rows = look_at(
+            self._validation.held_out,
+            self.model_wrapped if spread else self.learner,
+            self._prepare_inputs,
+            workers=self.args.dataloader_num_workers,
+        )
+        found = {f"eval_{name}": round(value, 5) for name, value in self._validation.summarise(rows).items()}
+        seconds = time.perf_counter() - begin
+        self._pace.leave_out(seconds)
+        self.log(found | {"eval_runtime": round(seconds, 3)})
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, found)
+        return found
+
+    def _determine_best_metric(self, *args: Any, **options: Any) -> bool:
+        better = super()._determine_best_metric(*args, **options)
+        if better:
+            self._keep_best()
+        return better
+
+    def _keep_best(self) -> None:
+        best = BestStep(self.state.global_step, float(cast(float, self.state.best_metric)))
+        with gathered(self.learner) if self.is_deepspeed_enabled else nullcontext():
+            trained = self._trained()
+            if self.args.should_save:
+                write_best(Path(str(self.args.output_dir)) / BEST_PARTS, trained, best)
+
+    def _trained(self) -> dict[str, torch.Tensor]:
+        """What training changes, whole, in the processor's memory; all processes ask for it at once."""
+        return {name: whole(one.detach()).contiguous().cpu() for name, one in trained_tensors(self.learner).items()}
 
     def watch_gradients(self) -> None:
         """Keep the size of each part's gradient for the log."""
@@ -103,13 +159,16 @@ class PartsTrainer(Trainer):
             for name, value in outputs["parts"].items():
                 self._sums[name] = self._sums.get(name, torch.zeros(())) + value.detach().float().cpu()
             self._count += 1
+            self._pace.add_work(outputs["counts"])
         return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the parts' means since the last log to the training log."""
         if "loss" in logs and self._count:
             means = {name: float(value) / self._count for name, value in self._sums.items()}
-            watched = {**means, **self._gradients, "waiting": self._waiting.share()}
+            device = self.args.device
+            pace = self._pace.take(over_all=lambda own: sum_of_all(own, device))
+            watched = {**means, **self._gradients, **pace}
             logs = {**logs, **{name: round(value, 5) for name, value in watched.items()}}
             self._sums, self._count = {}, 0
         super().log(logs, start_time)
@@ -143,7 +202,7 @@ class PartsTrainer(Trainer):
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         folder = Path(output_dir or str(self.args.output_dir))
         folder.mkdir(parents=True, exist_ok=True)
-        trained = {name: whole(one.detach()).contiguous().cpu() for name, one in trained_tensors(self.learner).items()}
+        trained = self._trained()
         if self.args.should_save:
             with atomic_path(folder / _PARTS_FILE) as file:
                 save_file(trained, file)
@@ -165,6 +224,23 @@ class _Gradients(TrainerCallback):
     ) -> None:
         if (state.global_step + 1) % int(args.logging_steps) == 0:
             self._trainer.watch_gradients()
+
+
+class _FirstLook(TrainerCallback):
+    """Looks at what is held out before the first step, and takes up the best step of a training that goes on."""
+
+    def __init__(self, trainer: PartsTrainer) -> None:
+        self._trainer = trainer
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        del control
+        if state.global_step == 0:
+            self._trainer.evaluate()
+            return
+        best = read_best(Path(str(args.output_dir)) / BEST_PARTS)
+        # It may be of a step after the checkpoint that the training goes on from.
+        if best is not None and best.step > state.global_step:
+            state.best_metric, state.best_global_step = best.value, best.step
 
 
 def trained_tensors(module: nn.Module) -> dict[str, torch.Tensor]:
@@ -240,8 +316,8 @@ def training_arguments(
         ddp_find_unused_parameters=True,
         report_to=check_trackers(compute.report_to),
         remove_unused_columns=False,
-        # A bar in a terminal; elsewhere the log's lines alone, or a file would hold each of the bar's states.
-        disable_tqdm=not sys.stderr.isatty(),
+        # In a terminal there is a bar of our own; elsewhere the log's lines alone.
+        disable_tqdm=True,
         **options,
     )
 
@@ -258,6 +334,8 @@ def run_training(trainer: Trainer, *, folder: Path, resume: bool) -> list[dict[s
         for path in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
             if path != newest and (newest is None or not (path / _WHOLE).exists()):
                 shutil.rmtree(path)
+        if newest is None:
+            (folder / BEST_PARTS).unlink(missing_ok=True)
     wait_for_all()
     trainer.train(resume_from_checkpoint=None if newest is None else str(newest))
     history = trainer.state.log_history

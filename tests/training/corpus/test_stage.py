@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import yaml
 from safetensors.torch import load_file
 
 from himmel.data.cache import CacheSettings
@@ -27,25 +26,7 @@ from himmel.training.plan import plan_stages
 from himmel.training.recipe import Stage1Section
 from himmel.training.resolve import resolve_recipe
 from himmel.training.run import initial_model, run_recipe
-from tiny_recipes import tiny_base
-
-
-def files_recipe(
-    folder: Path, corpus: Path, host: str, *, of: str = "qwen2_5_vl", workers: int = 0, **data: Any
-) -> str:
-    """A tiny recipe on the questions of a corpus."""
-    sizes: dict[str, Any] = {} if of == "nano" else {"max_anchor_tokens": 12, "adapter": {"context_size": 16}}
-    base = tiny_base(folder, of=of, host=host, num_anchors=2, **sizes)
-    stage = {"optimizer": {"batch_size": 2, "log_every": 1}, "compute": {"workers": workers}}
-    content = {
-        "base": base,
-        "data": {"source": "files", "folder": str(corpus), "sets": [{"annotations": "questions.jsonl"}], **data},
-        "stage1": {"alignment": {"probe_weight": 0.0}, **stage},
-        "stage2": {"blind_share": 0.0, **stage},
-    }
-    path = folder / "own.yaml"
-    path.write_text(yaml.safe_dump(content))
-    return str(path)
+from tiny_recipes import files_recipe
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -13,6 +13,7 @@ from himmel.training.alignment import AlignmentModel
 from himmel.training.batches import AlignmentCollator
 from himmel.training.corpus.samples import Aligned, Shown
 from himmel.training.corpus.targets import KeptTargets
+from himmel.training.validation import Rows
 
 
 class ConversationCollator:
@@ -63,6 +64,14 @@ class CorpusAlignment(nn.Module):
     def release(self) -> MotionAdapter:
         """See `AlignmentModel.release`."""
         return self.learner.release()
+
+    def bind(self) -> None:
+        """See `AlignmentModel.bind`."""
+        self.learner.bind()
+
+    def summarise(self, rows: Sequence[Rows]) -> dict[str, float]:
+        """See `AlignmentModel.summarise`."""
+        return self.learner.summarise(rows)
 
     def forward(
         self,
