@@ -95,7 +95,7 @@ def _draw(axes: "Axes", logs: Sequence[Document], drawn: Sequence[Series]) -> No
                 axes.plot(steps, values, linestyle=line, markevery=every, label=label, **_of(place, series))
 
 
-def _of(place: int, series: Series) -> dict[str, object]:
+def _of(place: int, series: Series) -> dict[str, Any]:
     """Held-out data has hollow markers."""
     look = marker(place)
     return {**look, "fillstyle": "none"} if series.held_out else look
