@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from himmel.evaluation.report.collect import Document, logged, own_logs
 from himmel.evaluation.report.figures.style import add_legend, marker, new_panels, say_missing, shorten
