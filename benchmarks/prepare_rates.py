@@ -1,6 +1,6 @@
 """Videos that `himmel prepare` reads in a core-hour, beside FFmpeg's vectors and 32 decoded frames of the same clips.
 
-    python -m benchmarks.prepare_rates [--minutes 1 10] [--videos 48] [--rounds 2] [--workers 1 2] [-o FILE]
+    python -m benchmarks.prepare_rates [--minutes 1 10] [--videos 32] [--rounds 2] [--workers 1 2] [-o FILE]
 
 One run, the same clips for all (720p25 H.264, 1.4 and 3 Mbit/s, of each length in turn):
 
@@ -156,7 +156,7 @@ def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, nargs="+", default=[1, 10], help="lengths of videos")
-    parser.add_argument("--videos", type=int, default=48, help="of one minute; of longer ones, fewer")
+    parser.add_argument("--videos", type=int, default=32, help="of one minute; of longer ones, fewer")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("-o", "--output", type=Path)
