@@ -1,6 +1,6 @@
 """Hosts in their published sizes with random weights: the whole vision tower, and a few layers of the language model.
 
-Sizes are those of the models' `config.json`. What a layer costs doesn't depend on what its weights say, nor on which
+Sizes are those of `himmel.hosts.sizes`. What a layer costs doesn't depend on what its weights say, nor on which
 layer it is, so the time of all layers is that of a few times their share.
 """
 
@@ -23,23 +23,10 @@ from transformers import (
     Qwen3VLForConditionalGeneration,
 )
 
+from himmel.hosts.sizes import PUBLISHED_SIZES
+
 LAYERS = 2
 """Layers of the language model that are built."""
-_QWEN2_7B = {
-    "hidden_size": 3584,
-    "intermediate_size": 18944,
-    "num_hidden_layers": 28,
-    "num_attention_heads": 28,
-    "num_key_value_heads": 4,
-}
-_QWEN3_8B = {
-    "hidden_size": 4096,
-    "intermediate_size": 12288,
-    "num_hidden_layers": 36,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 8,
-    "head_dim": 128,
-}
 
 
 @dataclass(frozen=True)
@@ -81,77 +68,43 @@ def _patches(side: int, width: int) -> Callable[[Any], Tensor]:
     return lambda network: network.get_image_features(torch.randn(side * side, width), grid, return_dict=True)
 
 
+def _published(
+    name: str,
+    network_class: type[PreTrainedModel],
+    config_class: type[PreTrainedConfig],
+    tokens: int,
+    see: Callable[[Any], object],
+) -> PublishedSize:
+    size = PUBLISHED_SIZES[name]
+    return PublishedSize(network_class, config_class, dict(size.text), dict(size.settings), tokens, see)
+
+
 PUBLISHED: dict[str, PublishedSize] = {
-    "Qwen2.5-VL-7B": PublishedSize(
+    "Qwen2.5-VL-7B": _published(
+        "Qwen/Qwen2.5-VL-7B-Instruct",
         Qwen2_5_VLForConditionalGeneration,
         Qwen2_5_VLConfig,
-        _QWEN2_7B | {"rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]}},
-        {
-            "vision_config": {
-                "depth": 32,
-                "hidden_size": 1280,
-                "intermediate_size": 3420,
-                "num_heads": 16,
-                "out_hidden_size": 3584,
-                "window_size": 112,
-                "fullatt_block_indexes": [7, 15, 23, 31],
-            }
-        },
         256,
         _patches(32, 3 * 2 * 14 * 14),
     ),
-    "Qwen3-VL-8B": PublishedSize(
+    "Qwen3-VL-8B": _published(
+        "Qwen/Qwen3-VL-8B-Instruct",
         Qwen3VLForConditionalGeneration,
         Qwen3VLConfig,
-        _QWEN3_8B | {"rope_parameters": {"rope_type": "default", "rope_theta": 5e6, "mrope_section": [24, 20, 20]}},
-        {
-            "vision_config": {
-                "depth": 27,
-                "hidden_size": 1152,
-                "intermediate_size": 4304,
-                "num_heads": 16,
-                "patch_size": 16,
-                "out_hidden_size": 4096,
-                "deepstack_visual_indexes": [8, 16, 24],
-            }
-        },
         256,
         _patches(32, 3 * 2 * 16 * 16),
     ),
-    "InternVL3-8B": PublishedSize(
+    "InternVL3-8B": _published(
+        "OpenGVLab/InternVL3-8B-hf",
         InternVLForConditionalGeneration,
         InternVLConfig,
-        _QWEN2_7B | {"model_type": "qwen2"},
-        {
-            "vision_config": {
-                "hidden_size": 1024,
-                "intermediate_size": 4096,
-                "num_hidden_layers": 24,
-                "num_attention_heads": 16,
-                "image_size": [448, 448],
-                "patch_size": [14, 14],
-                "attention_bias": True,
-            }
-        },
         256,
         lambda network: network.get_image_features(pixel_values=torch.randn(1, 3, 448, 448), return_dict=True),
     ),
-    "LLaVA-OneVision-7B": PublishedSize(
+    "LLaVA-OneVision-7B": _published(
+        "llava-hf/llava-onevision-qwen2-7b-ov-hf",
         LlavaOnevisionForConditionalGeneration,
         LlavaOnevisionConfig,
-        _QWEN2_7B | {"model_type": "qwen2"},
-        {
-            "vision_config": {
-                "model_type": "siglip_vision_model",
-                "hidden_size": 1152,
-                "intermediate_size": 4304,
-                "num_hidden_layers": 26,
-                "num_attention_heads": 16,
-                "image_size": 384,
-                "patch_size": 14,
-                "vision_use_head": False,
-            }
-        },
         197,
         lambda network: network.get_video_features(torch.randn(1, 1, 3, 384, 384), return_dict=True),
     ),

@@ -35,7 +35,7 @@ def tiny_base(folder: Path, *, of: str, host: str, **model: Any) -> str:
         "inherits": f"base/{of}",
         "host": host,
         "model": {"steps_per_interval": 2, **model, "adapter": {**sizes, "siglip": siglip, **model.get("adapter", {})}},
-        "data": {"source": "rendered", "clips": 2},
+        "data": {"source": "rendered", "clips": 2, "validation": None},
         "stage1": _STAGE,
         "stage2": {**_STAGE, "full_compute": _STAGE["compute"]},
         "output": str(folder / "runs"),
@@ -43,5 +43,23 @@ def tiny_base(folder: Path, *, of: str, host: str, **model: Any) -> str:
     if of == "nano":
         content["projector"] = _STAGE
     path = folder / f"tiny_{of}.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return str(path)
+
+
+def files_recipe(
+    folder: Path, corpus: Path, host: str, *, of: str = "qwen2_5_vl", workers: int = 0, **data: Any
+) -> str:
+    """A tiny recipe on the questions of a corpus."""
+    sizes: dict[str, Any] = {} if of == "nano" else {"max_anchor_tokens": 12, "adapter": {"context_size": 16}}
+    base = tiny_base(folder, of=of, host=host, num_anchors=2, **sizes)
+    stage = {"optimizer": {"batch_size": 2, "log_every": 1}, "compute": {"workers": workers}}
+    content = {
+        "base": base,
+        "data": {"source": "files", "folder": str(corpus), "sets": [{"annotations": "questions.jsonl"}], **data},
+        "stage1": {"alignment": {"probe_weight": 0.0}, **stage},
+        "stage2": {"blind_share": 0.0, **stage},
+    }
+    path = folder / "own.yaml"
     path.write_text(yaml.safe_dump(content))
     return str(path)

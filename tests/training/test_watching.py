@@ -9,7 +9,7 @@ from himmel.errors import RecipeError
 from himmel.training.alignment import AlignmentModel
 from himmel.training.recipe import AlignmentSection, ComputeSection, OptimizerSection
 from himmel.training.trainer import training_arguments
-from himmel.training.watching import Waiting, gradient_norms
+from himmel.training.watching import Pace, gradient_norms
 from tiny_hosts import tiny_adapter
 from two_processes import make_batch
 
@@ -29,11 +29,26 @@ def test_each_part_has_the_norm_of_its_gradient() -> None:
 
 
 def test_waiting_is_a_share_of_the_time_since_it_was_asked_last() -> None:
-    waiting = Waiting()
+    pace = Pace()
     time.sleep(0.05)
-    waiting.add(0.02)
-    assert 0 < waiting.share() < 0.5
-    assert waiting.share() == 0
+    pace.add_waiting(0.02)
+    assert 0 < pace.take()["waiting"] < 0.5
+    assert pace.take()["waiting"] == 0
+
+
+def test_what_is_done_is_counted_by_the_second_of_training() -> None:
+    pace = Pace()
+    time.sleep(0.05)
+    pace.add_work({"tokens": torch.tensor(30)})
+    pace.add_work({"tokens": torch.tensor(70)})
+    rate = pace.take(over_all=lambda own: {name: 2 * value for name, value in own.items()})["tokens_per_second"]
+    assert 0 < rate <= 200 / 0.05
+    assert set(pace.take()) == {"waiting"}
+    # Time that was spent on something else than training is left out.
+    pace.add_work({"tokens": torch.tensor(100)})
+    time.sleep(0.1)
+    pace.leave_out(0.09)
+    assert pace.take()["tokens_per_second"] > 100 / 0.1
 
 
 def test_a_tracker_that_is_not_installed_is_one_sentence(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from himmel.cli.evaluate import eval_app
 from himmel.cli.interrupt import EXIT_CODE, interruptible, tell
 from himmel.cli.nano import nano_app
 from himmel.cli.params import params
+from himmel.cli.plot import plot
 from himmel.cli.prepare import prepare
 from himmel.cli.recipe import recipe_app, train_app
 from himmel.cli.report import report
@@ -45,6 +46,7 @@ app.command(rich_help_panel="Costs")(budget)
 app.command(rich_help_panel="Costs")(params)
 app.command(rich_help_panel="Training")(prepare)
 app.add_typer(train_app, name="train", rich_help_panel="Training")
+app.command(rich_help_panel="Training")(plot)
 app.command(rich_help_panel="Training")(report)
 app.command(rich_help_panel="Publishing")(merge)
 app.command(rich_help_panel="Publishing")(card)

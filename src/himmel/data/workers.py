@@ -283,7 +283,11 @@ def _serve(
             _set_alarm(2 * limits.seconds)
             answer = _try(work, item)
             _set_alarm(0)
-            connection.send(answer)
+            try:
+                connection.send(answer)
+            except MemoryError:
+                # The value could be made, and there is no room for the copy that is sent.
+                connection.send((None, Failure("memory")))
 
 
 def _try(work: Callable[[Item], Value], item: Item) -> _Answer[Value]:

@@ -40,10 +40,16 @@ _SETTINGS: Mapping[type[PreTrainedConfig], tuple[type[BaseImageProcessor], dict[
 FAMILIES: tuple[str, ...] = tuple(config.model_type for config in _SETTINGS)
 
 
-def write_family(kind: str, folder: Path) -> None:
-    """Write a folder from which `load_host` makes a host of this kind, one of `FAMILIES`; it has no weights."""
+def write_family(kind: str, folder: Path, settings: Mapping[str, Any] | None = None) -> None:
+    """Write a folder from which `load_host` makes a host of this kind, one of `FAMILIES`; it has no weights.
+
+    Args:
+        kind: transformers' name of the family.
+        folder: made if it is not there.
+        settings: of the configuration, where they are not its class's defaults.
+    """
     config, processor = next((config, made) for config, made in _SETTINGS.items() if config.model_type == kind)
-    config().save_pretrained(folder)
+    config(**(settings or {})).save_pretrained(folder)
     words = Tokenizer(models.WordLevel({"?": 0}, unk_token="?"))
     PreTrainedTokenizerFast(tokenizer_object=words, unk_token="?").save_pretrained(folder)
     if processor is not None:

@@ -1,11 +1,12 @@
 """Weights of any size: on one device, spread over several, or packed into 4 bits."""
 
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, cast, get_args
 
 import torch
 from torch import nn
-from transformers import BitsAndBytesConfig, PreTrainedConfig, PreTrainedModel
+from transformers import AutoModelForImageTextToText, BitsAndBytesConfig, PreTrainedConfig, PreTrainedModel
 from transformers.utils.import_utils import is_bitsandbytes_available
 
 from himmel._checks import check_choice
@@ -114,6 +115,26 @@ def load_weights(
         drop_head(network)
     if "device_map" not in options:
         network.to(cast(Any, loading.device or "cpu"))
+    return cast(PreTrainedModel, network.eval())
+
+
+def outline(config: PreTrainedConfig, loading: Loading) -> PreTrainedModel:
+    """A network of a configuration, frozen, in which every weight has its shape and type and none has any numbers.
+
+    Args:
+        config: not changed.
+        loading: its `dtype` (None: float32), `attention` and `vision_alone` count.
+    """
+    config = deepcopy(config)
+    if loading.vision_alone:
+        without_layers(config)
+    with torch.device("meta"):
+        network = AutoModelForImageTextToText.from_config(
+            config, dtype=loading.dtype or torch.float32, **loading.attention_options
+        )
+    network.requires_grad_(False)
+    if loading.vision_alone:
+        drop_head(network)
     return cast(PreTrainedModel, network.eval())
 
 

@@ -15,7 +15,7 @@ from transformers.utils.hub import CHAT_TEMPLATE_FILE, LEGACY_PROCESSOR_CHAT_TEM
 from himmel.errors import HostError
 from himmel.hosts.base import BaseHost
 from himmel.hosts.chat import ChatTokens, take_apart
-from himmel.hosts.loading import AS_STORED, Loading, load_weights
+from himmel.hosts.loading import AS_STORED, Loading, load_weights, outline
 from himmel.hosts.protocol import Picture
 from himmel.hosts.tokens import MOTION_TOKEN, token_id
 
@@ -119,6 +119,10 @@ class PublishedHost(BaseHost, ABC):
             UsageError: this machine cannot do what `loading` asks for.
         """
         return load_weights(self.network_class, self.folder, loading, family=self.family)
+
+    def outline_network(self, loading: Loading = AS_STORED) -> PreTrainedModel:
+        """See `Host.outline_network`."""
+        return outline(self.config, loading)
 
     def keep_features(self, network: PreTrainedModel, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The pictures as they are: features as wide as the language model would hardly be smaller."""

@@ -65,7 +65,7 @@ class ModelInputs(ShowsShapes):
             return mask.bool()
         # A row of padding sees one token, itself, as does the first token after it.
         first = (mask[:, 0].sum(-1) > 1).int().argmax(-1) - 1
-        return torch.arange(mask.shape[-1]) >= first[:, None]
+        return torch.arange(mask.shape[-1], device=mask.device) >= first[:, None]
 
     def without_labels(self) -> Self:
         """The same prompts, of which every token is predicted."""

@@ -1,15 +1,16 @@
 """Stage 1: motion embeddings learn the geometry of the host's visual space (report, section 3.3)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from torch import Tensor, nn
 
 from himmel.adapter import AdapterOutput, MotionAdapter, StreamInputs
 from himmel.training.gather import gather_alignment, weight_of_mean
-from himmel.training.losses import Temperature, alignment_loss
+from himmel.training.losses import AlignmentLoss, Embeddings, Temperature, alignment_loss
 from himmel.training.probes import MotionProbes, ProbeTargets
 from himmel.training.recipe import AlignmentSection
+from himmel.training.validation import Rows, interval_rows, summarise_intervals
 
 
 class AlignmentModel(nn.Module):
@@ -41,8 +42,12 @@ class AlignmentModel(nn.Module):
         self.probes = probes
         self.temperature = Temperature()
         self._own = (adapter.projector.input, adapter.projector.output)
-        adapter.projector.input = cast(nn.Linear, adapter.alignment_head.inputs["fused"])
-        adapter.projector.output = adapter.alignment_head.output
+        self.bind()
+
+    def bind(self) -> None:
+        """Let the projector have the weights of the alignment head."""
+        self.adapter.projector.input = cast(nn.Linear, self.adapter.alignment_head.inputs["fused"])
+        self.adapter.projector.output = self.adapter.alignment_head.output
 
     def release(self) -> MotionAdapter:
         """Give the projector weights of its own again, copied from the alignment head; returns the adapter."""
@@ -71,20 +76,14 @@ class AlignmentModel(nn.Module):
             probe_values, probe_words: see `ProbeTargets`; not read without probes.
 
         Returns:
-            `loss` and its named `parts`, scalars.
+            `loss` and its named `parts`, scalars; `counts`, how many intervals there were; and, when this is not
+            training, `rows` of this process's own intervals (`interval_rows`).
         """
         streams = StreamInputs(motion=motion, residual=residual, context=context, step_mask=step_mask)
         output = self.adapter(self._show(streams))
-        every, all_targets, all_valid = gather_alignment(output, targets, valid & step_mask.any(1))
-        aligned = alignment_loss(
-            every,
-            all_targets,
-            temperature=self.temperature,
-            objective=self.section.objective,
-            lambda_=self.section.lambda_,
-            mu=self.section.mu,
-            valid=all_valid,
-        )
+        valid = valid & step_mask.any(1)
+        every, all_targets, all_valid = gather_alignment(output, targets, valid)
+        aligned = self._loss(every, all_targets, self.temperature, valid=all_valid)
         parts = {**aligned.parts, "left_out": output.pooled.new_tensor(aligned.left_out)}
         if output.gates is not None and bool(step_mask.any()):
             shares = output.gates.mean_shares()[0]
@@ -92,7 +91,33 @@ class AlignmentModel(nn.Module):
         loss = aligned.total
         if self.probes is not None and probe_values is not None and probe_words is not None:
             loss = loss + self.section.probe_weight * self._probe(output, probe_values, probe_words, parts)
-        return {"loss": loss, "parts": parts}
+        made = {"loss": loss, "parts": parts, "counts": {"intervals": step_mask.any(1).sum()}}
+        return made if self.training else {**made, "rows": interval_rows(output, targets, valid, parts["temperature"])}
+
+    def summarise(self, rows: Sequence[Rows]) -> dict[str, float]:
+        """Loss and retrieval among all intervals that were held out, see `summarise_intervals`."""
+        return summarise_intervals(
+            rows,
+            lambda embeddings, targets, log_temperature: self._loss(embeddings, targets, lambda: log_temperature).total,
+        )
+
+    def _loss(
+        self,
+        embeddings: Embeddings,
+        targets: Tensor,
+        temperature: Callable[[], Tensor],
+        *,
+        valid: Tensor | None = None,
+    ) -> AlignmentLoss:
+        return alignment_loss(
+            embeddings,
+            targets,
+            temperature=temperature,
+            objective=self.section.objective,
+            lambda_=self.section.lambda_,
+            mu=self.section.mu,
+            valid=valid,
+        )
 
     def _probe(self, output: AdapterOutput, values: Tensor, words: Tensor, parts: dict[str, Tensor]) -> Tensor:
         assert self.probes is not None

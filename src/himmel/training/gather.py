@@ -70,6 +70,24 @@ def gather_alignment(output: AdapterOutput, targets: Tensor, valid: Tensor) -> t
     return gathered, gather(targets), gather(valid.to(torch.uint8)).bool()
 
 
+def gather_lists(own: list[Any]) -> list[Any]:
+    """The lists of all processes, one after another in the order of their ranks; on each of them."""
+    if num_processes() == 1:
+        return own
+    every: list[list[Any]] = [[] for _ in range(num_processes())]
+    dist.all_gather_object(every, own)
+    return [one for found in every for one in found]
+
+
+def sum_of_all(values: dict[str, float], device: torch.device) -> dict[str, float]:
+    """Each value summed over all processes, which have the same names."""
+    if num_processes() == 1 or not values:
+        return values
+    sums = torch.tensor([values[name] for name in sorted(values)], dtype=torch.float32, device=device)
+    dist.all_reduce(sums)
+    return dict(zip(sorted(values), sums.tolist(), strict=True))
+
+
 def weight_of_mean(count: int, device: torch.device) -> float:
     """The factor for a mean over this process's `count` rows, so that the mean over processes is that over all rows."""
     if num_processes() == 1:

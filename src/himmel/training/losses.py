@@ -4,14 +4,14 @@ docs/method.md, equations 5 to 7; report, section 3.3.
 """
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from himmel.adapter import AdapterOutput
 from himmel.adapter.tensors import ShowsShapes
 
 Objective = Literal["infonce", "mse", "hybrid"]
@@ -101,6 +101,22 @@ def similarity_parts(p: Tensor, v: Tensor) -> dict[str, Tensor]:
     return parts
 
 
+def retrieval(p: Tensor, v: Tensor) -> dict[str, float]:
+    """How well each of M rows of `p` [M, D] finds its own among all targets `v` [M, D] by cosine.
+
+    Targets of the same direction as one's own are not counted against it.
+
+    Returns:
+        `recall_at_1` and `recall_at_5`, shares 0..1 of rows whose own target is the nearest, or among the nearest five;
+        `positive`, the mean cosine of a pair.
+    """
+    cosines = _cosines(p, v)
+    own = cosines.diagonal()
+    nearer = ((cosines >= own[:, None]) & (_cosines(v, v) <= _SAME)).sum(1)
+    recalls = {f"recall_at_{k}": float((nearer < k).float().mean()) for k in (1, 5)}
+    return {**recalls, "positive": float(own.mean())}
+
+
 def cosine_gap(p: Tensor, v: Tensor) -> Tensor:
     """1 - mean cosine of the pairs [B, D], a scalar in 0..2: the regulariser of equation 7."""
     return 1 - F.cosine_similarity(_wide(p), _wide(v), dim=-1).mean()
@@ -129,11 +145,33 @@ def zero_delta_mask(targets: Tensor, *, relative: float = 1e-2, absolute: float 
     return keep, 1.0 - float(keep.float().mean())
 
 
+class Embeddings(Protocol):
+    """What stage 1 compares with the targets of M intervals, as `AdapterOutput` has it."""
+
+    @property
+    def embedding(self) -> Tensor:
+        """Of the whole interval, [M, D]."""
+        ...
+
+    @property
+    def branches(self) -> Mapping[str, Tensor]:
+        """Of each stream that is read, [M, D]."""
+        ...
+
+
+@dataclass(frozen=True, repr=False)
+class Embedded(ShowsShapes):
+    """`Embeddings` alone."""
+
+    embedding: Tensor
+    branches: Mapping[str, Tensor]
+
+
 def alignment_loss(
-    output: AdapterOutput,
+    output: Embeddings,
     targets: Tensor,
     *,
-    temperature: Temperature,
+    temperature: Callable[[], Tensor],
     objective: Objective = "infonce",
     lambda_: float = 0.5,
     mu: float = 0.1,
@@ -151,9 +189,9 @@ def alignment_loss(
     gradient, so that a step of several devices continues.
 
     Args:
-        output: the adapter's output for M intervals.
+        output: what the adapter makes of M intervals.
         targets: visual change of each interval in the host's space, [M, D] (equation 5); takes no gradient.
-        temperature: shared by the fused embedding and the branches.
+        temperature: gives log tau, [1], shared by the fused embedding and the branches.
         valid: bool [M], further pairs to leave out where False (such as intervals without a step).
 
     Raises:

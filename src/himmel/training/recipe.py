@@ -56,6 +56,21 @@ class SetSection(Section):
     choices: Literal["words", "listed"] = "words"
 
 
+class ValidationSection(Section):
+    """What is held out, and looked at while a stage learns from the rest; see `OptimizerSection.validate_every`.
+
+    Attributes:
+        clips: of rendered data: so many clips of the seeds right after those that are learned from.
+        share: of files: videos, pictures and texts are held out with this probability, by a hash of their path or
+            words. Nothing that a sample on one side shows is shown on the other.
+        samples: of files: at most so many of the samples held out are looked at.
+    """
+
+    clips: Positive = 64
+    share: Annotated[float, Field(gt=0, lt=1)] = 0.02
+    samples: Positive = 256
+
+
 class DataSection(Section):
     """What is learned from: clips that are rendered here, or files.
 
@@ -72,6 +87,7 @@ class DataSection(Section):
         group_by_length: let samples of similar length share a batch.
         seconds_per_video: a video that takes longer is skipped.
         megabytes_per_video: as is one that takes more memory.
+        validation: what is held out; None: nothing.
     """
 
     source: Literal["rendered", "files"] = "rendered"
@@ -84,14 +100,17 @@ class DataSection(Section):
     group_by_length: bool = True
     seconds_per_video: Annotated[float, Field(gt=0)] = 120.0
     megabytes_per_video: Positive = 2048
+    validation: ValidationSection | None = None
 
     @property
     def settings(self) -> dict[str, Any]:
         """What the outcome of a stage depends on."""
-        chosen = {"source", "clips", "first_seed"}
-        if self.source == "files":
-            chosen = {"source", "folder", "sets", "cache", "max_tokens", "group_by_length"}
-        return self.model_dump(mode="json", include=chosen)
+        if self.source == "rendered":
+            return self.model_dump(mode="json", include={"source", "clips", "first_seed"})
+        chosen = {"source", "folder", "sets", "cache", "max_tokens", "group_by_length"}
+        found = self.model_dump(mode="json", include=chosen)
+        # Rendered clips that are held out are taken from no training; files are.
+        return found if self.validation is None else {**found, "held_out": self.validation.share}
 
 
 class ComputeSection(Section):
@@ -101,6 +120,9 @@ class ComputeSection(Section):
         precision: float32 throughout, or bfloat16: frozen weights are stored so, trained ones compute so by autocast.
         gradient_checkpointing: compute the language model's layers again in the backward pass, to save memory.
         deepspeed: `zero2` or `zero3` (recipes/deepspeed), a file of DeepSpeed's, or None.
+        fsdp: `full_shard` shares parameters, gradients and the optimiser's state among processes by PyTorch's FSDP;
+            `shard_grad_op` keeps parameters whole from the forward pass to the backward pass, which takes more memory
+            and less traffic; None shares nothing. Excludes `deepspeed`.
         attn_implementation: of transformers; None leaves the choice to it. `flash_attention_2` takes no mask that parts
             several questions about one clip, so it needs `questions_per_clip: 1`.
         workers: processes of each device that read batches ahead; 0 reads them in between steps.
@@ -110,6 +132,7 @@ class ComputeSection(Section):
     precision: Literal["float32", "bfloat16"] = "float32"
     gradient_checkpointing: bool = False
     deepspeed: str | None = None
+    fsdp: Literal["full_shard", "shard_grad_op"] | None = None
     attn_implementation: Attention | None = None
     workers: Natural = 0
     report_to: tuple[Tracker, ...] = ()
@@ -117,6 +140,9 @@ class ComputeSection(Section):
 
 class OptimizerSection(Section):
     """AdamW; one learning rate for each trained part.
+
+    Every `save_every` steps a state is saved, every `log_every` the log gets a line, and every `validate_every` what is
+    held out (`data.validation`) is looked at.
 
     `batch_size` clips make one step, over all devices and micro-steps: each device takes
     `batch_size / (gradient_accumulation * devices)` at once. Contrast sees the negatives of one micro-step, of all
@@ -136,6 +162,7 @@ class OptimizerSection(Section):
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
     save_every: Positive = 100
     log_every: Positive = 10
+    validate_every: Positive = 100
 
 
 class AlignmentSection(Section):

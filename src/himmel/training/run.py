@@ -1,6 +1,5 @@
 """Running a recipe: from its settings to a checkpoint folder with its log."""
 
-import json
 import os
 import shlex
 from collections.abc import Callable, Iterator, Mapping
@@ -13,41 +12,31 @@ from filelock import FileLock, Timeout
 from torch import nn
 from transformers import TrainingArguments, set_seed
 
-from himmel._files import atomic_path
-from himmel._versions import versions
 from himmel.errors import RecipeError
 from himmel.hosts import Loading, load_host
 from himmel.methods.choice import build
 from himmel.methods.models import default_checkpoint
 from himmel.model import HimmelConfig, HimmelForConditionalGeneration, HimmelProcessor
-from himmel.model.inputs import ModelInputs
 from himmel.model.repository import local_folder
 from himmel.nano.clips import VALUE_COLUMNS
 from himmel.training.alignment import AlignmentModel
 from himmel.training.batches import AlignmentCollator, DrawnClips, InstructCollator
 from himmel.training.corpus.batches import CorpusAlignment
 from himmel.training.corpus.stage import check_files, check_stage, corpus_data
+from himmel.training.corpus.targets import KeptTargets
 from himmel.training.gather import wait_for_all
-from himmel.training.plan import RECORD, Stage, plan_stages
+from himmel.training.instruct import InstructModel
+from himmel.training.plan import Stage, plan_stages
 from himmel.training.probes import MotionProbes, caption_vocabulary
 from himmel.training.recipe import OptimizerSection, ProjectorSection, Recipe, Stage1Section, Stage2Section
+from himmel.training.records import save_best, write_record
 from himmel.training.resolve import base_names, resolve_recipe
 from himmel.training.settings import make_settings
+from himmel.training.sharding import environment_restored, sharding_options, straighten, whole_parameters
 from himmel.training.store import ClipStore
 from himmel.training.targets import TargetStore
-from himmel.training.trainer import PartsTrainer, run_training, training_arguments, whole_parameters
-
-
-class InstructModel(nn.Module):
-    """Stage 2 (docs/method.md, equation 9): the language-modelling loss on the answers, as the trainer takes it."""
-
-    def __init__(self, model: HimmelForConditionalGeneration) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, inputs: ModelInputs) -> dict[str, Any]:
-        """`loss`, and no further parts; `inputs` is what `HimmelProcessor.encode` makes."""
-        return {"loss": self.model(inputs).loss, "parts": {}}
+from himmel.training.trainer import PartsTrainer, run_training, training_arguments
+from himmel.training.validation import HeldOut, Validation, in_batches, looks
 
 
 def run_recipe(
@@ -180,7 +169,7 @@ def run_stage(stage: Stage, *, resume: bool = True) -> None:
     """Do one stage, whose predecessor is there, and write its checkpoint.
 
     Raises:
-        RecipeError: batch and devices don't fit, or DeepSpeed is missing.
+        RecipeError: batch and devices don't fit, or parameters cannot be shared as the recipe says.
         HimmelError: host or clips are missing and cannot be fetched.
     """
     set_seed(stage.seed)
@@ -188,19 +177,24 @@ def run_stage(stage: Stage, *, resume: bool = True) -> None:
     stage.folder.mkdir(parents=True, exist_ok=True)
     if stage.section is None:
         model.save_pretrained(stage.folder)
-        _write_record(stage, [])
+        write_record(stage, [])
         return
     folder = stage.folder / "state"
-    arguments = training_arguments(stage.optimizer, stage.compute, folder, seed=stage.seed)
-    trainer = _make_trainer(stage, model, arguments)
-    history = run_training(trainer, folder=folder, resume=resume)
+    with environment_restored():
+        options = sharding_options(stage.compute, model.network) | looks(stage)
+        arguments = training_arguments(stage.optimizer, stage.compute, folder, seed=stage.seed, **options)
+        trainer = _make_trainer(stage, model, arguments)
+        if stage.compute.deepspeed is not None or stage.compute.fsdp is not None:
+            straighten(trainer.learner)
+        history = run_training(trainer, folder=folder, resume=resume)
     learner = trainer.learner
-    with whole_parameters(learner, deepspeed=stage.compute.deepspeed is not None):
-        if isinstance(learner, (AlignmentModel, CorpusAlignment)):
-            learner.release()
+    with whole_parameters(learner, stage.compute):
         if arguments.process_index == 0:
+            if isinstance(learner, (AlignmentModel, CorpusAlignment)):
+                learner.release()
             model.save_pretrained(stage.folder)
-            _write_record(stage, history)
+            best = save_best(stage, model, learner)
+            write_record(stage, history, best=best)
     # The next stage begins with what the first process has written.
     wait_for_all()
 
@@ -245,33 +239,50 @@ def _make_trainer(stage: Stage, model: HimmelForConditionalGeneration, arguments
         return _trainer_on_files(stage, model, arguments)
     store = ClipStore(model.config, split="train")
     seeds = range(stage.data.first_seed, stage.data.first_seed + stage.data.clips)
+    held = seeds[:0] if stage.data.validation is None else range(seeds.stop, seeds.stop + stage.data.validation.clips)
     with arguments.main_process_first(desc="rendering clips"):
-        store.prepare(seeds, workers=os.cpu_count() or 1)
+        store.prepare([*seeds, *held], workers=os.cpu_count() or 1)
     items = DrawnClips(seeds, length=stage.optimizer.steps * stage.optimizer.batch_size, seed=stage.seed)
     options: dict[str, Any] = {"args": arguments, "train_dataset": items}
+
+    def look(collate: Any, learner: AlignmentModel | InstructModel) -> Validation | None:
+        batches = in_batches(range(len(held)), arguments.per_device_train_batch_size)
+        data = HeldOut(DrawnClips(held, length=len(held), seed=stage.seed), batches, collate)
+        return Validation(data, learner.summarise) if held else None
+
     if isinstance(stage.section, Stage1Section):
         nn.Module.to(model.network, arguments.device)
         targets = TargetStore(store, model)
-        targets.fill(seeds, model)
-        learner = _alignment_model(stage.section, model)
+        targets.fill([*seeds, *held], model)
+        learner = alignment_model(stage.section, model)
         if model.config.adapter.encoder != "shared_vit":
             # The host has said its part; the device is the adapter's.
             nn.Module.to(model.network, "cpu")
         rate = stage.optimizer.adapter_lr
         collator = AlignmentCollator(store, targets, model.host)
-        return PartsTrainer(model=learner, data_collator=collator, rate_of=lambda _: rate, **options)
+        options |= {"data_collator": collator, "validation": look(collator, learner)}
+        return PartsTrainer(model=learner, rate_of=lambda _: rate, **options)
     section = stage.section
     assert isinstance(section, (ProjectorSection, Stage2Section))
-    return PartsTrainer(
-        model=_instruct_model(stage, model),
-        data_collator=InstructCollator(
+    still_only = isinstance(section, ProjectorSection)
+
+    def collate(blind_share: float) -> InstructCollator:
+        return InstructCollator(
             store,
             HimmelProcessor(model.config, model.host),
             questions_per_clip=section.questions_per_clip,
             seed=section.seed,
-            still_only=isinstance(section, ProjectorSection),
-            blind_share=0.0 if isinstance(section, ProjectorSection) else section.blind_share,
-        ),
+            still_only=still_only,
+            blind_share=blind_share,
+            together=section.optimizer.batch_size // section.optimizer.gradient_accumulation,
+        )
+
+    instructed = instruct_model(stage, model)
+    return PartsTrainer(
+        model=instructed,
+        data_collator=collate(0.0 if isinstance(section, ProjectorSection) else section.blind_share),
+        # What is held out is asked as users ask: with its pictures.
+        validation=look(collate(0.0), instructed),
         rate_of=lambda name: _rate(section.optimizer, name),
         **options,
     )
@@ -280,25 +291,33 @@ def _make_trainer(stage: Stage, model: HimmelForConditionalGeneration, arguments
 def _trainer_on_files(
     stage: Stage, model: HimmelForConditionalGeneration, arguments: TrainingArguments
 ) -> PartsTrainer:
-    data = corpus_data(stage, model)
+    data = corpus_data(stage, model, batch_size=arguments.per_device_train_batch_size)
     options: dict[str, Any] = {
         "args": arguments,
         "train_dataset": data.items,
         "data_collator": data.collate,
         "callbacks": data.callbacks,
     }
+
+    def look(learner: CorpusAlignment | InstructModel) -> Validation | None:
+        return None if data.held_out is None else Validation(data.held_out, learner.summarise)
+
     if isinstance(stage.section, Stage1Section):
         if data.shows_host or model.config.adapter.encoder == "shared_vit":
             nn.Module.to(model.network, arguments.device)
         rate = stage.optimizer.adapter_lr
-        learner = CorpusAlignment(_alignment_model(stage.section, model), model)
-        return PartsTrainer(model=learner, rate_of=lambda _: rate, **options)
+        aligned = alignment_model(stage.section, model)
+        learner = CorpusAlignment(aligned, model, kept=KeptTargets.of(model))
+        return PartsTrainer(model=learner, validation=look(learner), rate_of=lambda _: rate, **options)
+    instructed = instruct_model(stage, model)
+    rates = stage.optimizer
     return PartsTrainer(
-        model=_instruct_model(stage, model), rate_of=lambda name: _rate(stage.optimizer, name), **options
+        model=instructed, validation=look(instructed), rate_of=lambda name: _rate(rates, name), **options
     )
 
 
-def _alignment_model(section: Stage1Section, model: HimmelForConditionalGeneration) -> AlignmentModel:
+def alignment_model(section: Stage1Section, model: HimmelForConditionalGeneration) -> AlignmentModel:
+    """What stage 1 trains of a model, which is changed by it."""
     model.train_only(["adapter"])
     probes = None
     if section.alignment.probe_weight > 0:
@@ -308,7 +327,8 @@ def _alignment_model(section: Stage1Section, model: HimmelForConditionalGenerati
     return AlignmentModel(model.adapter, section=section.alignment, probes=probes, show=model.adapter_inputs)
 
 
-def _instruct_model(stage: Stage, model: HimmelForConditionalGeneration) -> InstructModel:
+def instruct_model(stage: Stage, model: HimmelForConditionalGeneration) -> InstructModel:
+    """What stage 2, or the projector's stage, trains of a model, which is changed by it."""
     section = stage.section
     assert isinstance(section, (ProjectorSection, Stage2Section))
     if isinstance(section, ProjectorSection):
@@ -328,23 +348,3 @@ def _rate(optimizer: OptimizerSection, name: str) -> float:
     if name.startswith("model.adapter."):
         return optimizer.adapter_lr
     return optimizer.projector_lr if ".projector." in name else optimizer.language_model_lr
-
-
-def _write_record(stage: Stage, history: list[dict[str, float]]) -> None:
-    folder = stage.folder / "training"
-    folder.mkdir(exist_ok=True)
-    if stage.after is not None:
-        for earlier in (stage.after.folder / "training").glob("*.json"):
-            (folder / earlier.name).write_bytes(earlier.read_bytes())
-    record = {
-        "stage": stage.settings,
-        "after": None if stage.after is None else str(stage.after.folder),
-        "versions": versions("accelerate"),
-        "threads": torch.get_num_threads(),
-        "log": history,
-    }
-    if stage.section is not None:
-        with atomic_path(folder / f"{stage.kind}.json") as file:
-            file.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    with atomic_path(stage.folder / RECORD) as file:
-        file.write_text(json.dumps(stage.settings, indent=1) + "\n", encoding="utf-8")

@@ -5,26 +5,28 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+from accelerate.utils import save_fsdp_optimizer
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.utils.data import Dataset, Sampler, SequentialSampler
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from transformers.integrations.deepspeed import is_deepspeed_available
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer import SCHEDULER_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from himmel._files import atomic_path
 from himmel.errors import RecipeError
-from himmel.training.gather import wait_for_all
+from himmel.training.bar import TrainingBar
+from himmel.training.gather import sum_of_all, wait_for_all
 from himmel.training.recipe import ComputeSection, OptimizerSection
-from himmel.training.resolve import recipes_folder
-from himmel.training.watching import Waiting, check_trackers, gradient_norms
+from himmel.training.sharding import fill, gathered, precise_sums, shard_on_processors, whole
+from himmel.training.validation import BEST_PARTS, BestStep, Validation, look_at, read_best, write_best
+from himmel.training.watching import Pace, check_trackers, gradient_norms
 
 _PARTS_FILE = "trained_parts.safetensors"
 _WHOLE = "whole"
@@ -36,27 +38,53 @@ class PartsTrainer(Trainer):
 
     That is the trained parameters, and the buffers (statistics) of the modules that they belong to. A host's frozen
     weights would make every checkpoint as large as the host; they are the same in all of them.
-    The model's forward returns a dict with `loss` and, under `parts`, named scalars that are averaged into the log.
+    The model's forward returns a dict with `loss`; under `parts`, named scalars that are averaged into the log; and
+    under `counts`, what it went through (tokens, intervals), by which the log says how fast the training goes.
 
     Args:
         model: what learns, in part.
         rate_of: learning rate of a trained parameter, by its name in the model.
+        validation: what is looked at while it trains; the model then also gives `rows`, see `Validation`.
         options: those of transformers' Trainer.
     """
 
-    def __init__(self, *, model: nn.Module, rate_of: Callable[[str], float], **options: Any) -> None:
-        super().__init__(model=model, **options)
+    def __init__(
+        self,
+        *,
+        model: nn.Module,
+        rate_of: Callable[[str], float],
+        validation: Validation | None = None,
+        **options: Any,
+    ) -> None:
+        looked_at = None if validation is None else validation.held_out.items
+        super().__init__(model=model, eval_dataset=looked_at, **options)
         self.learner = model
+        self._validation = validation
         self._rate_of = rate_of
         self._sums: dict[str, torch.Tensor] = {}
         self._count = 0
         self._gradients: dict[str, float] = {}
-        self._waiting = Waiting()
+        self._pace = Pace()
         self.add_callback(_Gradients(self))
+        if sys.stderr.isatty():
+            self.pop_callback(PrinterCallback)
+            self.add_callback(TrainingBar())
+        if validation is not None:
+            self.add_callback(_FirstLook(self))
         # A plain mean over the batch, whatever the forward's signature suggests.
         self.model_accepts_loss_kwargs = False
         # DeepSpeed's checkpoints leave frozen weights out, and loads them strictly.
         model.register_load_state_dict_post_hook(_miss_what_training_changes)
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """As transformers does, but for FSDP: its sums are in float32, and it is there without GPUs too."""
+        plugin = self.args.fsdp_plugin_args
+        if plugin is not None and self.args.bf16:
+            plugin["mixed_precision_policy"] = precise_sums(torch.bfloat16)
+        super().create_accelerator_and_postprocess()
+        if plugin is not None and not self.is_fsdp_enabled:
+            shard_on_processors(self.accelerator.state, plugin)
+            self.is_fsdp_enabled = True
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """AdamW with one group per learning rate and kind of weight; biases and norms are not decayed."""
@@ -78,8 +106,45 @@ class PartsTrainer(Trainer):
         """The batches of a step; how long they took to come is counted."""
         begin = time.perf_counter()
         batches = super().get_batch_samples(*args, **options)
-        self._waiting.add(time.perf_counter() - begin)
+        self._pace.add_waiting(time.perf_counter() - begin)
         return batches
+
+    def evaluate(self, *args: Any, **options: Any) -> dict[str, float]:
+        """Look at what is held out, and log it; nothing of the training changes by it."""
+        del args, options
+        assert self._validation is not None
+        begin = time.perf_counter()
+        # Where weights are spread over processes, the wrapper brings them together.
+        spread = self.is_deepspeed_enabled or self.is_fsdp_enabled
+        rows = look_at(
+            self._validation.held_out,
+            self.model_wrapped if spread else self.learner,
+            self._prepare_inputs,
+            workers=self.args.dataloader_num_workers,
+        )
+        found = {f"eval_{name}": round(value, 5) for name, value in self._validation.summarise(rows).items()}
+        seconds = time.perf_counter() - begin
+        self._pace.leave_out(seconds)
+        self.log(found | {"eval_runtime": round(seconds, 3)})
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, found)
+        return found
+
+    def _determine_best_metric(self, *args: Any, **options: Any) -> bool:
+        better = super()._determine_best_metric(*args, **options)
+        if better:
+            self._keep_best()
+        return better
+
+    def _keep_best(self) -> None:
+        best = BestStep(self.state.global_step, float(cast(float, self.state.best_metric)))
+        with gathered(self.learner) if self.is_deepspeed_enabled else nullcontext():
+            trained = self._trained()
+            if self.args.should_save:
+                write_best(Path(str(self.args.output_dir)) / BEST_PARTS, trained, best)
+
+    def _trained(self) -> dict[str, torch.Tensor]:
+        """What training changes, whole, in the processor's memory; all processes ask for it at once."""
+        return {name: whole(one.detach()).contiguous().cpu() for name, one in trained_tensors(self.learner).items()}
 
     def watch_gradients(self) -> None:
         """Keep the size of each part's gradient for the log."""
@@ -94,27 +159,37 @@ class PartsTrainer(Trainer):
             for name, value in outputs["parts"].items():
                 self._sums[name] = self._sums.get(name, torch.zeros(())) + value.detach().float().cpu()
             self._count += 1
+            self._pace.add_work(outputs["counts"])
         return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the parts' means since the last log to the training log."""
         if "loss" in logs and self._count:
             means = {name: float(value) / self._count for name, value in self._sums.items()}
-            watched = {**means, **self._gradients, "waiting": self._waiting.share()}
+            device = self.args.device
+            pace = self._pace.take(over_all=lambda own: sum_of_all(own, device))
+            watched = {**means, **self._gradients, **pace}
             logs = {**logs, **{name: round(value, 5) for name, value in watched.items()}}
             self._sums, self._count = {}, 0
         super().log(logs, start_time)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """What training changes; DeepSpeed's own checkpoint, which follows, holds it already."""
-        if not self.is_deepspeed_enabled:
+        """What training changes, whole; DeepSpeed's own checkpoint, which follows, holds it already."""
+        if self.is_fsdp_enabled:
+            self._save(output_dir)
+        elif not self.is_deepspeed_enabled:
             super().save_model(output_dir, _internal_call)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        if not self.is_deepspeed_enabled:
+        if self.is_fsdp_enabled:
+            # Without the parameters, which transformers would write once more, frozen ones too.
+            state = self.accelerator.state
+            save_fsdp_optimizer(state.fsdp_plugin, self.accelerator, self.optimizer, self.model, output_dir)
+        elif self.is_deepspeed_enabled:
+            cast(Any, self.model_wrapped).save_checkpoint(output_dir, exclude_frozen_parameters=True)
+        else:
             super()._save_optimizer_and_scheduler(output_dir)
             return
-        cast(Any, self.model_wrapped).save_checkpoint(output_dir, exclude_frozen_parameters=True)
         if self.args.should_save:
             torch.save(cast(Any, self.lr_scheduler).state_dict(), Path(output_dir) / SCHEDULER_NAME)
 
@@ -127,16 +202,15 @@ class PartsTrainer(Trainer):
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         folder = Path(output_dir or str(self.args.output_dir))
         folder.mkdir(parents=True, exist_ok=True)
-        # Where parameters are spread over devices, what they hold has been gathered into `state_dict`.
-        own = trained_tensors(self.learner)
-        trained = {name: (state_dict or own)[name].detach().contiguous().cpu() for name in own}
-        with atomic_path(folder / _PARTS_FILE) as file:
-            save_file(trained, file)
+        trained = self._trained()
+        if self.args.should_save:
+            with atomic_path(folder / _PARTS_FILE) as file:
+                save_file(trained, file)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         own = trained_tensors(model or self.learner)
         for name, value in load_file(Path(resume_from_checkpoint) / _PARTS_FILE).items():
-            own[name].data.copy_(value)
+            fill(own[name], value)
 
 
 class _Gradients(TrainerCallback):
@@ -150,6 +224,23 @@ class _Gradients(TrainerCallback):
     ) -> None:
         if (state.global_step + 1) % int(args.logging_steps) == 0:
             self._trainer.watch_gradients()
+
+
+class _FirstLook(TrainerCallback):
+    """Looks at what is held out before the first step, and takes up the best step of a training that goes on."""
+
+    def __init__(self, trainer: PartsTrainer) -> None:
+        self._trainer = trainer
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        del control
+        if state.global_step == 0:
+            self._trainer.evaluate()
+            return
+        best = read_best(Path(str(args.output_dir)) / BEST_PARTS)
+        # It may be of a step after the checkpoint that the training goes on from.
+        if best is not None and best.step > state.global_step:
+            state.best_metric, state.best_global_step = best.value, best.step
 
 
 def trained_tensors(module: nn.Module) -> dict[str, torch.Tensor]:
@@ -177,26 +268,15 @@ def newest_checkpoint(folder: Path) -> Path | None:
     return _checkpoint(folder, max(steps)) if steps else None
 
 
-@contextmanager
-def whole_parameters(module: nn.Module, *, deepspeed: bool) -> Iterator[None]:
-    """Within the block, parameters that DeepSpeed spreads over processes are whole in each of them."""
-    if not deepspeed:
-        yield
-        return
-    from deepspeed import zero
-
-    with zero.GatheredParameters(list(module.parameters()), modifier_rank=0):
-        yield
-
-
 def training_arguments(
     optimizer: OptimizerSection, compute: ComputeSection, folder: Path, *, seed: int, **options: Any
 ) -> TrainingArguments:
     """transformers' arguments for a stage; checkpoints and the log go to `folder`.
 
+    `options` are further ones of transformers, such as `sharding_options`.
+
     Raises:
-        RecipeError: the batch cannot be shared out, several GPUs have one process, or DeepSpeed is asked for and not
-            there.
+        RecipeError: the batch cannot be shared out, or several GPUs have one process.
     """
     # What torchrun and its like tell each process.
     shares = optimizer.gradient_accumulation * int(os.environ.get("WORLD_SIZE", "1"))
@@ -232,35 +312,14 @@ def training_arguments(
         seed=seed,
         data_seed=seed,
         bf16=compute.precision == "bfloat16",
-        deepspeed=None if compute.deepspeed is None else deepspeed_file(compute.deepspeed),
         # Stage 1 leaves the projector's scale alone, blind batches the image projector.
         ddp_find_unused_parameters=True,
         report_to=check_trackers(compute.report_to),
         remove_unused_columns=False,
-        # A bar in a terminal; elsewhere the log's lines alone, or a file would hold each of the bar's states.
-        disable_tqdm=not sys.stderr.isatty(),
+        # In a terminal there is a bar of our own; elsewhere the log's lines alone.
+        disable_tqdm=True,
         **options,
     )
-
-
-def deepspeed_file(name: str) -> str:
-    """DeepSpeed's settings: a file, or one of those that come with the recipes (`zero2`, `zero3`).
-
-    Raises:
-        RecipeError: there is no such file, or DeepSpeed is not installed.
-    """
-    shipped = recipes_folder() / "deepspeed" / f"{name}.json"
-    file = shipped if shipped.is_file() else Path(name)
-    if not file.is_file():
-        raise RecipeError(
-            f"compute.deepspeed = {name!r} is not a file; choose zero2, zero3 or a file of DeepSpeed settings."
-        )
-    if not is_deepspeed_available():
-        raise RecipeError(
-            f"compute.deepspeed = {name!r} needs DeepSpeed, which is not installed; run "
-            "`pip install deepspeed`, or set compute.deepspeed=null to train without it."
-        )
-    return str(file)
 
 
 def run_training(trainer: Trainer, *, folder: Path, resume: bool) -> list[dict[str, float]]:
@@ -275,6 +334,8 @@ def run_training(trainer: Trainer, *, folder: Path, resume: bool) -> list[dict[s
         for path in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
             if path != newest and (newest is None or not (path / _WHOLE).exists()):
                 shutil.rmtree(path)
+        if newest is None:
+            (folder / BEST_PARTS).unlink(missing_ok=True)
     wait_for_all()
     trainer.train(resume_from_checkpoint=None if newest is None else str(newest))
     history = trainer.state.log_history

@@ -12,8 +12,9 @@ from himmel.evaluation.report.cells import Summarised, summarise_all
 from himmel.evaluation.report.collect import collect
 from himmel.evaluation.report.figures.accuracy import against_frames, against_tokens, by_group, has_frames
 from himmel.evaluation.report.figures.clips import no_clips
+from himmel.evaluation.report.figures.curves import alignment_curves, answer_curves
 from himmel.evaluation.report.figures.drawings import draw_model, draw_stages
-from himmel.evaluation.report.figures.signals import gate_map, learning_curves, quantisers, sensitivity
+from himmel.evaluation.report.figures.signals import gate_map, quantisers, sensitivity
 from himmel.evaluation.report.figures.style import marker, shorten
 from himmel.evaluation.report.further_tables import losses_table
 from run_folders import write_run
@@ -46,7 +47,8 @@ def missing() -> Iterator[tuple[Figure, str]]:
     yield against_tokens(()), "no run has answers"
     yield against_frames(()), "several numbers of frames"
     yield by_group((), "duration"), "by duration"
-    yield learning_curves((), "stage1"), "log of stage 1"
+    yield answer_curves(()), "log of stage 2"
+    yield alignment_curves(()), "log of stage 1"
     yield sensitivity(()), "no two runs of himmel"
     yield gate_map(()), "no result holds gates"
     yield quantisers((), ()), "rung"
@@ -155,20 +157,66 @@ def test_quantisers(tmp_path: Path) -> None:
     assert list(right.lines[0].get_ydata()) == [42, 32]
 
 
-def test_training(tmp_path: Path) -> None:
+def _log(folder: Path, stage: str, log: list[dict[str, float]]) -> None:
+    (folder / "training").mkdir(parents=True, exist_ok=True)
+    (folder / "training" / f"{stage}.json").write_text(json.dumps({"log": log}))
+
+
+def test_losses_of_stage_2_with_the_best_step_on_held_out_data(tmp_path: Path) -> None:
+    log: list[dict[str, float]] = []
+    for step, loss, held in ((10, 3.0, 2.5), (20, 2.0, 1.125), (30, 1.0, 1.75)):
+        log += [{"step": step, "loss": loss}, {"step": step, "eval_loss": held}]
+    _log(tmp_path / "first", "stage2", log)
+    _log(tmp_path / "second", "stage2", [{"step": 10, "loss": 4.0}])
+    figure = answer_curves(collect([tmp_path]).training)
+    (axes,) = figure.axes
+    drawn = {line.get_label(): list(line.get_ydata()) for line in axes.lines if line.get_linestyle() != "None"}
+    assert drawn == {
+        "first, training": [3.0, 2.0, 1.0],
+        "first, validation": [2.5, 1.125, 1.75],
+        "second, training": [4.0],
+    }
+    assert "1.125 at 20" in texts(figure)
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("optimiser steps", "loss, nats a token")
+    styles = {line.get_label(): (line.get_linestyle(), line.get_fillstyle()) for line in axes.lines}
+    assert styles["first, training"] == ("-", "full")
+    assert styles["first, validation"] == ("--", "none")
+
+
+def test_loss_cosine_and_retrieval_of_stage_1(tmp_path: Path) -> None:
+    log = [
+        {"step": 5, "loss": 4.0, "positive": 0.25},
+        {"step": 5, "eval_loss": 3.5, "eval_positive": 0.5, "eval_recall_at_1": 0.125, "eval_recall_at_5": 0.75},
+    ]
+    _log(tmp_path / "mine", "stage1", log)
+    loss, cosine, found = alignment_curves(collect([tmp_path]).training).axes
+    shown = [{line.get_label(): list(line.get_ydata()) for line in axes.lines} for axes in (loss, cosine, found)]
+    assert shown == [
+        {"mine, training": [4.0], "mine, validation": [3.5]},
+        {"mine, training": [0.25], "mine, validation": [0.5]},
+        {"mine, R@1": [12.5], "mine, R@5": [75.0]},
+    ]
+    assert [axes.get_xlabel() for axes in (loss, cosine, found)] == ["optimiser steps"] * 3
+    assert "%" in found.get_ylabel()
+
+
+def test_a_training_that_held_nothing_out_says_so_on_the_figure(tmp_path: Path) -> None:
+    """Older logs have what the cosine lacks to 1."""
+    _log(tmp_path / "mine", "nano-stage1", [{"step": 5, "loss": 4.0, "cosine": 0.75}])
+    figure = alignment_curves(collect([tmp_path]).training)
+    assert list(figure.axes[1].lines[0].get_ydata()) == [0.25]
+    said = " ".join(texts(figure).split())
+    assert "Not measured yet: no training has looked at held-out intervals." in said
+    assert "data.validation" in said
+
+
+def test_copies_of_a_log_are_drawn_once(tmp_path: Path) -> None:
+    """A later stage has those of earlier ones, and the best step's checkpoint has its stage's."""
     log = [{"step": step, "loss": 3.0 - step} for step in range(3)]
-    for folder, stages in (("first", ["nano-stage1"]), ("second", ["nano-stage1", "nano-stage2"])):
-        (tmp_path / folder / "training").mkdir(parents=True)
-        for stage in stages:
-            (tmp_path / folder / "training" / f"{stage}.json").write_text(json.dumps({"log": log}))
-    training = collect([tmp_path]).training
-    (axes,) = learning_curves(training, "stage1").axes
-    # The second folder's is a copy of the first's.
-    assert [line.get_label() for line in axes.lines] == ["first, training"]
-    assert list(axes.lines[0].get_ydata()) == [3.0, 2.0, 1.0]
-    (later,) = learning_curves(training, "stage2").axes
-    assert [line.get_label() for line in later.lines] == ["second, training"]
-    assert (later.get_xlabel(), later.get_ylabel()) == ("optimiser steps", "loss, nats a token")
+    for folder in ("stage1-a", "stage1-a/best", "stage2-b"):
+        _log(tmp_path / folder, "stage1", log)
+    loss = alignment_curves(collect([tmp_path]).training).axes[0]
+    assert [line.get_label() for line in loss.lines] == ["stage1-a, training"]
 
 
 def test_losses(tmp_path: Path) -> None:

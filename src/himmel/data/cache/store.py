@@ -85,6 +85,15 @@ class StreamCache:
         key = None if sha256 is None else self.settings.key(sha256)
         return key if key in self._places else None
 
+    def failure(self, video: str | os.PathLike[str]) -> str | None:
+        """Why a video could not be read when it was last tried, in a sentence; None where it could be, or never was.
+
+        Args:
+            video: its name as `himmel prepare` listed it, or its path or address then.
+        """
+        text = os.fspath(video)
+        return self._failures.get(text) or self._failures.get(os.path.abspath(text))
+
     def read(self, key: str) -> Decomposition:
         """A video as `Video.decompose` gave it, as near as the settings keep it; its `path` is its name in the source.
 
@@ -135,6 +144,12 @@ class StreamCache:
         lines = read_lines(self._layout.journal, Prepared.from_json)
         known = [one for one in lines if one.sha256 is not None]
         return {one.place: str(one.sha256) for one in known} | {one.name: str(one.sha256) for one in known}
+
+    @cached_property
+    def _failures(self) -> dict[str, str]:
+        last = {one.name: one for one in read_lines(self._layout.journal, Prepared.from_json)}
+        failed = [one for one in last.values() if one.error is not None]
+        return {one.place: str(one.error) for one in failed} | {one.name: str(one.error) for one in failed}
 
     def _read(self, key: str, *columns: str) -> Record:
         if key not in self._places:

@@ -47,13 +47,14 @@ class UnreadableError(Exception):
     """A video, or another file of a sample, can't be used.
 
     Attributes:
-        cause: see `himmel.data.workers.Failure`.
+        cause: see `himmel.data.samples.skipped.Skipped`.
         why: a sentence or a clause.
+        what: name of the file, if it is another than the sample's first medium, see `Sample.sources`.
     """
 
-    def __init__(self, cause: str, why: str) -> None:
+    def __init__(self, cause: str, why: str, *, what: str | None = None) -> None:
         super().__init__(why)
-        self.cause, self.why = cause, why
+        self.cause, self.why, self.what = cause, why, what
 
 
 def extract(wanted: Extraction) -> VideoRead:

@@ -12,6 +12,8 @@ from himmel.evaluation.runs.record import HEADER, Run, load_run
 # Larger JSON files are no results of ours.
 _MOST_BYTES = 2**26
 _MOST_FILES = 100_000
+# In each checkpoint of a training, by transformers.
+_STATE = "trainer_state.json"
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,43 @@ def collect(places: Sequence[Path]) -> Results:
         UsageError: a place is not there, or there is no result in any of them.
         HimmelError: a run is damaged, or has two answers to one question.
     """
+    results = _find(places)
+    if results.is_empty:
+        shown = ", ".join(map(str, places))
+        raise UsageError(f"There is no result in {shown}; name folders that `himmel eval -o` wrote.")
+    return results
+
+
+def collect_training(places: Sequence[Path]) -> list[Document]:
+    """The logs of trainings alone, also of those that are under way: as far as their newest checkpoint knows.
+
+    Raises:
+        UsageError: a place is not there, or no training has written a log in any of them.
+        HimmelError: as `collect`.
+    """
+    found = [*_find(places).training, *_under_way(places)]
+    if not found:
+        raise UsageError(
+            f"There is no log of a training in {', '.join(map(str, places))}; name a folder that `himmel train` wrote."
+        )
+    return found
+
+
+def _under_way(places: Sequence[Path]) -> Iterator[Document]:
+    newest: dict[Path, tuple[int, Path]] = {}
+    for path in _files(places):
+        step = path.parent.name.rpartition("-")[2]
+        if path.name == _STATE and step.isdigit():
+            stage = path.resolve().parents[2]
+            newest[stage] = max(newest.get(stage, (0, path)), (int(step), path))
+    for stage, (_, path) in sorted(newest.items()):
+        record = stage / "training" / f"{stage.name.rpartition('-')[0]}.json"
+        state = None if record.is_file() else _read(path)
+        if state is not None and isinstance(state.content.get("log_history"), list):
+            yield Document(record, {"log": state.content["log_history"]})
+
+
+def _find(places: Sequence[Path]) -> Results:
     missing = [place for place in places if not place.exists()]
     if missing:
         raise UsageError(f"There is no {str(missing[0])!r}; name folders or files that `himmel eval` wrote.")
@@ -74,17 +113,14 @@ def collect(places: Sequence[Path]) -> Results:
         kind = None if found is None else _kind(found)
         if kind is not None and found is not None:
             documents[kind].append(found)
-    results = Results(tuple(runs), tuple(partial), **{kind: tuple(found) for kind, found in documents.items()})
-    if results.is_empty:
-        shown = ", ".join(map(str, places))
-        raise UsageError(f"There is no result in {shown}; name folders that `himmel eval -o` wrote.")
-    return results
+    return Results(tuple(runs), tuple(partial), **{kind: tuple(found) for kind, found in documents.items()})
 
 
 def own_logs(training: Sequence[Document]) -> list[Document]:
     """Logs without the copies of earlier stages' logs that a later stage's checkpoint carries."""
     found: list[Document] = []
-    for document in training:
+    # The checkpoint of a stage's best step, which is inside the stage's folder, has a copy too.
+    for document in sorted(training, key=lambda one: len(one.path.parts)):
         stage, log = document.path.stem, document.content["log"]
         if all((stage, log) != (other.path.stem, other.content["log"]) for other in found):
             found.append(document)

@@ -11,11 +11,13 @@ from himmel._files import atomic_path
 from himmel._text import by_number
 from himmel.errors import HimmelError
 from himmel.evaluation.report.cells import Summarised, grouped, summarise_all
-from himmel.evaluation.report.collect import Results, collect
+from himmel.evaluation.report.collect import Document, Results, collect, collect_training
 from himmel.evaluation.report.figures.accuracy import against_frames, against_tokens, by_group, has_frames
 from himmel.evaluation.report.figures.clips import check_clips, draw_clips, no_clips
+from himmel.evaluation.report.figures.curves import alignment_curves, answer_curves
 from himmel.evaluation.report.figures.drawings import draw_model, draw_stages
-from himmel.evaluation.report.figures.signals import gate_map, learning_curves, quantisers, sensitivity
+from himmel.evaluation.report.figures.signals import gate_map, quantisers, sensitivity
+from himmel.evaluation.report.figures.style import save_figure
 from himmel.evaluation.report.table import Table, to_latex, to_markdown
 from himmel.evaluation.report.tables import all_tables
 
@@ -64,8 +66,8 @@ def write_report(places: Sequence[Path], folder: Path, *, clips: Sequence[Path] 
         for table in tables:
             _write(folder / f"{table.name}.md", to_markdown(table))
             _write(folder / f"{table.name}.tex", to_latex(table))
-        names = [_save(name, figure, folder) for name, figure in all_figures(results, runs)]
-        names += draw_clips(clips, folder) if clips else [_save("figure-34-strips", no_clips(), folder)]
+        names = [save_figure(name, figure, folder) for name, figure in all_figures(results, runs)]
+        names += draw_clips(clips, folder) if clips else [save_figure("figure-34-strips", no_clips(), folder)]
         report = Report(
             folder=folder,
             runs=len(results.runs),
@@ -93,8 +95,7 @@ def all_figures(results: Results, runs: Sequence[Summarised]) -> "Iterator[tuple
     for letter, group in (("j", "duration"), ("k", "category")):
         with_group = {name: of for name, of in sets.items() if any(one.summary.by.get(group) for one in of)}
         yield from _by_questions(f"figure-{letter}-{group}", with_group, partial(by_group, group=group))
-    yield "figure-e-stage-1", learning_curves(results.training, "stage1")
-    yield "figure-e-stage-2", learning_curves(results.training, "stage2")
+    yield from training_figures(results.training)
     yield "figure-i9-sensitivity", sensitivity(runs)
     yield "figure-30-quantisers", quantisers(results.rungs, runs)
     yield "figure-32-gates", gate_map(results.motion)
@@ -111,14 +112,34 @@ def _by_questions(
         yield f"{name}-{end}", draw(runs)
 
 
-def _save(name: str, figure: "Figure", folder: Path) -> str:
-    from matplotlib import rc_context
+def training_figures(training: Sequence[Document]) -> "Iterator[tuple[str, Figure]]":
+    """The two figures of appendix E, which is about stage 2 first."""
+    yield "figure-05-stage-2", answer_curves(training)
+    yield "figure-06-stage-1", alignment_curves(training)
 
-    for suffix, metadata in ((".png", None), (".svg", {"Date": None})):
-        # Names that follow from the content: the same results give the same bytes.
-        with atomic_path(folder / (name + suffix)) as file, rc_context({"svg.hashsalt": "himmel"}):
-            figure.savefig(file, metadata=metadata)
-    return name
+
+def plot_training(places: Sequence[Path], folder: Path) -> tuple[str, ...]:
+    """Draw the figures of training alone.
+
+    Args:
+        places: folders of stages that `himmel train` writes, done or under way, or folders of such.
+        folder: where to; made if it is not there.
+
+    Returns:
+        Names of the files, without ending.
+
+    Raises:
+        UsageError: a place is not there, or no training has written a log in any of them.
+        HimmelError: the folder can't be written.
+    """
+    training = collect_training(places)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return tuple(save_figure(name, figure, folder) for name, figure in training_figures(training))
+    except OSError as error:
+        raise HimmelError(
+            f"The figures cannot be written into {str(folder)!r} ({error.strerror}); name a folder that you may write."
+        ) from error
 
 
 def _write(path: Path, text: str) -> None:

@@ -16,7 +16,7 @@ from himmel._manifest import find_damage
 from himmel.errors import HostError, UsageError
 from himmel.hosts.base import BaseHost
 from himmel.hosts.chat import ChatTokens, take_apart
-from himmel.hosts.loading import AS_STORED, Loading, drop_head, load_whole, without_layers
+from himmel.hosts.loading import AS_STORED, Loading, drop_head, load_whole, outline, without_layers
 from himmel.hosts.nano.configuration import NanoConfig
 from himmel.hosts.nano.modeling import NanoForConditionalGeneration
 from himmel.hosts.protocol import Picture, Run
@@ -142,6 +142,12 @@ class NanoHost(BaseHost):
         # A depthwise tower spends most of its time on memory; this layout makes it half again as fast on CPUs.
         network.model.tower.to(memory_format=torch.channels_last)
         return cast(PreTrainedModel, network.eval().to(cast(Any, loading.device or "cpu")))
+
+    def outline_network(self, loading: Loading = AS_STORED) -> PreTrainedModel:
+        """See `Host.outline_network`; the tower is kept in float32."""
+        network = outline(NanoConfig.from_pretrained(self.folder), loading)
+        cast(NanoForConditionalGeneration, network).model.tower.float()
+        return network
 
     def image_features(self, network: PreTrainedModel, images: Mapping[str, Tensor]) -> BaseModelOutputWithPooling:
         """Projected tokens, 16 a picture; `last_hidden_state` is the tower's map [I, 1280, 7, 7]."""

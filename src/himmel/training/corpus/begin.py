@@ -20,7 +20,7 @@ from himmel.errors import HimmelError, UsageError
 from himmel.hosts import load_host
 from himmel.model import HimmelConfig, HimmelProcessor
 from himmel.training.corpus.samples import SampleLoader, TooLongError
-from himmel.training.corpus.stage import distinct_videos, make_reader, read_table
+from himmel.training.corpus.stage import distinct_videos, make_reader, read_tables
 from himmel.training.recipe import Recipe
 from himmel.training.resolve import base_names, resolve_recipe
 from himmel.training.settings import make_settings
@@ -102,7 +102,7 @@ def begin_recipe(folder: Path, *, videos: Path, questions: Path, host: str = "na
         draft.write_text(_text(folder, videos, questions, host=host, base=base, steps=(1, 1)), encoding="utf-8")
         recipe = resolve_recipe(draft).recipe
         skipped = SkippedList(Path(scratch) / "skipped.jsonl")
-        table = read_table(recipe.data, seed=0, skipped=skipped)
+        table, _ = read_tables(recipe.data, seed=0, skipped=skipped)
         unusable = len(skipped.entries())
         checked = tuple(_check(recipe, table, skipped, checks))
     good = [one for one in checked if one.tokens is not None]
@@ -149,8 +149,9 @@ def _try(loader: SampleLoader, processor: HimmelProcessor, sample: Sample) -> Ch
     begin = time.perf_counter()
     try:
         shown = loader(sample)
-    except (UnreadableError, TooLongError) as error:
-        return Checked(name, None, str(error), time.perf_counter() - begin)
+    except (UnreadableError, TooLongError, HimmelError, ValueError) as error:
+        # The last two as in `DrawnSamples`: a host refuses its text or its picture.
+        return Checked(name, None, " ".join(str(error).split()), time.perf_counter() - begin)
     seconds = time.perf_counter() - begin
     lengths = processor.lengths_by_turn(shown.sample, shown.turns, motion=shown.motion, anchors=shown.anchors)
     return Checked(name, lengths[-1], "", seconds)
@@ -230,6 +231,9 @@ data:
   megabytes_per_video: 2048
   # The folder of `himmel prepare`, so that videos are not read anew each time they are drawn.
   cache: null
+  # {{share: 0.1}} holds about a tenth of the videos out. They are looked at every `optimizer.validate_every` steps, and
+  # the best step's checkpoint is kept, in best in the stage's folder.
+  validation: null
 """
 
 

@@ -24,10 +24,13 @@ from himmel.model import HimmelConfig, HimmelForConditionalGeneration, HimmelPro
 from himmel.model.reading import Reading
 from himmel.training.corpus.batches import ConversationCollator, collate_aligned
 from himmel.training.corpus.callbacks import SkippedCount
+from himmel.training.corpus.holdout import HoldOut, batches_by_kind, choose_rows
 from himmel.training.corpus.reading import ExtractNow, FromCache, VideoReader
 from himmel.training.corpus.samples import DrawnSamples, SampleLoader, VideoLoader
+from himmel.training.corpus.targets import KeptTargets
 from himmel.training.plan import Stage
-from himmel.training.recipe import DataSection, ProjectorSection, Stage1Section, Stage2Section
+from himmel.training.recipe import DataSection, ProjectorSection, Stage1Section, Stage2Section, ValidationSection
+from himmel.training.validation import HeldOut
 
 LIST: Final = "skipped.jsonl"
 """In a stage's folder: what was skipped, and why."""
@@ -44,16 +47,23 @@ class CorpusData:
         collate: makes batches of them.
         callbacks: of the trainer.
         shows_host: whether the host's vision part has to look at something in each step.
+        held_out: what is not learned from; None without validation.
     """
 
     items: Dataset[Any]
     collate: Callable[[Sequence[Any]], dict[str, Any]]
     callbacks: list[TrainerCallback]
     shows_host: bool
+    held_out: HeldOut | None
 
 
-def corpus_data(stage: Stage, model: HimmelForConditionalGeneration) -> CorpusData:
+def corpus_data(stage: Stage, model: HimmelForConditionalGeneration, *, batch_size: int) -> CorpusData:
     """The data of a stage that learns from files.
+
+    Args:
+        stage: which.
+        model: that learns.
+        batch_size: of one process, for what is held out.
 
     Raises:
         RecipeError: the stage asks for what only rendered clips have, or there is nothing to learn from, or the cache
@@ -63,7 +73,7 @@ def corpus_data(stage: Stage, model: HimmelForConditionalGeneration) -> CorpusDa
     assert stage.data is not None
     check_stage(stage)
     skipped = SkippedList(stage.folder / LIST)
-    table = read_table(stage.data, seed=stage.seed, skipped=skipped)
+    table, held = read_tables(stage.data, seed=stage.seed, skipped=skipped)
     processor = HimmelProcessor(model.config, model.host)
     aligns = isinstance(stage.section, Stage1Section)
     features = known_features(stage.data, model) if aligns else None
@@ -75,12 +85,12 @@ def corpus_data(stage: Stage, model: HimmelForConditionalGeneration) -> CorpusDa
             raise RecipeError(
                 "Stage 1 needs videos, and data.sets have none; add a set with videos, or set stages=[2]."
             )
-        groups = [Group("video", rows)]
-        make = VideoLoader(processor, reader)
+        groups, held_groups = [Group("video", rows)], [Group("video", distinct_videos(held))]
+        make = VideoLoader(processor, reader, kept=KeptTargets.of(model))
     else:
         # Nothing of the host's projector is used where nothing is shown.
         shown = [kind for kind in KINDS if kind != "text" or not isinstance(stage.section, ProjectorSection)]
-        groups = group_samples(table, stage.data, kinds=shown)
+        groups, held_groups = (group_samples(one, stage.data, kinds=shown) for one in (table, held))
         if not groups:
             raise RecipeError(f"data.sets show nothing that {stage.kind} could learn from; give videos or pictures.")
         most = min(stage.data.max_tokens or processor.host.context_length, processor.host.context_length)
@@ -93,12 +103,36 @@ def corpus_data(stage: Stage, model: HimmelForConditionalGeneration) -> CorpusDa
         seed=stage.seed,
         sizes=None if aligns or not stage.data.group_by_length else estimate_tokens(table, model.config),
     )
+    collate: Callable[[Sequence[Any]], dict[str, Any]] = collate_aligned if aligns else ConversationCollator(processor)
+    held_out = None
+    if stage.data.validation is not None:
+        rows = _held_rows(held_groups, stage.data.validation, learned=len(table), seed=stage.seed)
+        items = DrawnSamples(held, rows, make, seed=stage.seed, skipped=skipped)
+        batches = batches_by_kind(held, rows, estimate_tokens(held, model.config), batch_size)
+        held_out = HeldOut(items, batches, collate)
     return CorpusData(
         items=DrawnSamples(table, order, make, seed=stage.seed, skipped=skipped),
-        collate=collate_aligned if aligns else ConversationCollator(processor),
+        collate=collate,
         callbacks=[SkippedCount(skipped)],
         shows_host=features is None or features.about.kind != "pooled",
+        held_out=held_out,
     )
+
+
+def _held_rows(groups: Sequence[Group], validation: ValidationSection, *, learned: int, seed: int) -> IntArray:
+    """Rows that are looked at.
+
+    Raises:
+        RecipeError: there are none.
+    """
+    rows = np.concatenate([np.empty(0, np.int64), *(group.rows for group in groups if group.share > 0)])
+    if not len(rows):
+        raise RecipeError(
+            f"data.validation.share = {validation.share} holds nothing out that this stage could be measured on, "
+            f"beside {by_number(learned, 'one sample', '{} samples')} that it learns from; raise it, or set "
+            "data.validation=null."
+        )
+    return choose_rows(rows, most=validation.samples, seed=seed)
 
 
 def check_stage(stage: Stage) -> None:
@@ -152,14 +186,16 @@ def specs_of(data: DataSection) -> list[SetSpec]:
     ]
 
 
-def read_table(data: DataSection, *, seed: int, skipped: SkippedList) -> SampleTable:
-    """All samples of a recipe's sets; rows that are none are listed.
+def read_tables(data: DataSection, *, seed: int, skipped: SkippedList) -> tuple[SampleTable, SampleTable]:
+    """Samples of a recipe's sets that are learned from, and those that are held out; rows that are none are listed.
 
     Raises:
-        RecipeError: there are none.
+        RecipeError: there are none to learn from.
         HimmelError: annotations are missing or damaged.
     """
     bad: list[Unusable] = []
+    held: list[tuple[int, Sample]] = []
+    holdout = HoldOut(0.0 if data.validation is None else data.validation.share, Path(data.folder).expanduser())
 
     def usable() -> Iterator[tuple[int, Sample]]:
         for number, spec in enumerate(specs_of(data)):
@@ -167,8 +203,12 @@ def read_table(data: DataSection, *, seed: int, skipped: SkippedList) -> SampleT
                 if isinstance(found, Unusable):
                     bad.append(found)
                     skipped.add(Skipped(f"{found.file}#{found.row}", "row", found.why))
-                else:
+                    continue
+                side = holdout.side(found)
+                if side == "learned":
                     yield number, found
+                elif side == "held":
+                    held.append((number, found))
 
     table = SampleTable.of(usable())
     if not len(table):
@@ -177,7 +217,7 @@ def read_table(data: DataSection, *, seed: int, skipped: SkippedList) -> SampleT
             f"data.sets have nothing to learn from: {by_number(len(bad), 'one row is', '{} rows are')} unusable{why}; "
             "give rows of video, question and answer."
         )
-    return table
+    return table, SampleTable.of(held)
 
 
 def group_samples(table: SampleTable, data: DataSection, *, kinds: Sequence[Kind] = KINDS) -> list[Group]:

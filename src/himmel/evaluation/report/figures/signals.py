@@ -1,22 +1,20 @@
-"""Figures of training and of the codec: gates, quantisers, learning curves, and what each choice of design is worth."""
+"""Figures of the gates, of the codec's quantisers, and of what each choice of design is worth."""
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from himmel.evaluation.report.cells import Summarised
-from himmel.evaluation.report.collect import Document, logged, own_logs
-from himmel.evaluation.report.figures.style import LINES, PALE, add_legend, marker, new_figure, say_missing, shorten
+from himmel.evaluation.report.collect import Document
+from himmel.evaluation.report.figures.style import PALE, marker, new_figure, say_missing, shorten
 from himmel.evaluation.report.labels import last_part, method_label
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _STREAMS: Final = ("motion", "residual", "context")
-_STAGES: Final = {"stage1": "stage 1", "stage2": "stage 2"}
-_LOSS_UNITS: Final = {"stage1": "loss (contrast and cosine, no unit)", "stage2": "loss, nats a token"}
 
 
 def gate_map(motion: Sequence[Document]) -> "Figure":
@@ -77,32 +75,6 @@ def quantisers(rungs: Sequence[Document], runs: Sequence[Summarised]) -> "Figure
         right.spines["top"].set_visible(False)
     # Below the axes: a legend inside would hide points, one at the side the second scale.
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), frameon=False, fontsize=8, ncols=2)
-    return figure
-
-
-def learning_curves(training: Sequence[Document], stage: Literal["stage1", "stage2"]) -> "Figure":
-    """Loss against steps of one stage of each training (report, the two figures of appendix E)."""
-    figure, axes = new_figure(f"Loss against steps: {_STAGES[stage]}")
-    drawn = 0
-    for document in own_logs(training):
-        if not document.path.stem.endswith(stage):
-            continue
-        folder = document.path.parents[1].name
-        for name, label in (("loss", "training"), ("eval_loss", "validation")):
-            points = logged(document, name)
-            if points:
-                style = LINES[drawn % len(LINES)]
-                steps, losses = zip(*points, strict=True)
-                every = max(1, len(points) // 12)
-                what = shorten(f"{folder}, {label}")
-                axes.plot(steps, losses, linestyle=style, markevery=every, label=what, **marker(drawn))
-                drawn += 1
-    if not drawn:
-        say_missing(axes, f"no training has written a log of {_STAGES[stage]}", "himmel train RECIPE -o FOLDER")
-        return figure
-    axes.set_xlabel("optimiser steps")
-    axes.set_ylabel(_LOSS_UNITS[stage])
-    add_legend(axes, drawn)
     return figure
 
 
