@@ -24,12 +24,12 @@ def save_best(stage: Stage, model: HimmelForConditionalGeneration, learner: nn.M
     best = read_best(kept)
     if best is None:
         return None
-    aligns = isinstance(learner, (AlignmentModel, CorpusAlignment))
-    if aligns:
+    if isinstance(learner, (AlignmentModel, CorpusAlignment)):
         learner.bind()
-    load_best(kept, trained_tensors(learner))
-    if aligns:
+        load_best(kept, trained_tensors(learner))
         learner.release()
+    else:
+        load_best(kept, trained_tensors(learner))
     model.save_pretrained(stage.folder / BEST)
     return best
 
