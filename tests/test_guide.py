@@ -15,6 +15,8 @@ __all__ = ["nano_folder", "tiny_host"]
 _ROOT = Path(__file__).parents[1]
 _PAGES = ("docs/guide.md", "README.md")
 # These take minutes, the network, a data set or what training made; their options are looked up instead of being run.
+_ELSEWHERE = {"--ray", "--features"}
+"""Options for which a cluster or a large host is needed."""
 _ONLY_HELP = {"report", "compress", "train", "eval", "nano", "merge", "card", "push", "cache"}
 
 
@@ -64,7 +66,7 @@ def test_python(code: str) -> None:
 @pytest.mark.parametrize("line", commands())
 def test_command(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     words = shlex.split(line)[1:]
-    if words[0] in _ONLY_HELP:
+    if words[0] in _ONLY_HELP or _ELSEWHERE & set(words):
         options = [word for word in words if re.fullmatch(r"-{1,2}[a-z-]+", word)]
         with pytest.raises(SystemExit):
             cli.main([*words[: 2 if words[0] in ("eval", "nano", "cache") else 1], "--help"])

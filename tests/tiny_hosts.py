@@ -1,6 +1,7 @@
 """Random tiny hosts of the real classes, made once a session, and decompositions without a file."""
 
 import importlib.util
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from himmel.adapter import AdapterConfig
+from himmel.hosts import load_host
 from himmel.model import HimmelConfig, HimmelForConditionalGeneration, HimmelProcessor, PreparedSample
 from himmel.model.inputs import ModelInputs
 from himmel.video import Anchor, Decomposition, Interval, StepMaps
@@ -46,6 +48,20 @@ def tiny_host(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
 @pytest.fixture(scope="session")
 def nano_folder(tiny_host: Callable[[str], str]) -> str:
     return tiny_host("nano")
+
+
+@pytest.fixture(scope="session")
+def seeing_nano(nano_folder: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Folder of a tiny nano whose random tower makes something of a picture: the other's is 0 in half precision."""
+    network = load_host(nano_folder).load_network()
+    with torch.no_grad():
+        for weight in network.model.tower.parameters():
+            if weight.ndim == 4:
+                weight.mul_(1.5 / (weight.std() * weight[0].numel() ** 0.5))
+    folder = tmp_path_factory.mktemp("hosts") / "seeing"
+    shutil.copytree(nano_folder, folder)
+    network.save_pretrained(folder)
+    return str(folder)
 
 
 @pytest.fixture(scope="session")

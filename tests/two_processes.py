@@ -1,14 +1,17 @@
 """What two gloo processes do in tests/training/test_gather.py; a module of its own, as a spawned process imports it."""
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 import torch.distributed as dist
 import torch.multiprocessing
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from himmel.adapter import MotionAdapter
 from himmel.nano.clips import VALUE_COLUMNS
@@ -16,8 +19,9 @@ from himmel.training.alignment import AlignmentModel
 from himmel.training.plan import Stage
 from himmel.training.probes import MotionProbes
 from himmel.training.recipe import AlignmentSection
-from himmel.training.run import run_stage
-from tiny_hosts import tiny_adapter
+from himmel.training.run import InstructModel, run_stage
+from himmel.training.trainer import PartsTrainer
+from tiny_hosts import build, nano_config, tiny_adapter
 
 # ResNet-18 has batch norms; `hybrid` is made of all terms.
 CASES = (("infonce", "conv"), ("mse", "conv"), ("hybrid", "conv"), ("hybrid", "resnet18"))
@@ -61,7 +65,7 @@ def make_batch() -> dict[str, Tensor]:
     }
 
 
-def measure(model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Any]:
+def measure(model: nn.Module, batch: dict[str, Any]) -> dict[str, Any]:
     """Loss, gradients and running statistics after one forward and backward pass."""
     output = model(**batch)
     output["loss"].backward()
@@ -103,12 +107,70 @@ def measure_share(rank: int, port: int, folder: str) -> None:
     dist.destroy_process_group()
 
 
+def measure_idle(rank: int, port: int, folder: str) -> None:
+    """One of two processes, of which the second has no step in any of its intervals."""
+    _join(rank, port)
+    dist.init_process_group("gloo", rank=rank, world_size=2)
+    share = {name: value[SHARES[rank]] for name, value in idle_batch().items()}
+    model = DistributedDataParallel(make_model("hybrid", "resnet18"), find_unused_parameters=True)
+    torch.save(measure(model, share), Path(folder) / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
+def idle_batch() -> dict[str, Tensor]:
+    """The batch without any step in the second process's share."""
+    batch = make_batch()
+    batch["step_mask"][SHARES[1]] = False
+    return batch
+
+
+def answers(folder: str, share: slice) -> dict[str, Any]:
+    """Loss and gradients of stage 2 for some of two prompts, whose answers are of different lengths."""
+    setup = build(nano_config(folder))
+    turns = ["left", "first to the left, then up, then it stops behind the wall and stays there"]
+    asked = [[("What moves?", turn)] for turn in turns]
+    inputs = setup.processor.encode(setup.samples[share], asked[share])
+    model: nn.Module = InstructModel(setup.model)
+    if dist.is_initialized():
+        model = DistributedDataParallel(model, find_unused_parameters=True)
+    return measure(model, {"inputs": inputs})
+
+
+def measure_answers(rank: int, port: int, host: str, folder: str) -> None:
+    """One of two processes, each with one of the prompts."""
+    _join(rank, port)
+    dist.init_process_group("gloo", rank=rank, world_size=2)
+    torch.save(answers(host, slice(rank, rank + 1)), Path(folder) / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
 def run_stage_together(rank: int, port: int, stage: Stage) -> None:
     """One of two processes that train a stage as torchrun would have them do."""
     _join(rank, port)
     run_stage(stage)
     if dist.is_initialized():
         dist.destroy_process_group()
+
+
+def run_stage_and_break(rank: int, port: int, stage: Stage, step: int) -> None:
+    """The same, interrupted after a step in both processes."""
+    begin = PartsTrainer.__init__
+
+    def with_interrupt(self: PartsTrainer, **options: Any) -> None:
+        begin(self, **options)
+        self.add_callback(_Interrupt(step))
+
+    with patch.object(PartsTrainer, "__init__", with_interrupt), contextlib.suppress(KeyboardInterrupt):
+        run_stage_together(rank, port, stage)
+
+
+class _Interrupt(TrainerCallback):
+    def __init__(self, step: int) -> None:
+        self._step = step
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if state.global_step == self._step:
+            raise KeyboardInterrupt
 
 
 def run_stage_alone(stage: Stage) -> None:

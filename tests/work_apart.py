@@ -11,7 +11,14 @@ from himmel.data.workers import MEGABYTE
 from himmel.errors import VideoError
 
 
-def misbehave(what: str) -> int:
+class TooLargeToSend:
+    """There is no memory for the copy of it that goes to another process."""
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        raise MemoryError
+
+
+def misbehave(what: str) -> int | TooLargeToSend:
     """What a file can make a reader do; the worker's process where it behaves."""
     match what:
         case "hang":
@@ -24,6 +31,8 @@ def misbehave(what: str) -> int:
             os._exit(7)
         case "fill":
             np.ones(600 * MEGABYTE, np.uint8)
+        case "send":
+            return TooLargeToSend()
         case "refuse":
             raise VideoError("it is a poem.")
         case "bug":

@@ -23,6 +23,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
         "yaml",
     ),
     "prepare": ("filelock", "fsspec", "pyarrow", "yaml"),
+    "ray": ("ray",),
     "train": ("accelerate", "scipy", "statsmodels"),
     "api": ("openai",),
 }

@@ -24,6 +24,8 @@ DistanceKind = Literal["exact", "estimated"]
 """How the picture that a vector leads to was found, see `Decomposition.distance_kind`."""
 PlacementName = Literal["per_anchor", "prefix", "suffix", "chunked", "attention"]
 """Where motion tokens go in the prompt, see `himmel.model.placement.place`."""
+TimesName = Literal["none", "text"]
+"""Whether the prompt tells when each anchor and interval is, see `himmel.model.placement.place`."""
 Encoder = Literal["ssm", "resnet18", "siglip", "shared_vit", "none"]
 """How maps become motion tokens, see `AdapterConfig`."""
 Size = Literal["paper", "nano"]

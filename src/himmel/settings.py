@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final, Self, cast, get_args
 from huggingface_hub.dataclasses import strict
 
 from himmel._checks import check_choice, check_whole
-from himmel.choices import AnchorMode, Encoder, PlacementName
+from himmel.choices import AnchorMode, Encoder, PlacementName, TimesName
 from himmel.errors import UsageError
 
 STREAMS = ("context", "motion", "residual", "rgb_diff")
@@ -211,6 +211,8 @@ class ModelSettings:
             experiment.
         position_scheme: `grid` (an interval costs about the square root of its tokens in positions), `sequential`
             (one each), or None for the one that suits the host.
+        times: `text` writes into the prompt when each anchor and interval is, in the words that the host's family uses
+            for frames of a video; `none` writes nothing. Trained for, as the placement is.
         context_source: `tower` (the feature map of the host's own vision tower) or `rgb` (the anchor, small).
         max_anchor_tokens: most image tokens that an anchor may cost, on hosts that read pictures at their own size.
         lora_rank: rank r of LoRA on the language model's projections; 0 for none.
@@ -236,6 +238,7 @@ class ModelSettings:
     tokens_per_interval: int | None = None
     placement: str = "per_anchor"
     position_scheme: str | None = None
+    times: str = "none"
     context_source: str = "rgb"
     max_anchor_tokens: int = 256
     lora_rank: int = 32
@@ -256,6 +259,7 @@ class ModelSettings:
             UsageError: see the class.
         """
         check_choice("placement", self.placement, get_args(PlacementName))
+        check_choice("times", self.times, get_args(TimesName))
         check_choice("context_source", self.context_source, CONTEXT_SOURCES)
         check_choice("anchor_mode", self.anchor_mode, get_args(AnchorMode))
         if self.position_scheme is not None:

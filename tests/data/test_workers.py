@@ -57,6 +57,10 @@ def test_what_wants_more_memory_than_it_may_have_is_refused_it() -> None:
     assert outcomes(["fill"], limits=Limits(seconds=120, memory=900 * MEGABYTE)) == {"fill": None}
 
 
+def test_a_value_for_whose_copy_there_is_no_memory_was_too_large() -> None:
+    assert outcomes(["send", "a"]) == {"send": Failure("memory"), "a": None}
+
+
 def test_a_worker_that_is_well_is_kept_and_several_share_the_items() -> None:
     items = [str(number) for number in range(40)]
     found = list(run_apart(misbehave, items, workers=2, limits=Limits()))

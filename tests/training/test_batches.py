@@ -77,6 +77,18 @@ def test_blind_batches_ask_about_motion_alone_without_pictures(setup: Setup, fil
     assert setup.model(**batch).loss.isfinite()
 
 
+def test_processes_are_blind_together(setup: Setup, filled_store: Fill) -> None:
+    """Half of the steps are, whichever process reads the first or the second half of their clips."""
+    options = {"questions_per_clip": 1, "seed": 3, "blind_share": 0.5}
+    collator = InstructCollator(filled_store(1), setup.processor, **options, together=4)
+    blind = [
+        [not collator([(item, 0), (item + 1, 0)])["inputs"].images for item in (step, step + 2)]
+        for step in range(0, 64, 4)
+    ]
+    assert all(first == second for first, second in blind)
+    assert 2 < sum(first for first, _ in blind) < 14
+
+
 def test_stage_1_takes_the_towers_features(nano_folder: str) -> None:
     adapter = tiny_adapter(32, context_size=7, context_channels=1280, encoder="shared_vit")
     setup = build(nano_config(nano_folder, adapter_config=adapter))

@@ -67,6 +67,32 @@ def test_negatives_of_the_other_process_matter(results: list[two_processes.Resul
 
 
 @pytest.mark.slow
+def test_a_process_without_a_single_step_does_not_hang(tmp_path: Path) -> None:
+    """Norms and negatives are gathered over both processes, and one has nothing to add."""
+    torch.multiprocessing.spawn(two_processes.measure_idle, (_free_port(), str(tmp_path)), nprocs=2)
+    shares = [torch.load(tmp_path / f"{rank}.pt", weights_only=False) for rank in range(2)]
+    alone = two_processes.measure(two_processes.make_model("hybrid", "resnet18"), two_processes.idle_batch())
+    assert float(sum(share["loss"] for share in shares)) / 2 == pytest.approx(float(alone["loss"]), rel=1e-9)
+    for name, gradient in alone["gradients"].items():
+        torch.testing.assert_close(shares[0]["gradients"][name], gradient, rtol=1e-7, atol=1e-10, msg=name)
+
+
+@pytest.mark.slow
+def test_every_token_of_an_answer_counts_the_same_in_whichever_process(nano_folder: str, tmp_path: Path) -> None:
+    """A mean over each process's own tokens would weigh a short answer's more than a long one's."""
+    alone = two_processes.answers(nano_folder, slice(0, 2))
+    torch.multiprocessing.spawn(two_processes.measure_answers, (_free_port(), nano_folder, str(tmp_path)), nprocs=2)
+    shares = [torch.load(tmp_path / f"{rank}.pt", weights_only=False) for rank in range(2)]
+    assert abs(float(shares[0]["loss"] - shares[1]["loss"])) > 0.1
+    assert float(sum(share["loss"] for share in shares)) / 2 == pytest.approx(float(alone["loss"]), rel=1e-5)
+    moved = 0
+    for name, gradient in alone["gradients"].items():
+        torch.testing.assert_close(shares[0]["gradients"][name], gradient, rtol=1e-3, atol=1e-6, msg=name)
+        moved += int(gradient.abs().max() > 0)
+    assert moved > 20
+
+
+@pytest.mark.slow
 @pytest.mark.usefixtures("unrendered")
 @pytest.mark.parametrize(("stage", "file"), [(1, "adapter.safetensors"), (2, "lora/adapter_model.safetensors")])
 def test_a_stage_in_two_processes_ends_where_it_ends_in_one(

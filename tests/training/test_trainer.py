@@ -7,7 +7,6 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import TrainerCallback
-from transformers.integrations.deepspeed import is_deepspeed_available
 
 from himmel.adapter.norms import StoredNorm2d
 from himmel.errors import RecipeError
@@ -90,15 +89,6 @@ def test_the_batch_is_shared_out_over_micro_steps_and_devices(tmp_path: Path, mo
     monkeypatch.setenv("WORLD_SIZE", "5")
     with pytest.raises(RecipeError, match="batch_size = 24 cannot be divided among 10 micro-steps and devices"):
         training_arguments(optimizer, ComputeSection(), tmp_path, seed=0)
-
-
-@pytest.mark.skipif(is_deepspeed_available(), reason="DeepSpeed is installed")
-@pytest.mark.parametrize(
-    ("name", "match"), [("zero3", "needs DeepSpeed, which is not installed"), ("zero9", "is not a file")]
-)
-def test_deepspeed_that_cannot_be_had_is_one_sentence(name: str, match: str, tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=match):
-        training_arguments(OptimizerSection(), ComputeSection(deepspeed=name), tmp_path, seed=0)
 
 
 @pytest.mark.parametrize("name", ["zero2", "zero3"])

@@ -1,14 +1,18 @@
 """Damage is reported: how many pictures, and what replaces an anchor."""
 
+import errno
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 from av.video.frame import PictureType
 
+from himmel.errors import VideoError
 from himmel.video import Decomposition, Video
+from himmel.video.file.decoder import Decoder
 
 Encode = Callable[..., Path]
 
@@ -183,3 +187,23 @@ def test_damage_is_told_of_what_is_encoded_again(encode_clip: Encode) -> None:
     whole = encode_clip("whole.ts", options={"g": "12", "bf": "0"}, num_frames=40, size=(320, 256))
     found = Video(lose(whole, "lost.ts", 13)).decompose(num_anchors=1, backend="coviar")
     assert note(found, "1 picture is damaged: it was encoded again")
+
+
+def test_missing_memory_is_not_taken_for_damage(encode_clip: Encode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is a video kept without the pictures for which there was none."""
+    video = Video(encode_clip("a.mp4", options={"g": "12", "bf": "0"}, num_frames=40))
+    video.decompose(num_anchors=2, backend="bitstream")
+    decode_packet, calls = Decoder._decode, 0
+
+    def decode_once(decoder: Decoder, packet: Any) -> Iterator[tuple[int, av.VideoFrame]]:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            return decode_packet(decoder, packet)
+        decoder.refusal = av.error.MemoryError(errno.ENOMEM, "Cannot allocate memory")
+        return iter(())
+
+    monkeypatch.setattr(Decoder, "_decode", decode_once)
+    with pytest.raises(VideoError, match=r"no memory for all pictures of .*a.mp4") as raised:
+        video.decompose(num_anchors=2, backend="bitstream")
+    assert isinstance(raised.value.__cause__, MemoryError)

@@ -34,6 +34,7 @@ from himmel.cli.options import (
     ScoringChoice,
     Seed,
     Threads,
+    TimesChoice,
     VideoFile,
     method_options,
 )
@@ -74,6 +75,7 @@ def ask(
     placement: Annotated[
         PlacementName | None, typer.Option(help="Where motion tokens go in the prompt. Default: as trained.")
     ] = None,
+    times: TimesChoice = None,
     backend: Annotated[
         Backend | None,
         typer.Option(help="Where motion comes from; `himmel streams --help` has more. Default: auto."),
@@ -104,6 +106,7 @@ def ask(
         tokens_per_interval=tokens,
         anchor_mode=anchor_mode,
         placement=placement,
+        times=times,
         backend=backend,
         accumulate=accumulate,
     )

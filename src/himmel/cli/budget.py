@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from himmel._progress import working
-from himmel.choices import PlacementName
+from himmel.choices import PlacementName, TimesName
 from himmel.cli.console import Column, console, print_json, print_rows, print_table, quieten
 from himmel.cli.options import Json, refuse_empty
 from himmel.cli.recipe import Base, Change, split_changes
@@ -46,6 +46,9 @@ def budget(
     duration: Annotated[float | None, typer.Option(min=0.001, help="Seconds of video. Default: 3600.")] = None,
     question: Annotated[str, typer.Option(help="What will be asked.")] = "What happens in the video?",
     placement: Annotated[PlacementName, typer.Option(help="Where motion tokens go in the prompt.")] = "per_anchor",
+    times: Annotated[
+        TimesName, typer.Option(help="Whether the prompt tells when each anchor and interval is.")
+    ] = "none",
     max_anchor_tokens: Annotated[int, typer.Option(min=1, max=65536, help="Most image tokens for one picture.")] = 256,
     training: Annotated[
         str | None,
@@ -84,6 +87,7 @@ def budget(
         dense_frames=dense_frames if video is None else min(dense_frames, most),
         question=question,
         placement=placement,
+        times=times,
         max_anchor_tokens=max_anchor_tokens,
     )
     found = plan_families(request) if all_hosts else [plan_budget(host, request)]
@@ -105,6 +109,9 @@ def print_budgets(budgets: "Sequence[Budget]") -> None:
             "seconds": ", ".join(f"{seconds:.2f} between {what}s" for what, seconds in budgets[0].spacing.items()),
         }
     )
+    if request.times != "none" and budgets[0].full.times is not None:
+        told = ", ".join(f"{one.full.times} on {one.host}" for one in budgets)
+        console.print(f"Times of anchors and intervals: {told} text tokens of the full prompt.")
     rows = []
     for one in budgets:
         costs = {"full": one.full, "anchors only": one.anchors_only, "dense": one.dense}

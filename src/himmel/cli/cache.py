@@ -46,6 +46,9 @@ def ls(
             "settings": ", ".join(f"{name} {value}" for name, value in found.settings.items() if value is not None),
             "mark": found.mark,
             "shards": f"{found.shards:,}",
+            "features": "\n".join(
+                f"{one.host}: {one.videos:,} videos, {one.kind}, {one.bytes / 1e6:,.1f} MB" for one in found.features
+            ),
             "unreadable": f"{len(found.failed):,} videos; --failed lists them" if found.failed else "",
             "unfinished": "a run was stopped; `himmel prepare` continues it" if found.unfinished else "",
         }

@@ -22,6 +22,7 @@ from himmel.cli.options import (
     ScoringChoice,
     Seed,
     Threads,
+    TimesChoice,
     method_options,
 )
 from himmel.cli.run_tables import print_comparison, print_run
@@ -48,6 +49,7 @@ def eval_benchmark(
     adapter: Adapter = None,
     frames: Frames = None,
     keep: Keep = None,
+    times: TimesChoice = None,
     option: FurtherOptions = None,
     split: Annotated[str | None, typer.Option(help="Split of the benchmark. Default: the usual one.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Ask the first so many questions alone.")] = None,
@@ -78,7 +80,7 @@ def eval_benchmark(
     as_json: Json = False,
 ) -> None:
     """Ask the questions of BENCHMARK: a name such as video_mme, or a .jsonl, .json or .parquet file."""
-    options = method_options(frames, keep, option)
+    options = method_options(frames, keep, option, times=times)
     name = str(context.info_name)
     from himmel.evaluation.runs.posing import Posing
     from himmel.methods.choice import build

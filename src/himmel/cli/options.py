@@ -6,7 +6,7 @@ from typing import Annotated, Any, get_args
 import typer
 
 from himmel._options import read_options
-from himmel.choices import AnswerForm, DeviceMap, Listing, MethodName, Quantization, Scoring
+from himmel.choices import AnswerForm, DeviceMap, Listing, MethodName, Quantization, Scoring, TimesName
 
 
 def refuse_empty(path: str | None) -> str | None:
@@ -50,6 +50,10 @@ QuantizationChoice = Annotated[
 ScoringChoice = Annotated[Scoring, typer.Option(help="How the likelihoods of choices are compared.")]
 Seed = Annotated[int, typer.Option(min=0, help="Random seed.")]
 Threads = Annotated[int | None, typer.Option(min=1, max=256, help="How many processor threads to use.")]
+TimesChoice = Annotated[
+    TimesName | None,
+    typer.Option("--times", help="Tell the model when each anchor and interval is. Default: as trained."),
+]
 VideoFile = Annotated[
     str, typer.Argument(metavar="VIDEO", help="A video file.", show_default=False, callback=refuse_empty)
 ]

@@ -61,7 +61,15 @@ def prepare(
     shard_videos: Annotated[int, typer.Option(min=1, max=100_000, help="Videos in a file of the cache.")] = 64,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, max=1024, help="How many videos to read at once. Default: one for each processor core."),
+        typer.Option(min=1, max=100_000, help="How many videos to read at once. Default: one for each processor core."),
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Have a Ray cluster read the videos: auto, HOST:PORT, ray://HOST:PORT, or local to start one here.",
+            callback=refuse_empty,
+        ),
     ] = None,
     time_limit: Annotated[float, typer.Option(min=1, max=86400, help="Seconds that a video may take.")] = 120,
     memory_limit: Annotated[
@@ -75,6 +83,17 @@ def prepare(
         bool, typer.Option("--every-file", help="Read files whatever their names end in, not only videos.")
     ] = False,
     retry: Annotated[bool, typer.Option("--retry", help="Read those again that could not be read.")] = False,
+    features: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST",
+            help="Also keep what this host's frozen vision part sees in the anchors, so that stage 1 runs it no more.",
+            callback=refuse_empty,
+        ),
+    ] = None,
+    anchor_tokens: Annotated[
+        int, typer.Option(min=1, help="With --features: most image tokens of an anchor, as in the recipe.")
+    ] = 256,
     as_json: Json = False,
 ) -> None:
     """Read the streams of all videos of SOURCE into a cache for training; a run that was stopped is continued."""
@@ -101,17 +120,25 @@ def prepare(
         output,
         settings=settings,
         shard_videos=shard_videos,
-        workers=workers or os.cpu_count() or 1,
+        workers=workers or (os.cpu_count() if ray is None else None),
+        ray=ray,
         limits=Limits(seconds=time_limit, memory=memory_limit * MEGABYTE),
         column=column,
         media=media,
         every_file=every_file,
         retry=retry,
     )
+    seen = None
+    if features is not None:
+        from himmel.data.features import add_features
+
+        seen = add_features(output, host=features, max_anchor_tokens=anchor_tokens)
     if as_json:
-        print_json({"sentence": found.sentence, **asdict(found)})
+        print_json({"sentence": found.sentence, **asdict(found), "features": None if seen is None else asdict(seen)})
     else:
         print_prepared(found)
+        if seen is not None:
+            console.print(seen.sentence, markup=False, soft_wrap=True)
     if found.failed:
         raise typer.Exit(1)
 

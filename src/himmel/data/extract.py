@@ -1,15 +1,15 @@
 """What a worker of `prepare` does: read one video into a piece, or make a shard of pieces."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import cv2
 
 from himmel.data.cache.layout import Layout, Shard
-from himmel.data.cache.records import Picture, to_record
+from himmel.data.cache.records import Picture, Record, to_record
 from himmel.data.cache.settings import CacheSettings
 from himmel.data.cache.shards import hash_file, read_piece, write_piece, write_shard
 from himmel.data.cache.store import StreamCache
@@ -80,10 +80,7 @@ class Work:
                 return extract(task, layout, self.settings)
             except NoRoomError as error:
                 return NotWritten(str(error))
-        try:
-            return write_shard(layout, task.number, task.videos)
-        except HimmelError as error:
-            return NotWritten(str(error))
+        return make_shard(task, layout)
 
 
 def extract(video: SourceVideo, layout: Layout, settings: CacheSettings) -> Extracted | NotWritten:
@@ -92,15 +89,30 @@ def extract(video: SourceVideo, layout: Layout, settings: CacheSettings) -> Extr
     Raises:
         HimmelError: it cannot be read.
     """
+    found, record = read_video(video, settings, scratch=layout.pieces, known=lambda key: _known(key, layout))
+    return keep(found, record, layout)
+
+
+def read_video(
+    video: SourceVideo, settings: CacheSettings, *, scratch: Path, known: Callable[[str], Found | None]
+) -> tuple[Extracted, Record | None]:
+    """What a video is, and its row for the cache; nothing is written but a copy in `scratch` where one is needed.
+
+    Args:
+        scratch: see `as_file`.
+        known: what is known of the video of a key, which then is not read: its row is None.
+
+    Raises:
+        HimmelError: it cannot be read.
+    """
     # A worker is one process of several: one thread each keeps them from fighting over cores.
     cv2.setNumThreads(1)
-    with as_file(video, layout.pieces) as path:
+    with as_file(video, scratch) as path:
         opened = Video(path)
         sha256 = hash_file(path)
-        key = settings.key(sha256)
-        known = _known(key, layout)
-        if known is not None:
-            return Extracted(sha256, Found.of(known))
+        found = known(settings.key(sha256))
+        if found is not None:
+            return Extracted(sha256, found), None
         streams = opened.decompose(
             num_anchors=settings.num_anchors,
             anchor_mode=settings.anchor_mode,
@@ -114,20 +126,34 @@ def extract(video: SourceVideo, layout: Layout, settings: CacheSettings) -> Extr
         )
         last = _last_picture(opened, settings) if settings.last_picture else None
     record = to_record(streams, settings, sha256=sha256, last=last)
+    return Extracted(sha256, Found.of(json.loads(record["about"]))), record
+
+
+def keep(found: Extracted, record: Record | None, layout: Layout) -> Extracted | NotWritten:
+    """Write a video's row into a piece."""
+    if record is not None:
+        try:
+            write_piece(layout.piece(record["key"]), record)
+        except HimmelError as error:
+            return NotWritten(str(error))
+    return found
+
+
+def make_shard(task: ShardTask, layout: Layout) -> Shard | NotWritten:
+    """Make a shard of pieces."""
     try:
-        write_piece(layout.piece(key), record)
+        return write_shard(layout, task.number, task.videos)
     except HimmelError as error:
         return NotWritten(str(error))
-    return Extracted(sha256, Found.of(json.loads(record["about"])))
 
 
-def _known(key: str, layout: Layout) -> dict[str, Any] | None:
+def _known(key: str, layout: Layout) -> Found | None:
     """What is known of a video whose bytes are in the cache already, as they may be under another name."""
     piece = read_piece(layout.piece(key), ["about"])
     if piece is not None:
-        return dict(json.loads(piece["about"]))
+        return Found.of(json.loads(piece["about"]))
     there = _cache(layout.folder)
-    return dict(json.loads(there.about(key))) if key in there else None
+    return Found.of(json.loads(there.about(key))) if key in there else None
 
 
 @cache

@@ -8,7 +8,9 @@ one takes up the same plan, and the shards have the same bytes as if nothing had
 import os
 import shutil
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -17,6 +19,7 @@ from himmel._progress import track
 from himmel.data.cache.layout import Layout, Shard, create, read_index, write_index
 from himmel.data.cache.settings import CacheSettings
 from himmel.data.cache.videos import Prepared
+from himmel.data.cluster import RunTasks, joined
 from himmel.data.extract import Done, Extracted, NotWritten, ShardTask, Task, Work
 from himmel.data.failures import sentence_about
 from himmel.data.journal import mend
@@ -36,7 +39,8 @@ def prepare(
     *,
     settings: CacheSettings | None = None,
     shard_videos: int = SHARD_VIDEOS,
-    workers: int = 1,
+    workers: int | None = None,
+    ray: str | None = None,
     limits: Limits | None = None,
     column: str = "video",
     media: Path | None = None,
@@ -50,13 +54,15 @@ def prepare(
         folder: of the cache, which is made if it is not there.
         settings: how videos are read and kept; those of a cache that is there can't be changed.
         shard_videos: how many videos are put into one file; likewise.
-        workers: processes.
+        workers: how many videos are read at once; None: one here, or as many as a cluster has processors.
+        ray: address of a Ray cluster that reads the videos; see `cluster.joined`. None: processes of this machine do.
         limits: what one video may take; None: 120 s and 2 GB.
         column, media, every_file: see `list_videos`.
         retry: try those again that could not be read.
 
     Raises:
-        HimmelError: there is no such source, or it holds no videos, or the cache cannot be written.
+        HimmelError: there is no such source, or it holds no videos, or the cache cannot be written; or there is no
+            such cluster.
         UsageError: the cache has other settings, or the folder holds something else.
     """
     layout = Layout(Path(folder))
@@ -76,10 +82,28 @@ def prepare(
         write_plan(layout, plan)
         run = _Run(layout, about.settings, state, listed, plan, retry=retry)
         total = run.num_missing
-        for _ in track(run.read_all(workers, limits or Limits()), what="Reading videos", total=total):
-            pass
+        limits = limits or Limits()
+        with (
+            _executor(layout, about.settings, workers=workers, ray=ray, limits=limits) as run_tasks,
+            # Closed before a cluster is left, whatever ends it.
+            closing(run.read_all(run_tasks, limits)) as videos,
+        ):
+            for _ in track(videos, what="Reading videos", total=total):
+                pass
         _finish(layout)
         return summarise(source, layout, listed, read=total)
+
+
+@contextmanager
+def _executor(
+    layout: Layout, settings: CacheSettings, *, workers: int | None, ray: str | None, limits: Limits
+) -> Iterator[RunTasks]:
+    """What carries out the tasks of a run: a cluster, or processes of this machine."""
+    if ray is not None:
+        with joined(ray, layout=layout, settings=settings, limits=limits, workers=workers) as run_tasks:
+            yield run_tasks
+        return
+    yield partial(run_apart, Work(layout.folder, settings), workers=workers or 1, limits=limits)
 
 
 class _Run:
@@ -110,14 +134,16 @@ class _Run:
         self._placed = set(state.placed)
         self._shards: deque[ShardTask] = deque()
 
-    def read_all(self, workers: int, limits: Limits) -> Iterator[None]:
+    def read_all(self, run_tasks: RunTasks, limits: Limits) -> Generator[None, None, None]:
         """Do all of it; yields whenever a video is done.
+
+        Args:
+            run_tasks: keeps each video within the limits.
+            limits: named where a video has met one.
 
         Raises:
             HimmelError: the cache cannot be written.
         """
-        work = Work(self._layout.folder, self._settings)
-        count = min(workers, len(self._missing) or 1)
         with (
             self._layout.journal.open("a", encoding="ascii") as journal,
             self._layout.index.open("a", encoding="ascii") as index,
@@ -130,14 +156,15 @@ class _Run:
             self._plan_shards()
             # The last shards are known only when all videos have been handed out.
             while self._missing or self._shards:
-                for outcome in run_apart(work, self._tasks(), workers=count, limits=limits):
-                    task = outcome.item
-                    if isinstance(task, ShardTask):
-                        self._note_shard(_shard_of(outcome, limits), task, journal, index)
-                        continue
-                    self._note_video(_line_about(task, outcome, limits), journal)
-                    self._plan_shards()
-                    yield
+                with closing(run_tasks(self._tasks())) as outcomes:
+                    for outcome in outcomes:
+                        task = outcome.item
+                        if isinstance(task, ShardTask):
+                            self._note_shard(_shard_of(outcome, limits), task, journal, index)
+                            continue
+                        self._note_video(_line_about(task, outcome, limits), journal)
+                        self._plan_shards()
+                        yield
 
     def _tasks(self) -> Iterator[Task]:
         while self._shards or self._missing:

@@ -5,11 +5,11 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
-from multiprocessing import get_context, resource_tracker
+from multiprocessing import current_process, get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -75,7 +75,7 @@ class Outcome(Generic[Item, Value]):
 
 def run_apart(
     work: Callable[[Item], Value], items: Iterable[Item], *, workers: int, limits: Limits
-) -> Iterator[Outcome[Item, Value]]:
+) -> Generator[Outcome[Item, Value], None, None]:
     """Give each item to one of `workers` processes; outcomes come as they are ready, in any order.
 
     The processes end with this one, even if it is killed, and when the iteration is given up. A worker that met a limit
@@ -106,6 +106,43 @@ def run_apart(
     finally:
         for worker in (*busy, *idle):
             worker.end()
+
+
+class Apart(Generic[Item, Value]):
+    """Work on one item after another in one process of its own, which is started at the first; see `run_apart`.
+
+    It may be made anywhere and used in any one process, such as a DataLoader's worker or one of Ray's.
+
+    Args:
+        work, limits: see `run_apart`.
+    """
+
+    def __init__(self, work: Callable[[Item], Value], limits: Limits) -> None:
+        self._work, self._limits = work, limits
+        self._next: Item
+        self._outcomes: Iterator[Outcome[Item, Value]] | None = None
+
+    def __call__(self, item: Item) -> Outcome[Item, Value]:
+        """Do an item.
+
+        Raises:
+            HimmelError: no process can be started.
+        """
+        if self._outcomes is None:
+            # A DataLoader's workers are daemons, which may have no children; the one here ends with its parent.
+            if current_process().daemon:
+                current_process().daemon = False
+            self._outcomes = run_apart(self._work, self._items(), workers=1, limits=self._limits)
+        self._next = item
+        try:
+            return next(self._outcomes)
+        except BaseException:
+            self._outcomes = None
+            raise
+
+    def _items(self) -> Iterator[Item]:
+        while True:
+            yield self._next
 
 
 def _ready(busy: "list[_Worker[Item, Value]]") -> "list[_Worker[Item, Value]]":
@@ -246,7 +283,11 @@ def _serve(
             _set_alarm(2 * limits.seconds)
             answer = _try(work, item)
             _set_alarm(0)
-            connection.send(answer)
+            try:
+                connection.send(answer)
+            except MemoryError:
+                # The value could be made, and there is no room for the copy that is sent.
+                connection.send((None, Failure("memory")))
 
 
 def _try(work: Callable[[Item], Value], item: Item) -> _Answer[Value]:

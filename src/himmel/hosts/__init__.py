@@ -10,11 +10,12 @@ from himmel.errors import HostError
 from himmel.hosts.internvl import InternVLHost
 from himmel.hosts.llava_onevision import LlavaOnevisionHost
 from himmel.hosts.loading import Loading
+from himmel.hosts.mark import vision_mark
 from himmel.hosts.nano import NanoConfig, NanoHost
 from himmel.hosts.protocol import Host, PositionScheme, Run
 from himmel.hosts.qwen_vl import Qwen3VLHost, Qwen3VLMoeHost, Qwen25VLHost, QwenVLHost
 
-__all__ = ["Host", "Loading", "PositionScheme", "Run", "load_host"]
+__all__ = ["Host", "Loading", "PositionScheme", "Run", "load_host", "vision_mark"]
 
 _PUBLISHED: dict[str, type[QwenVLHost | InternVLHost | LlavaOnevisionHost]] = {
     host.config_class.model_type: host

@@ -40,6 +40,15 @@ class BaseHost:
         del width, height
         return grid_boxes(*grid)
 
+    def time_before(self, seconds: float) -> str:
+        """As Qwen3-VL writes it before the frames of a video; families without a form of their own read it as text."""
+        return f"<{seconds:.1f} seconds>"
+
+    def time_after(self, times: Sequence[float], duration: float) -> str:
+        """Nothing: each time stands before what it is about."""
+        del times, duration
+        return ""
+
     def position_ids(self, runs: Sequence[Run], *, scheme: PositionScheme, start: int = 0) -> Tensor:
         """See `plain_positions`: [1, L]."""
         return plain_positions(runs, scheme=scheme, start=start)

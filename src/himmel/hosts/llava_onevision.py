@@ -138,6 +138,21 @@ class LlavaOnevisionHost(PublishedHost):
             Run("text", tuple(self.encode_text("\n"))),
         ]
 
+    def time_before(self, seconds: float) -> str:
+        """Nothing: the family tells all times at once."""
+        del seconds
+        return ""
+
+    def time_after(self, times: Sequence[float], duration: float) -> str:
+        """The sentences that LLaVA-Video was trained with (LLaVA-NeXT, `llava/train/train.py`), word for word."""
+        if not times:
+            return ""
+        listed = ",".join(f"{time:.2f}s" for time in times)
+        return (
+            f"The video lasts for {duration:.2f} seconds, and {len(times)} frames are uniformly sampled from it. "
+            f"These frames are located at {listed}.Please answer the following questions related to this video.\n"
+        )
+
     def image_features(self, network: PreTrainedModel, images: Mapping[str, Tensor]) -> BaseModelOutputWithPooling:
         """Tokens of each picture, in the language model's space."""
         family = cast(LlavaOnevisionForConditionalGeneration, network)

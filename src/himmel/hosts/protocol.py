@@ -100,6 +100,21 @@ class Host(Protocol):
     def anchor_runs(self, grid: tuple[int, int]) -> list[Run]:
         """The tokens of one picture, with its markers."""
 
+    def time_before(self, seconds: float) -> str:
+        """What a prompt writes right before a picture or an interval to tell its time; empty: nothing.
+
+        Args:
+            seconds: since the first shown picture of the video.
+        """
+
+    def time_after(self, times: Sequence[float], duration: float) -> str:
+        """What a prompt writes after all pictures and intervals to tell their times; empty: nothing.
+
+        Args:
+            times: of each picture, in seconds since the first shown picture of the video.
+            duration: of the video in seconds.
+        """
+
     def position_ids(self, runs: Sequence[Run], *, scheme: PositionScheme, start: int = 0) -> Tensor:
         """Positions of a prompt's tokens, int64 [A, L] with A axes (1 on hosts with plain positions)."""
 

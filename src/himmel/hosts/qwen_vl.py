@@ -120,7 +120,8 @@ class DeepStackHost(QwenVLHost):
 
     Its tower also gives features for the first layers of the language model (DeepStack). They go in with the image
     tokens, as `deepstack_features` of what `image_features` returns, and the model adds them at image placeholders
-    alone: a motion token gets none. Timestamps belong to its video path; anchors are images and have none.
+    alone: a motion token gets none. The family writes timestamps before frames of a video; anchors are images, which
+    have them where the configuration asks for `times`.
     """
 
     family = "Qwen3-VL"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar, cast, get_args
 
 from himmel._checks import check_choice
-from himmel.choices import AnchorMode, Backend, MethodName, PlacementName
+from himmel.choices import AnchorMode, Backend, MethodName, PlacementName, TimesName
 from himmel.errors import UsageError
 from himmel.methods.answer import describe
 from himmel.methods.asking import ask_batch
@@ -42,6 +42,7 @@ class Himmel:
         tokens_per_interval: motion tokens of each interval, the first of those that the adapter makes; None for all.
         placement: where motion tokens go in the prompt, see `HimmelConfig`; None takes what the adapter was trained
             with.
+        times: whether the prompt tells when each anchor and interval is, see `HimmelConfig`; None as for `placement`.
         backend: see `Video.decompose`.
         accumulate: see `Video.decompose`; None takes what the adapter was trained with.
 
@@ -58,6 +59,7 @@ class Himmel:
     tokens_per_interval: int | None = None
     anchor_mode: AnchorMode | None = None
     placement: PlacementName | None = None
+    times: TimesName | None = None
     backend: Backend = "auto"
     accumulate: bool | None = None
 
@@ -70,6 +72,8 @@ class Himmel:
             check_choice("anchor_mode", self.anchor_mode, get_args(AnchorMode))
         if self.placement is not None:
             check_choice("placement", self.placement, get_args(PlacementName))
+        if self.times is not None:
+            check_choice("times", self.times, get_args(TimesName))
         check_choice("backend", self.backend, get_args(Backend))
         if not isinstance(self.accumulate, bool | None):
             raise UsageError(f"accumulate={self.accumulate!r} is not possible; give True or False.")
@@ -83,6 +87,7 @@ class Himmel:
         return config.changed(
             tokens_per_interval=self.tokens_per_interval or config.tokens_per_interval,
             placement=self.placement or config.placement,
+            times=self.times or config.times,
         )
 
     def reading(self, config: HimmelConfig | None) -> DecomposedReading:

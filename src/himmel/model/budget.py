@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from himmel.adapter import AdapterConfig
-from himmel.hosts import load_host
+from himmel.hosts import Run, load_host
 from himmel.hosts.families import FAMILIES, write_family
 from himmel.model.config import HimmelConfig
 from himmel.model.placement import repeated_tokens
@@ -24,11 +24,12 @@ class PromptCost:
 
     Attributes:
         frames: pictures that the vision tower sees.
-        text: question, chat template and the markers around pictures; None where no tokenizer is known.
+        text: question, chat template, times and the markers around pictures; None where no tokenizer is known.
         image: placeholders of pictures.
         motion: placeholders of motion tokens.
         total: the sum; without text where that is None.
         positions: largest position of the prompt plus one; None where no tokenizer is known.
+        times: tokens that tell when pictures and intervals are, part of `text`; None where no tokenizer is known.
     """
 
     frames: int
@@ -37,6 +38,7 @@ class PromptCost:
     motion: int
     total: int
     positions: int | None
+    times: int | None = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +48,7 @@ class BudgetRequest:
     Attributes:
         width, height: of the displayed picture, in pixels.
         duration: of the video in seconds.
-        num_anchors, tokens_per_interval, steps_per_interval, placement, max_anchor_tokens: see `HimmelConfig`.
+        num_anchors, tokens_per_interval, steps_per_interval, placement, times, max_anchor_tokens: see `HimmelConfig`.
         dense_frames: of the comparison without motion.
         question: what will be asked.
     """
@@ -58,6 +60,7 @@ class BudgetRequest:
     tokens_per_interval: int = 64
     steps_per_interval: int = 16
     placement: str = "per_anchor"
+    times: str = "none"
     max_anchor_tokens: int = 256
     dense_frames: int = 32
     question: str = "What happens in the video?"
@@ -104,7 +107,14 @@ class Budget:
 
 
 def count_prompt(
-    processor: HimmelProcessor, *, width: int, height: int, num_anchors: int, question: str, motion: bool = True
+    processor: HimmelProcessor,
+    *,
+    width: int,
+    height: int,
+    num_anchors: int,
+    question: str,
+    motion: bool = True,
+    duration: float | None = None,
 ) -> PromptCost:
     """Cost of a question about a video of this size.
 
@@ -114,25 +124,43 @@ def count_prompt(
         num_anchors: of the video.
         question: not empty.
         motion: whether the prompt holds motion tokens.
+        duration: of the video in seconds, over which the anchors are spread evenly; None: no times are told.
 
     Raises:
         UsageError: the question is empty.
         HostError: the host can't take pictures of this shape.
     """
     host = processor.host
-    blank = host.prepare_images([np.zeros((height, width, 3), np.uint8)])
-    visual = processor.place(
-        host.image_grids(blank) * num_anchors,
-        num_anchors if motion else 0,
-        # Whichever intervals are repeated, they cost the same.
-        salience=[1.0] * num_anchors if motion else [],
-    )
-    runs = processor.ask_about(visual, question)
+    grids = host.image_grids(host.prepare_images([np.zeros((height, width, 3), np.uint8)])) * num_anchors
+    spans = None
+    if duration is not None:
+        spacing = duration / num_anchors
+        spans = [(index * spacing, (index + 1) * spacing) for index in range(num_anchors)]
+
+    def build(times: list[tuple[float, float]] | None) -> tuple[Run, ...]:
+        visual = processor.place(
+            grids,
+            num_anchors if motion else 0,
+            # Whichever intervals are repeated, they cost the same.
+            salience=[1.0] * num_anchors if motion else [],
+            times=times,
+        )
+        return processor.ask_about(visual, question)
+
+    runs, timeless = build(spans), build(None)
     text, image, motion_ = (
         sum(len(run.ids) for run in runs if run.kind == kind) for kind in ("text", "image", "motion")
     )
     positions = host.position_ids(runs, scheme=processor.position_scheme)
-    return PromptCost(num_anchors, text, image, motion_, text + image + motion_, int(positions.max()) + 1)
+    return PromptCost(
+        frames=num_anchors,
+        text=text,
+        image=image,
+        motion=motion_,
+        total=text + image + motion_,
+        positions=int(positions.max()) + 1,
+        times=text + image + motion_ - sum(len(run.ids) for run in timeless),
+    )
 
 
 def plan_budget(host: str, request: BudgetRequest) -> Budget:
@@ -153,11 +181,12 @@ def plan_budget(host: str, request: BudgetRequest) -> Budget:
         num_anchors=request.num_anchors,
         steps_per_interval=request.steps_per_interval,
         placement=request.placement,
+        times=request.times,
         max_anchor_tokens=request.max_anchor_tokens,
     )
     processor = HimmelProcessor(config, found)
 
-    def count(frames: int, *, motion: bool) -> PromptCost:
+    def count(frames: int, *, motion: bool, times: bool = True) -> PromptCost:
         return count_prompt(
             processor,
             width=request.width,
@@ -165,6 +194,7 @@ def plan_budget(host: str, request: BudgetRequest) -> Budget:
             num_anchors=frames,
             question=request.question,
             motion=motion,
+            duration=request.duration if times else None,
         )
 
     return Budget(
@@ -174,7 +204,8 @@ def plan_budget(host: str, request: BudgetRequest) -> Budget:
         position_scheme=processor.position_scheme,
         full=count(request.num_anchors, motion=True),
         anchors_only=count(request.num_anchors, motion=False),
-        dense=count(request.dense_frames, motion=False),
+        # The method `dense` shows frames to the host alone, which a configuration says nothing about.
+        dense=count(request.dense_frames, motion=False, times=False),
     )
 
 
@@ -206,7 +237,7 @@ def _family_budget(kind: str, per_picture: int, request: BudgetRequest) -> Budge
 
     def cost(frames: int, motion: int = 0) -> PromptCost:
         image = frames * per_picture
-        return PromptCost(frames, None, image, motion, image + motion, None)
+        return PromptCost(frames, None, image, motion, image + motion, None, None)
 
     return Budget(
         host=kind,

@@ -7,7 +7,7 @@ neighbouring ones. A repeated token has the place of the token that it repeats, 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, get_args
@@ -56,6 +56,8 @@ def place(
     tokens: int,
     token_id: int,
     salience: Sequence[float] | None = None,
+    times: Sequence[float] | None = None,
+    tell: Callable[[float], list[Run]] = lambda _: [],
 ) -> Placement:
     """Put the motion tokens of N intervals among the pictures of N anchors.
 
@@ -72,6 +74,9 @@ def place(
         tokens: K, motion tokens of an interval.
         token_id: of the motion placeholder.
         salience: of each interval, not negative; wanted by `attention`.
+        times: of the middle of each interval, in seconds; None where none is to be told.
+        tell: makes of a time the text that stands before the tokens that it is about. A chunk of several intervals has
+            the mean of its tokens' times.
     """
     if placement == "chunked":
         chunks = _straddling_chunks(num_intervals, tokens)
@@ -79,7 +84,7 @@ def place(
         extra = repeats(salience or (), tokens) if placement == "attention" else [0] * num_intervals
         chunks = [_whole_interval(interval, tokens, more) for interval, more in enumerate(extra)]
     pictures = [list(runs) for runs in anchors]
-    motion = [_run(chunk, token_id) for chunk in chunks]
+    motion = [[*(tell(_time(chunk, times)) if times is not None else []), *_run(chunk, token_id)] for chunk in chunks]
     if placement == "prefix":
         groups = [*motion, *pictures]
     elif placement == "suffix":
@@ -128,6 +133,10 @@ def _straddling_chunks(num_intervals: int, tokens: int) -> list[_Chunk]:
     cuts = [0, *range((tokens + 1) // 2, len(members), tokens), len(members)]
     parts = [members[begin:end] for begin, end in pairwise(cuts) if begin < end]
     return [_Chunk(tuple(part), tuple(range(len(part))), motion_grid(len(part))) for part in parts]
+
+
+def _time(chunk: _Chunk, times: Sequence[float]) -> float:
+    return sum(times[interval] for interval, _ in chunk.members) / len(chunk.members)
 
 
 def _run(chunk: _Chunk, token_id: int) -> list[Run]:

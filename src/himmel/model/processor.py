@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Self, cast
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from himmel.errors import HostError
-from himmel.hosts import Host, PositionScheme, load_host
+from himmel.hosts import Host, PositionScheme, Run, load_host
 from himmel.model.config import HimmelConfig
 from himmel.model.encoder import Conversation, PromptEncoder
 from himmel.model.inputs import ModelInputs, MotionInputs
@@ -58,30 +59,66 @@ class HimmelProcessor(PromptEncoder):
         return self.encode([self.prepare(item) for item in decompositions], conversations, motion=motion)
 
     def place(
-        self, grids: Sequence[tuple[int, int]], num_intervals: int, *, salience: Sequence[float] | None = None
+        self,
+        grids: Sequence[tuple[int, int]],
+        num_intervals: int,
+        *,
+        salience: Sequence[float] | None = None,
+        times: Sequence[Sequence[float]] | None = None,
     ) -> Placement:
-        """Anchors of these grids (`Host.image_grids`) and the motion tokens of so many intervals, as configured."""
-        return place(
-            [self.host.anchor_runs(grid) for grid in grids],
+        """The visual part of a prompt, as configured.
+
+        Args:
+            grids: of the anchors (`Host.image_grids`).
+            num_intervals: whose motion tokens are placed.
+            salience: see `place`.
+            times: when each interval begins and ends, in seconds; read where the configuration tells times. An anchor's
+                time is the beginning of its interval. An interval's is its middle, as Qwen3-VL gives frames that share
+                tokens their mean.
+        """
+        told = times if self.config.times == "text" else None
+        pictures = [self.host.anchor_runs(grid) for grid in grids]
+        if told is not None:
+            pictures = [[*self._tell(span[0]), *runs] for span, runs in zip(told[: len(grids)], pictures, strict=True)]
+        placed = place(
+            pictures,
             num_intervals,
             placement=self.config.placement,
             tokens=self.config.motion_tokens,
             token_id=self.host.motion_token_id,
             salience=salience,
+            times=None if told is None else [(begin + end) / 2 for begin, end in told],
+            tell=self._tell,
         )
+        if told is None:
+            return placed
+        after = self.host.time_after([begin for begin, _ in told][: len(grids)], told[-1][1])
+        return replace(placed, runs=(*placed.runs, *self._text(after)))
+
+    def _tell(self, seconds: float) -> list[Run]:
+        return self._text(self.host.time_before(seconds))
+
+    def _text(self, text: str) -> list[Run]:
+        return [Run("text", tuple(self.host.encode_text(text)))] if text else []
 
     def read(self, video: Video, *, threads: int | None = None) -> Decomposition:
         """Decompose a video as the configuration says; for the errors and `threads` see `Video.decompose`."""
         return Reading.of(self.config).read(video, threads=threads)
 
     def prepare(
-        self, decomposition: Decomposition, *, far_image: npt.NDArray[np.uint8] | None = None
+        self,
+        decomposition: Decomposition,
+        *,
+        far_image: npt.NDArray[np.uint8] | None = None,
+        pictures: bool = True,
     ) -> PreparedSample:
         """Turn a decomposition into tensors, once.
 
         Args:
             decomposition: of one video, with its RGB difference where `config.rgb_difference` says so.
             far_image: uint8 [H, W, 3], the video's last picture, wanted by stage 1 alone (`align_targets`).
+            pictures: whether anchors and last picture are prepared for the host; stage 1 doesn't need them where its
+                targets are known.
         """
         adapter = self.config.adapter
         size = (decomposition.width, decomposition.height)
@@ -100,18 +137,19 @@ class HimmelProcessor(PromptEncoder):
                 motion[index, :taken] = motion_channels(maps, adapter.map_size, width=size[0], height=size[1])
             residual[index, :taken] = residual_channels(maps, adapter.map_size)
             mask[index, :taken] = True
-        pictures = [anchor.image for anchor in decomposition.anchors]
+        anchors = [anchor.image for anchor in decomposition.anchors]
         context = None
         if self.config.context_source == "rgb":
-            small = [small_picture(picture, adapter.context_size) for picture in pictures]
+            small = [small_picture(picture, adapter.context_size) for picture in anchors]
             context = torch.from_numpy(np.ascontiguousarray(np.stack(small), np.float16))
         return PreparedSample(
             motion=torch.from_numpy(motion),
             residual=torch.from_numpy(residual),
             step_mask=torch.from_numpy(mask),
             context=context,
-            images=self.host.prepare_images(pictures),
-            far_images={} if far_image is None else self.host.prepare_images([far_image]),
+            images=self.host.prepare_images(anchors) if pictures else {},
+            far_images=self.host.prepare_images([far_image]) if pictures and far_image is not None else {},
+            times=_times(decomposition),
         )
 
     def _place(self, sample: PreparedSample, *, motion: bool, anchors: bool) -> Placement:
@@ -120,7 +158,13 @@ class HimmelProcessor(PromptEncoder):
             self.host.image_grids(sample.images) if anchors else [],
             sample.num_intervals if motion else 0,
             salience=predict_salience(sample) if needed else None,
+            times=self._times_of(sample),
         )
+
+    def _times_of(self, sample: PreparedSample) -> list[list[float]] | None:
+        if sample.times is None and sample.num_intervals and self.config.times == "text":
+            raise HostError("The sample was prepared without times, and the prompt is to tell them; prepare it again.")
+        return None if sample.times is None or not len(sample.times) else sample.times.tolist()
 
     def _motion_inputs(
         self, samples: Sequence[PreparedSample], placed: Sequence[Placement], *, anchors: bool
@@ -157,6 +201,13 @@ class HimmelProcessor(PromptEncoder):
                 "prepare them all in the same way, or call keep_features on them first."
             )
         return None
+
+
+def _times(decomposition: Decomposition) -> Tensor:
+    """[N, 2], see `PreparedSample`."""
+    begins = [anchor.time for anchor in decomposition.anchors]
+    ends = [*begins[1:], max(decomposition.duration, begins[-1])]
+    return torch.tensor([begins, ends], dtype=torch.float64).T.contiguous()
 
 
 def check_fit(config: HimmelConfig, host: Host) -> None:

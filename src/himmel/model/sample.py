@@ -26,6 +26,8 @@ class PreparedSample(ShowsShapes):
         context: float16 [N, C, s, s], or None where the host's tower makes it of the anchors.
         images: the anchors as the host wants them (`Host.prepare_images`).
         far_images: the far anchor of the last interval in the same form (docs/method.md, equation 5), or empty.
+        times: float64 [N, 2], when each interval begins (at its anchor) and ends, in seconds since the first shown
+            picture; None where they are not known.
     """
 
     motion: Tensor
@@ -34,6 +36,7 @@ class PreparedSample(ShowsShapes):
     context: Tensor | None = None
     images: Mapping[str, Tensor]
     far_images: Mapping[str, Tensor] = field(default_factory=dict)
+    times: Tensor | None = None
 
     @classmethod
     def of_pictures(cls, images: Mapping[str, Tensor]) -> Self:
@@ -52,6 +55,8 @@ class PreparedSample(ShowsShapes):
         plain = {"motion": self.motion, "residual": self.residual, "step_mask": self.step_mask}
         if self.context is not None:
             plain["context"] = self.context
+        if self.times is not None:
+            plain["times"] = self.times
         plain |= {_IMAGES + name: value for name, value in self.images.items()}
         plain |= {_FAR + name: value for name, value in self.far_images.items()}
         # Some image processors give pictures whose channels come last in memory, which the format does not take.
@@ -73,6 +78,7 @@ class PreparedSample(ShowsShapes):
             residual=plain["residual"],
             step_mask=plain["step_mask"],
             context=plain.get("context"),
+            times=plain.get("times"),
             images=groups[_IMAGES],
             far_images=groups[_FAR],
         )

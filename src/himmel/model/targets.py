@@ -1,6 +1,6 @@
 """What stage 1 aligns motion with: the change of the host's visual features (docs/method.md, equation 5)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -30,8 +30,14 @@ def align_targets(host: Host, network: PreTrainedModel, samples: Sequence[Prepar
     lacking = [index for index, sample in enumerate(samples) if not sample.far_images]
     if lacking:
         raise HostError(f"Sample {lacking[0]} has no far image; prepare it with the video's last picture as far_image.")
-    images = host.join_images([images for sample in samples for images in (sample.images, sample.far_images)])
-    vision = host.image_features(network, {name: value.to(network.device) for name, value in images.items()})
-    pooled = torch.stack([tokens.float().mean(0) for tokens in cast(Any, vision.pooler_output)])
+    pooled = pooled_features(host, network, [one for item in samples for one in (item.images, item.far_images)])
     changes = [part.diff(dim=0) for part in pooled.split([sample.num_intervals + 1 for sample in samples])]
     return torch.cat(changes)
+
+
+@torch.no_grad()
+def pooled_features(host: Host, network: PreTrainedModel, images: Sequence[Mapping[str, Tensor]]) -> Tensor:
+    """pool(ViT(.)) of equation 5, float32 [I, D], for all pictures of these samples, one after another."""
+    joined = host.join_images(images)
+    vision = host.image_features(network, {name: value.to(network.device) for name, value in joined.items()})
+    return torch.stack([tokens.float().mean(0) for tokens in cast(Any, vision.pooler_output)])

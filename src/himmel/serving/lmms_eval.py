@@ -180,7 +180,9 @@ class Himmel(lmms):
         if isinstance(scored, VideoError):
             _say_failed(scored)
             return [(math.inf, False)] * len(requests)
-        said = self._generate([asked], _Settings(_MAX_NEW_TOKENS))[0].text.strip()
+        # A token is a byte at least: what goes on for longer is none of the continuations.
+        most = max(len(text.encode()) for text in texts) + 1
+        said = self._generate([asked], _Settings(most))[0].text.strip()
         scores = {option.text: option.score for option in scored.choices}
         return [(-scores[text], said == text) for text in texts]
 

@@ -49,6 +49,8 @@ class InstructCollator:
         seed: of the choice among them.
         still_only: take the questions that a single picture answers, and that picture alone (for the projector).
         blind_share: share of the batches, 0..1, without the anchors' pictures; asked about motion alone, without names.
+        together: items of a micro-step over all processes. They are blind together: where parameters are spread over
+            processes, one that shows pictures would wait for the others to go through the host's tower with it.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class InstructCollator:
         seed: int,
         still_only: bool = False,
         blind_share: float = 0.0,
+        together: int = 1,
     ) -> None:
         self._store = store
         self._processor = processor
@@ -67,10 +70,12 @@ class InstructCollator:
         self._seed = seed
         self._still_only = still_only
         self._blind_share = blind_share
+        self._together = together
 
     def __call__(self, items: Sequence[tuple[int, int]]) -> dict[str, ModelInputs]:
         """Items of `DrawnClips` to `inputs` of the model."""
-        blind = np.random.default_rng([self._seed, items[0][0], 1]).random() < self._blind_share
+        first = items[0][0] // self._together * self._together
+        blind = np.random.default_rng([self._seed, first, 1]).random() < self._blind_share
         samples: list[PreparedSample] = []
         turns: list[list[tuple[str, str | None]]] = []
         for index, seed in items:
@@ -102,6 +107,7 @@ def _one_anchor(sample: PreparedSample, rng: np.random.Generator) -> PreparedSam
         residual=sample.residual[place : place + 1],
         step_mask=sample.step_mask[place : place + 1],
         images={name: value[place : place + 1] for name, value in sample.images.items()},
+        times=None if sample.times is None else sample.times[place : place + 1],
     )
 
 

@@ -10,6 +10,7 @@ from torch.nn import functional
 from himmel.model import HimmelForConditionalGeneration
 from himmel.model.inputs import ModelInputs
 from himmel.model.prompt import IGNORED
+from himmel.training.gather import weight_of_mean
 from himmel.training.validation import Rows, summarise_answers
 
 
@@ -26,7 +27,10 @@ class InstructModel(nn.Module):
         When this is not training, `rows` too, see `summarise_answers`.
         """
         output = self.model(inputs)
-        made: dict[str, Any] = {"loss": output.loss, "parts": {}, "counts": {"tokens": inputs.real.sum()}}
+        assert inputs.labels is not None
+        answered = int((inputs.labels != IGNORED).sum())
+        loss = output.loss * weight_of_mean(answered, output.loss.device) if self.training else output.loss
+        made: dict[str, Any] = {"loss": loss, "parts": {}, "counts": {"tokens": inputs.real.sum()}}
         if not self.training:
             made["rows"] = _rows(output.loss, output.logits, inputs)
         return made

@@ -23,7 +23,8 @@ from himmel.training.recipe import (
 from himmel.training.settings import make_settings, stage_1_settings
 
 Kind = Literal["projector", "stage1", "stage2", "start"]
-_LATER: Final[dict[str, Any]] = {"attn_implementation": None}
+_LATER: Final[dict[str, Any]] = {"attn_implementation": None, "fsdp": None, "times": "none"}
+"""Keys that came later count where they are not at their default, so that older stages are found again."""
 RECORD = "stage.json"
 """Written last into a stage's folder: where it is, the stage is whole."""
 
@@ -90,7 +91,7 @@ class Stage:
         found = {
             "kind": self.kind,
             "host": self.host,
-            "model": own_settings(self.config),
+            "model": _without_later(own_settings(self.config)),
             "settings": section,
             "data": None if self.data is None else self.data.settings,
         }
@@ -152,9 +153,11 @@ def plan_stages(recipe: Recipe) -> list[Stage]:
 
 
 def _what_computes(compute: ComputeSection) -> dict[str, Any]:
-    """Keys that came later count where they are not at their default, so that older stages are found again."""
     # Who reads the batches changes nothing of what is in them, nor does who watches.
-    settings = compute.model_dump(mode="json", exclude={"workers", "report_to"})
+    return _without_later(compute.model_dump(mode="json", exclude={"workers", "report_to"}))
+
+
+def _without_later(settings: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if name not in _LATER or value != _LATER[name]}
 
 

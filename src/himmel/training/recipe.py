@@ -120,6 +120,9 @@ class ComputeSection(Section):
         precision: float32 throughout, or bfloat16: frozen weights are stored so, trained ones compute so by autocast.
         gradient_checkpointing: compute the language model's layers again in the backward pass, to save memory.
         deepspeed: `zero2` or `zero3` (recipes/deepspeed), a file of DeepSpeed's, or None.
+        fsdp: `full_shard` shares parameters, gradients and the optimiser's state among processes by PyTorch's FSDP;
+            `shard_grad_op` keeps parameters whole from the forward pass to the backward pass, which takes more memory
+            and less traffic; None shares nothing. Excludes `deepspeed`.
         attn_implementation: of transformers; None leaves the choice to it. `flash_attention_2` takes no mask that parts
             several questions about one clip, so it needs `questions_per_clip: 1`.
         workers: processes of each device that read batches ahead; 0 reads them in between steps.
@@ -129,6 +132,7 @@ class ComputeSection(Section):
     precision: Literal["float32", "bfloat16"] = "float32"
     gradient_checkpointing: bool = False
     deepspeed: str | None = None
+    fsdp: Literal["full_shard", "shard_grad_op"] | None = None
     attn_implementation: Attention | None = None
     workers: Natural = 0
     report_to: tuple[Tracker, ...] = ()

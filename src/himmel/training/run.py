@@ -23,6 +23,7 @@ from himmel.training.alignment import AlignmentModel
 from himmel.training.batches import AlignmentCollator, DrawnClips, InstructCollator
 from himmel.training.corpus.batches import CorpusAlignment
 from himmel.training.corpus.stage import check_files, check_stage, corpus_data
+from himmel.training.corpus.targets import KeptTargets
 from himmel.training.gather import wait_for_all
 from himmel.training.instruct import InstructModel
 from himmel.training.plan import Stage, plan_stages
@@ -31,9 +32,10 @@ from himmel.training.recipe import OptimizerSection, ProjectorSection, Recipe, S
 from himmel.training.records import save_best, write_record
 from himmel.training.resolve import base_names, resolve_recipe
 from himmel.training.settings import make_settings
+from himmel.training.sharding import environment_restored, sharding_options, straighten, whole_parameters
 from himmel.training.store import ClipStore
 from himmel.training.targets import TargetStore
-from himmel.training.trainer import PartsTrainer, run_training, training_arguments, whole_parameters
+from himmel.training.trainer import PartsTrainer, run_training, training_arguments
 from himmel.training.validation import HeldOut, Validation, in_batches, looks
 
 
@@ -167,7 +169,7 @@ def run_stage(stage: Stage, *, resume: bool = True) -> None:
     """Do one stage, whose predecessor is there, and write its checkpoint.
 
     Raises:
-        RecipeError: batch and devices don't fit, or DeepSpeed is missing.
+        RecipeError: batch and devices don't fit, or parameters cannot be shared as the recipe says.
         HimmelError: host or clips are missing and cannot be fetched.
     """
     set_seed(stage.seed)
@@ -178,14 +180,18 @@ def run_stage(stage: Stage, *, resume: bool = True) -> None:
         write_record(stage, [])
         return
     folder = stage.folder / "state"
-    arguments = training_arguments(stage.optimizer, stage.compute, folder, seed=stage.seed, **looks(stage))
-    trainer = _make_trainer(stage, model, arguments)
-    history = run_training(trainer, folder=folder, resume=resume)
+    with environment_restored():
+        options = sharding_options(stage.compute, model.network) | looks(stage)
+        arguments = training_arguments(stage.optimizer, stage.compute, folder, seed=stage.seed, **options)
+        trainer = _make_trainer(stage, model, arguments)
+        if stage.compute.deepspeed is not None or stage.compute.fsdp is not None:
+            straighten(trainer.learner)
+        history = run_training(trainer, folder=folder, resume=resume)
     learner = trainer.learner
-    with whole_parameters(learner, deepspeed=stage.compute.deepspeed is not None):
-        if isinstance(learner, (AlignmentModel, CorpusAlignment)):
-            learner.release()
+    with whole_parameters(learner, stage.compute):
         if arguments.process_index == 0:
+            if isinstance(learner, (AlignmentModel, CorpusAlignment)):
+                learner.release()
             model.save_pretrained(stage.folder)
             best = save_best(stage, model, learner)
             write_record(stage, history, best=best)
@@ -268,6 +274,7 @@ def _make_trainer(stage: Stage, model: HimmelForConditionalGeneration, arguments
             seed=section.seed,
             still_only=still_only,
             blind_share=blind_share,
+            together=section.optimizer.batch_size // section.optimizer.gradient_accumulation,
         )
 
     instructed = instruct_model(stage, model)
@@ -296,9 +303,11 @@ def _trainer_on_files(
         return None if data.held_out is None else Validation(data.held_out, learner.summarise)
 
     if isinstance(stage.section, Stage1Section):
-        nn.Module.to(model.network, arguments.device)
+        if data.shows_host or model.config.adapter.encoder == "shared_vit":
+            nn.Module.to(model.network, arguments.device)
         rate = stage.optimizer.adapter_lr
-        learner = CorpusAlignment(alignment_model(stage.section, model), model)
+        aligned = alignment_model(stage.section, model)
+        learner = CorpusAlignment(aligned, model, kept=KeptTargets.of(model))
         return PartsTrainer(model=learner, validation=look(learner), rate_of=lambda _: rate, **options)
     instructed = instruct_model(stage, model)
     rates = stage.optimizer

@@ -22,7 +22,7 @@ _PRESETS: Final[dict[str, Callable[..., ModelSettings]]] = {"nano": ModelSetting
 _NOT_STATED = {"host", "adapter_config", "host_hidden_size"}
 _NOT_STATED |= {"own_language_model", "base_host"}
 _STAGE_2_ALONE: Final = frozenset(
-    {"lora_rank", "lora_alpha", "lora_dropout", "placement", "position_scheme", "tokens_per_interval"}
+    {"lora_rank", "lora_alpha", "lora_dropout", "placement", "position_scheme", "times", "tokens_per_interval"}
 )
 """Settings that only change prompts or LoRA, and therefore not the result of stage 1."""
 

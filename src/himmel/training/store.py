@@ -84,6 +84,7 @@ class ClipStore:
             "motion": ("rgb_diff" if config.rgb_difference else "motion", "motion"),
             "anchor_mode": (config.anchor_mode, "keyframe"),
             "accumulate": (config.accumulate, False),
+            "times": (config.times, "none"),
             "anchor_tokens": (config.max_anchor_tokens, 256),
         }
         settings |= {name: value for name, (value, default) in later.items() if value != default}

@@ -29,7 +29,7 @@ class TargetStore:
 
     def __init__(self, store: ClipStore, model: HimmelForConditionalGeneration) -> None:
         self._store = store
-        self.folder = store.folder / f"{_NAME}-{_mark(model)}"
+        self.folder = store.folder / f"{_NAME}-{mark_of(model)}"
 
     def path(self, seed: int) -> Path:
         """The file of the clip of this seed, made or not."""
@@ -54,7 +54,8 @@ class TargetStore:
         wait_for_all()
 
 
-def _mark(model: HimmelForConditionalGeneration) -> str:
+def mark_of(model: HimmelForConditionalGeneration) -> str:
+    """A hash of what the host's features depend on beside its name: the type and the trained parts of its weights."""
     digest = hashlib.sha256(str(model.network.dtype).encode())
     for module in model.host_parts().values():
         for name, value in module.state_dict().items():

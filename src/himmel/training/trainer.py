@@ -5,17 +5,17 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+from accelerate.utils import save_fsdp_optimizer
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.utils.data import Dataset, Sampler, SequentialSampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from transformers.integrations.deepspeed import is_deepspeed_available
 from transformers.trainer import SCHEDULER_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
@@ -24,7 +24,7 @@ from himmel.errors import RecipeError
 from himmel.training.bar import TrainingBar
 from himmel.training.gather import sum_of_all, wait_for_all
 from himmel.training.recipe import ComputeSection, OptimizerSection
-from himmel.training.resolve import recipes_folder
+from himmel.training.sharding import fill, gathered, precise_sums, shard_on_processors, whole
 from himmel.training.validation import BEST_PARTS, BestStep, Validation, look_at, read_best, write_best
 from himmel.training.watching import Pace, check_trackers, gradient_norms
 
@@ -75,6 +75,16 @@ class PartsTrainer(Trainer):
         self.model_accepts_loss_kwargs = False
         # DeepSpeed's checkpoints leave frozen weights out, and loads them strictly.
         model.register_load_state_dict_post_hook(_miss_what_training_changes)
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """As transformers does, but for FSDP: its sums are in float32, and it is there without GPUs too."""
+        plugin = self.args.fsdp_plugin_args
+        if plugin is not None and self.args.bf16:
+            plugin["mixed_precision_policy"] = precise_sums(torch.bfloat16)
+        super().create_accelerator_and_postprocess()
+        if plugin is not None and not self.is_fsdp_enabled:
+            shard_on_processors(self.accelerator.state, plugin)
+            self.is_fsdp_enabled = True
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """AdamW with one group per learning rate and kind of weight; biases and norms are not decayed."""
@@ -127,9 +137,14 @@ class PartsTrainer(Trainer):
 
     def _keep_best(self) -> None:
         best = BestStep(self.state.global_step, float(cast(float, self.state.best_metric)))
-        with whole_parameters(self.learner, deepspeed=self.is_deepspeed_enabled):
+        with gathered(self.learner) if self.is_deepspeed_enabled else nullcontext():
+            trained = self._trained()
             if self.args.should_save:
-                write_best(Path(str(self.args.output_dir)) / BEST_PARTS, trained_tensors(self.learner), best)
+                write_best(Path(str(self.args.output_dir)) / BEST_PARTS, trained, best)
+
+    def _trained(self) -> dict[str, torch.Tensor]:
+        """What training changes, whole, in the processor's memory; all processes ask for it at once."""
+        return {name: whole(one.detach()).contiguous().cpu() for name, one in trained_tensors(self.learner).items()}
 
     def watch_gradients(self) -> None:
         """Keep the size of each part's gradient for the log."""
@@ -159,15 +174,22 @@ class PartsTrainer(Trainer):
         super().log(logs, start_time)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """What training changes; DeepSpeed's own checkpoint, which follows, holds it already."""
-        if not self.is_deepspeed_enabled:
+        """What training changes, whole; DeepSpeed's own checkpoint, which follows, holds it already."""
+        if self.is_fsdp_enabled:
+            self._save(output_dir)
+        elif not self.is_deepspeed_enabled:
             super().save_model(output_dir, _internal_call)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        if not self.is_deepspeed_enabled:
+        if self.is_fsdp_enabled:
+            # Without the parameters, which transformers would write once more, frozen ones too.
+            state = self.accelerator.state
+            save_fsdp_optimizer(state.fsdp_plugin, self.accelerator, self.optimizer, self.model, output_dir)
+        elif self.is_deepspeed_enabled:
+            cast(Any, self.model_wrapped).save_checkpoint(output_dir, exclude_frozen_parameters=True)
+        else:
             super()._save_optimizer_and_scheduler(output_dir)
             return
-        cast(Any, self.model_wrapped).save_checkpoint(output_dir, exclude_frozen_parameters=True)
         if self.args.should_save:
             torch.save(cast(Any, self.lr_scheduler).state_dict(), Path(output_dir) / SCHEDULER_NAME)
 
@@ -180,16 +202,15 @@ class PartsTrainer(Trainer):
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         folder = Path(output_dir or str(self.args.output_dir))
         folder.mkdir(parents=True, exist_ok=True)
-        # Where parameters are spread over devices, what they hold has been gathered into `state_dict`.
-        own = trained_tensors(self.learner)
-        trained = {name: (state_dict or own)[name].detach().contiguous().cpu() for name in own}
-        with atomic_path(folder / _PARTS_FILE) as file:
-            save_file(trained, file)
+        trained = self._trained()
+        if self.args.should_save:
+            with atomic_path(folder / _PARTS_FILE) as file:
+                save_file(trained, file)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         own = trained_tensors(model or self.learner)
         for name, value in load_file(Path(resume_from_checkpoint) / _PARTS_FILE).items():
-            own[name].data.copy_(value)
+            fill(own[name], value)
 
 
 class _Gradients(TrainerCallback):
@@ -247,26 +268,15 @@ def newest_checkpoint(folder: Path) -> Path | None:
     return _checkpoint(folder, max(steps)) if steps else None
 
 
-@contextmanager
-def whole_parameters(module: nn.Module, *, deepspeed: bool) -> Iterator[None]:
-    """Within the block, parameters that DeepSpeed spreads over processes are whole in each of them."""
-    if not deepspeed:
-        yield
-        return
-    from deepspeed import zero
-
-    with zero.GatheredParameters(list(module.parameters()), modifier_rank=0):
-        yield
-
-
 def training_arguments(
     optimizer: OptimizerSection, compute: ComputeSection, folder: Path, *, seed: int, **options: Any
 ) -> TrainingArguments:
     """transformers' arguments for a stage; checkpoints and the log go to `folder`.
 
+    `options` are further ones of transformers, such as `sharding_options`.
+
     Raises:
-        RecipeError: the batch cannot be shared out, several GPUs have one process, or DeepSpeed is asked for and not
-            there.
+        RecipeError: the batch cannot be shared out, or several GPUs have one process.
     """
     # What torchrun and its like tell each process.
     shares = optimizer.gradient_accumulation * int(os.environ.get("WORLD_SIZE", "1"))
@@ -302,7 +312,6 @@ def training_arguments(
         seed=seed,
         data_seed=seed,
         bf16=compute.precision == "bfloat16",
-        deepspeed=None if compute.deepspeed is None else deepspeed_file(compute.deepspeed),
         # Stage 1 leaves the projector's scale alone, blind batches the image projector.
         ddp_find_unused_parameters=True,
         report_to=check_trackers(compute.report_to),
@@ -311,36 +320,6 @@ def training_arguments(
         disable_tqdm=True,
         **options,
     )
-
-
-def settings_file(name: str) -> Path:
-    """DeepSpeed's settings: a file, or one of those that come with the recipes (`zero2`, `zero3`).
-
-    Raises:
-        RecipeError: there is no such file.
-    """
-    shipped = recipes_folder() / "deepspeed" / f"{name}.json"
-    file = shipped if shipped.is_file() else Path(name)
-    if not file.is_file():
-        raise RecipeError(
-            f"compute.deepspeed = {name!r} is not a file; choose zero2, zero3 or a file of DeepSpeed settings."
-        )
-    return file
-
-
-def deepspeed_file(name: str) -> str:
-    """`settings_file`, for a training that DeepSpeed is there for.
-
-    Raises:
-        RecipeError: there is no such file, or DeepSpeed is not installed.
-    """
-    file = settings_file(name)
-    if not is_deepspeed_available():
-        raise RecipeError(
-            f"compute.deepspeed = {name!r} needs DeepSpeed, which is not installed; run "
-            "`pip install deepspeed`, or set compute.deepspeed=null to train without it."
-        )
-    return str(file)
 
 
 def run_training(trainer: Trainer, *, folder: Path, resume: bool) -> list[dict[str, float]]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from himmel.choices import Tracker
 from himmel.errors import RecipeError
+from himmel.training.sharding import whole
 
 _PACKAGES: Final[dict[Tracker, str]] = {"tensorboard": "tensorboard", "wandb": "wandb", "trackio": "trackio"}
 
@@ -38,7 +39,7 @@ def gradient_norms(module: nn.Module) -> dict[str, float]:
     for name, parameter in module.named_parameters():
         if parameter.grad is not None:
             part = f"gradient_{_part(name)}"
-            squares[part] = squares.get(part, 0.0) + float(parameter.grad.detach().float().square().sum())
+            squares[part] = squares.get(part, 0.0) + float(whole(parameter.grad.detach().float().square().sum()))
     return {part: math.sqrt(square) for part, square in squares.items()}
 
 

@@ -168,6 +168,10 @@ def _assemble(
         frames = np.array(list(there), np.int64)
         anchor = Anchor(frame, float(file.times[frame]), frame in keys, image, why)
         found.append((anchor, Interval(len(found), frame + 1, stop, frames, file.times[frames], maps)))
+    if (lost or len(found) < len(wanted.anchors)) and isinstance(extract.refusal, MemoryError):
+        raise VideoError(
+            f"There is no memory for all pictures of {str(file.path)!r}; free some, or leave the file out."
+        ) from extract.refusal
     if not found:
         raise VideoError(f"None of the anchors of {str(file.path)!r} can be decoded; the file is damaged.")
     notes += _damage_notes(file, extract, lost)

@@ -82,14 +82,40 @@ def test_llavas_yaml_with_braces(tmp_path: Path) -> None:
     assert first.media[0].path == str(tmp_path / "videos" / "0.mp4")
 
 
-def test_pictures_inside_parquet_are_read_when_they_are_needed(tmp_path: Path) -> None:
-    rows = [{"image": {"bytes": png(10 * i), "path": None}, "question": f"q{i}", "answer": "a"} for i in range(6)]
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
+def test_pictures_inside_a_file_are_read_when_they_are_needed(suffix: str, tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [
+        {"image": {"bytes": png(10 * i), "path": None}, "question": f"q{i}", "answer": "a"} for i in range(6)
+    ]
+    (tmp_path / "beside.png").write_bytes(png(70))
+    rows.append({"image": {"bytes": None, "path": "beside.png"}, "question": "q", "answer": "a"})
+    rows.append({"image": None, "question": "without", "answer": "a"})
     samples = [
-        one for one in read_set(SetSpec(_write(tmp_path / "p.parquet", rows)), seed=0) if isinstance(one, Sample)
+        one for one in read_set(SetSpec(_write(tmp_path / f"p{suffix}", rows)), seed=0) if isinstance(one, Sample)
     ]
-    assert [int(read_picture(Sample.from_json(one.to_json()).media[0])[0, 0, 0]) for one in samples] == [
-        10 * i for i in range(6)
+    assert [one.kind for one in samples] == [*["image"] * 7, "text"]
+    assert [int(read_picture(Sample.from_json(one.to_json()).media[0])[0, 0, 0]) for one in samples[:7]] == [
+        *(10 * i for i in range(6)),
+        70,
     ]
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
+def test_lists_of_pictures_inside_a_file(suffix: str, tmp_path: Path) -> None:
+    rows = [
+        {
+            "images": [{"bytes": png(10 * i + k), "path": None} for k in range(i % 3)],
+            "messages": [{"role": "user", "content": "Same?"}, {"role": "assistant", "content": "no"}],
+        }
+        for i in range(6)
+    ]
+    file = _write(tmp_path / f"p{suffix}", rows)
+    samples = [one for one in read_set(SetSpec(file), seed=0) if isinstance(one, Sample)]
+    shades = [[int(read_picture(medium)[0, 0, 0]) for medium in one.media] for one in samples]
+    assert shades == [[10 * i + k for k in range(i % 3)] for i in range(6)]
+    names = [medium.name for one in samples for medium in one.media]
+    assert len(set(names)) == len(names) == 6
+    assert names[0].startswith(f"{file}#images/")
 
 
 def test_rows_that_are_none_are_counted_and_the_others_kept(tmp_path: Path) -> None:

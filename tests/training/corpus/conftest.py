@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tiny_hosts import nano_folder, qwen_folder, tiny_host
+from tiny_hosts import nano_folder, qwen_folder, seeing_nano, tiny_host
 
-__all__ = ["nano_folder", "qwen_folder", "tiny_host"]
+__all__ = ["nano_folder", "qwen_folder", "seeing_nano", "tiny_host"]
 
 
 @pytest.fixture

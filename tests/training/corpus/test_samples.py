@@ -175,6 +175,44 @@ def test_what_cannot_be_used_is_replaced_the_same_way_each_time(setup: Setup, tm
     ]
 
 
+def test_what_is_wrong_with_one_part_is_not_held_against_the_file(setup: Setup, tmp_path: Path) -> None:
+    """Otherwise what is learned would depend on which of a file's samples a process came upon first."""
+    (tmp_path / "good.png").write_bytes(png(10))
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    good, bad = (Medium("image", str(tmp_path / f"{name}.png")) for name in ("good", "bad"))
+
+    class EndsAtThree(MadeUp):
+        def read(self, medium: Medium) -> VideoRead:
+            if medium.start is not None and medium.start >= 3:
+                raise UnreadableError("refused", "it ends before")
+            return super().read(medium)
+
+    samples = [
+        Sample("late", (Medium("video", "v.mp4", 5.0, 6.0),), TURNS[:1]),
+        Sample("silent", (Medium("video", "v.mp4"),), TURNS[:1], subtitles=str(tmp_path / "gone.srt")),
+        Sample("two", (good, bad), TURNS[:1]),
+        Sample("whole", (Medium("video", "v.mp4"),), TURNS[:1]),
+        Sample("one", (good,), TURNS[:1]),
+    ]
+    skipped = SkippedList(tmp_path / "skipped.jsonl")
+    loader = SampleLoader(setup.processor, EndsAtThree(), max_tokens=9999, motion=True, skipped=skipped)
+    taken: list[str] = []
+
+    def make(sample: Sample) -> None:
+        loader(sample)
+        taken.append(sample.id)
+
+    items = DrawnSamples(SampleTable.of((0, one) for one in samples), np.arange(5), make, seed=0, skipped=skipped)
+    for place in range(5):
+        items[place]
+    assert taken == ["whole", "whole", "one", "whole", "one"]
+    assert {(entry.what, entry.cause) for entry in skipped.entries()} == {
+        ("v.mp4#t=5,6", "refused"),
+        (str(tmp_path / "gone.srt"), "subtitles"),
+        (str(tmp_path / "bad.png"), "picture"),
+    }
+
+
 def test_a_sample_that_the_host_refuses_is_listed_by_its_id(tmp_path: Path) -> None:
     def make(sample: Sample) -> str:
         if sample.id == "0":

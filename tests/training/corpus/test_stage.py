@@ -1,20 +1,31 @@
 """Both stages on a file of questions about videos: what `himmel train` does with one's own data, in little."""
 
 import json
+import re
+import shutil
+import struct
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from himmel.data.cache import CacheSettings
+from himmel.data.cache.features import FeatureStore, feature_sets
+from himmel.data.features import add_features
 from himmel.data.prepare import prepare
 from himmel.errors import RecipeError
+from himmel.model import align_targets
+from himmel.training.alignment import AlignmentModel
+from himmel.training.corpus.batches import CorpusAlignment
 from himmel.training.corpus.samples import DrawnSamples
+from himmel.training.corpus.stage import corpus_data
 from himmel.training.plan import plan_stages
+from himmel.training.recipe import Stage1Section
 from himmel.training.resolve import resolve_recipe
-from himmel.training.run import run_recipe
+from himmel.training.run import initial_model, run_recipe
 from tiny_recipes import files_recipe
 
 
@@ -32,6 +43,35 @@ def test_both_stages_learn_from_a_file_of_questions(
         assert len(steps) == 2
         assert all(line["loss"] > 0 and 0 <= line["waiting"] <= 1 for line in steps)
     assert (checkpoint / "adapter.safetensors").is_file()
+
+
+def test_the_tower_sees_each_video_once(
+    corpus: Path, qwen_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Six steps of two videos over three: four passes, of which three find what the first has kept."""
+    monkeypatch.setenv("HIMMEL_CACHE", str(tmp_path / "kept"))
+    recipe = files_recipe(tmp_path, corpus, qwen_folder)
+    changes = {"stages": "[1]", "stage1.optimizer.steps": "6"}
+    seen: list[int] = []
+
+    def count(host: Any, network: Any, samples: Any) -> torch.Tensor:
+        seen.append(len(samples))
+        return align_targets(host, network, samples)
+
+    monkeypatch.setattr("himmel.training.corpus.batches.align_targets", count)
+    first = run_recipe(recipe, overrides={**changes, "output": str(tmp_path / "one")})
+    # A batch may be read before the one ahead of it is seen.
+    assert 3 <= sum(seen) <= 5
+    seen.clear()
+    again = run_recipe(recipe, overrides={**changes, "output": str(tmp_path / "two")})
+    assert not seen
+    logs = [
+        [line.get("loss") for line in json.loads((folder / "training" / "stage1.json").read_text())["log"]]
+        for folder in (first, again)
+    ]
+    assert logs[0] == logs[1]
+    one, other = (load_file(folder / "adapter.safetensors") for folder in (first, again))
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
 
 
 def test_what_only_rendered_clips_have_is_refused_before_anything_runs(
@@ -107,3 +147,62 @@ def test_both_stages_learn_from_a_prepared_cache(corpus: Path, qwen_folder: str,
     assert log[-1]["train_loss"] > 0
     with pytest.raises(RecipeError, match=r"prepared with num_anchors = 2 and the recipe's model wants 3"):
         run_recipe(recipe, overrides={"model.num_anchors": "3"})
+
+
+@pytest.mark.parametrize("kind", ["qwen2_5_vl", "nano"])
+def test_stage_1_takes_a_hosts_features_from_the_cache_and_runs_its_tower_no_more(
+    corpus: Path, qwen_folder: str, seeing_nano: str, tmp_path: Path, kind: str
+) -> None:
+    host, cache = seeing_nano if kind == "nano" else qwen_folder, tmp_path / "cache"
+    recipe = files_recipe(tmp_path, corpus, host, of=kind, cache=str(cache))
+    prepare(str(corpus), cache, settings=CacheSettings(num_anchors=2, steps_per_interval=2))
+    # As the tiny host's weights are stored, which `add_features` goes by.
+    exact = {"projector": "null", "stage1.compute.precision": "float32"}
+    resolved = resolve_recipe(recipe, overrides=exact).recipe
+    stage = next(one for one in plan_stages(resolved) if one.kind == "stage1")
+    assert isinstance(stage.section, Stage1Section)
+    stage.folder.mkdir(parents=True)
+    model = initial_model(stage)
+    towers: list[str] = []
+    tower = model.network.model.tower if kind == "nano" else model.network.model.visual
+    tower.register_forward_hook(lambda *_: towers.append(kind))
+    sources = {"anew": corpus_data(stage, model)}
+    add_features(cache, host=host, max_anchor_tokens=model.config.max_anchor_tokens)
+    sources["cache"] = corpus_data(stage, model)
+    # Nano's projector learns, so that it has to look at what its tower gave.
+    assert [data.shows_host for data in sources.values()] == [True, kind == "nano"]
+
+    found: dict[str, float] = {}
+    targets: list[torch.Tensor] = []
+    for name, data in sources.items():
+        batch = data.collate([data.items[place] for place in range(3)])
+        learner = CorpusAlignment(AlignmentModel(model.adapter, section=stage.section.alignment, probes=None), model)
+        learner.learner.register_forward_pre_hook(
+            lambda _, __, given: targets.append(given["targets"]), with_kwargs=True
+        )
+        torch.manual_seed(0)
+        found[name] = learner.eval()(**batch)["loss"].item()
+        learner.release()
+        assert bool(towers) == (name == "anew")
+        towers.clear()
+    anew, kept = targets
+    assert anew.abs().max() > 1e-3
+    # What is kept is off by at most 2^-11 of itself, a target by what two of them are off by.
+    torch.testing.assert_close(kept, anew, rtol=0, atol=2 * 2**-11 * _largest(cache))
+    assert found["cache"] == pytest.approx(found["anew"], rel=1e-2)
+
+    (about,) = feature_sets(cache)
+    shutil.copy(corpus / "0.mp4", corpus / "more.mp4")
+    with (corpus / "more.mp4").open("ab") as file:
+        file.write(struct.pack(">I4sI", 12, b"free", 1))
+    prepare(str(corpus), cache, settings=CacheSettings(num_anchors=2, steps_per_interval=2))
+    with pytest.raises(RecipeError, match=rf"features of {re.escape(about.host)} for all but 1 of its 4 videos"):
+        corpus_data(stage, model)
+
+
+def _largest(cache: Path) -> float:
+    """Of all values that are kept."""
+    (about,) = feature_sets(cache)
+    store = FeatureStore(cache, about)
+    hashes = [sha256 for one in store.files for sha256 in one.hashes]
+    return max(float(np.abs(store.read(sha256).astype(np.float32)).max()) for sha256 in hashes)

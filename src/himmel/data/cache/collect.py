@@ -8,6 +8,7 @@ from pathlib import Path
 from himmel._files import atomic_path
 from himmel._lock import alone_in
 from himmel._progress import track
+from himmel.data.cache.features import FeatureStore, feature_sets
 from himmel.data.cache.layout import Layout, Shard, read_about, read_index, write_index
 from himmel.data.cache.lines import read_lines, write_through
 from himmel.data.cache.shards import copy_shard
@@ -74,7 +75,10 @@ def collect(folder: Path, *, keep: Iterable[str] | None = None, dry_run: bool = 
                 # Under a number of its own, so that the index names whole shards at any moment.
                 number = 1 + max([*(one.number for one in shards), *(one.number for one in left)])
                 left.append(copy_shard(layout, shard, rows, number))
-        write_index(layout, sorted(left, key=lambda shard: shard.number))
+        left.sort(key=lambda shard: shard.number)
+        write_index(layout, left)
+        for about in feature_sets(folder):
+            FeatureStore(folder, about).rearrange(left)
         for shard in shards:
             if shard not in left:
                 layout.shard(shard.number).unlink(missing_ok=True)

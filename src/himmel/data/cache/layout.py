@@ -3,6 +3,7 @@
 cache.json          the settings, and how many videos a shard has
 shards.jsonl        a line for each shard (`Shard`): its size, its hash, its videos
 shards/000000.parquet, ...   see `records.SCHEMA`; each is whole or not there
+features/MARK/      frozen features of a host's vision part (`features`): about.json, files.jsonl, 000000.parquet, ...
 videos.jsonl        a line for each video that was tried (`videos.Prepared`)
 plan.jsonl          while a run is unfinished: which videos each shard is to have
 pieces/             while a run is unfinished: videos that are read and in no shard yet
@@ -61,6 +62,11 @@ class Layout:
     def pieces(self) -> Path:
         """Folder of videos that are in no shard yet."""
         return self.folder / "pieces"
+
+    @property
+    def features(self) -> Path:
+        """Folder of the hosts' features."""
+        return self.folder / "features"
 
     def shard(self, number: int) -> Path:
         """The shard of this number."""

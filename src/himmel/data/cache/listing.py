@@ -1,11 +1,12 @@
 """What a cache holds, in figures; no video is read."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from himmel.data.cache.features import FeatureStore, feature_sets
 from himmel.data.cache.layout import Layout, read_about, read_index
 from himmel.data.cache.lines import read_lines
 from himmel.data.cache.shards import DAMAGE, open_shard
@@ -34,6 +35,17 @@ class FailedVideo:
 
 
 @dataclass(frozen=True)
+class HostFeatures:
+    """A host whose features are in a cache: of how many videos, in how many bytes."""
+
+    host: str
+    mark: str
+    kind: str
+    videos: int
+    bytes: int
+
+
+@dataclass(frozen=True)
 class CacheListing:
     """A cache in figures.
 
@@ -46,6 +58,7 @@ class CacheListing:
         bytes_per_hour: the same for an hour of video; 0 for an empty cache.
         parts: bytes by what they hold: "motion", "residual", "anchors", "last pictures", "other".
         kinds: most videos first.
+        features: hosts whose vision features are there too; their bytes are counted in none of the above.
         failed: videos that could not be read at the last attempt.
         unfinished: a run was stopped before its end.
     """
@@ -60,6 +73,7 @@ class CacheListing:
     bytes_per_hour: float
     parts: dict[str, int]
     kinds: tuple[PreparedKind, ...]
+    features: tuple[HostFeatures, ...]
     failed: tuple[FailedVideo, ...]
     unfinished: bool
 
@@ -99,9 +113,16 @@ def list_cache(folder: Path) -> CacheListing:
         bytes_per_hour=3600 * size / seconds if seconds else 0.0,
         parts=dict(parts.most_common()),
         kinds=count_kinds(last.values()),
+        features=tuple(_features(folder)),
         failed=tuple(failure_of(one) for one in last.values() if one.error is not None),
         unfinished=layout.plan.exists(),
     )
+
+
+def _features(folder: Path) -> Iterator[HostFeatures]:
+    for about in feature_sets(folder):
+        store = FeatureStore(folder, about)
+        yield HostFeatures(about.host, about.mark, about.kind, len(store), sum(one.bytes for one in store.files))
 
 
 def count_kinds(lines: Iterable[Prepared]) -> tuple[PreparedKind, ...]:

@@ -6,7 +6,7 @@ which cost no compression. Both are on the disk, whole, before they have their n
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,7 +29,7 @@ def write_piece(path: Path, record: Record) -> None:
     """Keep one video until its shard is made."""
     with atomic_path(path) as temporary:
         with pyarrow.OSFile(str(temporary), "wb") as file, pyarrow.ipc.new_file(file, SCHEMA) as writer:
-            writer.write_table(_table(record))
+            writer.write_table(_table(record, SCHEMA))
         write_through(temporary)
 
 
@@ -53,20 +53,31 @@ def write_shard(layout: Layout, number: int, videos: Sequence[tuple[str, str]]) 
     Raises:
         HimmelError: a piece is missing or damaged, or the shard can't be written.
     """
-    seconds = 0.0
-    path = layout.shard(number)
+
+    def pieces() -> Iterator[Record]:
+        for key, name in videos:
+            record = read_piece(layout.piece(key))
+            if record is None:
+                raise HimmelError(f"{show(layout.piece(key))} is missing or damaged; run the same command again.")
+            yield record | {"name": name}
+
+    return _write_shard(layout, number, pieces(), [key.partition("-")[0] for key, _ in videos])
+
+
+def write_rows(path: Path, records: Iterable[Record], schema: pyarrow.Schema) -> tuple[int, str]:
+    """Make a file of rows, a row group each; returns its size and SHA-256.
+
+    Raises:
+        HimmelError: it can't be written.
+    """
     with atomic_path(path) as temporary:
-        with _writer(temporary) as writer:
-            for key, name in videos:
-                record = read_piece(layout.piece(key))
-                if record is None:
-                    raise HimmelError(f"{show(layout.piece(key))} is missing or damaged; run the same command again.")
-                seconds += json.loads(record["about"])["duration"]
-                writer.write_table(_table(record | {"name": name}), row_group_size=1)
+        with _writer(temporary, schema) as writer:
+            for record in records:
+                writer.write_table(_table(record, schema), row_group_size=1)
         write_through(temporary)
         size, digest = temporary.stat().st_size, hash_file(temporary)
-    write_through(layout.shards)
-    return Shard(number, size, digest, tuple(key.partition("-")[0] for key, _ in videos), seconds)
+    write_through(path.parent)
+    return size, digest
 
 
 def copy_shard(layout: Layout, shard: Shard, rows: Sequence[int], number: int) -> Shard:
@@ -75,21 +86,36 @@ def copy_shard(layout: Layout, shard: Shard, rows: Sequence[int], number: int) -
     Raises:
         HimmelError: the other is damaged, or the new one can't be written.
     """
+    found = read_rows(layout.shard(shard.number), rows)
+    return _write_shard(layout, number, found, [shard.hashes[row] for row in rows])
+
+
+def read_rows(path: Path, rows: Iterable[int]) -> Iterator[Record]:
+    """Some rows of a file.
+
+    Raises:
+        HimmelError: it is damaged.
+    """
+    try:
+        with open_shard(path) as opened:
+            for row in rows:
+                yield read_row(opened, row)
+    except DAMAGE as error:
+        said = f"{show(path)} cannot be read ({error})"
+        raise HimmelError(f"{said}; `himmel cache verify` lists what is damaged.") from error
+
+
+def _write_shard(layout: Layout, number: int, records: Iterable[Record], hashes: Sequence[str]) -> Shard:
     seconds = 0.0
-    with atomic_path(layout.shard(number)) as temporary:
-        try:
-            with open_shard(layout.shard(shard.number)) as opened, _writer(temporary) as writer:
-                for row in rows:
-                    record = read_row(opened, row)
-                    seconds += json.loads(record["about"])["duration"]
-                    writer.write_table(_table(record), row_group_size=1)
-        except DAMAGE as error:
-            said = f"{show(layout.shard(shard.number))} cannot be read ({error})"
-            raise HimmelError(f"{said}; `himmel cache verify` lists what is damaged.") from error
-        write_through(temporary)
-        size, digest = temporary.stat().st_size, hash_file(temporary)
-    write_through(layout.shards)
-    return Shard(number, size, digest, tuple(shard.hashes[row] for row in rows), seconds)
+
+    def counted() -> Iterator[Record]:
+        nonlocal seconds
+        for record in records:
+            seconds += json.loads(record["about"])["duration"]
+            yield record
+
+    size, digest = write_rows(layout.shard(number), counted(), SCHEMA)
+    return Shard(number, size, digest, tuple(hashes), seconds)
 
 
 def open_shard(path: Path) -> pyarrow.parquet.ParquetFile:
@@ -116,10 +142,10 @@ def hash_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _writer(path: Path) -> pyarrow.parquet.ParquetWriter:
+def _writer(path: Path, schema: pyarrow.Schema) -> pyarrow.parquet.ParquetWriter:
     return pyarrow.parquet.ParquetWriter(
         path,
-        SCHEMA,
+        schema,
         compression="zstd",
         compression_level=_LEVEL,
         use_dictionary=False,
@@ -128,8 +154,8 @@ def _writer(path: Path) -> pyarrow.parquet.ParquetWriter:
     )
 
 
-def _table(record: Record) -> Any:
-    return pyarrow.Table.from_pylist([record], schema=SCHEMA)
+def _table(record: Record, schema: pyarrow.Schema) -> Any:
+    return pyarrow.Table.from_pylist([record], schema=schema)
 
 
 def _record(table: Any) -> Record:

@@ -1,11 +1,10 @@
 """Reading a cache: any video by its key, without the others."""
 
 import os
-from collections import OrderedDict
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -13,14 +12,14 @@ import numpy.typing as npt
 from himmel.data.cache.layout import Layout, Shard, read_about, read_index
 from himmel.data.cache.lines import read_lines
 from himmel.data.cache.records import Record, from_file, from_record
+from himmel.data.cache.rows import RowReader
 from himmel.data.cache.settings import CacheSettings
-from himmel.data.cache.shards import DAMAGE, hash_file, open_shard, read_row
+from himmel.data.cache.shards import DAMAGE, hash_file
 from himmel.data.cache.videos import Prepared
 from himmel.errors import HimmelError
 from himmel.video.file.source import show
 from himmel.video.results import Decomposition
 
-_MOST_OPEN: Final = 32
 _HASH: Final = 64
 
 
@@ -55,8 +54,7 @@ class StreamCache:
             for shard in self.shards
             for row, sha256 in enumerate(shard.hashes)
         }
-        self._open: OrderedDict[int, Any] = OrderedDict()
-        self._process = os.getpid()
+        self._rows = RowReader(self._layout.shard)
 
     def __reduce__(self) -> tuple[type["StreamCache"], tuple[Path]]:
         return type(self), (self._layout.folder,)
@@ -87,6 +85,15 @@ class StreamCache:
         key = None if sha256 is None else self.settings.key(sha256)
         return key if key in self._places else None
 
+    def failure(self, video: str | os.PathLike[str]) -> str | None:
+        """Why a video could not be read when it was last tried, in a sentence; None where it could be, or never was.
+
+        Args:
+            video: its name as `himmel prepare` listed it, or its path or address then.
+        """
+        text = os.fspath(video)
+        return self._failures.get(text) or self._failures.get(os.path.abspath(text))
+
     def read(self, key: str) -> Decomposition:
         """A video as `Video.decompose` gave it, as near as the settings keep it; its `path` is its name in the source.
 
@@ -111,6 +118,19 @@ class StreamCache:
         except DAMAGE as error:
             raise self._damaged(key, error) from error
 
+    def pictures(self, key: str) -> list[npt.NDArray[np.uint8]]:
+        """The anchors of a video and then its last picture, if it is there, each uint8 [H, W, 3]; maps are not read.
+
+        Raises:
+            HimmelError: there is no such video, or it is damaged.
+        """
+        found = self._read(key, "anchor_pictures", "last_picture")
+        files = [*found["anchor_pictures"], *([] if found["last_picture"] is None else [found["last_picture"]])]
+        try:
+            return [from_file(file) for file in files]
+        except DAMAGE as error:
+            raise self._damaged(key, error) from error
+
     def about(self, key: str) -> str:
         """The attributes of a video's decomposition that are no arrays, as JSON; nothing else is read.
 
@@ -125,25 +145,20 @@ class StreamCache:
         known = [one for one in lines if one.sha256 is not None]
         return {one.place: str(one.sha256) for one in known} | {one.name: str(one.sha256) for one in known}
 
+    @cached_property
+    def _failures(self) -> dict[str, str]:
+        last = {one.name: one for one in read_lines(self._layout.journal, Prepared.from_json)}
+        failed = [one for one in last.values() if one.error is not None]
+        return {one.place: str(one.error) for one in failed} | {one.name: str(one.error) for one in failed}
+
     def _read(self, key: str, *columns: str) -> Record:
         if key not in self._places:
             raise HimmelError(f"{show(self._layout.folder)} holds no video {key}; prepare it with `himmel prepare`.")
         number, row = self._places[key]
         try:
-            return read_row(self._shard(number), row, columns or None)
+            return self._rows.read(number, row, columns or None)
         except DAMAGE as error:
             raise self._damaged(key, error) from error
-
-    def _shard(self, number: int) -> Any:
-        if self._process != os.getpid():
-            # Files that were opened before a fork are shared with the process that opened them.
-            self._open, self._process = OrderedDict(), os.getpid()
-        if number not in self._open:
-            if len(self._open) >= _MOST_OPEN:
-                self._open.popitem(last=False)[1].close()
-            self._open[number] = open_shard(self._layout.shard(number))
-        self._open.move_to_end(number)
-        return self._open[number]
 
     def _damaged(self, key: str, error: BaseException) -> HimmelError:
         path = self._layout.shard(self._places[key][0])

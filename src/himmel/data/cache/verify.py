@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from himmel._progress import track
+from himmel.data.cache.features import FeatureStore, feature_sets
 from himmel.data.cache.layout import Layout, Shard, read_about, read_index
 from himmel.data.cache.lines import read_lines
 from himmel.data.cache.records import from_file, from_record
@@ -86,7 +87,34 @@ def verify_cache(folder: Path, *, decode: bool = False) -> Verified:
             place = path.relative_to(folder).as_posix()
             damage.append(Damage(place, said, tuple(names.get(sha256, sha256) for sha256 in shard.hashes)))
     damage.extend(_lost(names, shards))
-    return Verified(len(shards) + 3, size, tuple(damage))
+    files = len(shards) + 3
+    for count, extent, found in _verify_features(folder):
+        files, size = files + count, size + extent
+        damage.extend(found)
+    return Verified(files, size, tuple(damage))
+
+
+def _verify_features(folder: Path) -> Iterator[tuple[int, int, list[Damage]]]:
+    """Files, bytes and damage of each host's features."""
+    try:
+        sets = feature_sets(folder)
+    except HimmelError as error:
+        yield 1, 0, [Damage("features", str(error))]
+        return
+    for about in sets:
+        damage: list[Damage] = []
+        files: tuple[Shard, ...] = ()
+        try:
+            store = FeatureStore(folder, about)
+            _check_end(store.index)
+            files = store.files
+        except HimmelError as error:
+            damage.append(Damage(f"features/{about.mark}", str(error)))
+        for one in track(files, what=f"Verifying features of {about.host}", total=len(files)):
+            said = _compare(store.file(one.number), one)
+            if said is not None:
+                damage.append(Damage(store.file(one.number).relative_to(folder).as_posix(), said, one.hashes))
+        yield len(files) + 2, sum(one.bytes for one in files), damage
 
 
 def _check_end(file: Path) -> None:

@@ -1,7 +1,6 @@
 """Reading a video to learn from, in a process that it can't take the training down with."""
 
-import multiprocessing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from himmel.data.samples.sample import Medium
-from himmel.data.workers import Failure, Limits, Outcome, run_apart
+from himmel.data.workers import Apart, Failure, Limits
 from himmel.video import Decomposition, Video
 
 
@@ -30,23 +29,32 @@ class Extraction:
 
 @dataclass(frozen=True)
 class VideoRead:
-    """A video that was read; `last` is its last picture, uint8 [H, W, 3], if that was asked for."""
+    """A video that was read.
+
+    Attributes:
+        decomposition: its streams.
+        last: its last picture, uint8 [H, W, 3], if that was asked for.
+        features: what the host's frozen vision part makes of the anchors and of `last`, where that is known: float16
+            [n, D], pooled, or [n, C, s, s], a tower's maps.
+    """
 
     decomposition: Decomposition
     last: npt.NDArray[np.uint8] | None = None
+    features: npt.NDArray[np.float16] | None = None
 
 
 class UnreadableError(Exception):
     """A video, or another file of a sample, can't be used.
 
     Attributes:
-        cause: see `himmel.data.workers.Failure`.
+        cause: see `himmel.data.samples.skipped.Skipped`.
         why: a sentence or a clause.
+        what: name of the file, if it is another than the sample's first medium, see `Sample.sources`.
     """
 
-    def __init__(self, cause: str, why: str) -> None:
+    def __init__(self, cause: str, why: str, *, what: str | None = None) -> None:
         super().__init__(why)
-        self.cause, self.why = cause, why
+        self.cause, self.why, self.what = cause, why, what
 
 
 def extract(wanted: Extraction) -> VideoRead:
@@ -75,9 +83,8 @@ class ApartReader:
     """
 
     def __init__(self, limits: Limits, *, work: Callable[[Extraction], VideoRead] = extract) -> None:
-        self._limits, self._work = limits, work
-        self._next: Extraction
-        self._outcomes: Iterator[Outcome[Extraction, VideoRead]] | None = None
+        self._limits = limits
+        self._apart = Apart(work, limits)
 
     def read(self, wanted: Extraction) -> VideoRead:
         """Read a video.
@@ -85,20 +92,10 @@ class ApartReader:
         Raises:
             UnreadableError: it can't be read, or not within the limits.
         """
-        if self._outcomes is None:
-            # A DataLoader's workers are daemons, which may have no children; the one here ends with its parent.
-            if multiprocessing.current_process().daemon:
-                multiprocessing.current_process().daemon = False
-            self._outcomes = run_apart(self._work, self._requests(), workers=1, limits=self._limits)
-        self._next = wanted
-        outcome = next(self._outcomes)
+        outcome = self._apart(wanted)
         if outcome.value is not None:
             return outcome.value
         raise UnreadableError(*_explain(outcome.failure or Failure("unexpected"), self._limits))
-
-    def _requests(self) -> Iterator[Extraction]:
-        while True:
-            yield self._next
 
 
 def _explain(failure: Failure, limits: Limits) -> tuple[str, str]:

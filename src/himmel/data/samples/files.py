@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -96,38 +97,91 @@ def _object(row: Any) -> dict[str, Any]:
 
 
 def _arrow(file: Path) -> Rows:
+    """Pictures inside the file become `Medium`s that say where, and are not read; so too below."""
     import pyarrow
 
     number = 0
     with pyarrow.memory_map(str(file)) as source, pyarrow.ipc.open_stream(source) as stream:
-        for batch in stream:
+        pictures = _picture_columns(stream.schema)
+        for group, batch in enumerate(stream):
+            plain = batch.select([name for name in batch.schema.names if name not in pictures])
+            outlines = {name: _outline(batch.column(name)) for name in pictures}
             for start in range(0, len(batch), _BATCH):
-                for row in batch.slice(start, _BATCH).to_pylist():
+                for place, row in enumerate(plain.slice(start, _BATCH).to_pylist(), start):
+                    for name, outline in outlines.items():
+                        row[name] = _located(outline[place], file, Cell(name, group, place))
                     number += 1
                     yield number, row
 
 
 def _parquet(file: Path) -> Rows:
-    """Pictures inside the file become a `Medium` that says where, and are not read."""
     from pyarrow import parquet
 
     number = 0
     with parquet.ParquetFile(file) as opened:
-        pictures = [one.name for one in opened.schema_arrow if _holds_pictures(one.type)]
-        columns = [one.name for one in opened.schema_arrow if one.name not in pictures]
-        columns += [f"{name}.path" for name in pictures]
+        pictures = _picture_columns(opened.schema_arrow)
+        leaves = [opened.schema.column(index).path for index in range(len(opened.schema))]
+        columns = [name for name in opened.schema_arrow.names if name not in pictures]
+        columns += [leaf for leaf in leaves if leaf.split(".")[0] in pictures and leaf.endswith(".path")]
         for group in range(opened.metadata.num_row_groups):
             place = 0
             for batch in opened.iter_batches(batch_size=_BATCH, row_groups=[group], columns=columns):
                 for row in batch.to_pylist():
                     for name in pictures:
-                        row[name] = Medium("image", str(file), cell=Cell(name, group, place))
+                        row[name] = _located(row[name], file, Cell(name, group, place))
                     number, place = number + 1, place + 1
                     yield number, row
 
 
-def _holds_pictures(kind: Any) -> bool:
-    """Whether a column is a picture as the `datasets` package writes it."""
+def read_cell(file: Path, cell: Cell) -> bytes | None:
+    """The bytes of a picture inside a Parquet or Arrow file, or of the file that it names; None if it is neither.
+
+    Raises:
+        OSError, ValueError, LookupError: a file can't be read, or has changed.
+    """
+    import pyarrow
+    from pyarrow import parquet
+
+    if file.suffix.lower() == ".arrow":
+        with pyarrow.memory_map(str(file)) as source, pyarrow.ipc.open_stream(source) as stream:
+            for _ in range(cell.group):
+                stream.read_next_batch()
+            found = stream.read_next_batch().column(cell.column)[cell.row].as_py()
+    else:
+        with parquet.ParquetFile(file) as opened:
+            found = opened.read_row_group(cell.group, columns=[cell.column]).column(cell.column)[cell.row].as_py()
+    picture = found if found is None or cell.item is None else found[cell.item]
+    if picture is None:
+        return None
+    if picture["bytes"] is None and picture["path"]:
+        return (file.parent / picture["path"]).read_bytes()
+    return None if picture["bytes"] is None else bytes(picture["bytes"])
+
+
+def _picture_columns(schema: Any) -> list[str]:
+    """Columns of pictures, or of lists of pictures, as the `datasets` package writes them."""
     from pyarrow import types
 
-    return types.is_struct(kind) and {one.name for one in kind} == {"bytes", "path"}
+    found = []
+    for one in schema:
+        is_list = types.is_list(one.type) or types.is_large_list(one.type)
+        kind = one.type.value_type if is_list else one.type
+        if types.is_struct(kind) and {field.name for field in kind} == {"bytes", "path"}:
+            found.append(one.name)
+    return found
+
+
+def _outline(column: Any) -> list[list[bool] | bool | None]:
+    """What pictures a column of an Arrow batch has, row by row, without touching their bytes."""
+    from pyarrow import types
+
+    if types.is_struct(column.type):
+        return [True if there else None for there in column.is_valid().to_pylist()]
+    return [None if count is None else [True] * count for count in column.value_lengths().to_pylist()]
+
+
+def _located(pictures: Any, file: Path, cell: Cell) -> list[Medium] | Medium | None:
+    """A column's pictures as media; None where it has none."""
+    if isinstance(pictures, list):
+        return [Medium("image", str(file), cell=replace(cell, item=item)) for item in range(len(pictures))]
+    return None if pictures is None else Medium("image", str(file), cell=cell)

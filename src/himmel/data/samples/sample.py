@@ -10,11 +10,19 @@ KINDS: Final[tuple[Kind, ...]] = ("video", "image", "text")
 
 @dataclass(frozen=True)
 class Cell:
-    """Where a picture is inside a Parquet file: column of structs with `bytes`, row group, row in that group."""
+    """Where a picture is inside a Parquet or Arrow file.
+
+    Attributes:
+        column: of structs with `bytes` and `path`, or of lists of such.
+        group: row group of a Parquet file, record batch of an Arrow file.
+        row: in that group.
+        item: in the list; None where the column has no lists.
+    """
 
     column: str
     group: int
     row: int
+    item: int | None = None
 
 
 @dataclass(frozen=True)
@@ -23,9 +31,9 @@ class Medium:
 
     Attributes:
         kind: which of the two.
-        path: of its file; of the Parquet file for a picture inside one.
+        path: of its file; of the Parquet or Arrow file for a picture inside one.
         start, end: seconds between which a video is meant; None: from its start, to its end.
-        cell: where in the Parquet file the picture is; None for a file of its own.
+        cell: where in the Parquet or Arrow file the picture is; None for a file of its own.
     """
 
     kind: Literal["video", "image"]
@@ -33,6 +41,16 @@ class Medium:
     start: float | None = None
     end: float | None = None
     cell: Cell | None = None
+
+    @property
+    def name(self) -> str:
+        """The path; behind it, which part of the video (as in W3C's media fragments) or which picture is meant."""
+        if self.cell is not None:
+            item = "" if self.cell.item is None else f"/{self.cell.item}"
+            return f"{self.path}#{self.cell.column}/{self.cell.group}/{self.cell.row}{item}"
+        if self.start is None and self.end is None:
+            return self.path
+        return f"{self.path}#t={self.start or 0.0:g}{'' if self.end is None else f',{self.end:g}'}"
 
 
 @dataclass(frozen=True)
@@ -63,6 +81,11 @@ class Sample:
     def kind(self) -> Kind:
         """What is shown."""
         return self.media[0].kind if self.media else "text"
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of all that is read from files for it."""
+        return (*(medium.name for medium in self.media), *([] if self.subtitles is None else [self.subtitles]))
 
     def to_json(self) -> bytes:
         """For `from_json`."""

@@ -16,7 +16,8 @@ class Skipped:
     """One thing that was passed over.
 
     Attributes:
-        what: path of a video or picture, id of a sample, or file and row of annotations.
+        what: name of a video, picture or subtitle file (see `Sample.sources`), id of a sample, or file and row of
+            annotations.
         cause: of a video as in `himmel.data.workers.Failure` ("refused", "time", "memory", "crash", "unexpected"); or
             "picture", "subtitles", "row" (of annotations), "sample" (its text or picture is refused by a host), "long"
             (over the budget of tokens).

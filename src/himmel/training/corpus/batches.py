@@ -12,6 +12,7 @@ from himmel.model.inputs import ModelInputs
 from himmel.training.alignment import AlignmentModel
 from himmel.training.batches import AlignmentCollator
 from himmel.training.corpus.samples import Aligned, Shown
+from himmel.training.corpus.targets import KeptTargets
 from himmel.training.validation import Rows
 
 
@@ -34,19 +35,28 @@ class ConversationCollator:
 
 def collate_aligned(items: Sequence[Aligned]) -> dict[str, Any]:
     """Keyword arguments of `CorpusAlignment`."""
-    return {"samples": [item.sample for item in items], "changes": torch.cat([item.changes for item in items])}
+    return {
+        "samples": [item.sample for item in items],
+        "changes": torch.cat([item.changes for item in items]),
+        "keys": [item.key for item in items],
+        "known": [item.targets for item in items],
+    }
 
 
 class CorpusAlignment(nn.Module):
-    """Stage 1 on videos whose targets are not known beforehand: the host's tower sees their anchors at each step.
+    """Stage 1 on videos whose targets are not known beforehand: the host's tower sees each video's anchors once.
 
     Args:
         learner: the loss.
         model: its host makes the targets, and is no part of what is trained here.
+        kept: where targets are kept; None computes them whenever a video is drawn.
     """
 
-    def __init__(self, learner: AlignmentModel, model: HimmelForConditionalGeneration) -> None:
+    def __init__(
+        self, learner: AlignmentModel, model: HimmelForConditionalGeneration, *, kept: KeptTargets | None = None
+    ) -> None:
         super().__init__()
+        self._kept = kept
         self.learner = learner
         # In a tuple, or the host would be taken for a part of this module.
         self._hosted = (model,)
@@ -63,12 +73,19 @@ class CorpusAlignment(nn.Module):
         """See `AlignmentModel.summarise`."""
         return self.learner.summarise(rows)
 
-    def forward(self, samples: Sequence[PreparedSample], changes: Tensor) -> dict[str, Any]:
+    def forward(
+        self,
+        samples: Sequence[PreparedSample],
+        changes: Tensor,
+        keys: Sequence[str | None],
+        known: Sequence[Tensor | None],
+    ) -> dict[str, Any]:
         """The loss of all intervals of some videos, see `AlignmentModel`.
 
         Args:
-            samples: with far images.
-            changes: bool [M], intervals whose next anchor looks different; others have no target worth meeting.
+            samples: see `Aligned`, as what follows.
+            changes: bool [M]; intervals whose next anchor looks the same have no target worth meeting.
+            keys, known: of each video.
         """
         model = self._hosted[0]
         device = next(self.learner.parameters()).device
@@ -76,7 +93,8 @@ class CorpusAlignment(nn.Module):
         with torch.no_grad(), torch.autocast(device.type, enabled=False):
             seen = [model.keep_features(sample) for sample in samples]
             streams = AlignmentCollator.streams_of(seen).to(device)
-            targets = align_targets(model.host, model.network, seen).to(device)
+            found = [self._targets(*one) for one in zip(seen, keys, known, strict=True)]
+            targets = torch.cat([one.to(device) for one in found])
         return cast(
             dict[str, Any],
             self.learner(
@@ -84,7 +102,17 @@ class CorpusAlignment(nn.Module):
                 residual=streams.residual,
                 context=streams.context,
                 step_mask=streams.step_mask,
-                targets=targets,
+                targets=targets.to(device),
                 valid=changes.to(device),
             ),
         )
+
+    def _targets(self, sample: PreparedSample, key: str | None, known: Tensor | None) -> Tensor:
+        if known is not None:
+            return known
+        model = self._hosted[0]
+        # One by one, so that what is kept doesn't depend on the video's neighbours.
+        targets = align_targets(model.host, model.network, [sample])
+        if self._kept is not None and key is not None:
+            self._kept.keep(key, targets)
+        return targets

@@ -149,8 +149,9 @@ def _try(loader: SampleLoader, processor: HimmelProcessor, sample: Sample) -> Ch
     begin = time.perf_counter()
     try:
         shown = loader(sample)
-    except (UnreadableError, TooLongError) as error:
-        return Checked(name, None, str(error), time.perf_counter() - begin)
+    except (UnreadableError, TooLongError, HimmelError, ValueError) as error:
+        # The last two as in `DrawnSamples`: a host refuses its text or its picture.
+        return Checked(name, None, " ".join(str(error).split()), time.perf_counter() - begin)
     seconds = time.perf_counter() - begin
     lengths = processor.lengths_by_turn(shown.sample, shown.turns, motion=shown.motion, anchors=shown.anchors)
     return Checked(name, lengths[-1], "", seconds)

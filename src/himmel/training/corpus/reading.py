@@ -12,8 +12,10 @@ import numpy.typing as npt
 from PIL import Image
 
 from himmel.data.cache import StreamCache
+from himmel.data.cache.features import FeatureStore
 from himmel.data.samples import Medium
 from himmel.data.samples.extract import ApartReader, Extraction, UnreadableError, VideoRead
+from himmel.data.samples.files import read_cell
 from himmel.data.subtitles import read_subtitles, spoken
 from himmel.data.workers import Limits
 from himmel.errors import HimmelError, RecipeError
@@ -62,12 +64,15 @@ class FromCache:
         cache: holds them.
         reading: what the model wants.
         folder: where the paths of videos begin; the cache may know them by what comes after it.
+        features: of the host that learns, for all videos of the cache.
 
     Raises:
         RecipeError: the cache was prepared in another way.
     """
 
-    def __init__(self, cache: StreamCache, reading: Reading, *, folder: Path) -> None:
+    def __init__(
+        self, cache: StreamCache, reading: Reading, *, folder: Path, features: FeatureStore | None = None
+    ) -> None:
         kept = asdict(cache.settings)
         for name, wanted in asdict(reading).items():
             if kept[name] != wanted:
@@ -75,20 +80,24 @@ class FromCache:
                     f"The cache was prepared with {name} = {kept[name]!r} and the recipe's model wants {wanted!r}; "
                     f"set model.{name}, or prepare the videos once more."
                 )
-        self._cache, self._folder = cache, folder
+        self._cache, self._folder, self._features = cache, folder, features
 
     def read(self, medium: Medium) -> VideoRead:
         """See `VideoReader`."""
         if medium.start is not None or medium.end is not None:
             raise UnreadableError("refused", "a part of it is asked for, and caches hold whole videos")
         path = Path(medium.path)
+        names = [str(path)]
+        if path.is_relative_to(self._folder):
+            names.append(path.relative_to(self._folder).as_posix())
         try:
-            key = self._cache.find(path)
-            if key is None and path.is_relative_to(self._folder):
-                key = self._cache.find(path.relative_to(self._folder).as_posix())
+            key = next(filter(None, map(self._cache.find, names)), None)
             if key is None:
-                raise UnreadableError("refused", "the cache does not hold it; prepare it with `himmel prepare`")
-            return VideoRead(self._cache.read(key), self._cache.last_picture(key))
+                why = next(filter(None, map(self._cache.failure, names)), None)
+                raise UnreadableError("refused", why or "the cache does not hold it; prepare it with `himmel prepare`")
+            found = self._cache.read(key)
+            features = None if self._features is None else self._features.read(str(found.sha256))
+            return VideoRead(found, self._cache.last_picture(key), features)
         except HimmelError as error:
             raise UnreadableError("refused", str(error)) from error
 
@@ -105,7 +114,7 @@ def read_picture(medium: Medium) -> npt.NDArray[np.uint8]:
             if not 0 < width * height <= _MOST_PIXELS:
                 raise UnreadableError("picture", f"it has {width} x {height} pixels")
             return np.asarray(image.convert("RGB"), np.uint8)
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, LookupError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise UnreadableError("picture", " ".join(str(error).split())) from error
 
 
@@ -115,15 +124,10 @@ def _picture_bytes(medium: Medium) -> bytes:
         if path.stat().st_size > _MOST_BYTES:
             raise UnreadableError("picture", f"it has more than {_MOST_BYTES >> 20} MB")
         return path.read_bytes()
-    from pyarrow import parquet
-
-    cell = medium.cell
-    with parquet.ParquetFile(path) as opened:
-        column = opened.read_row_group(cell.group, columns=[cell.column]).column(cell.column)
-    found = column[cell.row].as_py() or {}
-    if not found.get("bytes"):
-        raise UnreadableError("picture", f"row {cell.row + 1} of row group {cell.group + 1} holds no picture")
-    return bytes(found["bytes"])
+    found = read_cell(path, medium.cell)
+    if not found:
+        raise UnreadableError("picture", "there is no picture in its place")
+    return found
 
 
 def read_words(path: str, medium: Medium) -> str:
@@ -136,7 +140,7 @@ def read_words(path: str, medium: Medium) -> str:
         end = math.inf if medium.end is None else medium.end
         return spoken(read_subtitles(Path(path)), begin=medium.start or 0.0, end=end)
     except HimmelError as error:
-        raise UnreadableError("subtitles", str(error)) from error
+        raise UnreadableError("subtitles", str(error), what=path) from error
 
 
 def without_end(read: VideoRead) -> VideoRead:
@@ -151,4 +155,5 @@ def without_end(read: VideoRead) -> VideoRead:
     if len(found.anchors) < 2:
         raise UnreadableError("refused", "it has a single anchor, and its last picture is not known")
     shorter = replace(found, anchors=found.anchors[:-1], intervals=found.intervals[:-1])
-    return VideoRead(shorter, found.anchors[-1].image)
+    # The features' last row is the last anchor's now, which is what ends the last interval that is left.
+    return VideoRead(shorter, found.anchors[-1].image, read.features)

@@ -1,7 +1,7 @@
 """From a drawn sample to what the model's processor takes, with another in its place where it can't be used."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final, Generic, TypeVar
 
@@ -18,12 +18,16 @@ from himmel.errors import HimmelError, UsageError
 from himmel.model import HimmelProcessor, PreparedSample
 from himmel.model.encoder import Conversation
 from himmel.training.corpus.reading import VideoReader, read_picture, read_words, without_end
+from himmel.training.corpus.targets import KeptTargets
+from himmel.video.results import Decomposition
 
 Made = TypeVar("Made")
 
 _TRIES: Final = 32
 # Mean absolute difference of two anchors, in 8-bit code values, below which nothing but coding noise tells them apart.
 _NOISE: Final = 1.0
+# Axes of pooled features; a tower's maps have more.
+_POOLED: Final = 2
 
 
 class TooLongError(Exception):
@@ -49,10 +53,19 @@ class Shown:
 
 @dataclass(frozen=True)
 class Aligned:
-    """A video for stage 1; `changes`, bool [N], says of each interval whether the next anchor looks different."""
+    """A video for stage 1.
+
+    Attributes:
+        sample: with far images; without any pictures where the targets are known.
+        changes: bool [N], of each interval whether the next anchor looks different.
+        key: by which its targets are kept, see `KeptTargets`; None where none are.
+        targets: float32 [N, D]; None where the host has not seen the video yet.
+    """
 
     sample: PreparedSample
     changes: Tensor
+    key: str | None = None
+    targets: Tensor | None = None
 
 
 class SampleLoader:
@@ -111,8 +124,8 @@ class SampleLoader:
         for medium in sample.media:
             try:
                 pictures.append(read_picture(medium))
-            except OSError as error:
-                raise UnreadableError("picture", error.strerror or str(error)) from error
+            except UnreadableError as error:
+                raise UnreadableError(error.cause, error.why, what=medium.name) from error
         images = self._processor.host.prepare_images(pictures) if pictures else {}
         return PreparedSample.of_pictures(images)
 
@@ -129,10 +142,11 @@ class VideoLoader:
     Args:
         processor: of the model.
         reader: of videos, with their last pictures where it can.
+        kept: targets that are known already; None keeps none.
     """
 
-    def __init__(self, processor: HimmelProcessor, reader: VideoReader) -> None:
-        self._processor, self._reader = processor, reader
+    def __init__(self, processor: HimmelProcessor, reader: VideoReader, *, kept: KeptTargets | None = None) -> None:
+        self._processor, self._reader, self._kept = processor, reader, kept
 
     def __call__(self, sample: Sample) -> Aligned:
         """Read the video.
@@ -144,8 +158,21 @@ class VideoLoader:
         assert read.last is not None
         pictures = [*(anchor.image for anchor in read.decomposition.anchors), read.last]
         differences = [_difference(one, two) for one, two in pairwise(pictures)]
-        prepared = self._processor.prepare(read.decomposition, far_image=read.last)
-        return Aligned(prepared, torch.tensor(differences) > _NOISE)
+        changes = torch.tensor(differences) > _NOISE
+        if read.features is not None:
+            return self._with_features(read.decomposition, torch.from_numpy(read.features), changes)
+        key = None if self._kept is None else self._kept.key(pictures)
+        targets = None if self._kept is None or key is None else self._kept.load(key)
+        prepared = self._processor.prepare(read.decomposition, far_image=read.last, pictures=targets is None)
+        return Aligned(prepared, changes, key, targets)
+
+    def _with_features(self, decomposition: Decomposition, features: Tensor, changes: Tensor) -> Aligned:
+        """A video of which a cache has what the host's tower sees."""
+        prepared = self._processor.prepare(decomposition, pictures=False)
+        if features.ndim == _POOLED:
+            return Aligned(prepared, changes, targets=features.float().diff(dim=0))
+        near, far = ({"tower_features": part} for part in (features[:-1], features[-1:]))
+        return Aligned(replace(prepared, images=near, far_images=far), changes)
 
 
 class DrawnSamples(Dataset[Made], Generic[Made]):
@@ -189,12 +216,14 @@ class DrawnSamples(Dataset[Made], Generic[Made]):
         said = ""
         for _ in range(_TRIES):
             sample = self._table[row]
-            name = sample.media[0].path if sample.media else sample.id
             try:
-                if self._skipped.is_unreadable(name):
-                    raise UnreadableError("known", "it is in the list of what was skipped")
+                # Of this sample's own files alone, so that what takes its place never depends on what came before.
+                for name in sample.sources:
+                    if self._skipped.is_unreadable(name):
+                        raise UnreadableError("known", "it is in the list of what was skipped", what=name)
                 return self._make(sample)
             except UnreadableError as error:
+                name = error.what or sample.sources[0]
                 said = f"{name!r}: {error.why}"
                 if error.cause != "known":
                     self._skipped.add(Skipped(name, error.cause, error.why))

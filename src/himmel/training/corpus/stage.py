@@ -12,12 +12,14 @@ from transformers import TrainerCallback
 
 from himmel._text import by_number
 from himmel.data.cache import StreamCache
+from himmel.data.cache.features import FeatureStore, feature_sets
 from himmel.data.samples import KINDS, Group, Kind, Sample, SampleTable, SetSpec, Unusable, draw_order, read_set
 from himmel.data.samples.order import IntArray
 from himmel.data.samples.sets import annotation_files, check_sampling
 from himmel.data.samples.skipped import Skipped, SkippedList
 from himmel.data.workers import MEGABYTE, Limits
 from himmel.errors import RecipeError
+from himmel.hosts import vision_mark
 from himmel.model import HimmelConfig, HimmelForConditionalGeneration, HimmelProcessor
 from himmel.model.reading import Reading
 from himmel.training.corpus.batches import ConversationCollator, collate_aligned
@@ -25,6 +27,7 @@ from himmel.training.corpus.callbacks import SkippedCount
 from himmel.training.corpus.holdout import HoldOut, batches_by_kind, choose_rows
 from himmel.training.corpus.reading import ExtractNow, FromCache, VideoReader
 from himmel.training.corpus.samples import DrawnSamples, SampleLoader, VideoLoader
+from himmel.training.corpus.targets import KeptTargets
 from himmel.training.plan import Stage
 from himmel.training.recipe import DataSection, ProjectorSection, Stage1Section, Stage2Section, ValidationSection
 from himmel.training.validation import HeldOut
@@ -43,12 +46,14 @@ class CorpusData:
         items: in the order in which they are to be taken.
         collate: makes batches of them.
         callbacks: of the trainer.
+        shows_host: whether the host's vision part has to look at something in each step.
         held_out: what is not learned from; None without validation.
     """
 
     items: Dataset[Any]
     collate: Callable[[Sequence[Any]], dict[str, Any]]
     callbacks: list[TrainerCallback]
+    shows_host: bool
     held_out: HeldOut | None
 
 
@@ -61,7 +66,8 @@ def corpus_data(stage: Stage, model: HimmelForConditionalGeneration, *, batch_si
         batch_size: of one process, for what is held out.
 
     Raises:
-        RecipeError: the stage asks for what only rendered clips have, or there is nothing to learn from.
+        RecipeError: the stage asks for what only rendered clips have, or there is nothing to learn from, or the cache
+            has the host's features of some videos alone.
         HimmelError: annotations are missing or damaged.
     """
     assert stage.data is not None
@@ -70,7 +76,8 @@ def corpus_data(stage: Stage, model: HimmelForConditionalGeneration, *, batch_si
     table, held = read_tables(stage.data, seed=stage.seed, skipped=skipped)
     processor = HimmelProcessor(model.config, model.host)
     aligns = isinstance(stage.section, Stage1Section)
-    reader = make_reader(stage.data, model.config, last=aligns)
+    features = known_features(stage.data, model) if aligns else None
+    reader = make_reader(stage.data, model.config, last=aligns, features=features)
     make: Callable[[Sample], Any]
     if aligns:
         rows = distinct_videos(table)
@@ -79,7 +86,7 @@ def corpus_data(stage: Stage, model: HimmelForConditionalGeneration, *, batch_si
                 "Stage 1 needs videos, and data.sets have none; add a set with videos, or set stages=[2]."
             )
         groups, held_groups = [Group("video", rows)], [Group("video", distinct_videos(held))]
-        make = VideoLoader(processor, reader)
+        make = VideoLoader(processor, reader, kept=KeptTargets.of(model))
     else:
         # Nothing of the host's projector is used where nothing is shown.
         shown = [kind for kind in KINDS if kind != "text" or not isinstance(stage.section, ProjectorSection)]
@@ -107,6 +114,7 @@ def corpus_data(stage: Stage, model: HimmelForConditionalGeneration, *, batch_si
         items=DrawnSamples(table, order, make, seed=stage.seed, skipped=skipped),
         collate=collate,
         callbacks=[SkippedCount(skipped)],
+        shows_host=features is None or features.about.kind != "pooled",
         held_out=held_out,
     )
 
@@ -238,7 +246,33 @@ def estimate_tokens(table: SampleTable, config: HimmelConfig) -> IntArray:
     return (shown + table.letters // _LETTERS_PER_TOKEN).astype(np.int64)
 
 
-def make_reader(data: DataSection, config: HimmelConfig, *, last: bool) -> VideoReader:
+def known_features(data: DataSection, model: HimmelForConditionalGeneration) -> FeatureStore | None:
+    """What a recipe's cache has of this host's vision part; None if nothing.
+
+    Raises:
+        RecipeError: it has features of some of its videos alone.
+    """
+    sets = [] if data.cache is None else feature_sets(data.cache)
+    if data.cache is None or not sets:
+        return None
+    mark = vision_mark(model.host, model.network, max_anchor_tokens=model.config.max_anchor_tokens)
+    about = next((one for one in sets if one.mark == mark), None)
+    if about is None:
+        return None
+    store, cache = FeatureStore(data.cache, about), StreamCache(data.cache)
+    hashes = [sha256 for shard in cache.shards for sha256 in shard.hashes]
+    lacking = sum(sha256 not in store for sha256 in hashes)
+    if lacking:
+        raise RecipeError(
+            f"The cache {data.cache!r} has features of {about.host} for all but {lacking:,} of its {len(hashes):,} "
+            f"videos; run `himmel prepare` with --features {about.host} once more."
+        )
+    return store
+
+
+def make_reader(
+    data: DataSection, config: HimmelConfig, *, last: bool, features: FeatureStore | None = None
+) -> VideoReader:
     """Where videos come from.
 
     Raises:
@@ -247,6 +281,7 @@ def make_reader(data: DataSection, config: HimmelConfig, *, last: bool) -> Video
     """
     reading = Reading.of(config)
     if data.cache is not None:
-        return FromCache(StreamCache(data.cache), reading, folder=Path(data.folder).expanduser())
+        folder = Path(data.folder).expanduser()
+        return FromCache(StreamCache(data.cache), reading, folder=folder, features=features)
     limits = Limits(seconds=data.seconds_per_video, memory=data.megabytes_per_video * MEGABYTE)
     return ExtractNow(asdict(reading), last=last, limits=limits)

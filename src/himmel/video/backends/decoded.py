@@ -94,6 +94,7 @@ def read_anchors(decoder: Decoder, segment: Segment, *, plan: Plan) -> Extract:
         return missing - result.images.keys()
 
     read_with_retries(plan.file.index, segment.start, set(segment.wanted), read)
+    result.refusal = decoder.refusal
     return result
 
 
@@ -107,6 +108,7 @@ def read_steps(decoder: Decoder, segment: Segment, *, plan: Plan, reader: StepRe
         return (missing & plan.anchors) - result.images.keys() | (missing & plan.steps) - result.steps.keys()
 
     read_with_retries(plan.file.index, segment.start, set(segment.wanted), read)
+    result.refusal = decoder.refusal
     return result
 
 

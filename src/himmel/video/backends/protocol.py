@@ -94,12 +94,14 @@ class Extract:
         steps: maps.
         damaged: pictures that were looked at and lack some parts, which decoders guess.
         resized: pictures that were looked at and have another size than the file's first.
+        refusal: why the last packet that gave no picture was refused, see `Decoder`.
     """
 
     images: dict[int, npt.NDArray[np.uint8]] = field(default_factory=dict)
     steps: dict[int, Step] = field(default_factory=dict)
     damaged: set[int] = field(default_factory=set)
     resized: set[int] = field(default_factory=set)
+    refusal: BaseException | None = None
 
     def mark(self, number: int, *, damaged: bool, resized: bool) -> None:
         """Say how a picture came; if it is read again, only the last time counts."""
@@ -118,6 +120,7 @@ def merge(extracts: Iterable[Extract]) -> Extract:
         whole.steps.update(extract.steps)
         whole.damaged |= extract.damaged
         whole.resized |= extract.resized
+        whole.refusal = extract.refusal or whole.refusal
     return whole
 
 
