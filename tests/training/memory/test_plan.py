@@ -158,6 +158,19 @@ def test_deepspeed_shares_out_what_learns() -> None:
     assert (zero2.weights, zero3.weights) == (whole, whole // 8)
 
 
+def test_fsdp_shares_out_everything_that_lasts() -> None:
+    sizes = replace(_FLAGSHIP, prompt=1000)
+    alone = device_memory(sizes, ComputeSection(precision="bfloat16"), devices=1, videos=1)
+    shared, half = (
+        device_memory(sizes, ComputeSection(precision="bfloat16", fsdp=how), devices=8, videos=1)
+        for how in ("full_shard", "shard_grad_op")
+    )
+    for name in ("weights", "gradients", "optimizer"):
+        assert vars(shared)[name] == vars(half)[name] == vars(alone)[name] // 8
+    assert shared.buffers < half.buffers < alone.weights
+    assert shared.activations == alone.activations
+
+
 def test_the_flagship_is_planned_without_any_of_its_files() -> None:
     """The numbers of parameters are those of the published weights and of the report's adapter."""
     stages = {stage.kind: stage for stage in plan_memory(resolve_recipe("default").recipe, devices=8)}

@@ -9,7 +9,7 @@ from himmel.training.memory.layers import layer_bytes
 from himmel.training.memory.sizes import StageSizes, measure_stage
 from himmel.training.plan import Stage, plan_stages
 from himmel.training.recipe import ComputeSection, Recipe, Stage2Section
-from himmel.training.trainer import settings_file
+from himmel.training.sharding import settings_file
 
 _BYTES: Final[Mapping[str, int]] = {"float32": 4, "bfloat16": 2}
 # What the head keeps of a learned token, in bytes for each row of the vocabulary.
@@ -33,7 +33,7 @@ class DeviceMemory:
         weights: of everything that is on the device, frozen or not.
         gradients: of what learns.
         optimizer: AdamW's two moments, and with DeepSpeed the weights in float32.
-        buffers: what several devices exchange gradients through, and what ZeRO-3 brings together.
+        buffers: what several devices exchange gradients through, and what ZeRO-3 or FSDP brings together.
         activations: what a micro-step keeps for its backward pass, and copies of weights in bfloat16.
         workspace: what is there for a moment: in stage 1, the vision tower's; else that of one layer's backward pass.
     """
@@ -110,6 +110,11 @@ def device_memory(sizes: StageSizes, compute: ComputeSection, *, devices: int, v
     if zero == 3:
         live = min(_LIVE, weights // host)
         weights, buffers = weights // devices, buffers + host * live * (devices - 1) // devices
+    if compute.fsdp is not None:
+        # One layer at work, and the next one on its way; or all of them, from the forward pass to the backward pass.
+        gathered = 2 * weights // max(1, sizes.layers) if compute.fsdp == "full_shard" else weights
+        weights, gradients, optimizer = weights // devices, gradients // devices, optimizer // devices
+        buffers = min(gathered, weights * (devices - 1))
     activations, workspace = _activations(sizes, compute, videos=videos)
     return DeviceMemory(weights, gradients, optimizer, buffers, activations, workspace)
 
@@ -149,7 +154,7 @@ def _stage_memory(stage: Stage, recipe: Recipe, *, devices: int) -> StageMemory:
     sizes = {stage.kind: measure_stage(stage)}
     ways = {
         name: device_memory(sizes[stage.kind], compute, devices=devices, videos=videos)
-        for name, compute in _changes(stage.compute)
+        for name, compute in _changes(stage.compute, devices=devices)
     }
     if isinstance(stage.section, Stage2Section):
         other = "full" if stage.section.trains == "lora" else "lora"
@@ -160,12 +165,14 @@ def _stage_memory(stage: Stage, recipe: Recipe, *, devices: int) -> StageMemory:
     return StageMemory(stage.kind, videos, 0 if sizes[stage.kind].way is None else sizes[stage.kind].prompt, ways)
 
 
-def _changes(compute: ComputeSection) -> list[tuple[str, ComputeSection]]:
+def _changes(compute: ComputeSection, *, devices: int) -> list[tuple[str, ComputeSection]]:
     """As the recipe says, and each way to compute it that differs in one thing."""
     found = [("recipe", compute)]
     for name, value in (("none", None), ("zero2", "zero2"), ("zero3", "zero3")):
-        if value != compute.deepspeed:
-            found.append((f"deepspeed {name}", compute.model_copy(update={"deepspeed": value})))
+        if value != compute.deepspeed or compute.fsdp is not None:
+            found.append((f"deepspeed {name}", compute.model_copy(update={"deepspeed": value, "fsdp": None})))
+    if devices > 1 and compute.fsdp != "full_shard":
+        found.append(("fsdp", compute.model_copy(update={"deepspeed": None, "fsdp": "full_shard"})))
     on = not compute.gradient_checkpointing
     found.append((f"checkpointing {'on' if on else 'off'}", compute.model_copy(update={"gradient_checkpointing": on})))
     precision = "float32" if compute.precision == "bfloat16" else "bfloat16"
