@@ -115,7 +115,7 @@ def test_every_package_of_an_extra_is_known_by_name() -> None:
 def test_the_lowest_versions_that_are_tested_are_those_that_are_allowed() -> None:
     bounds = {}
     for requirement in requires("himmel") or []:
-        found = re.match(r"([\w-]+)(?:<[\d.]+,)?>=([\d.]+)", requirement)
+        found = re.match(r"([\w-]+)(?:\[\w+\])?(?:<[\d.]+,)?>=([\d.]+)", requirement)
         extra = re.search(r"extra == ['\"](\w+)['\"]", requirement)
         if found and (extra is None or extra[1] in EXTRAS):
             bounds[found[1]] = found[2]
