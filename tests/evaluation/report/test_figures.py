@@ -201,12 +201,13 @@ def test_loss_cosine_and_retrieval_of_stage_1(tmp_path: Path) -> None:
 
 
 def test_a_training_that_held_nothing_out_says_so_on_the_figure(tmp_path: Path) -> None:
-    """Older logs have what the cosine lacks to 1."""
-    _log(tmp_path / "mine", "nano-stage1", [{"step": 5, "loss": 4.0, "cosine": 0.75}])
+    """Older logs have no cosine of pairs either."""
+    _log(tmp_path / "mine", "nano-stage1", [{"step": 5, "loss": 4.0}])
     figure = alignment_curves(collect([tmp_path]).training)
-    assert list(figure.axes[1].lines[0].get_ydata()) == [0.25]
+    assert list(figure.axes[0].lines[0].get_ydata()) == [4.0]
     said = " ".join(texts(figure).split())
     assert "Not measured yet: no training has looked at held-out intervals." in said
+    assert "Not measured yet: no log tells the cosine of pairs." in said
     assert "data.validation" in said
 
 
