@@ -211,6 +211,15 @@ def test_a_training_that_held_nothing_out_says_so_on_the_figure(tmp_path: Path) 
     assert "data.validation" in said
 
 
+def test_a_log_without_a_step_says_so(tmp_path: Path) -> None:
+    """As of a training that ended before its first line was due."""
+    for stage in ("stage1", "stage2"):
+        _log(tmp_path / "short", stage, [{"step": 4, "train_loss": 1.0}])
+    training = collect([tmp_path]).training
+    for figure, stage in ((answer_curves(training), 2), (alignment_curves(training), 1)):
+        assert f"no log of stage {stage} has a step yet" in " ".join(texts(figure).split())
+
+
 def test_copies_of_a_log_are_drawn_once(tmp_path: Path) -> None:
     """A later stage has those of earlier ones, and the best step's checkpoint has its stage's."""
     log = [{"step": step, "loss": 3.0 - step} for step in range(3)]

@@ -33,7 +33,11 @@ def answer_curves(training: Sequence[Document]) -> "Figure":
     if not logs:
         say_missing(axes, "no training has written a log of stage 2", "himmel train RECIPE")
         return figure
-    _draw(axes, logs, (_named("loss", "training"), _named("eval_loss", "validation", held_out=True)))
+    losses = (_named("loss", "training"), _named("eval_loss", "validation", held_out=True))
+    if not any(series.points(document) for series in losses for document in logs):
+        say_missing(axes, "no log of stage 2 has a step yet", "himmel train RECIPE")
+        return figure
+    _draw(axes, logs, losses)
     for place, document in enumerate(logs):
         best = min(logged(document, "eval_loss"), key=lambda point: point[1], default=None)
         if best is not None:
@@ -56,8 +60,10 @@ def alignment_curves(training: Sequence[Document]) -> "Figure":
         say_missing(panels[0], "no training has written a log of stage 1", "himmel train RECIPE")
         return figure
     loss, cosine, found = panels
-    _draw(loss, logs, (_named("loss", "training"), _named("eval_loss", "validation", held_out=True)))
-    loss.set_ylabel("loss (no unit)")
+    losses = (_named("loss", "training"), _named("eval_loss", "validation", held_out=True))
+    _draw_or_say(loss, logs, losses, "no log of stage 1 has a step yet", "himmel train RECIPE")
+    if loss.lines:
+        loss.set_ylabel("loss (no unit)")
     cosines = (_named("positive", "training"), _named("eval_positive", "validation", held_out=True))
     recalls = tuple(_named(f"eval_recall_at_{k}", f"R@{k}", held_out=True, scale=100) for k in (1, 5))
     _draw_or_say(cosine, logs, cosines, "no log tells the cosine of pairs", "himmel train RECIPE")
