@@ -24,6 +24,15 @@ def test_of_a_file_as_of_its_size(run: Run, encode_clip: Callable[..., Path], na
     assert told["seconds_between"]["anchor"] == pytest.approx(0.15)
 
 
+def test_times_are_counted_and_said(run: Run, nano_folder: str) -> None:
+    common = ("budget", "--host", nano_folder, "--duration", "60")
+    plain, told = (json.loads(run(*common, "--times", times, "--json")[1]) for times in ("none", "text"))
+    added = told["full"]["text"] - plain["full"]["text"]
+    assert added == told["full"]["times"] > told["anchors_only"]["times"] > plain["full"]["times"] == 0
+    assert told["dense"] == plain["dense"]
+    assert f"The full prompt has {added} text tokens for times." in run(*common, "--times", "text")[1]
+
+
 def test_it_needs_no_weights(run: Run, nano_folder: str, tmp_path: Path) -> None:
     for file in Path(nano_folder).iterdir():
         if file.suffix != ".safetensors":

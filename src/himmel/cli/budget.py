@@ -110,8 +110,7 @@ def print_budgets(budgets: "Sequence[Budget]") -> None:
         }
     )
     if request.times != "none" and budgets[0].full.times is not None:
-        told = ", ".join(f"{one.full.times} on {one.host}" for one in budgets)
-        console.print(f"Times of anchors and intervals: {told} text tokens of the full prompt.")
+        console.print(f"The full prompt has {budgets[0].full.times} text tokens for times.")
     rows = []
     for one in budgets:
         costs = {"full": one.full, "anchors only": one.anchors_only, "dense": one.dense}
