@@ -41,11 +41,9 @@ def answer_curves(training: Sequence[Document]) -> "Figure":
     for place, document in enumerate(logs):
         best = min(logged(document, "eval_loss"), key=lambda point: point[1], default=None)
         if best is not None:
-            colour = marker(place)["color"]
-            axes.plot(*best, marker="o", markersize=14, fillstyle="none", color=colour, linestyle="none")
-            # Below the curve, whose lowest point it is.
-            place_of_text = {"xytext": (0, -20), "textcoords": "offset points", "ha": "center"}
-            axes.annotate(f"{best[1]:.3f} at {best[0]:g}", best, fontsize=8, **place_of_text)
+            ring: dict[str, Any] = {"marker": "o", "markersize": 12, "fillstyle": "none", "linestyle": "none"}
+            label = f"{shorten(document.path.parents[1].name)}, best: {best[1]:.3f} at {best[0]:g}"
+            axes.plot(*best, color=marker(place)["color"], label=label, **ring)
     axes.set_ylabel("loss, nats a token")
     axes.set_xlabel("optimiser steps")
     add_legend(axes, len(axes.lines))
