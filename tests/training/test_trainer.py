@@ -31,12 +31,18 @@ class _Halves(nn.Module):
         return {"loss": error, "parts": {"error": error}, "counts": {"rows": torch.tensor(len(x))}}
 
 
-def _trainer(folder: Path, *, steps: int = 8, callbacks: list[TrainerCallback] | None = None) -> PartsTrainer:
+def _trainer(
+    folder: Path,
+    *,
+    steps: int = 8,
+    callbacks: list[TrainerCallback] | None = None,
+    model: nn.Module | None = None,
+) -> PartsTrainer:
     torch.manual_seed(1)
     optimizer = OptimizerSection(steps=steps, batch_size=2, save_every=4, log_every=2, warmup_steps=0)
     data = [{"x": row} for row in torch.randn(16, 4, generator=torch.Generator().manual_seed(0))]
     return PartsTrainer(
-        model=_Halves(),
+        model=model or _Halves(),
         args=training_arguments(optimizer, ComputeSection(), folder, seed=7),
         train_dataset=data,
         rate_of=lambda name: 0.0 if name == "slow" else 1e-2,
@@ -80,6 +86,24 @@ def test_each_part_has_its_own_rate(tmp_path: Path) -> None:
     run_training(trainer, folder=tmp_path, resume=False)
     assert trainer.model.slow.eq(0).all()
     assert not torch.equal(trainer.model.learning.weight, before)
+
+
+class _SometimesSaid(_Halves):
+    """Tells of every other batch how it went, as stage 1 does of batches without a pair."""
+
+    told = False
+
+    def forward(self, x: Tensor) -> dict[str, Any]:
+        made = super().forward(x)
+        self.told = not self.told
+        return {**made, "parts": {"always": torch.tensor(3.0)} | ({"seldom": torch.tensor(5.0)} if self.told else {})}
+
+
+def test_a_part_is_averaged_over_the_batches_that_have_it(tmp_path: Path) -> None:
+    trainer = _trainer(tmp_path, model=_SometimesSaid())
+    history = run_training(trainer, folder=tmp_path, resume=False)
+    lines = [line for line in history if "loss" in line]
+    assert [(line["always"], line["seldom"]) for line in lines] == [(3.0, 5.0)] * 4
 
 
 def test_the_batch_is_shared_out_over_micro_steps_and_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

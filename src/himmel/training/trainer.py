@@ -61,7 +61,8 @@ class PartsTrainer(Trainer):
         self.learner = model
         self._validation = validation
         self._rate_of = rate_of
-        self._sums: dict[str, torch.Tensor] = {}
+        # Of each part its sum, and in how many micro-steps there was one.
+        self._sums: dict[str, tuple[torch.Tensor, int]] = {}
         self._count = 0
         self._gradients: dict[str, float] = {}
         self._pace = Pace()
@@ -157,7 +158,8 @@ class PartsTrainer(Trainer):
         outputs = model(**inputs)
         if model.training:
             for name, value in outputs["parts"].items():
-                self._sums[name] = self._sums.get(name, torch.zeros(())) + value.detach().float().cpu()
+                before, count = self._sums.get(name, (torch.zeros(()), 0))
+                self._sums[name] = before + value.detach().float().cpu(), count + 1
             self._count += 1
             self._pace.add_work(outputs["counts"])
         return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
@@ -165,7 +167,7 @@ class PartsTrainer(Trainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the parts' means since the last log to the training log."""
         if "loss" in logs and self._count:
-            means = {name: float(value) / self._count for name, value in self._sums.items()}
+            means = {name: float(value) / count for name, (value, count) in self._sums.items()}
             device = self.args.device
             pace = self._pace.take(over_all=lambda own: sum_of_all(own, device))
             watched = {**means, **self._gradients, **pace}

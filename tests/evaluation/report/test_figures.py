@@ -201,13 +201,23 @@ def test_loss_cosine_and_retrieval_of_stage_1(tmp_path: Path) -> None:
 
 
 def test_a_training_that_held_nothing_out_says_so_on_the_figure(tmp_path: Path) -> None:
-    """Older logs have what the cosine lacks to 1."""
-    _log(tmp_path / "mine", "nano-stage1", [{"step": 5, "loss": 4.0, "cosine": 0.75}])
+    """Older logs have no cosine of pairs either."""
+    _log(tmp_path / "mine", "nano-stage1", [{"step": 5, "loss": 4.0}])
     figure = alignment_curves(collect([tmp_path]).training)
-    assert list(figure.axes[1].lines[0].get_ydata()) == [0.25]
+    assert list(figure.axes[0].lines[0].get_ydata()) == [4.0]
     said = " ".join(texts(figure).split())
     assert "Not measured yet: no training has looked at held-out intervals." in said
+    assert "Not measured yet: no log tells the cosine of pairs." in said
     assert "data.validation" in said
+
+
+def test_a_log_without_a_step_says_so(tmp_path: Path) -> None:
+    """As of a training that ended before its first line was due."""
+    for stage in ("stage1", "stage2"):
+        _log(tmp_path / "short", stage, [{"step": 4, "train_loss": 1.0}])
+    training = collect([tmp_path]).training
+    for figure, stage in ((answer_curves(training), 2), (alignment_curves(training), 1)):
+        assert f"no log of stage {stage} has a step yet" in " ".join(texts(figure).split())
 
 
 def test_copies_of_a_log_are_drawn_once(tmp_path: Path) -> None:

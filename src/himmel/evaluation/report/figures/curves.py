@@ -33,13 +33,17 @@ def answer_curves(training: Sequence[Document]) -> "Figure":
     if not logs:
         say_missing(axes, "no training has written a log of stage 2", "himmel train RECIPE")
         return figure
-    _draw(axes, logs, (_named("loss", "training"), _named("eval_loss", "validation", held_out=True)))
+    losses = (_named("loss", "training"), _named("eval_loss", "validation", held_out=True))
+    if not any(series.points(document) for series in losses for document in logs):
+        say_missing(axes, "no log of stage 2 has a step yet", "himmel train RECIPE")
+        return figure
+    _draw(axes, logs, losses)
     for place, document in enumerate(logs):
         best = min(logged(document, "eval_loss"), key=lambda point: point[1], default=None)
         if best is not None:
-            colour = marker(place)["color"]
-            axes.plot(*best, marker="o", markersize=14, fillstyle="none", color=colour, linestyle="none")
-            axes.annotate(f"{best[1]:.3f} at {best[0]:g}", best, xytext=(9, 9), textcoords="offset points", fontsize=8)
+            ring: dict[str, Any] = {"marker": "o", "markersize": 12, "fillstyle": "none", "linestyle": "none"}
+            label = f"{shorten(document.path.parents[1].name)}, best: {best[1]:.3f} at {best[0]:g}"
+            axes.plot(*best, color=marker(place)["color"], label=label, **ring)
     axes.set_ylabel("loss, nats a token")
     axes.set_xlabel("optimiser steps")
     add_legend(axes, len(axes.lines))
@@ -54,16 +58,18 @@ def alignment_curves(training: Sequence[Document]) -> "Figure":
         say_missing(panels[0], "no training has written a log of stage 1", "himmel train RECIPE")
         return figure
     loss, cosine, found = panels
-    _draw(loss, logs, (_named("loss", "training"), _named("eval_loss", "validation", held_out=True)))
-    loss.set_ylabel("loss (no unit)")
-    _draw(cosine, logs, (Series(_cosines, "training"), _named("eval_positive", "validation", held_out=True)))
-    cosine.set_ylabel("mean cosine of a pair")
+    losses = (_named("loss", "training"), _named("eval_loss", "validation", held_out=True))
+    _draw_or_say(loss, logs, losses, "no log of stage 1 has a step yet", "himmel train RECIPE")
+    if loss.lines:
+        loss.set_ylabel("loss (no unit)")
+    cosines = (_named("positive", "training"), _named("eval_positive", "validation", held_out=True))
     recalls = tuple(_named(f"eval_recall_at_{k}", f"R@{k}", held_out=True, scale=100) for k in (1, 5))
-    if any(series.points(document) for series in recalls for document in logs):
-        _draw(found, logs, recalls)
+    _draw_or_say(cosine, logs, cosines, "no log tells the cosine of pairs", "himmel train RECIPE")
+    _draw_or_say(found, logs, recalls, "no training has looked at held-out intervals", _HOLD_OUT)
+    if cosine.lines:
+        cosine.set_ylabel("mean cosine of a pair")
+    if found.lines:
         found.set_ylabel("held-out intervals found, %")
-    else:
-        say_missing(found, "no training has looked at held-out intervals", _HOLD_OUT, width=30)
     for axes in panels:
         axes.set_xlabel("optimiser steps")
         if axes.lines:
@@ -75,9 +81,11 @@ def _named(name: str, label: str, *, held_out: bool = False, scale: float = 1.0)
     return Series(lambda log: [(step, scale * value) for step, value in logged(log, name)], label, held_out)
 
 
-def _cosines(log: Document) -> Points:
-    """Of the pairs of each batch; older logs have what is missing to 1 in its place."""
-    return logged(log, "positive") or [(step, 1 - value) for step, value in logged(log, "cosine")]
+def _draw_or_say(axes: "Axes", logs: Sequence[Document], drawn: Sequence[Series], missing: str, command: str) -> None:
+    if any(series.points(document) for series in drawn for document in logs):
+        _draw(axes, logs, drawn)
+    else:
+        say_missing(axes, missing, command, width=30)
 
 
 def _draw(axes: "Axes", logs: Sequence[Document], drawn: Sequence[Series]) -> None:
