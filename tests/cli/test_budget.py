@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tiny_recipes import tiny_base
+
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -71,3 +73,24 @@ def test_every_family_without_files(run: Run) -> None:
     assert [row["kind"] for row in rows] == ["nano", "qwen2_5_vl", "qwen3_vl", "internvl", "llava_onevision"]
     assert all(row["full"]["text"] is None for row in rows)
     assert "Text tokens are not counted" in run("budget", "--all-hosts")[1]
+
+
+def test_the_memory_of_a_training(run: Run, nano_folder: str, tmp_path: Path) -> None:
+    base = tiny_base(tmp_path, of="nano", host=nano_folder)
+    code, out, err = run("budget", "--training", "default", "--base", base, "--set", "stages=[2]", "--json")
+    assert (code, err) == (0, "")
+    told = {stage["kind"]: stage for stage in json.loads(out)}
+    assert list(told) == ["projector", "stage2"]
+    ways = told["stage2"]["ways"]
+    assert set(ways) >= {"recipe", "deepspeed zero2", "deepspeed zero3", "checkpointing on", "bfloat16", "trains full"}
+    assert told["stage2"]["totals"]["recipe"] == sum(ways["recipe"].values())
+    assert ways["deepspeed zero2"]["optimizer"] > ways["recipe"]["optimizer"]
+    code, out, err = run("budget", "--training", "default", "--base", base, "--set", "stages=[2]", "--devices", "2")
+    assert (code, err) == (0, "")
+    assert "stage2: micro-steps of 1 video, prompts of" in " ".join(out.split())
+
+
+@pytest.mark.parametrize("option", [("--devices", "2"), ("--base", "nano"), ("--set", "stages=[2]")])
+def test_options_of_a_training_need_its_recipe(run: Run, option: tuple[str, str]) -> None:
+    code, out, err = run("budget", *option)
+    assert (code, out, "name its recipe by --training" in err) == (2, "", True)

@@ -24,12 +24,12 @@ def save_best(stage: Stage, model: HimmelForConditionalGeneration, learner: nn.M
     best = read_best(kept)
     if best is None:
         return None
-    aligns = isinstance(learner, (AlignmentModel, CorpusAlignment))
-    if aligns:
-        learner.bind()
+    aligned = learner if isinstance(learner, (AlignmentModel, CorpusAlignment)) else None
+    if aligned is not None:
+        aligned.bind()
     load_best(kept, trained_tensors(learner))
-    if aligns:
-        learner.release()
+    if aligned is not None:
+        aligned.release()
     model.save_pretrained(stage.folder / BEST)
     return best
 

@@ -81,16 +81,16 @@ def _list_remote(address: str, *, every_file: bool) -> Iterator[SourceVideo]:
 def _list_archives(pattern: str, *, every_file: bool) -> Iterator[SourceVideo]:
     for place in _numbered(pattern):
         if is_address(place):
-            for file in list_addresses(place):
-                yield from list_archive(file.address, file.name, modified=file.modified, every_file=every_file)
+            for remote in list_addresses(place):
+                yield from list_archive(remote.address, remote.name, modified=remote.modified, every_file=every_file)
             continue
         path = Path(place)
         archives = [path] if not _is_pattern(place) else sorted(path.parent.glob(path.name))
         if not archives:
             raise HimmelError(f"No archive fits {show(place)}; check the pattern.")
         for archive in archives:
-            file = local_file(archive, archive.name)
-            yield from list_archive(file.place, file.name, modified=file.modified, every_file=every_file)
+            here = local_file(archive, archive.name)
+            yield from list_archive(here.place, here.name, modified=here.modified, every_file=every_file)
 
 
 def _numbered(pattern: str) -> Iterator[str]:

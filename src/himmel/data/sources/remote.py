@@ -83,7 +83,8 @@ def _system(address: str) -> tuple[Any, str]:
     from fsspec.core import url_to_fs
 
     try:
-        return tuple(url_to_fs(address))  # type: ignore[return-value]
+        system, path = url_to_fs(address)
+        return system, path
     except (ValueError, ImportError) as error:
         # An unknown kind of address, or one that wants another package; fsspec says which.
         raise HimmelError(f"{show(address)} cannot be reached ({_said(error)}).") from error

@@ -47,7 +47,7 @@ class KeptTargets:
         digest = hashlib.sha256()
         for picture in pictures:
             digest.update(json.dumps(picture.shape).encode())
-            digest.update(np.ascontiguousarray(picture))
+            digest.update(np.ascontiguousarray(picture).data)
         return digest.hexdigest()
 
     def load(self, key: str) -> Tensor | None:

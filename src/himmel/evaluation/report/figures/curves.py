@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from himmel.evaluation.report.collect import Document, logged, own_logs
 from himmel.evaluation.report.figures.style import add_legend, marker, new_panels, say_missing, shorten
@@ -95,7 +95,7 @@ def _draw(axes: "Axes", logs: Sequence[Document], drawn: Sequence[Series]) -> No
                 axes.plot(steps, values, linestyle=line, markevery=every, label=label, **_of(place, series))
 
 
-def _of(place: int, series: Series) -> dict[str, object]:
+def _of(place: int, series: Series) -> dict[str, Any]:
     """Held-out data has hollow markers."""
     look = marker(place)
     return {**look, "fillstyle": "none"} if series.held_out else look
