@@ -71,6 +71,8 @@ def test_two_processes_end_where_one_does_without_deepspeed(
 def test_bfloat16_and_resuming(nano_folder: str, tmp_path: Path, zero: str) -> None:
     """Norms count in float32, and a training goes on from DeepSpeed's checkpoint, in which frozen weights are not."""
     base = tiny_base(tmp_path, of="nano", host=nano_folder, adapter={"branch": "resnet18"})
+    # It also draws the clips, which spawned processes would render.
+    run_stage(_stage(base, 2))
     unbroken = _stage(base, 2, deepspeed=zero, precision="bfloat16")
     torch.multiprocessing.spawn(two_processes.run_stage_together, (_free_port(), unbroken), nprocs=2)
     broken = replace(unbroken, output=tmp_path / "broken")
