@@ -62,8 +62,8 @@ def _refuse_garbage(compute: ComputeSection) -> None:
     settings = json.loads(settings_file(str(compute.deepspeed)).read_text(encoding="utf-8"))
     if settings.get("zero_optimization", {}).get("stage") == 3:
         raise RecipeError(
-            f"compute.deepspeed = {compute.deepspeed!r} with precision = 'bfloat16' computes wrong gradients where there "
-            "is no GPU; set compute.precision=float32, or use zero2 or compute.fsdp."
+            f"compute.deepspeed = {compute.deepspeed!r} with precision = 'bfloat16' computes wrong gradients where "
+            "there is no GPU; set compute.precision=float32, or use compute.fsdp."
         )
 
 
