@@ -69,7 +69,7 @@ def test_command(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     if words[0] in _ONLY_HELP or _ELSEWHERE & set(words):
         options = [word for word in words if re.fullmatch(r"-{1,2}[a-z-]+", word)]
         with pytest.raises(SystemExit):
-            cli.main([*words[: 2 if words[0] in ("eval", "nano", "cache") else 1], "--help"])
+            cli.main([*words[: 2 if words[0] in ("eval", "nano", "cache", "train") else 1], "--help"])
         shown = capsys.readouterr().out
         assert all(option in shown for option in options)
         return

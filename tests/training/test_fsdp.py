@@ -69,6 +69,8 @@ def test_a_checkpoint_holds_what_learns_and_a_training_goes_on_from_it(
     nano_folder: str, tmp_path: Path, number: int
 ) -> None:
     base = tiny_base(tmp_path, of="nano", host=nano_folder)
+    # It also draws the clips, which spawned processes would render.
+    run_stage(_stage(base, number))
     unbroken = _stage(base, number, fsdp="full_shard")
     torch.multiprocessing.spawn(two_processes.run_stage_together, (_free_port(), unbroken), nprocs=2)
     checkpoint = newest_checkpoint(unbroken.folder / "state")

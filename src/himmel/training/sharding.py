@@ -1,5 +1,6 @@
 """Parameters that several processes share: ZeRO of DeepSpeed, and FSDP of PyTorch by way of accelerate."""
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +40,8 @@ def sharding_options(compute: ComputeSection, network: PreTrainedModel) -> dict[
             f"compute.deepspeed = {compute.deepspeed!r} and compute.fsdp = {compute.fsdp!r} exclude each other; "
             "set one of them to null."
         )
+    if compute.deepspeed is not None:
+        _refuse_garbage(compute)
     if compute.fsdp is None:
         return {"deepspeed": None if compute.deepspeed is None else deepspeed_file(compute.deepspeed)}
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
@@ -50,6 +53,18 @@ def sharding_options(compute: ComputeSection, network: PreTrainedModel) -> dict[
     layers = sorted(present & set(network._no_split_modules or ()))
     config: dict[str, Any] = {"version": 2, "reshard_after_forward": compute.fsdp == "full_shard"}
     return {"fsdp": True, "fsdp_config": config | ({"transformer_layer_cls_to_wrap": layers} if layers else {})}
+
+
+def _refuse_garbage(compute: ComputeSection) -> None:
+    """Of DeepSpeed 0.19.8 without a GPU, ZeRO-3 in bfloat16 gave gradients of norm 1e20 and inf, without a word."""
+    if compute.precision == "float32" or torch.accelerator.is_available():
+        return
+    settings = json.loads(settings_file(str(compute.deepspeed)).read_text(encoding="utf-8"))
+    if settings.get("zero_optimization", {}).get("stage") == 3:
+        raise RecipeError(
+            f"compute.deepspeed = {compute.deepspeed!r} with precision = 'bfloat16' computes wrong gradients where "
+            "there is no GPU; set compute.precision=float32, or use compute.fsdp."
+        )
 
 
 def settings_file(name: str) -> Path:
