@@ -109,7 +109,7 @@ $(VENV)/.installed-demo: pyproject.toml constraints.txt $(NATIVE) | $(BIN)/pytho
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt $(NATIVE) | $(BIN)/python
-	$(call with-engine,$(VENV),-c constraints.txt,-e ".[api$(comma)dev]")
+	$(call with-engine,$(VENV),-c constraints.txt,-e ".[api$(comma)dev$(comma)ray]")
 	@touch $@
 
 .venv-lowest/.installed: pyproject.toml constraints-lowest.txt $(NATIVE) | .venv-lowest/bin/python

@@ -58,6 +58,7 @@ def test_the_small_set_is_trained_on(
         ["train", "init"],
         ["recipe", "show"],
         ["train", "my-run/recipe.yaml"],
+        ["plot", "my-run/runs"],
     ]
     for line in own:
         assert _run(line) == 0, capsys.readouterr().err
@@ -65,6 +66,7 @@ def test_the_small_set_is_trained_on(
     assert "6 about videos; 3 different videos" in " ".join(out.split())
     (trained,) = (tmp_path / "my-run" / "runs" / "nano").glob("stage2-*/adapter.safetensors")
     assert trained.stat().st_size > 0
+    assert {file.suffix for file in (tmp_path / "figures").iterdir()} == {".png", ".svg"}
 
 
 @pytest.mark.parametrize("line", _commands())

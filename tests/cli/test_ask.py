@@ -59,6 +59,14 @@ def test_record_says_what_was_read(ask: Callable[..., dict[str, Any]], clip: Pat
     assert (said["seed"], said["method"], said["choices"], said["removed"]) == (0, "himmel", [], None)
 
 
+def test_times_are_told_where_one_asks_for_them(ask: Callable[..., dict[str, Any]]) -> None:
+    plain, told = ask(), ask("--times", "text")
+    assert {kind: told["tokens"][kind] for kind in ("image", "motion")} == {"image": 3 * 16, "motion": 3 * 4}
+    assert told["tokens"]["text"] > plain["tokens"]["text"] + 6
+    assert ask("--times", "none")["prompt_sha256"] == plain["prompt_sha256"] != told["prompt_sha256"]
+    assert ask("--times", "text", "--method", "anchors")["tokens"]["text"] < told["tokens"]["text"]
+
+
 def test_same_question_same_answer(ask: Callable[..., dict[str, Any]], threads: None) -> None:
     first, second = ask("--threads", "1"), ask("--threads", "2")
     assert first["text"] == second["text"]

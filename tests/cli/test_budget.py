@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tiny_recipes import tiny_base
+
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -20,6 +22,15 @@ def test_of_a_file_as_of_its_size(run: Run, encode_clip: Callable[..., Path], na
     # No more frames than there are.
     assert told["dense"]["frames"] == 30
     assert told["seconds_between"]["anchor"] == pytest.approx(0.15)
+
+
+def test_times_are_counted_and_said(run: Run, nano_folder: str) -> None:
+    common = ("budget", "--host", nano_folder, "--duration", "60")
+    plain, told = (json.loads(run(*common, "--times", times, "--json")[1]) for times in ("none", "text"))
+    added = told["full"]["text"] - plain["full"]["text"]
+    assert added == told["full"]["times"] > told["anchors_only"]["times"] > plain["full"]["times"] == 0
+    assert told["dense"] == plain["dense"]
+    assert f"The full prompt has {added} text tokens for times." in run(*common, "--times", "text")[1]
 
 
 def test_it_needs_no_weights(run: Run, nano_folder: str, tmp_path: Path) -> None:
@@ -62,3 +73,24 @@ def test_every_family_without_files(run: Run) -> None:
     assert [row["kind"] for row in rows] == ["nano", "qwen2_5_vl", "qwen3_vl", "internvl", "llava_onevision"]
     assert all(row["full"]["text"] is None for row in rows)
     assert "Text tokens are not counted" in run("budget", "--all-hosts")[1]
+
+
+def test_the_memory_of_a_training(run: Run, nano_folder: str, tmp_path: Path) -> None:
+    base = tiny_base(tmp_path, of="nano", host=nano_folder)
+    code, out, err = run("budget", "--training", "default", "--base", base, "--set", "stages=[2]", "--json")
+    assert (code, err) == (0, "")
+    told = {stage["kind"]: stage for stage in json.loads(out)}
+    assert list(told) == ["projector", "stage2"]
+    ways = told["stage2"]["ways"]
+    assert set(ways) >= {"recipe", "deepspeed zero2", "deepspeed zero3", "checkpointing on", "bfloat16", "trains full"}
+    assert told["stage2"]["totals"]["recipe"] == sum(ways["recipe"].values())
+    assert ways["deepspeed zero2"]["optimizer"] > ways["recipe"]["optimizer"]
+    code, out, err = run("budget", "--training", "default", "--base", base, "--set", "stages=[2]", "--devices", "2")
+    assert (code, err) == (0, "")
+    assert "stage2: micro-steps of 1 video, prompts of" in " ".join(out.split())
+
+
+@pytest.mark.parametrize("option", [("--devices", "2"), ("--base", "nano"), ("--set", "stages=[2]")])
+def test_options_of_a_training_need_its_recipe(run: Run, option: tuple[str, str]) -> None:
+    code, out, err = run("budget", *option)
+    assert (code, out, "name its recipe by --training" in err) == (2, "", True)

@@ -36,6 +36,7 @@ def test_help_begins_with_what_most_people_want(run: Run) -> None:
             "nano",
             "budget",
             "params",
+            "plot",
             "prepare",
             "train",
             "report",

@@ -122,6 +122,18 @@ def test_gc_can_keep_one_source_alone(run: Run, prepared: Path, tmp_path: Path) 
     assert [path.name for path in (prepared / "shards").iterdir()] == ["000000.parquet"]
 
 
+def test_a_hosts_features_are_kept_and_listed(run: Run, prepared: Path, tmp_path: Path, nano_folder: str) -> None:
+    command = ("prepare", tmp_path / "videos", "-o", prepared, "--shard-videos", "2", *FEW, "--features", nano_folder)
+    code, out, _ = run(*command)
+    assert (code, f"Features of {nano_folder} (tower) for 3 videos, 3 made now" in out) == (0, True)
+    found = json.loads(run(*command, "--json")[1])
+    assert (found["read"], found["features"]["videos"], found["features"]["made"]) == (0, 3, 0)
+    assert f"{nano_folder}: 3 videos, tower" in " ".join(run("cache", "ls", prepared)[1].split())
+    (listed,) = json.loads(run("cache", "ls", prepared, "--json")[1])["features"]
+    assert (listed["host"], listed["videos"]) == (nano_folder, 3)
+    assert "is whole: 9 files" in run("cache", "verify", prepared)[1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "names"),
     [
@@ -132,6 +144,8 @@ def test_gc_can_keep_one_source_alone(run: Run, prepared: Path, tmp_path: Path) 
         (("prepare", "videos", "-o", "cache", "--cell", "5"), 2, "cell=5"),
         (("prepare", "videos", "-o", "cache", "--maps", "int4"), 2, "'int4'"),
         (("prepare", "videos", "-o", "videos"), 2, "holds other files"),
+        (("prepare", "videos", "-o", "cache", "--features", "empty"), 1, "There is no host 'empty'"),
+        (("prepare", "videos", "-o", "cache", "--ray", ""), 2, "is empty"),
         (("cache", "ls", "empty"), 2, "holds no cache"),
         (("cache", "verify", "nowhere"), 2, "holds no cache"),
     ],

@@ -176,12 +176,13 @@ def test_what_a_node_reads_is_a_row_and_its_scratch_is_removed(
     assert set(tmp_path.iterdir()) == before
 
 
-def test_a_cluster_that_is_not_there_is_one_sentence(encode_clip: Encode, tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["127.0.0.1:1", "ray://127.0.0.1:1", "ftp://nobody"])
+def test_a_cluster_that_is_not_there_is_one_sentence(encode_clip: Encode, tmp_path: Path, place: str) -> None:
     pytest.importorskip("ray", reason="Ray is not installed; `pip install '.[ray]'` gets it")
     (tmp_path / "videos").mkdir()
     encode_clip("videos/a.mp4")
-    with pytest.raises(HimmelError, match=r"^The Ray cluster 'ftp://nobody' cannot be joined \([^.]*\); check the"):
-        prepare(str(tmp_path / "videos"), tmp_path / "cache", settings=SETTINGS, ray="ftp://nobody")
+    with pytest.raises(HimmelError, match=rf"^The Ray cluster '{place}' cannot be joined \([^.]*\); check the"):
+        prepare(str(tmp_path / "videos"), tmp_path / "cache", settings=SETTINGS, ray=place)
 
 
 def test_without_ray_the_extra_is_named(

@@ -28,6 +28,7 @@ MANY: tuple[Settings, ...] = (
     {"tokens_per_interval": 1},
     {"tokens_per_interval": 2, "placement": "prefix"},
     {"placement": "chunked"},
+    {"times": "text"},
     {"placement": "attention", "num_anchors": 2},
     {"method": "anchors"},
     {"method": "dense", "num_frames": 5},

@@ -2,6 +2,7 @@
 
 import json
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from safetensors.torch import load_file
 from transformers.integrations.deepspeed import is_deepspeed_available
 
 import two_processes
+from himmel.model import HimmelForConditionalGeneration
 from himmel.training.plan import Stage, plan_stages
 from himmel.training.resolve import resolve_recipe
 from himmel.training.run import run_stage
@@ -69,11 +71,18 @@ def test_two_processes_end_where_one_does_without_deepspeed(
 def test_bfloat16_and_resuming(nano_folder: str, tmp_path: Path, zero: str) -> None:
     """Norms count in float32, and a training goes on from DeepSpeed's checkpoint, in which frozen weights are not."""
     base = tiny_base(tmp_path, of="nano", host=nano_folder, adapter={"branch": "resnet18"})
-    plain = _stage(base, 2)
-    run_stage(plain)
-    stage = _stage(base, 2, deepspeed=zero, precision="bfloat16")
-    for _ in range(2):
-        torch.multiprocessing.spawn(two_processes.run_stage_together, (_free_port(), stage), nprocs=2)
-    assert stage.done
-    state = load_file(stage.folder / "adapter.safetensors")
+    unbroken = _stage(base, 2, deepspeed=zero, precision="bfloat16")
+    torch.multiprocessing.spawn(two_processes.run_stage_together, (_free_port(), unbroken), nprocs=2)
+    broken = replace(unbroken, output=tmp_path / "broken")
+    torch.multiprocessing.spawn(two_processes.run_stage_and_break, (_free_port(), broken, 3), nprocs=2)
+    assert not broken.done
+    torch.multiprocessing.spawn(two_processes.run_stage_together, (_free_port(), broken), nprocs=2)
+    records = [json.loads((one.folder / "training" / "stage2.json").read_text()) for one in (unbroken, broken)]
+    curves = [[entry["loss"] for entry in record["log"] if "loss" in entry] for record in records]
+    assert len(curves[0]) == 4
+    assert curves[0] == curves[1]
+    for file in ("adapter.safetensors", "lora/adapter_model.safetensors"):
+        assert (broken.folder / file).read_bytes() == (unbroken.folder / file).read_bytes()
+    HimmelForConditionalGeneration.from_pretrained(broken.folder)
+    state = load_file(broken.folder / "adapter.safetensors")
     assert all(bool(value.isfinite().all()) and value.numel() for value in state.values())

@@ -64,6 +64,16 @@ def test_a_stage_is_done_when_its_record_stands(tmp_path: Path) -> None:
     assert stage.done
 
 
+def test_times_and_fsdp_count_where_a_recipe_asks_for_them() -> None:
+    plain, told, spread = (
+        plan_stages(resolve_recipe("default", base="nano", overrides=changes).recipe)
+        for changes in ({}, {"model.times": "text"}, {"stage2.compute.fsdp": "full_shard"})
+    )
+    for other in (told, spread):
+        assert [one.key == two.key for one, two in zip(plain, other, strict=True)] == [True, True, False]
+    assert told[-1].config.times == "text"
+
+
 def test_how_attention_is_computed_counts_where_a_recipe_says_so() -> None:
     """Stages that were made before the key existed are found again."""
     plain, chosen = (

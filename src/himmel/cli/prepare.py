@@ -101,6 +101,11 @@ def prepare(
     from himmel.data.prepare import prepare as prepare_videos
     from himmel.data.workers import MEGABYTE, Limits
 
+    if features is not None:
+        from himmel.hosts import load_host
+
+        # A wrong name is told now, and not when all videos are read.
+        load_host(features, max_anchor_tokens=anchor_tokens)
     settings = CacheSettings(
         num_anchors=anchors,
         anchor_mode=anchor_mode,

@@ -41,7 +41,7 @@ _RETRIES: Final = 3
 # Tasks for each processor, so that none of them waits until it is heard that it has nothing to do.
 _AHEAD: Final = 2
 # Seconds. Machines come and go; rows that arrive and shards that are made are looked for in turn.
-_RECOUNT, _PATIENCE = 10.0, 0.05
+_RECOUNT, _PATIENCE, _KNOCK = 10.0, 0.05, 10.0
 _THREADS: Final = max(2, os.cpu_count() or 1)
 
 _Read = tuple[Extracted, Record | None] | NotWritten
@@ -148,6 +148,7 @@ def joined(
     if joins:
         own = {"num_cpus": workers, "include_dashboard": False} if address == LOCAL else {}
         try:
+            _knock(address)
             ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **own)
         except (OSError, ValueError, RuntimeError) as error:
             said = " ".join(str(error).split()).partition(". ")[0].rstrip(".")
@@ -162,6 +163,17 @@ def joined(
     finally:
         if joins:
             ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """See that somebody listens at HOST:PORT, where Ray itself would try for minutes.
+
+    Raises:
+        OSError: nobody does.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK).close()
 
 
 class _Cluster:

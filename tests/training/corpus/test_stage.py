@@ -166,9 +166,9 @@ def test_stage_1_takes_a_hosts_features_from_the_cache_and_runs_its_tower_no_mor
     towers: list[str] = []
     tower = model.network.model.tower if kind == "nano" else model.network.model.visual
     tower.register_forward_hook(lambda *_: towers.append(kind))
-    sources = {"anew": corpus_data(stage, model)}
+    sources = {"anew": corpus_data(stage, model, batch_size=2)}
     add_features(cache, host=host, max_anchor_tokens=model.config.max_anchor_tokens)
-    sources["cache"] = corpus_data(stage, model)
+    sources["cache"] = corpus_data(stage, model, batch_size=2)
     # Nano's projector learns, so that it has to look at what its tower gave.
     assert [data.shows_host for data in sources.values()] == [True, kind == "nano"]
 
@@ -197,7 +197,7 @@ def test_stage_1_takes_a_hosts_features_from_the_cache_and_runs_its_tower_no_mor
         file.write(struct.pack(">I4sI", 12, b"free", 1))
     prepare(str(corpus), cache, settings=CacheSettings(num_anchors=2, steps_per_interval=2))
     with pytest.raises(RecipeError, match=rf"features of {re.escape(about.host)} for all but 1 of its 4 videos"):
-        corpus_data(stage, model)
+        corpus_data(stage, model, batch_size=2)
 
 
 def _largest(cache: Path) -> float:

@@ -89,8 +89,8 @@ def _list_archives(pattern: str, *, every_file: bool) -> Iterator[SourceVideo]:
         if not archives:
             raise HimmelError(f"No archive fits {show(place)}; check the pattern.")
         for archive in archives:
-            file = local_file(archive, archive.name)
-            yield from list_archive(file.place, file.name, modified=file.modified, every_file=every_file)
+            here = local_file(archive, archive.name)
+            yield from list_archive(here.place, here.name, modified=here.modified, every_file=every_file)
 
 
 def _numbered(pattern: str) -> Iterator[str]:

@@ -56,7 +56,8 @@ def quantisers(rungs: Sequence[Document], runs: Sequence[Summarised]) -> "Figure
         say_missing(
             axes,
             "no run is of a rung's data set",
-            "himmel compress DATA -o LADDER, then himmel eval BENCHMARK --data LADDER/qp-28 -o RUN for each rung",
+            "himmel compress DATA -o LADDER, then himmel eval BENCHMARK --data LADDER/qp-28 -o RUN for each rung, "
+            "and himmel report RUNS LADDER",
         )
         return figure
     for place, (name, points) in enumerate(sorted(series.items())):
