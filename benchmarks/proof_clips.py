@@ -274,7 +274,8 @@ _WRITERS: Final[dict[str, Callable[[Path, File], None]]] = {
 
 
 def _write_questions(folder: Path, found: list[File]) -> None:
-    lessons, held_out = [], []
+    lessons: list[dict[str, Any]] = []
+    held_out: list[dict[str, Any]] = []
     for one in found:
         colour, shape, way = one.truth
         moving = {

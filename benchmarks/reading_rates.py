@@ -97,7 +97,9 @@ class Stored(Dataset[int]):
 
     def __getitem__(self, index: int) -> int:
         with np.load(self._files[index]) as arrays:
-            return sum(len(arrays[name]) for name in arrays.files if name.endswith(".covered"))
+            # An array is read when it is asked for.
+            read = {name: arrays[name] for name in arrays.files}
+        return sum(len(array) for name, array in read.items() if name.endswith(".covered"))
 
 
 def measure(videos: list[Path], *, rounds: int, workers: list[int], scratch: Path) -> list[Rate]:

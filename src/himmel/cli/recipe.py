@@ -62,6 +62,11 @@ RecipeName = Annotated[
 class _Recipes(TyperGroup):
     """The verbs of `train`; any other word is a recipe."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args:
+            ctx.fail("Missing argument 'RECIPE'.")
+        return super().parse_args(ctx, args)
+
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         if args and args[0] not in self.commands:
             return args[0], self.commands[_ANY], args
@@ -70,7 +75,6 @@ class _Recipes(TyperGroup):
 
 train_app = typer.Typer(
     cls=_Recipes,
-    no_args_is_help=True,
     # Options may come before the recipe; they are the verb's, not the group's.
     context_settings={"ignore_unknown_options": True},
     help="Train a recipe, by name or file; or begin one for your own videos.",

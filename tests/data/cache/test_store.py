@@ -176,3 +176,16 @@ def test_what_is_no_cache_is_refused(tmp_path: Path, videos: Path) -> None:
     with pytest.raises(HimmelError, match="damaged"):
         StreamCache(tmp_path / "cache")
     assert f'"version": {VERSION}' in whole
+
+
+def test_why_a_video_is_missing_is_known_until_it_is_read(videos: Path, tmp_path: Path, encode_clip: Encode) -> None:
+    bad = videos / "bad.mp4"
+    bad.write_bytes(b"no video")
+    prepare(str(videos), tmp_path / "cache", settings=EXACT)
+    cache = StreamCache(tmp_path / "cache")
+    assert "cannot be read as a video" in str(cache.failure("bad.mp4"))
+    assert cache.failure(bad) == cache.failure("bad.mp4")
+    assert (cache.failure("a.mp4"), cache.failure("gone.mp4")) == (None, None)
+    encode_clip("videos/bad.mp4")
+    prepare(str(videos), tmp_path / "cache", settings=EXACT)
+    assert StreamCache(tmp_path / "cache").failure("bad.mp4") is None
