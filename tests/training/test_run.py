@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -16,6 +18,8 @@ from safetensors import safe_open
 from himmel.errors import HimmelError, RecipeError, UsageError
 from himmel.hosts import load_host
 from himmel.model import HimmelConfig, HimmelForConditionalGeneration, HimmelProcessor
+from himmel.nano.draw import draw_spec
+from himmel.nano.render import clip_file, render_clip
 from himmel.training.plan import plan_stages
 from himmel.training.resolve import resolve_recipe
 from himmel.training.run import check_host, check_runnable, initial_model, run_recipe
@@ -251,3 +255,17 @@ def test_published_hosts_clips_are_kept_as_pictures(tiny_host: Callable[[str], s
     expected = host.prepare_images([picture.numpy() for picture in stored[:3]])
     assert all(torch.equal(sample.images[name], value) for name, value in expected.items())
     assert not store.load(5, pictures=False).sample.images
+
+
+def test_the_far_picture_is_decoded_as_the_anchors_are(tiny_host: Callable[[str], str], tmp_path: Path) -> None:
+    """As it was drawn, it would differ from the last anchor by all that coding does, and the target would be noise."""
+    store = ClipStore(qwen_config(tiny_host("qwen2_5_vl"), num_anchors=3), split="train", root=tmp_path)
+    store.prepare([5], workers=1)
+    with safe_open(store.path(5), "pt") as file:
+        far = file.get_tensor("pictures")[-1].numpy()
+    spec = draw_spec(5, "train")
+    with clip_file(spec) as path, av.open(str(path)) as container:
+        *_, last = container.decode(video=0)
+    decoded, drawn = last.to_ndarray(format="rgb24"), render_clip(spec)[-1]
+    # Two conversions from the same YUV differ by rounding.
+    assert np.abs(far.astype(int) - decoded).mean() < 1.0 < np.abs(far.astype(int) - drawn).mean()
