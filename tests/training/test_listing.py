@@ -43,10 +43,14 @@ def test_every_row_is_asked_by_a_method_with_options_that_it_has(name: str) -> N
         asked = [said for verb, said in measured(name, base=base) if "method" in said]
         for said in asked:
             assert build(said["method"], **method_options(said["frames"], said["keep"], said["option"])) == method
-        assert (recipe.eval.method == "rgb_diff") == ("rgb_diff" in recipe.model["adapter"]["streams"])
+        # One that begins with the checkpoint that comes with himmel has that one's adapter.
+        streams = recipe.model.get("adapter", {}).get("streams", ())
+        assert streams or recipe.begin_with is not None
+        assert (recipe.eval.method == "rgb_diff") == ("rgb_diff" in streams)
         if recipe.eval.benchmark == "report":
             assert len(asked) == len(recipe.report.benchmarks)
-            assert asked or name == "default"
+            # The default, and the recipes for a corpus, are no rows of a table.
+            assert asked or name == "default" or name.startswith("corpus/")
 
 
 def test_every_benchmark_that_is_named_can_be_read() -> None:
