@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import cv2
+import pyarrow
 
 from himmel.data.cache.layout import Layout, Shard
 from himmel.data.cache.records import Picture, Record, to_record
@@ -74,6 +75,13 @@ class Work:
         Raises:
             HimmelError: the video cannot be read.
         """
+        # A worker is one process of several: one thread each keeps them from fighting over cores, and a pool's stacks
+        # count as memory that a worker may have little of.
+        cv2.setNumThreads(1)
+        pyarrow.set_cpu_count(1)
+        pyarrow.set_io_thread_count(1)
+        # Arrow's own takes its memory in large pieces, most of which it never uses.
+        pyarrow.set_memory_pool(pyarrow.system_memory_pool())
         layout = Layout(self.folder)
         if isinstance(task, SourceVideo):
             try:
@@ -105,8 +113,6 @@ def read_video(
     Raises:
         HimmelError: it cannot be read.
     """
-    # A worker is one process of several: one thread each keeps them from fighting over cores.
-    cv2.setNumThreads(1)
     with as_file(video, scratch) as path:
         opened = Video(path)
         sha256 = hash_file(path)
