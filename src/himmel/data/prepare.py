@@ -133,6 +133,7 @@ class _Run:
         self._groups = deque(plan)
         self._placed = set(state.placed)
         self._shards: deque[ShardTask] = deque()
+        self._tried: set[int] = set()
 
     def read_all(self, run_tasks: RunTasks, limits: Limits) -> Generator[None, None, None]:
         """Do all of it; yields whenever a video is done.
@@ -160,6 +161,8 @@ class _Run:
                     for outcome in outcomes:
                         task = outcome.item
                         if isinstance(task, ShardTask):
+                            if self._takes_again(task, outcome):
+                                continue
                             self._note_shard(_shard_of(outcome, limits), task, journal, index)
                             continue
                         self._note_video(_line_about(task, outcome, limits), journal)
@@ -169,6 +172,15 @@ class _Run:
     def _tasks(self) -> Iterator[Task]:
         while self._shards or self._missing:
             yield self._shards.popleft() if self._shards else self._missing.popleft()
+
+    def _takes_again(self, task: ShardTask, outcome: Outcome[Task, Done]) -> bool:
+        """Put a shard back, once, whose process ended: a video before it may have left that short of memory."""
+        ended = outcome.failure is not None and outcome.failure.cause in ("crash", "memory")
+        if not ended or task.number in self._tried:
+            return False
+        self._tried.add(task.number)
+        self._shards.append(task)
+        return True
 
     def _plan_shards(self) -> None:
         """Hand out the shards whose videos are all done, in order, so that what is there twice is in the first."""
