@@ -6,8 +6,9 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -17,8 +18,9 @@ from himmel.data.cache import CacheSettings, StreamCache
 from himmel.data.cache.layout import Layout, read_index
 from himmel.data.cache.lines import read_lines
 from himmel.data.cache.videos import Prepared
+from himmel.data.extract import ShardTask, Task, Work
 from himmel.data.prepare import prepare
-from himmel.data.workers import MEGABYTE, Limits
+from himmel.data.workers import MEGABYTE, Failure, Limits, Outcome
 from himmel.errors import HimmelError, UsageError
 
 Encode = Callable[..., Path]
@@ -114,6 +116,34 @@ def test_a_video_that_takes_too_much_costs_itself_alone(encode_clip: Encode, tmp
     says_so = int(av.__version__.split(".")[0]) >= 16
     assert found.failed[0].cause == ("memory" if says_so else "refused")
     assert len(StreamCache(tmp_path / "cache")) == 1
+
+
+@pytest.mark.parametrize("ends", [1, 2])
+def test_a_shard_whose_process_ends_is_made_once_more(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: int
+) -> None:
+    ended: list[int] = []
+
+    def run_here(work: Work, tasks: Iterable[Task], **options: Any) -> Generator[Outcome[Task, Any], None, None]:
+        for task in tasks:
+            if isinstance(task, ShardTask) and task.number == 0 and len(ended) < ends:
+                ended.append(task.number)
+                yield Outcome(task, None, Failure("crash", "SIGABRT"), 0.0)
+                continue
+            try:
+                yield Outcome(task, work(task), None, 0.0)
+            except HimmelError as error:
+                yield Outcome(task, None, Failure("refused", str(error)), 0.0)
+
+    monkeypatch.setattr("himmel.data.prepare.run_apart", run_here)
+    if ends == 2:
+        with pytest.raises(HimmelError, match=r"shard 0.*SIGABRT"):
+            prepare(str(corpus), tmp_path / "cache", settings=SETTINGS, shard_videos=4)
+        return
+    prepare(str(corpus), tmp_path / "cache", settings=SETTINGS, shard_videos=4)
+    monkeypatch.undo()
+    prepare(str(corpus), tmp_path / "unbroken", settings=SETTINGS, shard_videos=4)
+    assert contents(tmp_path / "cache") == contents(tmp_path / "unbroken")
 
 
 def test_another_cache_is_left_alone(corpus: Path, tmp_path: Path) -> None:
