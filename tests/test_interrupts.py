@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from himmel._interrupts import interrupts_held
+from himmel._interrupts import interrupts_held, interrupts_kept
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
 
@@ -45,6 +45,71 @@ def test_the_handler_is_put_back() -> None:
     with interrupts_held():
         assert signal.getsignal(signal.SIGINT) is not before
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def lose_an_interrupt() -> None:
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt:
+        return
+    pytest.fail("no interrupt came")
+
+
+def test_an_interrupt_that_a_library_lost_is_raised_at_the_end_of_the_block() -> None:
+    happened = []
+    try:
+        with interrupts_kept():
+            lose_an_interrupt()
+            happened.append("whole")
+    except KeyboardInterrupt:
+        happened.append("interrupt")
+    assert happened == ["whole", "interrupt"]
+
+
+def test_a_lost_interrupt_comes_before_another_error_of_the_block() -> None:
+    def lose_it_and_fail() -> None:
+        lose_an_interrupt()
+        raise EOFError
+
+    with pytest.raises(KeyboardInterrupt), interrupts_kept():
+        lose_it_and_fail()
+
+
+def test_an_interrupt_that_is_not_lost_is_raised_once_where_it_came() -> None:
+    happened = []
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with interrupts_kept(), interrupts_kept():
+            signal.raise_signal(signal.SIGINT)
+            happened.append("after")
+    except KeyboardInterrupt:
+        happened.append("interrupt")
+    assert happened == ["interrupt"]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_handler_that_raises_nothing_is_left_to_do_so() -> None:
+    heard = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
+    try:
+        with interrupts_kept():
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert heard == [signal.SIGINT]
+
+
+def test_other_threads_read_as_before() -> None:
+    happened = []
+
+    def read() -> None:
+        with interrupts_kept():
+            happened.append("read")
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    thread.join()
+    assert happened == ["read"]
 
 
 def test_a_process_that_is_started_in_it_is_not_interrupted() -> None:

@@ -9,6 +9,7 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from himmel._interrupts import interrupts_kept
 from himmel.errors import VideoError
 from himmel.video.file.pyav import LENIENT, STREAMS_CAN_BE_DISCARDED
 from himmel.video.file.source import show
@@ -25,7 +26,8 @@ def open_stream(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """
     try:
         # The protocol is named so that a file called "http:x" or "concat:y" is still a file.
-        container = av.open(f"file:{path.absolute()}", **LENIENT)
+        with interrupts_kept():
+            container = av.open(f"file:{path.absolute()}", **LENIENT)
     except (av.FFmpegError, OSError) as error:
         reason = (error.strerror or "unknown error").lower()
         raise VideoError(

@@ -16,6 +16,7 @@ from av.container import InputContainer
 from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
+from himmel._interrupts import interrupts_kept
 from himmel.video.file.container import demux, open_stream
 from himmel.video.file.headers import HeaderChanges
 from himmel.video.file.index import PictureIndex
@@ -197,7 +198,8 @@ class Decoder:
 
     def _decode(self, packet: "av.Packet[Any] | None") -> Iterator[tuple[int, VideoFrame]]:
         try:
-            frames = self._stream.codec_context.decode(packet)
+            with interrupts_kept():
+                frames = self._stream.codec_context.decode(packet)
         except av.FFmpegError as error:
             self.refusal = error.with_traceback(None)
             return
@@ -267,7 +269,8 @@ class Decoder:
 
     def _take(self) -> "av.Packet[Any] | None":
         try:
-            packet = next(self._demux, None)
+            with interrupts_kept():
+                packet = next(self._demux, None)
         except av.FFmpegError:
             return None
         self._next += 1
@@ -317,10 +320,11 @@ class Decoder:
         index = self.index
         try:
             container, stream = self._opened or self._open()
-            if by_bytes:
-                container.seek(target, unsupported_byte_offset=True)
-            else:
-                container.seek(target, stream=stream)
+            with interrupts_kept():
+                if by_bytes:
+                    container.seek(target, unsupported_byte_offset=True)
+                else:
+                    container.seek(target, stream=stream)
         except av.FFmpegError:
             return []
         self._restart_demux(-1)

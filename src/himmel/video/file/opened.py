@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from himmel._interrupts import interrupts_kept
 from himmel.errors import VideoError
 from himmel.video.file.container import open_stream
 from himmel.video.file.decoder import check_keys
@@ -108,7 +109,8 @@ def open_video(path: Path) -> VideoFile:
     check_file(path)
     check_playlist(path)
     try:
-        return _read(path)
+        with interrupts_kept():
+            return _read(path)
     except VideoError as error:
         if is_encrypted(path):
             raise VideoError(f"{show(path)} is encrypted; decrypt it with its key first.") from error
