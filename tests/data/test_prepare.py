@@ -17,6 +17,7 @@ import pytest
 from himmel.data.cache import CacheSettings, StreamCache
 from himmel.data.cache.layout import Layout, read_index
 from himmel.data.cache.lines import read_lines
+from himmel.data.cache.verify import verify_cache
 from himmel.data.cache.videos import Prepared
 from himmel.data.extract import ShardTask, Task, Work
 from himmel.data.prepare import prepare
@@ -228,3 +229,18 @@ def test_a_run_that_is_killed_again_and_again_ends_like_one_that_is_not(encode_c
     times = Counter(one.name for one in journal(cache))
     assert set(times.values()) == {1}
     assert len(times) == 28
+
+
+@pytest.mark.parametrize("file", ["videos.jsonl", "shards.jsonl"])
+def test_half_a_line_of_a_run_that_stopped_is_cut_off(corpus: Path, tmp_path: Path, file: str) -> None:
+    cache = tmp_path / "cache"
+    prepare(str(corpus), cache, settings=SETTINGS, shard_videos=4)
+    whole = contents(cache)
+    data = (cache / file).read_bytes()
+    (cache / file).write_bytes(data[:-20])
+    found = prepare(str(corpus), cache, settings=SETTINGS, shard_videos=4)
+    assert (found.prepared, len(found.failed)) == (11, 1)
+    assert not verify_cache(cache).damage
+    assert len(StreamCache(cache)) == 10
+    if file == "videos.jsonl":
+        assert contents(cache) == whole

@@ -12,7 +12,7 @@ from himmel._trouble import explain
 from himmel.data.audit_summary import AuditSummary, summarise
 from himmel.data.facts import VideoFacts, read_facts
 from himmel.data.failures import sentence_about
-from himmel.data.journal import Audited, mend, read_audit
+from himmel.data.journal import BEGINNING, Audited, mend, read_audit
 from himmel.data.sources.folder import check_folder, list_files, nothing_found
 from himmel.data.sources.video import SourceVideo
 from himmel.data.workers import Limits, Outcome, run_apart
@@ -58,7 +58,7 @@ def audit_folder(
     with _journal(output) as journal:
         missing = _missing(listed, journal, retry=retry)
         # Only now: what is no audit was refused as it was.
-        mend(journal)
+        mend(journal, beginning=BEGINNING)
         with journal.open("a", encoding="ascii") as lines:
             for one in track(_read(root, missing, workers, bounds), what="Reading files", total=len(missing)):
                 lines.write(one.to_line())

@@ -12,7 +12,8 @@ from himmel.data.workers import Cause
 from himmel.errors import HimmelError, UsageError
 
 _FACTS = tuple(field.name for field in fields(VideoFacts))
-_BEGINNING = b'{"path": "'
+# Of each line of an audit.
+BEGINNING = b'{"path": "'
 
 
 @dataclass(frozen=True)
@@ -73,12 +74,15 @@ def read_audit(path: Path) -> Iterator[Audited]:
         raise UsageError(f"{str(path)!r} is no text, and so not an audit; name a new file.") from error
 
 
-def mend(path: Path) -> None:
+def mend(path: Path, *, beginning: bytes = b"") -> None:
     """Cut off the part of a line with which a killed run may have ended, so that lines can be appended.
+
+    Args:
+        beginning: of each line, where the file may be another one of the user's; a part that begins otherwise is left.
 
     Raises:
         HimmelError: the file can't be changed.
-        UsageError: what would be cut off is no beginning of a line that is written here; it is left as it is.
+        UsageError: what would be cut off does not begin like that.
     """
     try:
         with path.open("r+b") as file:
@@ -91,8 +95,7 @@ def mend(path: Path) -> None:
                 file.seek(start)
                 tail = file.read(end - start)
             whole = tail.rfind(b"\n") + 1
-            rest = tail[whole : whole + len(_BEGINNING)]
-            if not _BEGINNING.startswith(rest):
+            if not beginning.startswith(tail[whole : whole + len(beginning)]):
                 raise UsageError(f"{str(path)!r} ends with something else than lines of himmel; name a new file.")
             file.truncate(start + whole)
     except OSError as error:
