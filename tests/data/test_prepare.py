@@ -7,6 +7,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,16 @@ import av
 import numpy as np
 import pytest
 
+from himmel._lock import alone_in
 from himmel.data.cache import CacheSettings, StreamCache
 from himmel.data.cache.layout import Layout, read_index
 from himmel.data.cache.lines import read_lines
 from himmel.data.cache.verify import verify_cache
 from himmel.data.cache.videos import Prepared
 from himmel.data.extract import ShardTask, Task, Work
+from himmel.data.plan import State
 from himmel.data.prepare import prepare
+from himmel.data.sources import SourceVideo
 from himmel.data.workers import MEGABYTE, Failure, Limits, Outcome
 from himmel.errors import HimmelError, UsageError
 
@@ -244,3 +248,94 @@ def test_half_a_line_of_a_run_that_stopped_is_cut_off(corpus: Path, tmp_path: Pa
     assert len(StreamCache(cache)) == 10
     if file == "videos.jsonl":
         assert contents(cache) == whole
+
+
+def test_settings_are_written_by_whoever_has_the_lock(corpus: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    with alone_in(cache, what="cache"), pytest.raises(HimmelError, match="Another process is writing"):
+        prepare(str(corpus), cache, settings=SETTINGS)
+    assert not (cache / "cache.json").exists()
+
+
+def test_a_cache_inside_its_source_is_no_part_of_it(corpus: Path) -> None:
+    runs = [prepare(str(corpus), corpus / "cache", settings=SETTINGS, every_file=True) for _ in range(2)]
+    assert [(one.videos, one.read) for one in runs] == [(12, 12), (12, 0)]
+
+
+def test_what_a_killed_run_was_writing_is_removed(corpus: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    prepare(str(corpus), cache, settings=SETTINGS)
+    left = [cache / name for name in (".shards.ab12.jsonl", ".cache.x.json", "shards/.000000.y.parquet")]
+    for path in left:
+        path.write_text("half")
+    prepare(str(corpus), cache, settings=SETTINGS)
+    assert [path for path in left if path.exists()] == []
+
+
+def stop_after(count: int) -> Callable[..., Generator[Outcome[Task, Any], None, None]]:
+    """In place of `run_apart`: works here, and is interrupted once so many tasks are done."""
+
+    def run_here(work: Work, tasks: Iterable[Task], **options: Any) -> Generator[Outcome[Task, Any], None, None]:
+        for number, task in enumerate(tasks):
+            if number == count:
+                raise KeyboardInterrupt
+            yield Outcome(task, work(task), None, 0.0)
+
+    return run_here
+
+
+def test_what_was_read_of_one_source_is_kept_when_another_follows(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encode_clip: Encode
+) -> None:
+    cache = tmp_path / "cache"
+    (tmp_path / "other").mkdir()
+    encode_clip("other/z.mp4", num_frames=40)
+    monkeypatch.setattr("himmel.data.prepare.run_apart", stop_after(3))
+    with pytest.raises(KeyboardInterrupt):
+        prepare(str(corpus), cache, settings=SETTINGS, shard_videos=4)
+    monkeypatch.undo()
+    assert [one.name for one in journal(cache)] == ["0.mp4", "1.mp4", "2.mp4"]
+    # In an unfinished run, what is in pieces is not lost.
+    assert not verify_cache(cache).damage
+    prepare(str(tmp_path / "other"), cache, settings=SETTINGS, shard_videos=4)
+    assert len(StreamCache(cache)) == 4
+    assert not verify_cache(cache).damage
+    assert prepare(str(corpus), cache, settings=SETTINGS, shard_videos=4).read == 9
+
+
+def test_a_file_that_changes_while_a_run_is_stopped_leaves_no_damage(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encode_clip: Encode
+) -> None:
+    cache = tmp_path / "cache"
+    monkeypatch.setattr("himmel.data.prepare.run_apart", stop_after(3))
+    with pytest.raises(KeyboardInterrupt):
+        prepare(str(corpus), cache, settings=SETTINGS, shard_videos=4)
+    monkeypatch.undo()
+    encode_clip("corpus/1.mp4", num_frames=33)
+    prepare(str(corpus), cache, settings=SETTINGS, shard_videos=4)
+    assert not verify_cache(cache).damage
+
+
+def test_a_damaged_piece_is_read_again_by_the_next_run(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"
+    monkeypatch.setattr("himmel.data.prepare.run_apart", stop_after(3))
+    with pytest.raises(KeyboardInterrupt):
+        prepare(str(corpus), cache, settings=SETTINGS, shard_videos=4)
+    monkeypatch.undo()
+    piece = next((cache / "pieces").glob("*.arrow"))
+    piece.write_bytes(piece.read_bytes()[:100])
+    with pytest.raises(HimmelError, match="damaged; run the same command again"):
+        prepare(str(corpus), cache, settings=SETTINGS, shard_videos=4)
+    assert prepare(str(corpus), cache, settings=SETTINGS, shard_videos=4).prepared == 11
+
+
+def test_without_a_time_of_change_a_video_is_known_by_its_place_too() -> None:
+    line = Prepared("a.mp4", "https://one/a.mp4", 5, 0, 1.0, sha256="ab")
+    state = State({"a.mp4": line}, frozenset({SETTINGS.key("ab")}), frozenset(), frozenset({0}), SETTINGS)
+    same = SourceVideo("a.mp4", "https://one/a.mp4", 5, 0)
+    assert state.is_done(same, retry=False)
+    assert not state.is_done(replace(same, place="https://two/a.mp4"), retry=False)
+    moved = replace(state, last={"a.mp4": replace(line, modified=7)})
+    assert moved.is_done(replace(same, place="https://two/a.mp4", modified=7), retry=False)

@@ -57,10 +57,18 @@ class State:
         line = self.last.get(video.name)
         if line is None or (line.bytes, line.modified) != (video.bytes, video.modified):
             return False
+        # Without a time, the same name in another folder may be another video.
+        if not video.modified and line.place != video.place:
+            return False
         if line.sha256 is None:
             return not retry and video.error is None
         key = self.settings.key(line.sha256)
         return key in self.placed or key in self.pieces
+
+    def is_in_piece(self, name: str) -> bool:
+        """Whether a video was read, and is in no shard yet."""
+        line = self.last.get(name)
+        return line is not None and line.sha256 is not None and self.settings.key(line.sha256) in self.pieces
 
 
 def read_state(layout: Layout, settings: CacheSettings) -> State:
@@ -84,13 +92,15 @@ def make_plan(
 ) -> tuple[Group, ...]:
     """The shards that are still to be made: first those of an unfinished run, then those of further videos.
 
+    What an unfinished run has read goes into its shards even if it is not listed any more: it may be another source's.
+
     Args:
         size: videos of a shard.
     """
     names = {video.name for video in listed}
     old = list(read_lines(layout.plan, Group.from_json))
     groups = [
-        Group(group.number, tuple(name for name in group.names if name in names))
+        Group(group.number, tuple(name for name in group.names if name in names or state.is_in_piece(name)))
         for group in old
         if group.number not in state.numbers
     ]

@@ -16,7 +16,7 @@ from typing import Final, TextIO
 
 from himmel._lock import alone_in
 from himmel._progress import track
-from himmel.data.cache.layout import Layout, Shard, create, read_index, write_index
+from himmel.data.cache.layout import Layout, Shard, check_place, create, read_index, write_index
 from himmel.data.cache.settings import CacheSettings
 from himmel.data.cache.videos import Prepared
 from himmel.data.cluster import RunTasks, joined
@@ -25,6 +25,7 @@ from himmel.data.failures import sentence_about
 from himmel.data.journal import mend
 from himmel.data.plan import Group, State, make_plan, read_state, write_plan
 from himmel.data.prepare_summary import PrepareSummary, summarise
+from himmel.data.sources.folder import nothing_found
 from himmel.data.sources.listing import list_videos
 from himmel.data.sources.video import SourceVideo
 from himmel.data.workers import Limits, Outcome, run_apart
@@ -65,18 +66,19 @@ def prepare(
             such cluster.
         UsageError: the cache has other settings, or the folder holds something else.
     """
-    layout = Layout(Path(folder))
-    listed = list(list_videos(source, column=column, media=media, every_file=every_file))
-    about = create(layout, settings or CacheSettings(), shard_videos)
+    layout, settings = Layout(Path(folder)), settings or CacheSettings()
+    # Before the lock, which is a file, is put into a folder that holds something else.
+    check_place(layout, settings, shard_videos)
+    listed = _listed(source, layout, column=column, media=media, every_file=every_file)
     with alone_in(layout.folder, what="cache"):
+        about = create(layout, settings, shard_videos)
         for place in (layout.journal, layout.index):
             place.touch()
             mend(place)
         for place in (layout.shards, layout.pieces):
             place.mkdir(exist_ok=True)
-            # What a killed run was writing; its temporary names begin with a dot.
-            for left in place.glob(".*"):
-                left.unlink(missing_ok=True)
+        for left in layout.leftovers():
+            left.unlink(missing_ok=True)
         state = read_state(layout, about.settings)
         plan = make_plan(layout, listed, state, size=about.shard_videos, retry=retry)
         write_plan(layout, plan)
@@ -92,6 +94,16 @@ def prepare(
                 pass
         _finish(layout)
         return summarise(source, layout, listed, read=total)
+
+
+def _listed(source: str, layout: Layout, *, column: str, media: Path | None, every_file: bool) -> list[SourceVideo]:
+    """The videos of a source, without the cache's own files where it is in a folder of videos."""
+    own = os.path.abspath(layout.folder)
+    found = list_videos(source, column=column, media=media, every_file=every_file)
+    listed = [video for video in found if not Path(video.place).is_relative_to(own)]
+    if not listed:
+        raise nothing_found(source, every_file=every_file)
+    return listed
 
 
 @contextmanager
@@ -121,12 +133,14 @@ class _Run:
     ) -> None:
         self._layout, self._settings = layout, settings
         by_name = {video.name: video for video in listed}
-        planned = [by_name[name] for group in plan for name in group.names]
+        planned = [name for group in plan for name in group.names]
         # Hashes of videos by name; None of those that can't be read.
         self._known = {
-            video.name: state.last[video.name].sha256 for video in planned if state.is_done(video, retry=retry)
+            name: state.last[name].sha256
+            for name in planned
+            if name not in by_name or state.is_done(by_name[name], retry=retry)
         }
-        missing = [video for video in planned if video.name not in self._known]
+        missing = [by_name[name] for name in planned if name not in self._known]
         self.num_missing = len(missing)
         self._refused = [video for video in missing if video.error is not None]
         self._missing = deque(video for video in missing if video.error is None)

@@ -189,3 +189,22 @@ def test_why_a_video_is_missing_is_known_until_it_is_read(videos: Path, tmp_path
     encode_clip("videos/bad.mp4")
     prepare(str(videos), tmp_path / "cache", settings=EXACT)
     assert StreamCache(tmp_path / "cache").failure("bad.mp4") is None
+
+
+def test_what_was_read_before_a_file_broke_is_not_taken_for_it(videos: Path, tmp_path: Path) -> None:
+    prepare(str(videos), tmp_path / "cache", settings=EXACT)
+    (videos / "a.mp4").write_bytes(b"no video any more")
+    prepare(str(videos), tmp_path / "cache", settings=EXACT)
+    cache = StreamCache(tmp_path / "cache")
+    assert (cache.find("a.mp4"), cache.find(videos / "a.mp4")) == (None, None)
+    assert "cannot be read as a video" in str(cache.failure("a.mp4"))
+
+
+def test_a_video_of_one_picture_comes_back(tmp_path: Path, encode_clip: Encode) -> None:
+    (tmp_path / "one").mkdir()
+    encode_clip("one/a.mp4", num_frames=1)
+    prepare(str(tmp_path / "one"), tmp_path / "cache", settings=EXACT)
+    cache = StreamCache(tmp_path / "cache")
+    found = cache.read(str(cache.find("a.mp4")))
+    assert [len(interval.frames) for interval in found.intervals] == [0] * len(found.anchors)
+    assert maps(found, "past").shape[0] == 0

@@ -23,7 +23,7 @@ class Collected:
 
     Attributes:
         videos: how many, whose files have other bytes now, or that are not to be kept.
-        files: left by runs that were killed, or in no index.
+        files: left by runs that were killed, or shards in no index.
         bytes_before, bytes_after: of the cache's files.
     """
 
@@ -36,8 +36,9 @@ class Collected:
 def collect(folder: Path, *, keep: Iterable[str] | None = None, dry_run: bool = False) -> Collected:
     """Remove videos that no name leads to, since their files have changed, and files that are in no index.
 
-    Shards that lose some of their videos are written anew, whole, before anything is removed; a run that is killed
-    leaves a cache that can be read, and the next one goes on.
+    The same name in two folders is two videos. A file that could not be read at the last attempt may only have been out
+    of reach, so what was read of it before is kept. Shards that lose some of their videos are written anew, whole,
+    before anything is removed; a run that is killed leaves a cache that can be read, and the next one goes on.
 
     Args:
         keep: names of the videos to keep; all others are removed too. None: all.
@@ -53,12 +54,14 @@ def collect(folder: Path, *, keep: Iterable[str] | None = None, dry_run: bool = 
         if layout.plan.exists():
             raise UsageError(f"A run of `himmel prepare` into {show(folder)} is unfinished; run it to its end first.")
         shards = read_index(layout)
-        last = {one.name: one for one in read_lines(layout.journal, Prepared.from_json)}
-        names = set(last) if keep is None else set(keep)
-        kept = {line.sha256 for line in last.values() if line.name in names and line.sha256 is not None}
+        lines = _last_lines(layout)
+        if keep is not None:
+            names = set(keep)
+            lines = [line for line in lines if line.name in names]
+        kept = {line.sha256 for line in lines if line.sha256 is not None}
         before = _size(folder)
         known = {layout.shard(shard.number) for shard in shards}
-        strays = [path for path in layout.shards.iterdir() if path not in known]
+        strays = {path for path in layout.shards.glob("*") if path not in known} | set(layout.leftovers())
         lost = sum(sha256 not in kept for shard in shards for sha256 in shard.hashes)
         if dry_run:
             spared = sum(path.stat().st_size for path in strays)
@@ -76,6 +79,8 @@ def collect(folder: Path, *, keep: Iterable[str] | None = None, dry_run: bool = 
                 number = 1 + max([*(one.number for one in shards), *(one.number for one in left)])
                 left.append(copy_shard(layout, shard, rows, number))
         left.sort(key=lambda shard: shard.number)
+        # First: a video without a line is removed by the next call; a line without its video would be damage.
+        _write_journal(layout, lines)
         write_index(layout, left)
         for about in feature_sets(folder):
             FeatureStore(folder, about).rearrange(left)
@@ -85,8 +90,17 @@ def collect(folder: Path, *, keep: Iterable[str] | None = None, dry_run: bool = 
         for path in strays:
             path.unlink(missing_ok=True)
         shutil.rmtree(layout.pieces, ignore_errors=True)
-        _write_journal(layout, [line for line in last.values() if line.name in names])
         return Collected(lost, len(strays), before, _size(folder))
+
+
+def _last_lines(layout: Layout) -> list[Prepared]:
+    """The last line of each video with a hash and the last without; in order, so that a name's last line stays last."""
+    found: dict[tuple[str, str, bool], Prepared] = {}
+    for line in read_lines(layout.journal, Prepared.from_json):
+        about = line.name, line.place, line.sha256 is None
+        found.pop(about, None)
+        found[about] = line
+    return list(found.values())
 
 
 def _lost_share(shard: Shard, kept: set[str]) -> int:

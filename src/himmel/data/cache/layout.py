@@ -49,11 +49,6 @@ class Layout:
         return self.folder / "plan.jsonl"
 
     @property
-    def lock(self) -> Path:
-        """Held by whoever changes the cache."""
-        return self.folder / ".lock"
-
-    @property
     def shards(self) -> Path:
         """Folder of the shards."""
         return self.folder / "shards"
@@ -75,6 +70,12 @@ class Layout:
     def piece(self, key: str) -> Path:
         """A video that is in no shard yet."""
         return self.pieces / f"{key}.arrow"
+
+    def leftovers(self) -> list[Path]:
+        """What killed runs were writing, by the names that `atomic_path` gives; to be asked under the cache's lock."""
+        files = self.about, self.index, self.journal, self.plan
+        found = [path for file in files for path in self.folder.glob(f".{file.stem}.*{file.suffix}")]
+        return [*found, *self.shards.glob(".*"), *self.pieces.glob(".*")]
 
 
 @dataclass(frozen=True)
@@ -123,12 +124,15 @@ class About:
     versions: dict[str, str]
 
 
-def create(layout: Layout, settings: CacheSettings, shard_videos: int) -> About:
-    """Make a new cache's folder, or see that what is there has the same settings.
+def check_place(layout: Layout, settings: CacheSettings, shard_videos: int) -> About | None:
+    """See that a cache may be in a folder: there is none yet, or it is empty, or holds one with the same settings.
+
+    Returns:
+        What is known of the cache; None if it is still to be made.
 
     Raises:
         UsageError: the folder holds something else, or a cache with other settings.
-        HimmelError: it can't be written.
+        HimmelError: it can't be read.
     """
     folder = layout.folder
     if layout.about.exists():
@@ -137,22 +141,28 @@ def create(layout: Layout, settings: CacheSettings, shard_videos: int) -> About:
             raise UsageError(f"{show(folder)} was prepared with {_difference(found, settings, shard_videos)}; "
                              "use these settings, or name another folder.")  # fmt: skip
         return found
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        # What a killed run was writing has a name that begins with a dot; it may have come no further.
-        if any(not entry.name.startswith(".") for entry in folder.iterdir()):
-            raise UsageError(f"{show(folder)} holds other files; name a new folder for the cache.")
-        about = About(settings, shard_videos, versions("pyarrow"))
-        with atomic_path(layout.about) as temporary:
-            temporary.write_text(
-                to_line({"format": FORMAT, "version": VERSION, "mark": settings.mark, **asdict(about)})
-            )
-            write_through(temporary)
-        write_through(folder)
-    except OSError as error:
-        raise HimmelError(
-            f"The cache {show(folder)} cannot be made ({error.strerror}); name another folder."
-        ) from error
+    # The lock and what a killed run was writing have names that begin with a dot; it may have come no further.
+    if any(not entry.name.startswith(".") for entry in folder.glob("*")):
+        raise UsageError(f"{show(folder)} holds other files; name a new folder for the cache.")
+    return None
+
+
+def create(layout: Layout, settings: CacheSettings, shard_videos: int) -> About:
+    """Make a new cache, or see that what is there has the same settings; to be called under the cache's lock.
+
+    Raises:
+        UsageError, HimmelError: see `check_place`; or it can't be written.
+    """
+    found = check_place(layout, settings, shard_videos)
+    if found is not None:
+        return found
+    about = About(settings, shard_videos, versions("pyarrow"))
+    with atomic_path(layout.about) as temporary:
+        temporary.write_text(
+            to_line({"format": FORMAT, "version": VERSION, "mark": settings.mark, **asdict(about)}), encoding="ascii"
+        )
+        write_through(temporary)
+    write_through(layout.folder)
     return about
 
 

@@ -58,6 +58,8 @@ def write_shard(layout: Layout, number: int, videos: Sequence[tuple[str, str]]) 
         for key, name in videos:
             record = read_piece(layout.piece(key))
             if record is None:
+                # So that the next run reads the video again.
+                layout.piece(key).unlink(missing_ok=True)
                 raise HimmelError(f"{show(layout.piece(key))} is missing or damaged; run the same command again.")
             yield record | {"name": name}
 

@@ -77,9 +77,9 @@ class StreamCache:
                 or address then; or the path of any other file, whose bytes are hashed.
         """
         text = os.fspath(video)
-        sha256 = text if len(text) == _HASH and text.isalnum() else self._names.get(text)
+        sha256 = text if len(text) == _HASH and text.isalnum() else self._journal[0].get(text)
         if sha256 is None:
-            sha256 = self._names.get(os.path.abspath(text))
+            sha256 = self._journal[0].get(os.path.abspath(text))
         if sha256 is None and Path(text).is_file():
             sha256 = hash_file(Path(text))
         key = None if sha256 is None else self.settings.key(sha256)
@@ -92,7 +92,8 @@ class StreamCache:
             video: its name as `himmel prepare` listed it, or its path or address then.
         """
         text = os.fspath(video)
-        return self._failures.get(text) or self._failures.get(os.path.abspath(text))
+        failures = self._journal[1]
+        return failures.get(text) or failures.get(os.path.abspath(text))
 
     def read(self, key: str) -> Decomposition:
         """A video as `Video.decompose` gave it, as near as the settings keep it; its `path` is its name in the source.
@@ -140,16 +141,20 @@ class StreamCache:
         return str(self._read(key, "about")["about"])
 
     @cached_property
-    def _names(self) -> dict[str, str]:
-        lines = read_lines(self._layout.journal, Prepared.from_json)
-        known = [one for one in lines if one.sha256 is not None]
-        return {one.place: str(one.sha256) for one in known} | {one.name: str(one.sha256) for one in known}
-
-    @cached_property
-    def _failures(self) -> dict[str, str]:
-        last = {one.name: one for one in read_lines(self._layout.journal, Prepared.from_json)}
-        failed = [one for one in last.values() if one.error is not None]
-        return {one.place: str(one.error) for one in failed} | {one.name: str(one.error) for one in failed}
+    def _journal(self) -> tuple[dict[str, str], dict[str, str]]:
+        """Hashes of videos, and why others could not be read, by name and place; of several lines the last counts."""
+        hashes: dict[str, str] = {}
+        failures: dict[str, str] = {}
+        for one in read_lines(self._layout.journal, Prepared.from_json):
+            for called in (one.place, one.name):
+                # What was read before a file changed is no longer what it holds.
+                hashes.pop(called, None)
+                failures.pop(called, None)
+                if one.sha256 is None:
+                    failures[called] = str(one.error)
+                else:
+                    hashes[called] = one.sha256
+        return hashes, failures
 
     def _read(self, key: str, *columns: str) -> Record:
         if key not in self._places:

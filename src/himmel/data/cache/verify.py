@@ -1,6 +1,6 @@
 """Whether a cache is what was written, byte by byte."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,7 +47,8 @@ class Verified:
 def verify_cache(folder: Path, *, decode: bool = False) -> Verified:
     """Read every byte of a cache and compare it with the sums that were written; one changed bit is found.
 
-    A line that is missing from the journal concerns no video of the cache and is not found.
+    A line that is missing from the journal concerns no video of the cache and is not found. Videos that an unfinished
+    run has read and put into no shard yet are not looked at.
 
     Args:
         decode: also make every video's maps and pictures, as training does.
@@ -60,6 +61,7 @@ def verify_cache(folder: Path, *, decode: bool = False) -> Verified:
     settings: CacheSettings | None = None
     shards: list[Shard] = []
     names: dict[str, str] = {}
+    last: dict[str, Prepared] = {}
     size = 0
     for file in (layout.about, layout.index, layout.journal):
         size += file.stat().st_size if file.is_file() else 0
@@ -71,8 +73,10 @@ def verify_cache(folder: Path, *, decode: bool = False) -> Verified:
                 shards = read_index(layout)
             else:
                 _check_end(file)
-                lines = read_lines(file, Prepared.from_json)
-                names = {one.sha256: one.name for one in lines if one.sha256 is not None}
+                for one in read_lines(file, Prepared.from_json):
+                    last[one.name] = one
+                    if one.sha256 is not None:
+                        names[one.sha256] = one.name
         except HimmelError as error:
             if error.exit_code == 2:
                 raise
@@ -86,7 +90,7 @@ def verify_cache(folder: Path, *, decode: bool = False) -> Verified:
         if said is not None:
             place = path.relative_to(folder).as_posix()
             damage.append(Damage(place, said, tuple(names.get(sha256, sha256) for sha256 in shard.hashes)))
-    damage.extend(_lost(names, shards))
+    damage.extend(_lost(last.values(), shards, waiting=_in_pieces(layout)))
     files = len(shards) + 3
     for count, extent, found in _verify_features(folder):
         files, size = files + count, size + extent
@@ -153,9 +157,14 @@ def _decode(path: Path, shard: Shard, settings: CacheSettings) -> str | None:
     return None
 
 
-def _lost(names: dict[str, str], shards: list[Shard]) -> Iterator[Damage]:
-    """Videos that were read and are in no shard."""
-    there = {sha256 for shard in shards for sha256 in shard.hashes}
-    lost = tuple(name for sha256, name in names.items() if sha256 not in there)
+def _in_pieces(layout: Layout) -> set[str]:
+    """Hashes of the videos that are in no shard yet."""
+    return {path.stem.partition("-")[0] for path in layout.pieces.glob("[0-9a-f]*.arrow")}
+
+
+def _lost(last: Iterable[Prepared], shards: list[Shard], *, waiting: set[str]) -> Iterator[Damage]:
+    """Videos that were read, as they are now, and are in no shard."""
+    there = waiting.union(*(shard.hashes for shard in shards))
+    lost = tuple(one.name for one in last if one.sha256 is not None and one.sha256 not in there)
     if lost:
         yield Damage("shards.jsonl", "videos that were read are missing; run `himmel prepare` again", lost)
