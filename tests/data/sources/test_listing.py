@@ -1,7 +1,10 @@
 import io
 import json
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import fsspec
@@ -13,6 +16,7 @@ import yaml
 from himmel.data.cache import CacheSettings, StreamCache
 from himmel.data.prepare import prepare
 from himmel.data.sources import as_file, list_videos
+from himmel.data.sources.video import NoRoomError
 from himmel.errors import HimmelError, UsageError, VideoError
 from himmel.video import Video
 
@@ -167,3 +171,99 @@ def test_addresses_are_listed_and_copied(encode_clip: Encode, tmp_path: Path) ->
 
 def test_a_file_address_is_a_path(folder: Path) -> None:
     assert list(list_videos(folder.as_uri())) == list(list_videos(str(folder)))
+
+
+def test_archives_of_the_same_name_in_several_folders_are_several(tmp_path: Path) -> None:
+    for number in range(2):
+        (tmp_path / f"part-{number}").mkdir()
+        archive(tmp_path / f"part-{number}" / "s.tar", {"0001.mp4": bytes(number + 1)})
+    wanted = ["part-0/s.tar/0001.mp4", "part-1/s.tar/0001.mp4"]
+    assert names(tmp_path / "part-{0..1}" / "s.tar") == names(tmp_path / "part-*" / "*.tar") == wanted
+    assert [video.bytes for video in list_videos(str(tmp_path / "part-*" / "s.tar"))] == [1, 2]
+    with pytest.raises(HimmelError, match="There is no archive"):
+        names(tmp_path / "elsewhere-*" / "s.tar")
+
+
+def test_a_member_that_is_twice_in_an_archive_is_two_videos(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "s.tar", "w") as tar:
+        for size in (1, 2):
+            member = tarfile.TarInfo("a.mp4")
+            member.size = size
+            tar.addfile(member, io.BytesIO(bytes(size)))
+    found = list(list_videos(str(tmp_path / "s.tar")))
+    assert [video.bytes for video in found] == [1, 2]
+    assert [video.name for video in found] == ["s.tar/a.mp4", f"s.tar/a.mp4@{found[1].offset}"]
+
+
+def test_an_archive_with_a_damaged_header_does_not_end_there(tmp_path: Path) -> None:
+    whole = archive(tmp_path / "s.tar", {"a.mp4": b"a", "b.mp4": b"b", "c.mp4": b"c"})
+    data = bytearray(whole.read_bytes())
+    data[1024 + 100] ^= 1
+    whole.write_bytes(data)
+    with pytest.raises(HimmelError, match=r"damaged \(header at byte 1,024\)"):
+        names(whole)
+    # Without the blocks of zeros at its end, an archive is whole all the same.
+    archive(whole, {"a.mp4": b"a"})
+    whole.write_bytes(whole.read_bytes()[:1024])
+    assert names(whole) == ["s.tar/a.mp4"]
+
+
+def test_an_archive_at_an_address_is_never_passed_over(tmp_path: Path) -> None:
+    system = fsspec.filesystem("memory")
+    data = archive(tmp_path / "s.tar", {"a.mp4": b"a"}).read_bytes()
+    for place in ("/set/0/s.tar", "/set/1/s.tar"):
+        system.pipe(place, data)
+    system.pipe("/set/text.tar", b"no archive" * 100)
+    try:
+        assert names("memory://set/{0..1}/s.tar") == ["0/s.tar/a.mp4", "1/s.tar/a.mp4"]
+        with pytest.raises(HimmelError, match=r"There is no archive 'memory://set/2/s\.tar'"):
+            names("memory://set/{0..2}/s.tar")
+        with pytest.raises(HimmelError, match="no plain tar file"):
+            names("memory://set/text.tar")
+    finally:
+        system.rm("/set", recursive=True)
+
+
+def test_what_is_hidden_is_left_out_by_patterns_too(folder: Path) -> None:
+    (folder / ".trash").mkdir()
+    (folder / ".trash" / "1.mp4").touch()
+    assert names(folder / "*" / "1.mp4") == ["a/1.mp4", "b/1.mp4"]
+    assert names(folder / ".trash" / "*.mp4") == ["1.mp4"]
+
+
+def test_a_copy_that_ends_early_is_no_video(tmp_path: Path) -> None:
+    system = fsspec.filesystem("memory")
+    system.pipe("/set/a.mp4", b"12345678")
+    try:
+        (video,) = list_videos("memory://set")
+        system.pipe("/set/a.mp4", b"1234")
+        with pytest.raises(VideoError, match=r"ends before 'a\.mp4' does; try again"), as_file(video, tmp_path):
+            pass
+        # Nothing is known of its size.
+        with as_file(replace(video, bytes=0), tmp_path) as path:
+            assert path.read_bytes() == b"1234"
+    finally:
+        system.rm("/set", recursive=True)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits on files are set otherwise")
+@pytest.mark.parametrize("size", [100, 2_000_000])
+def test_no_room_for_a_copy_is_not_the_videos_fault(tmp_path: Path, size: int) -> None:
+    whole = archive(tmp_path / "s.tar", {"a.mp4": bytes(size)})
+    program = (
+        "import resource, signal, sys; from pathlib import Path; from himmel.data.sources import as_file, list_videos\n"
+        "(video,) = list_videos(sys.argv[1])\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (50, 50)); signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "try:\n    with as_file(video, Path(sys.argv[2])): pass\n"
+        "except Exception as error: print(type(error).__name__, error)"
+    )
+    command = [sys.executable, "-c", program, str(whole), str(tmp_path)]
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert out.startswith("NoRoomError ")
+    assert "would be larger than" in out
+
+
+def test_a_folder_for_copies_that_is_gone_is_not_the_videos_fault(tmp_path: Path) -> None:
+    (video,) = list_videos(str(archive(tmp_path / "s.tar", {"a.mp4": b"a"})))
+    with pytest.raises(NoRoomError, match="cannot be written to"), as_file(video, tmp_path / "gone"):
+        pass

@@ -17,7 +17,7 @@ _MOST_MEMBERS: Final = 10_000_000
 
 
 def list_archive(place: str, name: str, *, modified: int, every_file: bool) -> Iterator[SourceVideo]:
-    """The videos in an archive, in its order.
+    """The videos in an archive, in its order; the second of the same name is called by its place too.
 
     Args:
         place: path or address of the archive.
@@ -26,23 +26,35 @@ def list_archive(place: str, name: str, *, modified: int, every_file: bool) -> I
         every_file: take members with any ending.
 
     Raises:
-        HimmelError: it can't be read, or is no plain tar file.
+        HimmelError: it can't be read, or is no plain tar file, or is damaged.
     """
-    try:
-        with _opened(place) as file, tarfile.open(fileobj=file, mode="r:") as archive:
-            for count, member in enumerate(archive):
-                # What tarfile remembers of each member is of no use here, and grows.
-                archive.members = []  # type: ignore[attr-defined]
-                if count == _MOST_MEMBERS:
-                    raise HimmelError(f"{show(place)} has more than {_MOST_MEMBERS:,} members; split it.")
-                if (
-                    member.isfile()
-                    and not Path(member.name).name.startswith(".")
-                    and (every_file or is_video(member.name))
-                ):
-                    yield SourceVideo(f"{name}/{member.name}", place, member.size, modified, offset=member.offset_data)
-    except (tarfile.TarError, EOFError) as error:
-        raise HimmelError(f"{show(place)} is no plain tar file, or is damaged ({error}); unpack it.") from error
+    names: set[str] = set()
+    with _opened(place) as file:
+        try:
+            for member in _members(file, place):
+                hidden = Path(member.name).name.startswith(".")
+                if member.isfile() and not hidden and (every_file or is_video(member.name)):
+                    again = f"@{member.offset_data}" if member.name in names else ""
+                    names.add(member.name)
+                    yield SourceVideo(
+                        f"{name}/{member.name}{again}", place, member.size, modified, offset=member.offset_data
+                    )
+        except (tarfile.TarError, EOFError) as error:
+            raise HimmelError(f"{show(place)} is no plain tar file, or is damaged ({error}); unpack it.") from error
+
+
+def _members(file: IO[bytes], place: str) -> Iterator[tarfile.TarInfo]:
+    with tarfile.open(fileobj=file, mode="r:") as archive:
+        for count, member in enumerate(archive):
+            # What tarfile remembers of each member is of no use here, and grows.
+            archive.members = []  # type: ignore[attr-defined]
+            if count == _MOST_MEMBERS:
+                raise HimmelError(f"{show(place)} has more than {_MOST_MEMBERS:,} members; split it.")
+            yield member
+        # A damaged header ends the iteration as the end does, which is a block of zeros.
+        file.seek(archive.offset)
+        if file.read(tarfile.BLOCKSIZE).strip(b"\0"):
+            raise tarfile.ReadError(f"header at byte {archive.offset:,}")
 
 
 @contextmanager

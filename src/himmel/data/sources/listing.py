@@ -14,6 +14,7 @@ from himmel.errors import HimmelError, UsageError
 from himmel.video.file.source import show
 
 _RANGE: Final = re.compile(r"\{(\d+)\.\.(\d+)\}")
+_SIGNS: Final = re.compile(r"[*?[{]")
 _MOST_ARCHIVES: Final = 1_000_000
 
 
@@ -31,7 +32,7 @@ def list_videos(
         every_file: take files of a folder or an archive with any ending.
 
     Raises:
-        HimmelError: there is no such source, or it can't be read, or holds no videos.
+        HimmelError: there is no such source, or it can't be read, or holds no videos, or two of the same name.
         UsageError: annotations are not on this machine.
     """
     path = local_path(source)
@@ -49,11 +50,13 @@ def list_videos(
     else:
         check_folder(Path(path))
         found = list_files(Path(path), every_file=every_file)
-    nothing = True
+    names: set[str] = set()
     for video in found:
-        nothing = False
+        if video.name in names:
+            raise HimmelError(f"{show(source)} has two videos named {show(video.name)}; name them one after the other.")
+        names.add(video.name)
         yield video
-    if nothing:
+    if not names:
         raise nothing_found(source, every_file=every_file)
 
 
@@ -61,14 +64,21 @@ def _is_pattern(path: str) -> bool:
     return any(sign in path for sign in "*?[") and not Path(path).exists()
 
 
-def _list_pattern(pattern: str, *, every_file: bool) -> Iterator[SourceVideo]:
-    """Files that a pattern fits; their names begin after the last folder without a wildcard."""
+def _fitting(pattern: str) -> Iterator[tuple[Path, str]]:
+    """What a pattern fits, and its names, which begin after the last folder without a wildcard; without hidden ones."""
     fixed = Path(pattern)
     while _is_pattern(str(fixed)):
         fixed = fixed.parent
     for path in sorted(fixed.glob(Path(pattern).relative_to(fixed).as_posix())):
-        if path.is_file() and not path.name.startswith(".") and (every_file or is_video(path.name)):
-            yield local_file(path, path.relative_to(fixed).as_posix())
+        name = path.relative_to(fixed)
+        if not any(part.startswith(".") for part in name.parts):
+            yield path, name.as_posix()
+
+
+def _list_pattern(pattern: str, *, every_file: bool) -> Iterator[SourceVideo]:
+    for path, name in _fitting(pattern):
+        if path.is_file() and (every_file or is_video(name)):
+            yield local_file(path, name)
 
 
 def _list_remote(address: str, *, every_file: bool) -> Iterator[SourceVideo]:
@@ -79,18 +89,32 @@ def _list_remote(address: str, *, every_file: bool) -> Iterator[SourceVideo]:
 
 
 def _list_archives(pattern: str, *, every_file: bool) -> Iterator[SourceVideo]:
+    """Videos of archives, whose own names begin after the last folder without a wildcard or a range of numbers."""
+    root = _plain_folder(pattern)
     for place in _numbered(pattern):
-        if is_address(place):
-            for remote in list_addresses(place):
-                yield from list_archive(remote.address, remote.name, modified=remote.modified, every_file=every_file)
-            continue
-        path = Path(place)
-        archives = [path] if not _is_pattern(place) else sorted(path.parent.glob(path.name))
+        archives = list(_archives(place))
         if not archives:
-            raise HimmelError(f"No archive fits {show(place)}; check the pattern.")
-        for archive in archives:
-            here = local_file(archive, archive.name)
-            yield from list_archive(here.place, here.name, modified=here.modified, every_file=every_file)
+            raise HimmelError(f"There is no archive {show(place)}; check the path.")
+        folder = _plain_folder(place).removeprefix(root).strip("/")
+        for address, name, modified in archives:
+            yield from list_archive(
+                address, f"{folder}/{name}" if folder else name, modified=modified, every_file=every_file
+            )
+
+
+def _archives(place: str) -> Iterator[tuple[str, str, int]]:
+    """Place, name and time of change of each archive that a path, an address or a pattern stands for."""
+    if is_address(place):
+        for remote in list_addresses(place):
+            yield remote.address, remote.name, remote.modified
+        return
+    for path, name in _fitting(place) if _is_pattern(place) else [(Path(place), Path(place).name)]:
+        here = local_file(path, name)
+        yield here.place, here.name, here.modified
+
+
+def _plain_folder(pattern: str) -> str:
+    return _SIGNS.split(pattern, maxsplit=1)[0].rpartition("/")[0]
 
 
 def _numbered(pattern: str) -> Iterator[str]:

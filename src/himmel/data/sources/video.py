@@ -1,6 +1,5 @@
 """One video of a source, wherever it lies, and its bytes as a file."""
 
-import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -15,7 +14,6 @@ from himmel.errors import HimmelError, VideoError
 from himmel.video.file.source import show
 
 _PIECE: Final = 2**20
-_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -51,21 +49,28 @@ def as_file(video: SourceVideo, scratch: Path) -> Iterator[Path]:
         scratch: folder for a copy, where the video is no file of this machine by itself.
 
     Raises:
-        VideoError: the bytes can't be had, or what the block raises, by the video's name.
+        VideoError: the bytes can't be had, or not all of them; or what the block raises, by the video's name.
         NoRoomError: a copy can't be written.
     """
     if video.offset is None and not is_address(video.place):
         yield Path(video.place)
         return
-    handle, name = tempfile.mkstemp(prefix=".source.", suffix=Path(video.name).suffix, dir=scratch)
     try:
-        with os.fdopen(handle, "wb") as target, _opened(video) as source:
-            if video.offset is not None:
-                source.seek(video.offset)
-            _copy(source, target, video)
+        handle, name = tempfile.mkstemp(prefix=".source.", suffix=Path(video.name).suffix, dir=scratch)
+    except OSError as error:
+        raise _no_room(error, scratch) from error
+    try:
+        try:
+            with os.fdopen(handle, "wb") as target, _opened(video) as source:
+                if video.offset is not None:
+                    source.seek(video.offset)
+                _copy(source, target, video)
+        except OSError as error:
+            # The copy can't be closed either; of the source, `_opened` tells.
+            raise _no_room(error, name) from error
         yield Path(name)
     except VideoError as error:
-        raise VideoError(str(error).replace(repr(name), show(video.name))) from error
+        raise VideoError(str(error).replace(show(name), show(video.name))) from error
     finally:
         Path(name).unlink(missing_ok=True)
 
@@ -90,12 +95,18 @@ def _copy(source: IO[bytes], target: IO[bytes], video: SourceVideo) -> None:
         try:
             target.write(piece)
         except OSError as error:
-            if error.errno in _NO_ROOM:
-                raise NoRoomError(str(explain(error, place=target.name))) from error
-            raise
-    if video.offset is not None and left:
-        raise VideoError(f"{show(video.place)} ends before {show(video.name)} does; download it again.")
+            raise _no_room(error, target.name) from error
+    # Of an address it may be unknown how many there are (0), or the file may have grown since.
+    if left > 0:
+        advice = "download it again" if video.offset is not None else "try again (--retry)"
+        raise VideoError(f"{show(video.place)} ends before {show(video.name)} does; {advice}.")
     try:
         target.flush()
     except OSError as error:
-        raise NoRoomError(explain(error, place=target.name) or f"A copy cannot be written ({error}).") from error
+        raise _no_room(error, target.name) from error
+
+
+def _no_room(error: OSError, place: str | os.PathLike[str]) -> NoRoomError:
+    return NoRoomError(
+        explain(error, place=place) or f"A copy cannot be written to {show(place)} ({error.strerror}); check the disk."
+    )
