@@ -23,6 +23,8 @@ def misbehave(what: str) -> int | TooLargeToSend:
     match what:
         case "hang":
             time.sleep(600)
+        case "slow":
+            time.sleep(3)
         case "crash":
             os.kill(os.getpid(), signal.SIGSEGV)
         case "alarm":

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import psutil
 import pytest
@@ -19,7 +20,7 @@ from himmel.data.cache import CacheSettings, StreamCache
 from himmel.data.cache.layout import Layout
 from himmel.data.cache.lines import read_lines
 from himmel.data.cache.videos import Prepared
-from himmel.data.cluster import Orders, read_on_node
+from himmel.data.cluster import Errand, Orders, ReadErrand, read_on_node
 from himmel.data.prepare import prepare
 from himmel.data.sources import SourceVideo
 from himmel.data.workers import MEGABYTE, Limits
@@ -174,6 +175,17 @@ def test_what_a_node_reads_is_a_row_and_its_scratch_is_removed(
     assert record is not None
     assert record["key"] == SETTINGS.key(found.sha256)
     assert set(tmp_path.iterdir()) == before
+
+
+def test_a_reader_on_a_node_takes_one_thread_as_one_here_does(encode_clip: Encode, tmp_path: Path) -> None:
+    video = SourceVideo("a.mp4", str(encode_clip("a.mp4")), 0, 0)
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(3)
+    try:
+        ReadErrand(SETTINGS)(Errand(video, tmp_path))
+        assert cv2.getNumThreads() == 1
+    finally:
+        cv2.setNumThreads(before)
 
 
 @pytest.mark.parametrize("place", ["127.0.0.1:1", "ray://127.0.0.1:1", "ftp://nobody"])

@@ -128,9 +128,12 @@ def test_a_shard_whose_process_ends_is_made_once_more(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: int
 ) -> None:
     ended: list[int] = []
+    times: dict[int, int] = {}
 
     def run_here(work: Work, tasks: Iterable[Task], **options: Any) -> Generator[Outcome[Task, Any], None, None]:
         for task in tasks:
+            if isinstance(task, ShardTask):
+                times[task.number] = options["times"](task)
             if isinstance(task, ShardTask) and task.number == 0 and len(ended) < ends:
                 ended.append(task.number)
                 yield Outcome(task, None, Failure("crash", "SIGABRT"), 0.0)
@@ -142,10 +145,12 @@ def test_a_shard_whose_process_ends_is_made_once_more(
 
     monkeypatch.setattr("himmel.data.prepare.run_apart", run_here)
     if ends == 2:
-        with pytest.raises(HimmelError, match=r"shard 0.*SIGABRT"):
+        with pytest.raises(HimmelError, match=r"shard 0 \(4 videos\) cannot be made \(SIGABRT\)"):
             prepare(str(corpus), tmp_path / "cache", settings=SETTINGS, shard_videos=4)
         return
     prepare(str(corpus), tmp_path / "cache", settings=SETTINGS, shard_videos=4)
+    # A shard may take the time of all its videos.
+    assert times == {0: 4, 1: 4, 2: 2}
     monkeypatch.undo()
     prepare(str(corpus), tmp_path / "unbroken", settings=SETTINGS, shard_videos=4)
     assert contents(tmp_path / "cache") == contents(tmp_path / "unbroken")

@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from himmel.data import workers
-from himmel.data.workers import MEGABYTE, Failure, Limits, run_apart
+from himmel.data.workers import MEGABYTE, Apart, Failure, Limits, run_apart
 from work_apart import misbehave
 
 SHORT = Limits(seconds=3)
@@ -43,6 +44,26 @@ def test_what_hangs_is_ended_when_its_time_is_up_and_the_next_is_done() -> None:
     assert found == {"hang": Failure("time"), "a": None}
     # The start of two processes on a busy machine included.
     assert 3 <= time.monotonic() - begin < 120
+
+
+def test_an_item_may_have_several_times_the_time() -> None:
+    limits = Limits(seconds=1)
+    found = {
+        times: next(run_apart(misbehave, ["slow"], workers=1, limits=limits, times=lambda item, times=times: times))
+        for times in (1, 60)
+    }
+    assert [found[times].failure for times in (1, 60)] == [Failure("time"), None]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+def test_what_ended_a_worker_that_had_nothing_to_do_costs_no_item() -> None:
+    apart = Apart(misbehave, LONG)
+    first = apart("a").value
+    assert isinstance(first, int)
+    os.kill(first, signal.SIGKILL)
+    time.sleep(0.5)
+    second = apart("b")
+    assert (second.failure, second.value not in (None, first)) == (None, True)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")

@@ -26,7 +26,7 @@ from himmel.data.cache.layout import Layout
 from himmel.data.cache.records import Record
 from himmel.data.cache.settings import CacheSettings
 from himmel.data.cache.videos import Found
-from himmel.data.extract import Done, Extracted, NotWritten, ShardTask, Task, keep, make_shard, read_video
+from himmel.data.extract import Done, Extracted, NotWritten, ShardTask, Task, keep, make_shard, read_video, take_little
 from himmel.data.sources.video import NoRoomError, SourceVideo
 from himmel.data.workers import Apart, Failure, Limits, Outcome
 from himmel.errors import HimmelError, UsageError
@@ -87,6 +87,7 @@ class ReadErrand:
         Raises:
             HimmelError: it cannot be read.
         """
+        take_little()
         try:
             return read_video(errand.video, self.settings, scratch=errand.scratch, known=_nothing)
         except NoRoomError as error:

@@ -75,13 +75,7 @@ class Work:
         Raises:
             HimmelError: the video cannot be read.
         """
-        # A worker is one process of several: one thread each keeps them from fighting over cores, and a pool's stacks
-        # count as memory that a worker may have little of.
-        cv2.setNumThreads(1)
-        pyarrow.set_cpu_count(1)
-        pyarrow.set_io_thread_count(1)
-        # Arrow's own takes its memory in large pieces, most of which it never uses.
-        pyarrow.set_memory_pool(pyarrow.system_memory_pool())
+        take_little()
         layout = Layout(self.folder)
         if isinstance(task, SourceVideo):
             try:
@@ -89,6 +83,18 @@ class Work:
             except NoRoomError as error:
                 return NotWritten(str(error))
         return make_shard(task, layout)
+
+
+def take_little() -> None:
+    """Have libraries take one thread and little memory in this process, which is a worker among several.
+
+    So they don't fight over cores; and the stacks of a pool count as memory, of which a worker may have little.
+    """
+    cv2.setNumThreads(1)
+    pyarrow.set_cpu_count(1)
+    pyarrow.set_io_thread_count(1)
+    # Arrow's own takes its memory in large pieces, most of which it never uses.
+    pyarrow.set_memory_pool(pyarrow.system_memory_pool())
 
 
 def extract(video: SourceVideo, layout: Layout, settings: CacheSettings) -> Extracted | NotWritten:

@@ -28,7 +28,7 @@ from himmel.data.prepare_summary import PrepareSummary, summarise
 from himmel.data.sources.folder import nothing_found
 from himmel.data.sources.listing import list_videos
 from himmel.data.sources.video import SourceVideo
-from himmel.data.workers import Limits, Outcome, run_apart
+from himmel.data.workers import MEGABYTE, Failure, Limits, Outcome, run_apart
 from himmel.errors import HimmelError
 
 SHARD_VIDEOS: Final = 64
@@ -115,7 +115,12 @@ def _executor(
         with joined(ray, layout=layout, settings=settings, limits=limits, workers=workers) as run_tasks:
             yield run_tasks
         return
-    yield partial(run_apart, Work(layout.folder, settings), workers=workers or 1, limits=limits)
+    yield partial(run_apart, Work(layout.folder, settings), workers=workers or 1, limits=limits, times=_num_videos)
+
+
+def _num_videos(task: Task) -> int:
+    """How many videos a task has: a limit is for one of them, and a shard may take as long as all of its own."""
+    return len(task.videos) if isinstance(task, ShardTask) else 1
 
 
 class _Run:
@@ -248,11 +253,22 @@ def _shard_of(outcome: Outcome[Task, Done], limits: Limits) -> Shard:
     """
     if outcome.failure is not None:
         assert isinstance(outcome.item, ShardTask)
-        raise HimmelError(sentence_about(outcome.failure, f"shard {outcome.item.number}", limits))
+        raise HimmelError(_sentence_about_shard(outcome.item, outcome.failure, limits))
     if isinstance(outcome.value, NotWritten):
         raise HimmelError(outcome.value.said)
     assert isinstance(outcome.value, Shard)
     return outcome.value
+
+
+def _sentence_about_shard(task: ShardTask, failure: Failure, limits: Limits) -> str:
+    what = f"The file of shard {task.number} ({len(task.videos)} videos) cannot be made"
+    match failure.cause:
+        case "time":
+            return f"{what} within {limits.seconds * _num_videos(task):g} s; allow more time (--time-limit)."
+        case "memory":
+            return f"{what} with {limits.memory // MEGABYTE:,} MB of memory; allow more (--memory-limit)."
+        case "crash" | "refused" | "unexpected":
+            return f"{what} ({failure.said.rstrip('.')}); run the same command again."
 
 
 def _finish(layout: Layout) -> None:

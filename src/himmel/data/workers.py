@@ -73,8 +73,18 @@ class Outcome(Generic[Item, Value]):
     seconds: float
 
 
+def _once(item: object) -> int:
+    del item
+    return 1
+
+
 def run_apart(
-    work: Callable[[Item], Value], items: Iterable[Item], *, workers: int, limits: Limits
+    work: Callable[[Item], Value],
+    items: Iterable[Item],
+    *,
+    workers: int,
+    limits: Limits,
+    times: Callable[[Item], int] = _once,
 ) -> Generator[Outcome[Item, Value], None, None]:
     """Give each item to one of `workers` processes; outcomes come as they are ready, in any order.
 
@@ -84,6 +94,7 @@ def run_apart(
     Args:
         work: can be pickled, as a function of a module can, and so can the items and what it returns.
         items: taken one by one, as workers get free.
+        times: how many times the limit of seconds an item may take.
 
     Raises:
         HimmelError: no worker can be started.
@@ -96,7 +107,7 @@ def run_apart(
             for item in islice(queue, workers - len(busy)):
                 worker = idle.pop() if idle else _Worker(work, limits)
                 busy.append(worker)
-                worker.give(item)
+                worker.give(item, times(item))
             if not busy:
                 return
             for worker in _ready(busy):
@@ -167,21 +178,24 @@ class _Worker(Generic[Item, Value]):
         is_done: it has answered, or ended.
     """
 
-    connection: "Connection[Item, _Answer[Value] | None]"
+    connection: "Connection[tuple[Item, float], _Answer[Value] | None]"
 
     def __init__(self, work: Callable[[Item], Value], limits: Limits) -> None:
         self._work, self._limits = work, limits
         self._process: SpawnProcess | None = None
         self._item: Item
         self._begin = self.deadline = math.inf
+        self._seconds = limits.seconds
         self._answer: _Answer[Value] | None = None
         self._given = 0
         self.is_done = False
 
-    def give(self, item: Item) -> None:
-        """Let it work on an item."""
+    def give(self, item: Item, times: int) -> None:
+        """Let it work on an item, for so many times the limit of seconds."""
         self._item, self._answer, self.is_done = item, None, False
-        if self._given == _TURN:
+        self._seconds = times * self._limits.seconds
+        # What ended it while it had nothing to do was not this item.
+        if self._given == _TURN or (self._process is not None and not self._process.is_alive()):
             self.end()
         if self._process is None:
             self._given = 0
@@ -191,7 +205,7 @@ class _Worker(Generic[Item, Value]):
         self._given += 1
         # One that has just crashed is heard of when it is listened to.
         with suppress(OSError):
-            self.connection.send(item)
+            self.connection.send((item, self._seconds))
 
     def listen(self) -> None:
         """Take what it has sent."""
@@ -251,7 +265,7 @@ class _Worker(Generic[Item, Value]):
 
     def _set_out(self) -> None:
         self._begin = time.monotonic()
-        self.deadline = self._begin + self._limits.seconds
+        self.deadline = self._begin + self._seconds
 
 
 _Answer = tuple[Value | None, Failure | None]
@@ -271,7 +285,7 @@ def _describe(exitcode: int | None) -> str:
 
 
 def _serve(
-    work: Callable[[Item], Value], connection: "Connection[_Answer[Value] | None, Item]", limits: Limits
+    work: Callable[[Item], Value], connection: "Connection[_Answer[Value] | None, tuple[Item, float]]", limits: Limits
 ) -> None:
     """What a worker does: say that it is ready, then answer items until nobody sends any."""
     _hold_memory(limits.memory)
@@ -279,8 +293,8 @@ def _serve(
     with suppress(EOFError, OSError):
         connection.send(None)
         while True:
-            item = connection.recv()
-            _set_alarm(2 * limits.seconds)
+            item, seconds = connection.recv()
+            _set_alarm(2 * seconds)
             answer = _try(work, item)
             _set_alarm(0)
             try:
