@@ -1,7 +1,9 @@
 """Writing files so that a half-written one is never taken for a whole one."""
 
 import os
+import secrets
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +16,9 @@ from himmel.errors import HimmelError
 
 # Raised whenever the conversion's outcome changes, so that an old cache is not taken for a new one.
 NANO_HOST_VERSION = "1"
+# Bytes of a temporary name. Neither `tempfile`, which makes what only this user may read, nor `os.umask`, which would
+# tell what others may, is of use: threads share the latter, and to ask it is to change it.
+_RANDOM = 4
 
 
 @contextmanager
@@ -26,22 +31,21 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         HimmelError: the folder of `path` does not exist or cannot be written, or the disk is full.
     """
     target = Path(path)
+    temporary = target.parent / f".{target.stem}.{secrets.token_hex(_RANDOM)}{target.suffix}"
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{target.stem}.", suffix=target.suffix, dir=target.parent)
+        handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
     except OSError as error:
         raise HimmelError(
             explain(error, place=target)
             or f"Cannot write {str(target)!r} ({error.strerror}); name a file in a folder that exists."
         ) from error
+    mode = stat.S_IMODE(os.fstat(handle).st_mode)
     os.close(handle)
-    temporary = Path(name)
     try:
         with _told_by_name(target):
             yield temporary
-        # mkstemp makes private files; results are ordinary files of the user.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        # Some writers make a file anew, for this user alone; results are ordinary files.
+        temporary.chmod(mode)
         with _told_by_name(target):
             os.replace(temporary, target)
     finally:
@@ -59,23 +63,22 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         HimmelError: the parent of `path` cannot be made or written, or the disk is full.
     """
     target = Path(path)
+    temporary = target.parent / f".{target.name}.{secrets.token_hex(_RANDOM)}"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        temporary.mkdir()
     except OSError as error:
         raise HimmelError(
             explain(error, place=target)
             or f"Cannot write {str(target)!r} ({error.strerror}); choose another folder (the cache's: HIMMEL_CACHE)."
         ) from error
+    mode = stat.S_IMODE(temporary.stat().st_mode)
     try:
         with _told_by_name(target):
             yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o777 & ~umask)
         for file in temporary.iterdir():
             if file.is_file():
-                file.chmod(0o666 & ~umask)  # safetensors writes private files
+                file.chmod(mode & 0o666)  # safetensors writes private files
         with _told_by_name(target):
             _replace_folder(temporary, target)
     finally:
