@@ -1,6 +1,7 @@
 """`himmel prepare` and `himmel cache`."""
 
 import json
+import os
 import random
 import re
 from collections.abc import Callable
@@ -147,6 +148,7 @@ def test_a_hosts_features_are_kept_and_listed(run: Run, prepared: Path, tmp_path
         (("prepare", "videos", "-o", "cache", "--features", "empty"), 1, "There is no host 'empty'"),
         (("prepare", "videos", "-o", "cache", "--ray", ""), 2, "is empty"),
         (("cache", "ls", "empty"), 2, "holds no cache"),
+        (("cache", "gc", "empty", "--keep", ""), 2, "is empty"),
         (("cache", "verify", "nowhere"), 2, "holds no cache"),
     ],
 )
@@ -163,3 +165,38 @@ def test_bad_input_is_one_sentence(
     assert err.count("\n") == 1
     assert names in err
     assert not Path("cache").exists()
+
+
+def test_gc_lists_a_source_as_it_was_prepared(run: Run, tmp_path: Path, encode_clip: Encode) -> None:
+    (tmp_path / "videos").mkdir()
+    for number, name in enumerate(("a.mp4", "b.dat")):
+        encode_clip(f"videos/{name}", num_frames=8 + number, container_format="mp4")
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"clip": "a.mp4"}\n{"clip": "b.dat"}\n')
+    for source, options in (
+        (rows, ("--column", "clip", "--media", tmp_path / "videos")),
+        (tmp_path / "videos", ("--every-file",)),
+    ):
+        cache = tmp_path / f"cache-{source.stem}"
+        assert run("prepare", source, "-o", cache, *FEW, *options)[0] == 0
+        out = run("cache", "gc", cache, "--keep", source, *options, "--json")[1]
+        assert (json.loads(out)["videos"], len(StreamCache(cache))) == (0, 2)
+
+
+def test_gc_removes_nothing_if_a_folder_cannot_be_listed(
+    run: Run, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "videos" / "closed").mkdir()
+    scandir = os.scandir
+
+    def refuse(place: str | os.PathLike[str]) -> object:
+        if Path(place).name == "closed":
+            raise PermissionError(13, "Permission denied", str(place))
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    (tmp_path / "videos" / "c.mp4").rename(tmp_path / "videos" / "closed" / "c.mp4")
+    code, out, err = run("cache", "gc", prepared, "--keep", tmp_path / "videos")
+    assert (code, out) == (1, "")
+    assert "cannot be listed (permission denied); change its permissions, or nothing is removed." in err
+    assert len(StreamCache(prepared)) == 3

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from himmel.cli.console import Column, console, print_json, print_rows, print_table
-from himmel.cli.options import Json
+from himmel.cli.options import Json, refuse_empty
+from himmel.errors import HimmelError
 
 _MOST_SHOWN = 20
 
@@ -88,16 +89,26 @@ def gc(
     cache: Cache,
     keep: Annotated[
         str | None,
-        typer.Option(metavar="SOURCE", help="Also remove the videos that SOURCE does not list, see `himmel prepare`."),
+        typer.Option(
+            metavar="SOURCE",
+            help="Also remove the videos that SOURCE does not list, see `himmel prepare`.",
+            callback=refuse_empty,
+        ),
     ] = None,
+    column: Annotated[str, typer.Option(help="With --keep: column of annotations that names the videos.")] = "video",
+    media: Annotated[
+        Path | None, typer.Option(help="With --keep: folder of the videos of annotations, as they were prepared.")
+    ] = None,
+    every_file: Annotated[
+        bool, typer.Option("--every-file", help="With --keep: list files whatever their names end in.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Remove nothing; only say how much would be.")] = False,
     as_json: Json = False,
 ) -> None:
     """Remove from CACHE the videos whose files have other bytes now, and what killed runs have left."""
     from himmel.data.cache.collect import collect
-    from himmel.data.sources import list_videos
 
-    names = None if keep is None else [video.name for video in list_videos(keep)]
+    names = None if keep is None else _names(keep, column=column, media=media, every_file=every_file)
     found = collect(cache, keep=names, dry_run=dry_run)
     if as_json:
         print_json(asdict(found))
@@ -106,3 +117,18 @@ def gc(
     size = f"{found.bytes_before / 1e6:,.1f} MB before, {found.bytes_after / 1e6:,.1f} MB after"
     would = "would be removed" if dry_run else "were removed"
     console.print(f"{what} {would}: {size}.", markup=False, soft_wrap=True)
+
+
+def _names(source: str, *, column: str, media: Path | None, every_file: bool) -> list[str]:
+    """What a source lists.
+
+    Raises:
+        HimmelError: a folder in it cannot be listed, so that it is not known which videos are to stay.
+    """
+    from himmel.data.sources import list_videos
+
+    listed = list(list_videos(source, column=column, media=media, every_file=every_file))
+    for video in listed:
+        if video.error is not None:
+            raise HimmelError(f"{video.error.rstrip('.')}, or nothing is removed.")
+    return [video.name for video in listed]

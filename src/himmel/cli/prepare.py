@@ -160,7 +160,9 @@ def print_prepared(found: "PrepareSummary") -> None:
         {
             "read now": f"{found.read:,} of {found.videos:,} videos" if found.read < found.videos else "",
             "unreadable": "\n".join(one.error for one in found.failed[:_MOST_SHOWN]),
-            "and more": f"{more:,} unreadable videos; `himmel cache ls --failed` lists them all" if more > 0 else "",
+            "and more": f"{more:,} unreadable videos; `himmel cache ls {found.cache} --failed` lists them all"
+            if more > 0
+            else "",
         }
     )
     console.print(found.sentence, markup=False, soft_wrap=True)
