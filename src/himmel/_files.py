@@ -42,11 +42,11 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     mode = stat.S_IMODE(os.fstat(handle).st_mode)
     os.close(handle)
     try:
-        with _told_by_name(target):
+        with told_by_name(target):
             yield temporary
         # Some writers make a file anew, for this user alone; results are ordinary files.
         temporary.chmod(mode)
-        with _told_by_name(target):
+        with told_by_name(target):
             os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
@@ -74,19 +74,19 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         ) from error
     mode = stat.S_IMODE(temporary.stat().st_mode)
     try:
-        with _told_by_name(target):
+        with told_by_name(target):
             yield temporary
         for file in temporary.iterdir():
             if file.is_file():
                 file.chmod(mode & 0o666)  # safetensors writes private files
-        with _told_by_name(target):
+        with told_by_name(target):
             _replace_folder(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextmanager
-def _told_by_name(target: Path) -> Iterator[None]:
+def told_by_name(target: Path) -> Iterator[None]:
     """Turn a full disk and the like into a sentence that names what was being written, not its temporary name."""
     try:
         yield

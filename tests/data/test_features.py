@@ -114,6 +114,9 @@ def test_verify_finds_a_changed_byte_of_features(cache: Path, qwen_folder: str) 
             assert verify_cache(cache).damage, (path, place)
         path.write_bytes(whole)
     assert not verify_cache(cache).damage
+    store.file(1).unlink()
+    (damage,) = verify_cache(cache).damage
+    assert damage.names == ("2.mp4", "3.mp4")
     with pytest.raises(HimmelError, match="has no features of the video 0000"):
         store.read("0000")
 

@@ -163,6 +163,8 @@ def test_another_cache_is_left_alone(corpus: Path, tmp_path: Path) -> None:
         prepare(str(corpus), cache, settings=CacheSettings(num_anchors=3, steps_per_interval=3))
     with pytest.raises(UsageError, match="holds other files"):
         prepare(str(corpus), corpus, settings=SETTINGS)
+    with pytest.raises(UsageError, match="shard_videos=0 is out of range"):
+        prepare(str(corpus), tmp_path / "cache2", settings=SETTINGS, shard_videos=0)
     with pytest.raises(HimmelError, match="There is no folder"):
         prepare(str(tmp_path / "nowhere"), tmp_path / "cache2", settings=SETTINGS)
     assert not (tmp_path / "cache2").exists()
@@ -187,6 +189,27 @@ def test_a_cache_that_cannot_be_written_blames_no_video(corpus: Path, tmp_path: 
     assert journal(cache) == []
     found = prepare(str(corpus), cache, settings=SETTINGS)
     assert (found.prepared, len(found.failed)) == (11, 1)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits on files are set otherwise")
+def test_a_journal_that_cannot_be_written_is_continued_when_it_can(tmp_path: Path) -> None:
+    (tmp_path / "corpus").mkdir()
+    for number in range(12):
+        (tmp_path / "corpus" / f"{number:02}.mp4").write_text("no video")
+    limited = (
+        "import resource, signal, sys; from himmel.data.prepare import prepare; from himmel.errors import HimmelError\n"
+        "if __name__ == '__main__':\n"
+        "    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000)); signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "    try:\n        prepare(sys.argv[1], sys.argv[2])\n"
+        "    except HimmelError as error:\n        print(error)\n"
+    )
+    corpus, cache = tmp_path / "corpus", tmp_path / "cache"
+    command = [sys.executable, "-c", limited, str(corpus), str(cache)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.startswith(f"{str(cache)!r} would be larger than")) == (0, True), done.stderr
+    assert not (cache / "videos.jsonl").read_bytes().endswith(b"\n")
+    found = prepare(str(corpus), cache)
+    assert (len(found.failed), len(journal(cache)), 0 < found.read < 12) == (12, 12, True)
 
 
 def start(corpus: Path, cache: Path) -> "subprocess.Popen[bytes]":

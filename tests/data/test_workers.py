@@ -141,3 +141,25 @@ if __name__ == "__main__":
             return
         time.sleep(0.1)
     raise AssertionError("the workers are still there")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits on files are set otherwise")
+def test_more_processes_than_can_be_started_are_told_of(tmp_path: Path) -> None:
+    program = """
+import resource
+from work_apart import misbehave
+from himmel.data.workers import Limits, run_apart
+from himmel.errors import HimmelError
+if __name__ == "__main__":
+    resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+    try:
+        list(run_apart(misbehave, [str(number) for number in range(40)], workers=40, limits=Limits()))
+    except HimmelError as error:
+        print(error)
+"""
+    (tmp_path / "main.py").write_text(program)
+    here = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
+    command = [sys.executable, str(tmp_path / "main.py")]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": here})
+    said = "A process to read files with cannot be started (Too many open files); use fewer of them (--workers).\n"
+    assert (done.stdout, done.returncode) == (said, 0)

@@ -41,6 +41,9 @@ def test_web_vtt_has_short_times_and_settings(tmp_path: Path) -> None:
 def test_cues_without_an_empty_line_between_them(tmp_path: Path) -> None:
     (tmp_path / "a.srt").write_text("00:00:01,000 --> 00:00:02,000\na\n00:00:02,000 --> 00:00:03,000\nb\n", "utf-8")
     assert [cue.text for cue in read_subtitles(tmp_path / "a.srt")] == ["a", "b"]
+    numbered = "1\n00:00:01,000 --> 00:00:02,000\na 1\n2\n00:00:02,000 --> 00:00:03,000\n42\n"
+    (tmp_path / "b.srt").write_text(numbered, "utf-8")
+    assert [cue.text for cue in read_subtitles(tmp_path / "b.srt")] == ["a 1", "42"]
 
 
 def test_longvideobench_writes_two_kinds_of_json(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from himmel._files import told_by_name
 from himmel._progress import track
 from himmel._trouble import explain
 from himmel.data.audit_summary import AuditSummary, summarise
@@ -59,7 +60,7 @@ def audit_folder(
         missing = _missing(listed, journal, retry=retry)
         # Only now: what is no audit was refused as it was.
         mend(journal, beginning=BEGINNING)
-        with journal.open("a", encoding="ascii") as lines:
+        with told_by_name(journal), journal.open("a", encoding="ascii") as lines:
             for one in track(_read(root, missing, workers, bounds), what="Reading files", total=len(missing)):
                 lines.write(one.to_line())
                 lines.flush()

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 from himmel._lock import alone_in
 from himmel._progress import track
 from himmel.data.cache.features import Features, FeatureSet, FeatureStore
+from himmel.data.cache.layout import Layout, read_about
 from himmel.data.cache.quantise import to_half
 from himmel.data.cache.store import StreamCache
 from himmel.hosts import Host, Loading, load_host, vision_mark
@@ -57,7 +58,7 @@ def add_features(
         HostError: there is no such host.
         HimmelError: the cache is damaged or can't be written, or another process is writing to it.
     """
-    cache = StreamCache(folder)
+    read_about(Layout(Path(folder)))
     found = load_host(host, max_anchor_tokens=max_anchor_tokens)
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
     network = found.load_network(Loading(device=place, vision_alone=True))
@@ -68,6 +69,7 @@ def add_features(
         kind="pooled" if found.tower_map is None else "tower",
     )
     with alone_in(Path(folder), what="cache"):
+        cache = StreamCache(folder)
         store = FeatureStore(folder, about)
         for left in store.folder.glob(".*"):
             left.unlink(missing_ok=True)

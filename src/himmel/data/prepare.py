@@ -14,6 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TextIO
 
+from himmel._checks import check_whole
+from himmel._files import told_by_name
 from himmel._lock import alone_in
 from himmel._progress import track
 from himmel.data.cache.layout import Layout, Shard, check_place, create, read_index, write_index
@@ -32,6 +34,7 @@ from himmel.data.workers import MEGABYTE, Failure, Limits, Outcome, run_apart
 from himmel.errors import HimmelError
 
 SHARD_VIDEOS: Final = 64
+MOST_SHARD_VIDEOS: Final = 100_000
 
 
 def prepare(
@@ -64,8 +67,9 @@ def prepare(
     Raises:
         HimmelError: there is no such source, or it holds no videos, or the cache cannot be written; or there is no
             such cluster.
-        UsageError: the cache has other settings, or the folder holds something else.
+        UsageError: the cache has other settings, or the folder holds something else, or `shard_videos` is below 1.
     """
+    check_whole("shard_videos", shard_videos, 1, MOST_SHARD_VIDEOS)
     layout, settings = Layout(Path(folder)), settings or CacheSettings()
     # Before the lock, which is a file, is put into a folder that holds something else.
     check_place(layout, settings, shard_videos)
@@ -86,6 +90,7 @@ def prepare(
         total = run.num_missing
         limits = limits or Limits()
         with (
+            told_by_name(layout.folder),
             _executor(layout, about.settings, workers=workers, ray=ray, limits=limits) as run_tasks,
             # Closed before a cluster is left, whatever ends it.
             closing(run.read_all(run_tasks, limits)) as videos,

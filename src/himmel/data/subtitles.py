@@ -93,6 +93,9 @@ def _text_cues(text: str) -> list[Cue]:
     # A cue ends at an empty line, or at the next cue's times where that line is missing.
     for line in [*text.splitlines(), ""]:
         arrow = _ARROW.match(line)
+        if arrow and words and words[-1].strip().isdigit():
+            # The next cue's number, where the empty line before it is missing.
+            words.pop()
         if arrow or not line.strip():
             cues += _cue(times, words)
             times, words = None, []

@@ -250,16 +250,29 @@ class _Worker(Generic[Item, Value]):
         return how
 
     def _start(self) -> None:
+        try:
+            # The first start brings up a process of multiprocessing's own, and that lets interrupts through again.
+            if sys.platform != "win32":
+                resource_tracker.ensure_running()
+            self._begin_process()
+        except OSError as error:
+            raise HimmelError(
+                f"A process to read files with cannot be started ({error.strerror}); use fewer of them (--workers)."
+            ) from error
+
+    def _begin_process(self) -> None:
         context = get_context("spawn")
         self.connection, far = context.Pipe()
         self._process = context.Process(target=_serve, args=(self._work, far, self._limits), daemon=True)
         self._begin, self.deadline = math.inf, time.monotonic() + _START
-        # The first start brings up a process of multiprocessing's own, and that lets interrupts through again.
-        if sys.platform != "win32":
-            resource_tracker.ensure_running()
         try:
             with interrupts_held():
                 self._process.start()
+        except OSError:
+            # There is none to be ended.
+            self._process = None
+            self.connection.close()
+            raise
         finally:
             far.close()
 

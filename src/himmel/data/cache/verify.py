@@ -22,7 +22,7 @@ class Damage:
     Attributes:
         file: in the cache's folder.
         said: what is wrong, in a clause.
-        names: of the videos that it concerns; empty if that isn't known.
+        names: of the videos that it concerns, or their hashes where the journal is damaged; empty if that isn't known.
     """
 
     file: str
@@ -88,17 +88,16 @@ def verify_cache(folder: Path, *, decode: bool = False) -> Verified:
             said = _decode(path, shard, settings)
         size += shard.bytes
         if said is not None:
-            place = path.relative_to(folder).as_posix()
-            damage.append(Damage(place, said, tuple(names.get(sha256, sha256) for sha256 in shard.hashes)))
+            damage.append(_damage(path.relative_to(folder).as_posix(), said, shard, names))
     damage.extend(_lost(last.values(), shards, waiting=_in_pieces(layout)))
     files = len(shards) + 3
-    for count, extent, found in _verify_features(folder):
+    for count, extent, found in _verify_features(folder, names):
         files, size = files + count, size + extent
         damage.extend(found)
     return Verified(files, size, tuple(damage))
 
 
-def _verify_features(folder: Path) -> Iterator[tuple[int, int, list[Damage]]]:
+def _verify_features(folder: Path, names: dict[str, str]) -> Iterator[tuple[int, int, list[Damage]]]:
     """Files, bytes and damage of each host's features."""
     try:
         sets = feature_sets(folder)
@@ -117,8 +116,13 @@ def _verify_features(folder: Path) -> Iterator[tuple[int, int, list[Damage]]]:
         for one in track(files, what=f"Verifying features of {about.host}", total=len(files)):
             said = _compare(store.file(one.number), one)
             if said is not None:
-                damage.append(Damage(store.file(one.number).relative_to(folder).as_posix(), said, one.hashes))
+                place = store.file(one.number).relative_to(folder).as_posix()
+                damage.append(_damage(place, said, one, names))
         yield len(files) + 2, sum(one.bytes for one in files), damage
+
+
+def _damage(place: str, said: str, shard: Shard, names: dict[str, str]) -> Damage:
+    return Damage(place, said, tuple(names.get(sha256, sha256) for sha256 in shard.hashes))
 
 
 def _check_end(file: Path) -> None:

@@ -69,7 +69,7 @@ def _fitting(pattern: str) -> Iterator[tuple[Path, str]]:
     fixed = Path(pattern)
     while _is_pattern(str(fixed)):
         fixed = fixed.parent
-    for path in sorted(fixed.glob(Path(pattern).relative_to(fixed).as_posix())):
+    for path in sorted(set(fixed.glob(Path(pattern).relative_to(fixed).as_posix()))):
         name = path.relative_to(fixed)
         if not any(part.startswith(".") for part in name.parts):
             yield path, name.as_posix()
