@@ -267,3 +267,19 @@ def test_a_folder_for_copies_that_is_gone_is_not_the_videos_fault(tmp_path: Path
     (video,) = list_videos(str(archive(tmp_path / "s.tar", {"a.mp4": b"a"})))
     with pytest.raises(NoRoomError, match="cannot be written to"), as_file(video, tmp_path / "gone"):
         pass
+
+
+def test_an_archive_of_which_only_its_address_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    system = fsspec.filesystem("memory")
+    system.pipe("/set/s.tar", archive(tmp_path / "s.tar", {"a.mp4": b"a"}).read_bytes())
+    about = system.info("/set/s.tar")
+    changed = {"Last-Modified": "Fri, 27 Nov 2026 04:28:44 GMT"}
+    # As fsspec does over HTTP.
+    monkeypatch.setattr(type(system), "find", lambda self, path, detail: {path: {}})
+    monkeypatch.setattr(type(system), "info", lambda self, path: {**about, "created": None, **changed})
+    try:
+        (video,) = list_videos("memory://set/s.tar")
+        assert (video.name, video.modified) == ("s.tar/a.mp4", 1_795_753_724 * 10**9)
+    finally:
+        monkeypatch.undo()
+        system.rm("/set", recursive=True)

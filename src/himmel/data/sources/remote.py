@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import IO, Any, Final
 
 from himmel.errors import HimmelError, VideoError
@@ -12,7 +13,7 @@ from himmel.video.file.source import show
 
 # More than one letter before the colon: with one it is a drive.
 _ADDRESS: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+(?:::[^/]+)*://")
-_TIMES: Final = ("mtime", "LastModified", "last_modified", "updated", "created")
+_TIMES: Final = ("mtime", "LastModified", "Last-Modified", "last_modified", "updated", "created")
 
 
 @dataclass(frozen=True)
@@ -38,15 +39,15 @@ def local_path(text: str) -> str:
 
 
 def list_addresses(address: str) -> Iterator[RemoteFile]:
-    """The files below a folder, or that a pattern such as `s3://bucket/*/*.mp4` fits, sorted by name.
+    """The files below a folder, or that a pattern such as `s3://bucket/*/*.mp4` fits, sorted by name; or one file.
 
     Raises:
-        HimmelError: there are none, or they can't be listed.
+        HimmelError: they can't be listed.
     """
     system, path = _system(address)
     is_pattern = any(sign in path for sign in "*?[")
     try:
-        listed = system.glob(path, detail=True) if is_pattern else system.find(path, detail=True)
+        listed = system.glob(path, detail=True) if is_pattern else _find(system, path)
     except Exception as error:
         raise HimmelError(f"{show(address)} cannot be listed ({_said(error)}); check the address.") from error
     fixed = path
@@ -57,6 +58,11 @@ def list_addresses(address: str) -> Iterator[RemoteFile]:
         if about.get("type") == "file":
             below = name.removeprefix(fixed).lstrip("/") or name.rpartition("/")[2]
             yield RemoteFile(system.unstrip_protocol(name), below, int(about.get("size") or 0), _modified(about))
+
+
+def _find(system: Any, path: str) -> dict[str, dict[str, Any]]:
+    # Over HTTP, nothing is told of a file that is named itself.
+    return {name: about or system.info(name) for name, about in system.find(path, detail=True).items()}
 
 
 @contextmanager
@@ -97,6 +103,9 @@ def _modified(about: dict[str, Any]) -> int:
             return int(time.timestamp() * 1e9)
         if isinstance(time, int | float):
             return int(time * 1e9)
+        if isinstance(time, str):
+            with suppress(ValueError):
+                return int(parsedate_to_datetime(time).timestamp() * 1e9)
     return 0
 
 
