@@ -17,7 +17,7 @@ import pytest
 
 from himmel._lock import alone_in
 from himmel.data.cache import CacheSettings, StreamCache
-from himmel.data.cache.layout import Layout, read_index
+from himmel.data.cache.layout import Layout, Shard, read_index
 from himmel.data.cache.lines import read_lines
 from himmel.data.cache.verify import verify_cache
 from himmel.data.cache.videos import Prepared
@@ -341,6 +341,24 @@ def test_a_file_that_changes_while_a_run_is_stopped_leaves_no_damage(
     monkeypatch.undo()
     encode_clip("corpus/1.mp4", num_frames=33)
     prepare(str(corpus), cache, settings=SETTINGS, shard_videos=4)
+    assert not verify_cache(cache).damage
+
+
+def test_verify_is_not_misled_by_a_run_that_goes_on(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"
+    monkeypatch.setattr("himmel.data.prepare.run_apart", stop_after(3))
+    with pytest.raises(KeyboardInterrupt):
+        prepare(str(corpus), cache, settings=SETTINGS, shard_videos=4)
+    monkeypatch.undo()
+
+    def read_and_go_on(layout: Layout) -> list[Shard]:
+        found = read_index(layout)
+        prepare(str(corpus), cache, settings=SETTINGS, shard_videos=4)
+        return found
+
+    monkeypatch.setattr("himmel.data.cache.verify.read_index", read_and_go_on)
     assert not verify_cache(cache).damage
 
 

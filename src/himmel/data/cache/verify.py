@@ -62,14 +62,17 @@ def verify_cache(folder: Path, *, decode: bool = False) -> Verified:
     shards: list[Shard] = []
     names: dict[str, str] = {}
     last: dict[str, Prepared] = {}
+    waiting: set[str] = set()
     size = 0
-    for file in (layout.about, layout.index, layout.journal):
+    # A run that goes on meanwhile notes a video, puts it into a shard and then removes its piece, so they are read so.
+    for file in (layout.about, layout.journal, layout.index):
         size += file.stat().st_size if file.is_file() else 0
         try:
             if file == layout.about:
                 settings = read_about(layout).settings
             elif file == layout.index:
                 _check_end(file)
+                waiting = _in_pieces(layout)
                 shards = read_index(layout)
             else:
                 _check_end(file)
@@ -89,7 +92,7 @@ def verify_cache(folder: Path, *, decode: bool = False) -> Verified:
         size += shard.bytes
         if said is not None:
             damage.append(_damage(path.relative_to(folder).as_posix(), said, shard, names))
-    damage.extend(_lost(last.values(), shards, waiting=_in_pieces(layout)))
+    damage.extend(_lost(last.values(), shards, waiting=waiting))
     files = len(shards) + 3
     for count, extent, found in _verify_features(folder, names):
         files, size = files + count, size + extent
