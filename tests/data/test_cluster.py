@@ -21,6 +21,7 @@ from himmel.data.cache.layout import Layout
 from himmel.data.cache.lines import read_lines
 from himmel.data.cache.videos import Prepared
 from himmel.data.cluster import Errand, Orders, ReadErrand, read_on_node
+from himmel.data.extract import NotWritten
 from himmel.data.prepare import prepare
 from himmel.data.sources import SourceVideo
 from himmel.data.workers import MEGABYTE, Limits
@@ -175,6 +176,14 @@ def test_what_a_node_reads_is_a_row_and_its_scratch_is_removed(
     assert record is not None
     assert record["key"] == SETTINGS.key(found.sha256)
     assert set(tmp_path.iterdir()) == before
+
+
+def test_a_node_without_room_for_copies_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster.tempfile, "tempdir", str(tmp_path / "gone"))
+    read, failure, _ = read_on_node(SourceVideo("a.mp4", "a.mp4", 0, 0), Orders(SETTINGS, Limits()))
+    assert failure is None
+    assert isinstance(read, NotWritten)
+    assert "no folder for copies can be made (No such file or directory)" in read.said
 
 
 def test_a_reader_on_a_node_takes_one_thread_as_one_here_does(encode_clip: Encode, tmp_path: Path) -> None:

@@ -385,3 +385,19 @@ def test_without_a_time_of_change_a_video_is_known_by_its_place_too() -> None:
     assert not state.is_done(replace(same, place="https://two/a.mp4"), retry=False)
     moved = replace(state, last={"a.mp4": replace(line, modified=7)})
     assert moved.is_done(replace(same, place="https://two/a.mp4", modified=7), retry=False)
+
+
+def test_names_that_are_no_unicode_are_kept(tmp_path: Path, encode_clip: Encode) -> None:
+    (tmp_path / "corpus").mkdir()
+    clip = encode_clip("corpus/a.mp4", num_frames=8)
+    try:
+        os.rename(clip, os.fsencode(tmp_path / "corpus") + b"/\xff\xfe.mp4")
+    except OSError:
+        pytest.skip("names must be Unicode here")
+    found = prepare(str(tmp_path / "corpus"), tmp_path / "cache", settings=SETTINGS)
+    assert (found.prepared, found.failed) == (1, ())
+    cache = StreamCache(tmp_path / "cache")
+    key = cache.find(os.fsdecode(b"\xff\xfe.mp4"))
+    assert key is not None
+    assert cache.read(key).path == r"\udcff\udcfe.mp4"
+    assert prepare(str(tmp_path / "corpus"), tmp_path / "cache", settings=SETTINGS).read == 0

@@ -109,8 +109,13 @@ def read_on_node(video: SourceVideo, orders: Orders) -> _Answer:
             f"{socket.gethostname()}, a machine of the cluster, has {names[0]} and this one {names[1]}; install the "
             "same on all of them."
         )
-    with tempfile.TemporaryDirectory(prefix="himmel-") as scratch:
-        outcome = _apart(orders)(Errand(video, Path(scratch)))
+    try:
+        scratch = tempfile.TemporaryDirectory(prefix="himmel-")
+    except OSError as error:
+        said = f"no folder for copies can be made ({error.strerror}); free some space there, or set TMPDIR."
+        return NotWritten(f"On {socket.gethostname()}, {said}"), None, 0.0
+    with scratch as folder:
+        outcome = _apart(orders)(Errand(video, Path(folder)))
     return outcome.value, outcome.failure, outcome.seconds
 
 

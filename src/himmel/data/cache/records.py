@@ -46,7 +46,8 @@ SCHEMA: Final = pyarrow.schema(
         *((f"{name}_largest", pyarrow.list_(pyarrow.float32())) for name in SIGNED),
     ]
 )
-"""Of a shard: key of the video (see `CacheSettings.key`), its name in the source, and its streams.
+"""Of a shard: key of the video (see `CacheSettings.key`), its name in the source (bytes of it that are no Unicode as
+\\udc80 to \\udcff), and its streams.
 
 `about` is JSON: the attributes of `Decomposition` that are no arrays. Pictures are JPEG or PNG files. `..._largest`
 [S x C] are the scales of maps in int8; null where maps are in float16, as `rgb_difference` is where there is none and

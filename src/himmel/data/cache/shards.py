@@ -61,7 +61,8 @@ def write_shard(layout: Layout, number: int, videos: Sequence[tuple[str, str]]) 
                 # So that the next run reads the video again.
                 layout.piece(key).unlink(missing_ok=True)
                 raise HimmelError(f"{show(layout.piece(key))} is missing or damaged; run the same command again.")
-            yield record | {"name": name}
+            # A table holds Unicode alone, which the name of a file need not be.
+            yield record | {"name": name.encode("utf-8", "backslashreplace").decode("utf-8")}
 
     return _write_shard(layout, number, pieces(), [key.partition("-")[0] for key, _ in videos])
 
