@@ -80,7 +80,8 @@ class StreamCache:
         sha256 = text if len(text) == _HASH and text.isalnum() else self._journal[0].get(text)
         if sha256 is None:
             sha256 = self._journal[0].get(os.path.abspath(text))
-        if sha256 is None and Path(text).is_file():
+        # What could not be read is in no cache, and may be large.
+        if sha256 is None and self.failure(video) is None and Path(text).is_file():
             sha256 = hash_file(Path(text))
         key = None if sha256 is None else self.settings.key(sha256)
         return key if key in self._places else None
