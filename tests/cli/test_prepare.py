@@ -80,7 +80,9 @@ def test_verify_finds_a_changed_byte_wherever_it_is(run: Run, prepared: Path) ->
     assert not verify_cache(prepared).damage
 
 
-def test_verify_names_the_videos_of_a_lost_shard(run: Run, prepared: Path) -> None:
+def test_verify_names_the_videos_of_a_lost_shard_and_they_are_read_again(
+    run: Run, prepared: Path, tmp_path: Path
+) -> None:
     (prepared / "shards" / "000000.parquet").unlink()
     code, out, _ = run("cache", "verify", prepared, "--json")
     (damage,) = json.loads(out)["damage"]
@@ -89,6 +91,10 @@ def test_verify_names_the_videos_of_a_lost_shard(run: Run, prepared: Path) -> No
     assert code == 1
     assert "a.mp4, b.mp4" in out
     assert "is damaged" in out
+    assert "Remove damaged .parquet files and run `himmel prepare` again" in out
+    out = run("prepare", tmp_path / "videos", "-o", prepared, "--shard-videos", "2", *FEW, "--json")[1]
+    assert (json.loads(out)["read"], json.loads(out)["prepared"]) == (2, 3)
+    assert run("cache", "verify", prepared, "--decode")[0] == 0
 
 
 def test_gc_removes_what_no_file_has_any_more(run: Run, prepared: Path, encode_clip: Encode, tmp_path: Path) -> None:

@@ -117,6 +117,8 @@ def test_verify_finds_a_changed_byte_of_features(cache: Path, qwen_folder: str) 
     store.file(1).unlink()
     (damage,) = verify_cache(cache).damage
     assert damage.names == ("2.mp4", "3.mp4")
+    assert add_features(cache, host=qwen_folder, max_anchor_tokens=TOKENS).made == 2
+    assert not verify_cache(cache).damage
     with pytest.raises(HimmelError, match="has no features of the video 0000"):
         store.read("0000")
 

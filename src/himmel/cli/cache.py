@@ -80,6 +80,9 @@ def verify(
         console.print(
             f"{cache} {state}: {found.files:,} files, {found.bytes / 1e6:,.1f} MB.", markup=False, soft_wrap=True
         )
+        if any(one.file.endswith(".parquet") for one in found.damage):
+            said = "Remove damaged .parquet files and run `himmel prepare` again: what was in them is made anew."
+            console.print(said, markup=False, soft_wrap=True)
     if found.damage:
         raise typer.Exit(1)
 

@@ -12,6 +12,7 @@ from himmel._progress import track
 from himmel.data.cache.features import Features, FeatureSet, FeatureStore
 from himmel.data.cache.layout import Layout, read_about
 from himmel.data.cache.quantise import to_half
+from himmel.data.cache.shards import is_there
 from himmel.data.cache.store import StreamCache
 from himmel.hosts import Host, Loading, load_host, vision_mark
 from himmel.model.targets import pooled_features
@@ -73,7 +74,7 @@ def add_features(
         store = FeatureStore(folder, about)
         for left in store.folder.glob(".*"):
             left.unlink(missing_ok=True)
-        there = {one.number: one.hashes for one in store.files}
+        there = {one.number: one.hashes for one in store.files if is_there(store.file(one.number), one)}
         missing = [shard for shard in cache.shards if there.get(shard.number) != shard.hashes]
         for shard in track(missing, what=f"Looking with {host}", total=len(missing)):
             store = store.fill(shard, lambda sha256: _look(found, network, cache, sha256))

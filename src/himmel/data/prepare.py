@@ -20,6 +20,7 @@ from himmel._lock import alone_in
 from himmel._progress import track
 from himmel.data.cache.layout import Layout, Shard, check_place, create, read_index, write_index
 from himmel.data.cache.settings import CacheSettings
+from himmel.data.cache.shards import is_there
 from himmel.data.cache.videos import Prepared
 from himmel.data.cluster import RunTasks, joined
 from himmel.data.extract import Done, Extracted, NotWritten, ShardTask, Task, Work
@@ -53,6 +54,8 @@ def prepare(
 ) -> PrepareSummary:
     """Read every video of a source into a cache; those that it holds already are not read again.
 
+    If the file of a shard was removed, as a damaged one may be, its videos are read again.
+
     Args:
         source: see `list_videos`.
         folder: of the cache, which is made if it is not there.
@@ -83,6 +86,8 @@ def prepare(
             place.mkdir(exist_ok=True)
         for left in layout.leftovers():
             left.unlink(missing_ok=True)
+        with told_by_name(layout.shards):
+            _leave_out_lost_shards(layout)
         state = read_state(layout, about.settings)
         plan = make_plan(layout, listed, state, size=about.shard_videos, retry=retry)
         write_plan(layout, plan)
@@ -109,6 +114,14 @@ def _listed(source: str, layout: Layout, *, column: str, media: Path | None, eve
     if not listed:
         raise nothing_found(source, every_file=every_file)
     return listed
+
+
+def _leave_out_lost_shards(layout: Layout) -> None:
+    """Take shards out of the index whose files were removed or cut, so that their videos are read again."""
+    shards = read_index(layout)
+    there = [shard for shard in shards if is_there(layout.shard(shard.number), shard)]
+    if len(there) < len(shards):
+        write_index(layout, there)
 
 
 @contextmanager

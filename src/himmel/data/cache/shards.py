@@ -139,6 +139,18 @@ def read_row(shard: pyarrow.parquet.ParquetFile, row: int, columns: Sequence[str
     return _record(shard.read_row_group(row, columns=columns, use_threads=False))
 
 
+def is_there(path: Path, shard: Shard) -> bool:
+    """Whether a shard's file is there and has its size; its bytes are not read.
+
+    Raises:
+        OSError: that can't be known, as of a disk that is out of reach.
+    """
+    try:
+        return path.stat().st_size == shard.bytes
+    except FileNotFoundError:
+        return False
+
+
 def hash_file(path: Path) -> str:
     """SHA-256 of a file, hexadecimal."""
     with path.open("rb") as file:
