@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Final, Literal, cast
+from typing import IO, Any, Final, Literal, cast
 
 from himmel._files import atomic_path, cache_root
 from himmel.errors import HimmelError
@@ -288,7 +288,7 @@ def _download(package: Package, command: Sequence[str], scratch: Path, pattern: 
     return files[0]
 
 
-def _run(package: Package, command: Sequence[str], scratch: Path, sink: Any) -> None:
+def _run(package: Package, command: Sequence[str], scratch: Path, sink: int | IO[bytes]) -> None:
     cannot = f"Cannot fetch {package.name} {package.version}"
     try:
         done = subprocess.run(
