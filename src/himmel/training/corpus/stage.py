@@ -161,13 +161,13 @@ def check_files(data: DataSection) -> None:
         HimmelError: a file is missing, or a sampling strategy is none.
     """
     if data.source == "files":
-        for spec in specs_of(data):
+        for spec in specs_of(data).values():
             for _, sampling in annotation_files(spec):
                 check_sampling(sampling)
 
 
-def specs_of(data: DataSection) -> list[SetSpec]:
-    """The sets of a recipe, with paths from its folder on.
+def specs_of(data: DataSection) -> dict[int, SetSpec]:
+    """The sets of a recipe that are drawn from, by their numbers, with paths from its folder on.
 
     Raises:
         RecipeError: there are none.
@@ -175,15 +175,19 @@ def specs_of(data: DataSection) -> list[SetSpec]:
     if not data.sets:
         raise RecipeError("data.source = 'files' names no files; add data.sets, a list of {annotations: FILE}.")
     folder = Path(data.folder).expanduser()
-    return [
-        SetSpec(
+    specs = {
+        number: SetSpec(
             annotations=folder / one.annotations,
             media=None if one.media is None else folder / one.media,
             sampling=one.sampling,
             choices=one.choices,
         )
-        for one in data.sets
-    ]
+        for number, one in enumerate(data.sets)
+        if one.weight > 0
+    }
+    if not specs:
+        raise RecipeError("Each of data.sets has weight 0, so that nothing is learned; give at least one a weight.")
+    return specs
 
 
 def read_tables(data: DataSection, *, seed: int, skipped: SkippedList) -> tuple[SampleTable, SampleTable]:
@@ -198,7 +202,7 @@ def read_tables(data: DataSection, *, seed: int, skipped: SkippedList) -> tuple[
     holdout = HoldOut(0.0 if data.validation is None else data.validation.share, Path(data.folder).expanduser())
 
     def usable() -> Iterator[tuple[int, Sample]]:
-        for number, spec in enumerate(specs_of(data)):
+        for number, spec in specs_of(data).items():
             for found in read_set(spec, seed=seed):
                 if isinstance(found, Unusable):
                     bad.append(found)
@@ -211,6 +215,11 @@ def read_tables(data: DataSection, *, seed: int, skipped: SkippedList) -> tuple[
                     held.append((number, found))
 
     table = SampleTable.of(usable())
+    if not len(table) and held:
+        raise RecipeError(
+            f"data.validation.share holds out {by_number(len(held), 'the only sample', 'all {} samples')}, so that "
+            "nothing is learned; lower it, or set data.validation=null."
+        )
     if not len(table):
         why = f", the first because row {bad[0].row} of {bad[0].file!r} {bad[0].why}" if bad else ""
         raise RecipeError(
@@ -282,6 +291,6 @@ def make_reader(
     reading = Reading.of(config)
     if data.cache is not None:
         folder = Path(data.folder).expanduser()
-        return FromCache(StreamCache(data.cache), reading, folder=folder, features=features)
+        return FromCache(StreamCache(data.cache), reading, folder=folder, last=last, features=features)
     limits = Limits(seconds=data.seconds_per_video, memory=data.megabytes_per_video * MEGABYTE)
     return ExtractNow(asdict(reading), last=last, limits=limits)
