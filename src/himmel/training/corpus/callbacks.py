@@ -27,5 +27,6 @@ class SkippedCount(TrainerCallback):
     ) -> None:
         """Count the list."""
         del args, control, rest
-        if logs is not None and "loss" in logs:
+        # The log is the first process's.
+        if state.is_world_process_zero and logs is not None and "loss" in logs:
             logs["skipped"] = state.log_history[-1]["skipped"] = float(len(self._skipped.entries()))

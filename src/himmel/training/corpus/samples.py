@@ -210,11 +210,8 @@ class DrawnSamples(Dataset[Made], Generic[Made]):
     def __getitem__(self, place: int) -> Made:
         if not 0 <= place < len(self._order):
             raise IndexError(place)
-        row = int(self._order[place])
-        others = self._table.rows_of(int(self._table.sets[row]), KINDS[self._table.kinds[row]])
-        rng = np.random.default_rng([self._seed, place])
         said = ""
-        for _ in range(_TRIES):
+        for row in self._candidates(place):
             sample = self._table[row]
             try:
                 # Of this sample's own files alone, so that what takes its place never depends on what came before.
@@ -234,11 +231,19 @@ class DrawnSamples(Dataset[Made], Generic[Made]):
                 # A text that a tokenizer can't read, or a picture of a shape that a host's image processor refuses.
                 said = f"sample {sample.id!r}: {' '.join(str(error).split())}"
                 self._skipped.add(Skipped(sample.id, "sample", " ".join(str(error).split())))
-            row = int(rng.choice(others))
         raise HimmelError(
             f"None of {_TRIES} samples that were drawn one after another can be used, the last because {said}; "
             f"{str(self._skipped.path)!r} lists them all."
         )
+
+    def _candidates(self, place: int) -> Iterator[int]:
+        """The row of a place, then others that may take it."""
+        row = int(self._order[place])
+        yield row
+        others = self._table.rows_of(int(self._table.sets[row]), KINDS[self._table.kinds[row]])
+        rng = np.random.default_rng([self._seed, place])
+        for _ in range(_TRIES - 1):
+            yield int(rng.choice(others))
 
 
 class StreamedSamples(IterableDataset[Made]):
