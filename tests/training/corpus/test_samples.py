@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
+import never_starts
 from himmel.data.samples import Medium, Sample, SampleTable, Turn
 from himmel.data.samples.extract import ApartReader, Extraction, UnreadableError, VideoRead
 from himmel.data.samples.skipped import Skipped, SkippedList
@@ -290,6 +291,21 @@ def test_a_video_that_hangs_or_crashes_costs_itself_in_a_loaders_worker(
         ("hangs.mp4", "time", "it took more than 3 seconds"),
         ("crashes.mp4", "crash", "reading it ended the process (SIGKILL)"),
     }
+
+
+def test_a_reader_that_cannot_be_started_is_held_against_no_sample(setup: Setup, tmp_path: Path) -> None:
+    class Unstarted:
+        def __init__(self) -> None:
+            self._reader = ApartReader(Limits(seconds=60), work=never_starts.work)
+
+        def read(self, medium: Medium) -> VideoRead:
+            return self._reader.read(Extraction(medium))
+
+    skipped = SkippedList(tmp_path / "skipped.jsonl")
+    loader = SampleLoader(setup.processor, Unstarted(), max_tokens=9999, motion=True, skipped=skipped)
+    with pytest.raises(HimmelError, match="A process to read files with cannot be started"):
+        DrawnSamples(_table(["a", "b"]), np.array([0]), loader, seed=0, skipped=skipped)[0]
+    assert not skipped.entries()
 
 
 def _items(length: int, folder: Path) -> DrawnSamples[str]:

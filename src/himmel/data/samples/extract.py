@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from himmel.data.samples.sample import Medium
 from himmel.data.workers import Apart, Failure, Limits
+from himmel.errors import HimmelError
 from himmel.video import Decomposition, Video
 
 
@@ -57,6 +58,10 @@ class UnreadableError(Exception):
         self.cause, self.why, self.what = cause, why, what
 
 
+class NoReaderError(HimmelError):
+    """No process can be started to read videos, for which no video is to blame."""
+
+
 def extract(wanted: Extraction) -> VideoRead:
     """Read a video here and now, on one thread.
 
@@ -91,8 +96,12 @@ class ApartReader:
 
         Raises:
             UnreadableError: it can't be read, or not within the limits.
+            NoReaderError: no process can be started.
         """
-        outcome = self._apart(wanted)
+        try:
+            outcome = self._apart(wanted)
+        except HimmelError as error:
+            raise NoReaderError(str(error)) from error
         if outcome.value is not None:
             return outcome.value
         raise UnreadableError(*_explain(outcome.failure or Failure("unexpected"), self._limits))

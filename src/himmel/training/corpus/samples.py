@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from himmel.data.samples import KINDS, Sample, SampleTable, Turn
-from himmel.data.samples.extract import UnreadableError
+from himmel.data.samples.extract import NoReaderError, UnreadableError
 from himmel.data.samples.order import IntArray
 from himmel.data.samples.skipped import Skipped, SkippedList
 from himmel.errors import HimmelError, UsageError
@@ -189,7 +189,8 @@ class DrawnSamples(Dataset[Made], Generic[Made]):
         skipped: the list of the run.
 
     Raises:
-        HimmelError: when asked for an item: none of many samples could be used.
+        HimmelError: when asked for an item: none of many samples could be used, or no process could be started to read
+            their videos.
     """
 
     def __init__(
@@ -227,6 +228,8 @@ class DrawnSamples(Dataset[Made], Generic[Made]):
             except TooLongError as error:
                 said = f"sample {sample.id!r}: {error}"
                 self._skipped.add(Skipped(sample.id, "long", str(error)))
+            except NoReaderError:
+                raise
             except (HimmelError, ValueError) as error:
                 # A text that a tokenizer can't read, or a picture of a shape that a host's image processor refuses.
                 said = f"sample {sample.id!r}: {' '.join(str(error).split())}"
