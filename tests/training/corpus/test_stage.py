@@ -136,6 +136,32 @@ def test_a_run_that_stopped_in_the_middle_of_a_pass_goes_on_with_the_same_sample
     assert all(torch.equal(value, other[name]) for name, value in one.items())
 
 
+def test_a_training_does_not_go_on_with_other_samples(
+    corpus: Path, qwen_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = {"stages": "[2]", "stage2.optimizer.steps": "3", "stage2.optimizer.save_every": "1"}
+    recipe, questions = files_recipe(tmp_path, corpus, qwen_folder), corpus / "questions.jsonl"
+    get = DrawnSamples.__getitem__
+
+    def stop(items: DrawnSamples[Any], place: int) -> Any:
+        if place >= 4:
+            raise KeyboardInterrupt
+        return get(items, place)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DrawnSamples, "__getitem__", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run_recipe(recipe, overrides=changes)
+    before = questions.read_text()
+    questions.write_text(before + before.splitlines()[0].replace("clip 0", "another") + "\n")
+    with pytest.raises(RecipeError, match=r"data.sets have changed since step 1 of this training.*--from-scratch"):
+        run_recipe(recipe, overrides=changes)
+    questions.write_text(before)
+    run_recipe(recipe, overrides=changes)
+    questions.write_text(before + before)
+    run_recipe(recipe, overrides=changes, resume=False)
+
+
 def test_both_stages_learn_from_a_prepared_cache(corpus: Path, qwen_folder: str, tmp_path: Path) -> None:
     recipe = files_recipe(tmp_path, corpus, qwen_folder, cache=str(tmp_path / "cache"))
     settings = CacheSettings(num_anchors=2, steps_per_interval=2)

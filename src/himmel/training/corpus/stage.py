@@ -1,5 +1,6 @@
 """A stage on files: from its recipe's `data` section to items, batches and what is logged about them."""
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -23,7 +24,7 @@ from himmel.hosts import vision_mark
 from himmel.model import HimmelConfig, HimmelForConditionalGeneration, HimmelProcessor
 from himmel.model.reading import Reading
 from himmel.training.corpus.batches import ConversationCollator, collate_aligned
-from himmel.training.corpus.callbacks import SkippedCount
+from himmel.training.corpus.callbacks import SameSamples, SkippedCount
 from himmel.training.corpus.holdout import HoldOut, batches_by_kind, choose_rows
 from himmel.training.corpus.reading import ExtractNow, FromCache, VideoReader
 from himmel.training.corpus.samples import DrawnSamples, SampleLoader, VideoLoader
@@ -113,10 +114,18 @@ def corpus_data(stage: Stage, model: HimmelForConditionalGeneration, *, batch_si
     return CorpusData(
         items=DrawnSamples(table, order, make, seed=stage.seed, skipped=skipped),
         collate=collate,
-        callbacks=[SkippedCount(skipped)],
+        callbacks=[SkippedCount(skipped), SameSamples(_mark_of(table, order))],
         shows_host=features is None or features.about.kind != "pooled",
         held_out=held_out,
     )
+
+
+def _mark_of(table: SampleTable, order: IntArray) -> str:
+    """A hash of samples and their order."""
+    digest = hashlib.sha256(table.text)
+    for part in (table.ends, table.sets, order):
+        digest.update(np.ascontiguousarray(part))
+    return digest.hexdigest()
 
 
 def _held_rows(groups: Sequence[Group], validation: ValidationSection, *, learned: int, seed: int) -> IntArray:
