@@ -88,6 +88,33 @@ def test_exactly_the_answers_and_their_ends_are_learned(host_setup: Setup, tmp_p
     assert host_setup.model(inputs).loss.isfinite()
 
 
+def test_a_conversation_is_the_hosts_own_template_with_nothing_else_learned(host_setup: Setup, tmp_path: Path) -> None:
+    turns = (TURNS[0], Turn("Where to?", "To the left, I think."), TURNS[2])
+    shown = _loader(host_setup, tmp_path)(Sample("t", (), turns))
+    inputs = ConversationCollator(host_setup.processor)([shown])["inputs"]
+    assert inputs.labels is not None
+    host = host_setup.processor.host
+    messages = [
+        {"role": role, "content": text}
+        for turn in turns
+        for role, text in (("user", turn.question), ("assistant", turn.answer))
+    ]
+    if host.name == "nano":
+        messages.insert(0, {"role": "system", "content": "You answer questions about a video."})
+    whole = str(host.tokenizer.apply_chat_template(_in_parts(host_setup, messages), tokenize=False))
+    ids, labels = inputs.input_ids[0].tolist(), inputs.labels[0].tolist()
+    # The template ends with a new line, which is no part of the answer.
+    assert host.tokenizer.decode(ids) == whole.rstrip("\n")
+    given, end = whole.rstrip("\n"), host.tokenizer.decode([host.chat.end])
+    for turn in turns:
+        given = given.replace(turn.answer + end, "", 1)
+    parts = [
+        host.tokenizer.decode([one for one, label in zip(ids, labels, strict=True) if (label != IGNORED) == learned])
+        for learned in (False, True)
+    ]
+    assert parts == [given, "".join(turn.answer + end for turn in turns)]
+
+
 def _in_parts(setup: Setup, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Templates of hosts that know pictures take typed parts."""
     if setup.processor.host.name == "nano":
