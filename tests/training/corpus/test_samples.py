@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -15,7 +16,7 @@ from torch.utils.data import DataLoader
 
 import never_starts
 from himmel.data.samples import Medium, Sample, SampleTable, Turn
-from himmel.data.samples.extract import ApartReader, Extraction, UnreadableError, VideoRead
+from himmel.data.samples.extract import ApartReader, Extraction, UnreadableError, VideoRead, extract
 from himmel.data.samples.skipped import Skipped, SkippedList
 from himmel.data.workers import Limits
 from himmel.errors import HimmelError, UsageError
@@ -289,6 +290,18 @@ def test_a_stretch_of_a_video_and_its_last_picture_are_read_apart(encode_clip: C
     assert (whole.decomposition.num_frames, part.decomposition.num_frames) == (20, 10)
     assert whole.last is not None
     assert whole.last.shape == (64, 96, 3)
+
+
+def test_a_video_is_read_on_one_thread(encode_clip: Callable[..., Path], pan: Any) -> None:
+    """On a machine of 128 cores, the threads of a pool would leave a video a gigabyte less."""
+    path = encode_clip("a.mp4", pan(20, (96, 64)), options={"g": "5"})
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(4)
+    try:
+        extract(Extraction(Medium("video", str(path)), {"num_anchors": 2}))
+        assert cv2.getNumThreads() == 1
+    finally:
+        cv2.setNumThreads(before)
 
 
 class Apart:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -68,6 +69,8 @@ def extract(wanted: Extraction) -> VideoRead:
     Raises:
         HimmelError: it can't be read.
     """
+    # Readers are many on a machine, and the stacks of a pool's threads count as memory that a video may take.
+    cv2.setNumThreads(1)
     medium = wanted.medium
     video = Video(medium.path)
     if medium.start is not None or medium.end is not None:
