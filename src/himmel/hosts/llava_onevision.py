@@ -117,7 +117,7 @@ class LlavaOnevisionHost(PublishedHost):
         if longest > _MOST_SIDE:
             # As a square, a line of 100,000 pixels would take 30 GB.
             height, width = (max(1, side * _MOST_SIDE // longest) for side in picture.shape[:2])
-            picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+            picture = np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
         colour = tuple(int(value * 255) for value in self._image_processor.image_mean)
         square = self._image_processor.pad_to_square(picture.transpose(2, 0, 1), colour)
         return np.ascontiguousarray(square.transpose(1, 2, 0))

@@ -122,9 +122,9 @@ def corpus_data(stage: Stage, model: HimmelForConditionalGeneration, *, batch_si
 
 def _mark_of(table: SampleTable, order: IntArray) -> str:
     """A hash of samples and their order."""
-    digest = hashlib.sha256(table.text)
+    digest = hashlib.sha256(table.text.data)
     for part in (table.ends, table.sets, order):
-        digest.update(np.ascontiguousarray(part))
+        digest.update(np.ascontiguousarray(part).data)
     return digest.hexdigest()
 
 
