@@ -1,7 +1,7 @@
 """What is learned of a sample, for each host's chat template; what doesn't fit or can't be read."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -280,6 +280,32 @@ def test_still_intervals_are_told_from_those_that_change(setup: Setup) -> None:
             return VideoRead(replace(found, anchors=(found.anchors[0], same)), 255 - found.anchors[0].image)
 
     assert VideoLoader(setup.processor, Still())(VIDEO).changes.tolist() == [False, True]
+
+
+@pytest.mark.parametrize("options", [{"crf": "23"}, {"crf": "32"}])
+def test_a_walker_is_told_from_coding_noise(
+    options: dict[str, str], encode_clip: Callable[..., Path], pan: Callable[..., Any], setup: Setup
+) -> None:
+    """One hundredth of a smooth picture moves, or nothing of a rough one."""
+    rough = next(pan(1, (320, 192)))
+    smooth = cv2.GaussianBlur(rough, (0, 0), 12)
+
+    def walk() -> Iterator[Any]:
+        for k in range(50):
+            picture = smooth.copy()
+            picture[60:90, 40 + 4 * k : 60 + 4 * k] += 40
+            yield picture
+
+    class Real:
+        def read(self, medium: Medium) -> VideoRead:
+            return extract(Extraction(medium, {"num_anchors": 4}, last=True))
+
+    found = {}
+    for name, pictures in (("still", (rough for _ in range(50))), ("walk", walk())):
+        path = encode_clip(f"{name}.mp4", pictures, options={"g": "10", "preset": "veryfast", **options})
+        found[name] = VideoLoader(setup.processor, Real())(Sample("s", (Medium("video", str(path)),), TURNS))
+    assert found["still"].changes.tolist() == [False] * 4
+    assert found["walk"].changes.tolist() == [True] * 4
 
 
 def test_a_stretch_of_a_video_and_its_last_picture_are_read_apart(encode_clip: Callable[..., Path], pan: Any) -> None:

@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final, Generic, TypeVar
 
+import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
@@ -22,10 +24,16 @@ from himmel.training.corpus.targets import KeptTargets
 from himmel.video.results import Decomposition
 
 Made = TypeVar("Made")
+Picture = npt.NDArray[np.uint8]
 
 _TRIES: Final = 32
-# Mean absolute difference of two anchors, in 8-bit code values, below which nothing but coding noise tells them apart.
-_NOISE: Final = 1.0
+# Difference of two anchors (`_difference`), in 8-bit code values, below which only coding noise tells them apart.
+# Two keyframes of a still wall at CRF 32 stay below it; somebody small who stands out by 30 goes well beyond.
+_NOISE: Final = 10.0
+# Of a picture there are at most so many cells each way, with so many pixels each way at least.
+_CELLS: Final = 32
+_CELL: Final = 16
+_MOST_CHANGED: Final = 0.01
 # Axes of pooled features; a tower's maps have more.
 _POOLED: Final = 2
 
@@ -294,8 +302,14 @@ def _after(words: str, turn: Turn) -> Turn:
     return Turn(f"This video's subtitles are listed below: \n{said}\n{turn.question}", turn.answer)
 
 
-def _difference(one: np.ndarray, two: np.ndarray) -> float:
-    """Mean absolute difference of two pictures, 0 to 255; a change of size counts as one."""
+def _difference(one: Picture, two: Picture) -> float:
+    """Mean absolute difference of the most changed hundredth of two pictures, 0 to 255; a change of size counts as one.
+
+    The mean over the whole would drown somebody who walks through a wide view, and be high for a still wall of bricks.
+    """
     if one.shape != two.shape:
         return 255.0
-    return float(np.abs(one.astype(np.int16) - two).mean())
+    change = np.abs(one.astype(np.int16) - two).mean(2, dtype=np.float32)
+    rows, columns = (max(1, min(_CELLS, side // _CELL)) for side in change.shape)
+    cells = np.sort(cv2.resize(change, (columns, rows), interpolation=cv2.INTER_AREA), axis=None)
+    return float(cells[-max(1, round(len(cells) * _MOST_CHANGED)) :].mean())
