@@ -77,7 +77,8 @@ class StreamCache:
                 or address then; or the path of any other file, whose bytes are hashed.
         """
         found, path = self.find_by_name(video), Path(os.fspath(video))
-        if found is not None or not path.is_file():
+        # What could not be read is in no cache, and may be large.
+        if found is not None or self.failure(video) is not None or not path.is_file():
             return found
         key = self.settings.key(hash_file(path))
         return key if key in self._places else None
