@@ -1,5 +1,6 @@
 """What all five families of motion encoders have in common, and what each has alone."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import combinations
 
@@ -8,8 +9,9 @@ import torch
 from transformers import SiglipVisionConfig, SiglipVisionModel
 
 from himmel.adapter import AdapterConfig, MotionAdapter
+from himmel.adapter.branches import ResNetMapBranch
 from himmel.adapter.steps import SpreadSteps, stretch_shares
-from himmel.errors import HostError
+from himmel.errors import HostError, UsageError
 from himmel.settings import ENCODERS
 
 every_encoder = pytest.mark.parametrize("encoder", ENCODERS)
@@ -268,3 +270,13 @@ def test_resnet_gradients_in_mixed_precision_are_those_of_full_precision(tiny, s
         }
     for name, exact in found[False].items():
         assert torch.cosine_similarity(exact, found[True][name], dim=0) > 0.9, name
+
+
+@pytest.mark.parametrize(("side", "refused"), [(16, True), (17, False)])
+def test_a_resnet_of_bfloat16_weights_learns_from_no_map_that_comes_to_one_cell(tiny, side, refused):
+    branch = ResNetMapBranch(tiny(encoder="resnet18", branch="resnet18"), channels=2).bfloat16()
+    maps = torch.zeros(1, 2, side, side, dtype=torch.bfloat16)
+    with torch.no_grad():
+        branch(maps)
+    with pytest.raises(UsageError, match="maps of 16 x 16 cells gets wrong gradients") if refused else nullcontext():
+        branch(maps)

@@ -1,3 +1,4 @@
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -114,6 +115,22 @@ def test_items_are_taken_one_by_one() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+@pytest.mark.skipif(sys.platform == "win32", reason="forks")
+def test_a_fork_starts_a_process_of_its_own_and_leaves_the_other_alone() -> None:
+    apart = Apart(misbehave, LONG)
+    first = apart("pid").value
+    context = multiprocessing.get_context("fork")
+    here, there = context.Pipe()
+    fork = context.Process(target=lambda: there.send([apart("pid").value, apart("pid").value]))
+    fork.start()
+    # Not for ever: a fork that fails sends nothing.
+    assert here.poll(30)
+    own, again = here.recv()
+    fork.join()
+    assert own == again != first
+    assert apart("pid").value == first
+
+
 def test_workers_end_when_whoever_started_them_is_killed(tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text("import time\ndef work(item):\n    time.sleep(0.5)\n    return item\n")
     program = """

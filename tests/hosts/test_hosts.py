@@ -232,3 +232,14 @@ def test_a_tokenizer_without_a_row_to_lend_is_refused(qwen_folder: str, tmp_path
     (copy / "config.json").write_text(json.dumps(settings))
     with pytest.raises(HostError, match="320 embedding rows and its tokenizer fills them all"):
         load_host(str(copy))
+
+
+def test_a_line_of_pixels_takes_no_square_of_its_length(tiny_host: Callable[[str], str]) -> None:
+    """This one would take 30 GB."""
+    host = load_host(tiny_host("llava_onevision"), max_anchor_tokens=12)
+    assert host.prepare_images([np.zeros((3, 100_000, 3), np.uint8)])["image_sizes"].tolist() == [[3, 100_000]]
+    # What is made smaller first is still there: a tenth of the square and its blurred edges, in the middle.
+    (pixels,) = host.prepare_images([np.full((500, 5_000, 3), 255, np.uint8)])["pixel_values"]
+    rows = (pixels != pixels[:, :1]).any(0).all(1)
+    assert rows.float().mean() == pytest.approx(0.15, abs=0.07)
+    assert rows[len(rows) // 2]

@@ -2,6 +2,7 @@
 
 import json
 import socket
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,13 +16,15 @@ from himmel.model import HimmelForConditionalGeneration
 from himmel.training.plan import Stage, plan_stages
 from himmel.training.resolve import resolve_recipe
 from himmel.training.run import run_stage
-from tiny_hosts import nano_folder
+from tiny_hosts import nano_folder, tiny_host
 from tiny_recipes import tiny_base
 
-__all__ = ["nano_folder"]
+__all__ = ["nano_folder", "tiny_host"]
 
 pytestmark = [
     pytest.mark.slow,
+    # DeepSpeed compiles in each process.
+    pytest.mark.timeout(1200),
     pytest.mark.usefixtures("unrendered"),
     pytest.mark.skipif(not is_deepspeed_available(), reason="DeepSpeed is not installed"),
 ]
@@ -67,10 +70,11 @@ def test_two_processes_end_where_one_does_without_deepspeed(
     assert saved < 8 * trained + 2**21
 
 
-@pytest.mark.parametrize(("zero", "precision"), [("zero2", "bfloat16"), ("zero3", "float32")])
-def test_bfloat16_and_resuming(nano_folder: str, tmp_path: Path, zero: str, precision: str) -> None:
+@pytest.mark.parametrize(("zero", "precision"), [("zero2", "bfloat16"), ("zero3", "bfloat16"), ("zero3", "float32")])
+def test_bfloat16_and_resuming(tiny_host: Callable[[str], str], tmp_path: Path, zero: str, precision: str) -> None:
     """Norms count in float32, and a training goes on from DeepSpeed's checkpoint, in which frozen weights are not."""
-    base = tiny_base(tmp_path, of="nano", host=nano_folder, adapter={"branch": "resnet18"})
+    adapter = {"branch": "resnet18", "map_size": 20, "context_size": 32}
+    base = tiny_base(tmp_path, of="qwen2_5_vl", host=tiny_host("qwen2_5_vl"), max_anchor_tokens=12, adapter=adapter)
     # It also draws the clips, which spawned processes would render.
     run_stage(_stage(base, 2))
     unbroken = _stage(base, 2, deepspeed=zero, precision=precision)

@@ -180,6 +180,17 @@ def test_half_precision_is_widened():
     assert float(halved) == pytest.approx(exact, rel=0.05)
 
 
+def test_autocast_rounds_no_cosine():
+    """Training in bfloat16 runs under it. There, 0.9994 is 1, and a neighbour would be taken for the pair itself."""
+    p, v = (one.float() for one in _pairs(16, width=256))
+    v[1] = v[0] + 0.035 * v[2]
+    cold = torch.tensor(math.log(0.02))
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded, watched = info_nce(p, v, cold), similarity_parts(p, v)
+    torch.testing.assert_close(rounded, info_nce(p, v, cold), rtol=1e-6, atol=0)
+    torch.testing.assert_close(watched, similarity_parts(p, v))
+
+
 def test_temperature_stays_in_range_and_comes_back_from_the_edge():
     temperature = Temperature(0.07)
     assert float(temperature().exp().detach()) == pytest.approx(0.07)

@@ -13,6 +13,10 @@ from transformers import ResNetConfig, ResNetModel
 
 from himmel.adapter.config import AdapterConfig
 from himmel.adapter.norms import store_statistics
+from himmel.errors import UsageError
+
+# A ResNet-18 halves a map four times before the first convolution of its last stage.
+_CELLS_OF_ONE = 16
 
 
 def _resnet18(channels: int) -> ResNetModel:
@@ -34,9 +38,24 @@ def _see(backbone: ResNetModel, maps: Tensor) -> Any:
 
     oneDNN's bfloat16 gradient of a strided 3 x 3 convolution on 1 x 1 inputs, which maps of 16 cells or fewer come to,
     reads memory that was never written (torch 2.13, oneDNN 3.12); GPUs are left alone.
+
+    Raises:
+        UsageError: the weights themselves are in bfloat16, as DeepSpeed has them, and would get such gradients.
     """
+    weight = backbone.embedder.embedder.convolution.weight
+    if backbone.training and torch.is_grad_enabled() and weight.device.type == "cpu" and weight.dtype == torch.bfloat16:
+        _refuse_small(maps)
     with torch.autocast("cpu", enabled=False):
         return backbone(maps)
+
+
+def _refuse_small(maps: Tensor) -> None:
+    height, width = maps.shape[-2:]
+    if max(height, width) <= _CELLS_OF_ONE:
+        raise UsageError(
+            f"ResNet-18 on maps of {width} x {height} cells gets wrong gradients from bfloat16 weights on a processor;"
+            " set compute.precision=float32, or choose the branch conv."
+        )
 
 
 class ResNetMapBranch(nn.Module):

@@ -2,6 +2,7 @@
 
 import errno
 import math
+import os
 import signal
 import sys
 import time
@@ -122,7 +123,8 @@ def run_apart(
 class Apart(Generic[Item, Value]):
     """Work on one item after another in one process of its own, which is started at the first; see `run_apart`.
 
-    It may be made anywhere and used in any one process, such as a DataLoader's worker or one of Ray's.
+    It may be made anywhere and used in any process, such as a DataLoader's worker or one of Ray's. What a fork begins
+    with, such as a DataLoader's worker after its parent has read too, starts a process of its own.
 
     Args:
         work, limits: see `run_apart`.
@@ -130,6 +132,7 @@ class Apart(Generic[Item, Value]):
 
     def __init__(self, work: Callable[[Item], Value], limits: Limits) -> None:
         self._work, self._limits = work, limits
+        self._owner = os.getpid()
         self._next: Item
         self._outcomes: Iterator[Outcome[Item, Value]] | None = None
 
@@ -139,7 +142,10 @@ class Apart(Generic[Item, Value]):
         Raises:
             HimmelError: no process can be started.
         """
+        if self._owner != os.getpid():
+            self._outcomes = None
         if self._outcomes is None:
+            self._owner = os.getpid()
             # A DataLoader's workers are daemons, which may have no children; the one here ends with its parent.
             if current_process().daemon:
                 current_process().daemon = False
@@ -183,6 +189,7 @@ class _Worker(Generic[Item, Value]):
     def __init__(self, work: Callable[[Item], Value], limits: Limits) -> None:
         self._work, self._limits = work, limits
         self._process: SpawnProcess | None = None
+        self._owner = os.getpid()
         self._item: Item
         self._begin = self.deadline = math.inf
         self._seconds = limits.seconds
@@ -241,6 +248,9 @@ class _Worker(Generic[Item, Value]):
         if process is None:
             return ""
         self.connection.close()
+        if self._owner != os.getpid():
+            # In a fork: the process belongs to the one that started it.
+            return ""
         # What has crashed may still be on its way out.
         process.join(_END if self.is_done and self._answer is None else 0)
         how = _describe(process.exitcode)

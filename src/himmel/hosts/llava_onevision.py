@@ -3,8 +3,9 @@
 import math
 from collections.abc import Mapping, Sequence
 from copy import copy
-from typing import Any, Literal, cast
+from typing import Any, Final, Literal, cast
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -24,6 +25,8 @@ from himmel.hosts.protocol import Picture, Run
 from himmel.hosts.published import PublishedHost
 
 Style = Literal["frame", "whole", "tiles"]
+# Of a picture that is padded to a square; the tower sees a few hundred pixels.
+_MOST_SIDE: Final = 4096
 
 
 class LlavaOnevisionHost(PublishedHost):
@@ -110,6 +113,11 @@ class LlavaOnevisionHost(PublishedHost):
         return super()._process(pictures, image_grid_pinpoints=self._pinpoints, **options)
 
     def _pad(self, picture: Picture) -> Picture:
+        longest = max(picture.shape[:2])
+        if longest > _MOST_SIDE:
+            # As a square, a line of 100,000 pixels would take 30 GB.
+            height, width = (max(1, side * _MOST_SIDE // longest) for side in picture.shape[:2])
+            picture = np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
         colour = tuple(int(value * 255) for value in self._image_processor.image_mean)
         square = self._image_processor.pad_to_square(picture.transpose(2, 0, 1), colour)
         return np.ascontiguousarray(square.transpose(1, 2, 0))

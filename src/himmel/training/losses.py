@@ -236,4 +236,6 @@ def _wide(values: Tensor) -> Tensor:
 
 
 def _cosines(p: Tensor, v: Tensor) -> Tensor:
-    return F.normalize(_wide(p), dim=-1) @ F.normalize(_wide(v), dim=-1).T
+    # Autocast would round the product to half precision, whatever goes in.
+    with torch.autocast(p.device.type, enabled=False):
+        return F.normalize(_wide(p), dim=-1) @ F.normalize(_wide(v), dim=-1).T

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from himmel._files import atomic_path
+from himmel.hosts import vision_mark
 from himmel.model import HimmelForConditionalGeneration, align_targets
 from himmel.training.gather import num_processes, wait_for_all
 from himmel.training.store import ClipStore
@@ -55,8 +56,10 @@ class TargetStore:
 
 
 def mark_of(model: HimmelForConditionalGeneration) -> str:
-    """A hash of what the host's features depend on beside its name: the type and the trained parts of its weights."""
-    digest = hashlib.sha256(str(model.network.dtype).encode())
+    """A hash of what the host's features depend on: its vision part, and the type of its weights."""
+    # By its weights, since a folder that a name stands for may hold another host by now.
+    frozen = vision_mark(model.host, model.network, max_anchor_tokens=model.config.max_anchor_tokens)
+    digest = hashlib.sha256(f"{frozen} {model.network.dtype}".encode())
     for module in model.host_parts().values():
         for name, value in module.state_dict().items():
             digest.update(name.encode())

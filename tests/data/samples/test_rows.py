@@ -85,8 +85,35 @@ def test_text_alone_and_several_pictures() -> None:
         ({"conversations": [{"from": "human", "value": "<image>"}, {"from": "gpt", "value": "a"}]}, "empty question"),
         ({"messages": [{"role": "tool", "content": "a"}]}, "none of human, user"),
         ({"messages": "none"}, "no list of messages"),
+        ({"video": "s3://bucket/v.mp4", "question": "q", "answer": "a"}, r"not a file of this machine \(s3:\)"),
+        ({"video": {"path": None}, "question": "q", "answer": "a"}, "its video has no path"),
+        ({"video": "v.mp4", "question": "q", "answer": "a", "start": 10**400}, "its start 10+ is no number"),
+        ({"video": "v.mp4", "question": "q", "answer": "a", "start": -1.0}, "its start -1.0 is no number"),
+        ({"question": "q", "answer": float("nan")}, "has no answer"),
+        ({"question": "q", "choices": [2, 3, 4], "answer": 2}, "answer 2 is one of its choices and the index of"),
+        ({"question": "q", "answer": "half \ud83d"}, "half a character"),
+        ({"question": "q", "answer": "a", "subtitles": "s.srt"}, "has subtitles and no video"),
+        ({"image": "a.png", "question": "q", "answer": "a", "subtitles": "s.srt"}, "has subtitles and no video"),
     ],
 )
 def test_what_cannot_be_learned_from(row: dict[str, Any], why: str) -> None:
     with pytest.raises(RowError, match=why):
         _parse(row)
+
+
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [
+        ("//[2020/v.mp4", "//[2020/v.mp4"),
+        ("a:b.mp4", "/media/a:b.mp4"),
+        ("file:/v%231.mp4", "/v#1.mp4"),
+        ("FILE://localhost/v.mp4", "/v.mp4"),
+    ],
+)
+def test_a_path_is_taken_as_it_is_and_a_file_url_by_its_path(value: str, path: str) -> None:
+    assert _parse({"video": value, "question": "q", "answer": "a"}).media[0].path == path
+
+
+def test_an_index_that_is_the_choice_of_that_place_too_is_no_riddle() -> None:
+    assert _parse({"question": "q", "choices": [0, 1, 2], "answer": 1}).turns == (Turn("q", "1"),)
+    assert _parse({"question": "q", "choices": [2, 3, 4], "answer": "2"}).turns == (Turn("q", "2"),)

@@ -118,6 +118,27 @@ def test_lists_of_pictures_inside_a_file(suffix: str, tmp_path: Path) -> None:
     assert names[0].startswith(f"{file}#images/")
 
 
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
+@pytest.mark.parametrize("several", [False, True])
+def test_columns_of_videos_are_paths_and_no_pictures(suffix: str, several: bool, tmp_path: Path) -> None:
+    """The `datasets` package keeps both kinds of files as bytes and path."""
+    videos: list[dict[str, Any] | None] = [
+        {"bytes": None, "path": "a.mp4"},
+        {"bytes": b"inside", "path": None},
+        None,
+        {"bytes": None, "path": "b.mp4"},
+    ]
+    rows: list[dict[str, Any]] = [{"question": f"q{i}", "answer": "a"} for i in range(4)]
+    for row, video in zip(rows, videos, strict=True):
+        row["videos" if several else "video"] = ([] if video is None else [video]) if several else video
+    found = list(read_set(SetSpec(_write(tmp_path / f"v{suffix}", rows)), seed=0))
+    shown = [[(one.kind, one.path) for one in sample.media] for sample in found if isinstance(sample, Sample)]
+    assert [one for one in shown if one] == [
+        [("video", str(tmp_path / "a.mp4"))],
+        [("video", str(tmp_path / "b.mp4"))],
+    ]
+
+
 def test_rows_that_are_none_are_counted_and_the_others_kept(tmp_path: Path) -> None:
     file = _write(tmp_path / "q.jsonl", [ROWS[0], {"video": "v.mp4"}, ROWS[1]])
     file.write_text(file.read_text() + "[1, 2]\n")
@@ -135,6 +156,7 @@ def test_rows_that_are_none_are_counted_and_the_others_kept(tmp_path: Path) -> N
         ("q.json", "{", "damaged"),
         ("q.json", "{}", "no list of objects"),
         ("q.jsonl", '{"a": \n', "damaged"),
+        ("q.jsonl", '{"question": "q", "answer": "a"}\n\n{"a"}\n', "damaged .line 3, column 5"),
         ("q.parquet", "PAR1", "damaged"),
         ("q.arrow", "none", "damaged"),
         ("q.csv", "a,b", "none of .jsonl"),

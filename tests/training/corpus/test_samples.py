@@ -1,11 +1,12 @@
 """What is learned of a sample, for each host's chat template; what doesn't fit or can't be read."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -13,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
+import never_starts
 from himmel.data.samples import Medium, Sample, SampleTable, Turn
-from himmel.data.samples.extract import ApartReader, Extraction, UnreadableError, VideoRead
+from himmel.data.samples.extract import ApartReader, Extraction, UnreadableError, VideoRead, extract
 from himmel.data.samples.skipped import Skipped, SkippedList
 from himmel.data.workers import Limits
 from himmel.errors import HimmelError, UsageError
@@ -85,6 +87,33 @@ def test_exactly_the_answers_and_their_ends_are_learned(host_setup: Setup, tmp_p
     for turn in TURNS:
         assert turn.answer + end in whole
     assert host_setup.model(inputs).loss.isfinite()
+
+
+def test_a_conversation_is_the_hosts_own_template_with_nothing_else_learned(host_setup: Setup, tmp_path: Path) -> None:
+    turns = (TURNS[0], Turn("Where to?", "To the left, I think."), TURNS[2])
+    shown = _loader(host_setup, tmp_path)(Sample("t", (), turns))
+    inputs = ConversationCollator(host_setup.processor)([shown])["inputs"]
+    assert inputs.labels is not None
+    host = host_setup.processor.host
+    messages = [
+        {"role": role, "content": text}
+        for turn in turns
+        for role, text in (("user", turn.question), ("assistant", turn.answer))
+    ]
+    if host.name == "nano":
+        messages.insert(0, {"role": "system", "content": "You answer questions about a video."})
+    whole = str(host.tokenizer.apply_chat_template(_in_parts(host_setup, messages), tokenize=False))
+    ids, labels = inputs.input_ids[0].tolist(), inputs.labels[0].tolist()
+    # The template ends with a new line, which is no part of the answer.
+    assert host.tokenizer.decode(ids) == whole.rstrip("\n")
+    given, end = whole.rstrip("\n"), host.tokenizer.decode([host.chat.end])
+    for turn in turns:
+        given = given.replace(turn.answer + end, "", 1)
+    parts = [
+        host.tokenizer.decode([one for one, label in zip(ids, labels, strict=True) if (label != IGNORED) == learned])
+        for learned in (False, True)
+    ]
+    assert parts == [given, "".join(turn.answer + end for turn in turns)]
 
 
 def _in_parts(setup: Setup, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -253,6 +282,32 @@ def test_still_intervals_are_told_from_those_that_change(setup: Setup) -> None:
     assert VideoLoader(setup.processor, Still())(VIDEO).changes.tolist() == [False, True]
 
 
+@pytest.mark.parametrize("options", [{"crf": "23"}, {"crf": "32"}])
+def test_a_walker_is_told_from_coding_noise(
+    options: dict[str, str], encode_clip: Callable[..., Path], pan: Callable[..., Any], setup: Setup
+) -> None:
+    """One hundredth of a smooth picture moves, or nothing of a rough one."""
+    rough = next(pan(1, (320, 192)))
+    smooth = cv2.GaussianBlur(rough, (0, 0), 12)
+
+    def walk() -> Iterator[Any]:
+        for k in range(50):
+            picture = smooth.copy()
+            picture[60:90, 40 + 4 * k : 60 + 4 * k] += 40
+            yield picture
+
+    class Real:
+        def read(self, medium: Medium) -> VideoRead:
+            return extract(Extraction(medium, {"num_anchors": 4}, last=True))
+
+    found = {}
+    for name, pictures in (("still", (rough for _ in range(50))), ("walk", walk())):
+        path = encode_clip(f"{name}.mp4", pictures, options={"g": "10", "preset": "veryfast", **options})
+        found[name] = VideoLoader(setup.processor, Real())(Sample("s", (Medium("video", str(path)),), TURNS))
+    assert found["still"].changes.tolist() == [False] * 4
+    assert found["walk"].changes.tolist() == [True] * 4
+
+
 def test_a_stretch_of_a_video_and_its_last_picture_are_read_apart(encode_clip: Callable[..., Path], pan: Any) -> None:
     path = encode_clip("a.mp4", pan(20, (96, 64)), options={"g": "5"})
     reader = ApartReader(Limits(seconds=60))
@@ -261,6 +316,18 @@ def test_a_stretch_of_a_video_and_its_last_picture_are_read_apart(encode_clip: C
     assert (whole.decomposition.num_frames, part.decomposition.num_frames) == (20, 10)
     assert whole.last is not None
     assert whole.last.shape == (64, 96, 3)
+
+
+def test_a_video_is_read_on_one_thread(encode_clip: Callable[..., Path], pan: Any) -> None:
+    """On a machine of 128 cores, the threads of a pool would leave a video a gigabyte less."""
+    path = encode_clip("a.mp4", pan(20, (96, 64)), options={"g": "5"})
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(4)
+    try:
+        extract(Extraction(Medium("video", str(path)), {"num_anchors": 2}))
+        assert cv2.getNumThreads() == 1
+    finally:
+        cv2.setNumThreads(before)
 
 
 class Apart:
@@ -290,6 +357,21 @@ def test_a_video_that_hangs_or_crashes_costs_itself_in_a_loaders_worker(
         ("hangs.mp4", "time", "it took more than 3 seconds"),
         ("crashes.mp4", "crash", "reading it ended the process (SIGKILL)"),
     }
+
+
+def test_a_reader_that_cannot_be_started_is_held_against_no_sample(setup: Setup, tmp_path: Path) -> None:
+    class Unstarted:
+        def __init__(self) -> None:
+            self._reader = ApartReader(Limits(seconds=60), work=never_starts.work)
+
+        def read(self, medium: Medium) -> VideoRead:
+            return self._reader.read(Extraction(medium))
+
+    skipped = SkippedList(tmp_path / "skipped.jsonl")
+    loader = SampleLoader(setup.processor, Unstarted(), max_tokens=9999, motion=True, skipped=skipped)
+    with pytest.raises(HimmelError, match="A process to read files with cannot be started"):
+        DrawnSamples(_table(["a", "b"]), np.array([0]), loader, seed=0, skipped=skipped)[0]
+    assert not skipped.entries()
 
 
 def _items(length: int, folder: Path) -> DrawnSamples[str]:

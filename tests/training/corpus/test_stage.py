@@ -16,14 +16,15 @@ from himmel.data.cache import CacheSettings
 from himmel.data.cache.features import FeatureStore, feature_sets
 from himmel.data.features import add_features
 from himmel.data.prepare import prepare
+from himmel.data.samples.skipped import SkippedList
 from himmel.errors import RecipeError
 from himmel.model import align_targets
 from himmel.training.alignment import AlignmentModel
 from himmel.training.corpus.batches import CorpusAlignment
 from himmel.training.corpus.samples import DrawnSamples
-from himmel.training.corpus.stage import corpus_data
+from himmel.training.corpus.stage import check_files, corpus_data, group_samples, read_tables
 from himmel.training.plan import plan_stages
-from himmel.training.recipe import Stage1Section
+from himmel.training.recipe import DataSection, SetSection, Stage1Section, ValidationSection
 from himmel.training.resolve import resolve_recipe
 from himmel.training.run import initial_model, run_recipe
 from tiny_recipes import files_recipe
@@ -135,6 +136,32 @@ def test_a_run_that_stopped_in_the_middle_of_a_pass_goes_on_with_the_same_sample
     assert all(torch.equal(value, other[name]) for name, value in one.items())
 
 
+def test_a_training_does_not_go_on_with_other_samples(
+    corpus: Path, qwen_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = {"stages": "[2]", "stage2.optimizer.steps": "3", "stage2.optimizer.save_every": "1"}
+    recipe, questions = files_recipe(tmp_path, corpus, qwen_folder), corpus / "questions.jsonl"
+    get = DrawnSamples.__getitem__
+
+    def stop(items: DrawnSamples[Any], place: int) -> Any:
+        if place >= 4:
+            raise KeyboardInterrupt
+        return get(items, place)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DrawnSamples, "__getitem__", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run_recipe(recipe, overrides=changes)
+    before = questions.read_text()
+    questions.write_text(before + before.splitlines()[0].replace("clip 0", "another") + "\n")
+    with pytest.raises(RecipeError, match=r"data.sets have changed since step 1 of this training.*--from-scratch"):
+        run_recipe(recipe, overrides=changes)
+    questions.write_text(before)
+    run_recipe(recipe, overrides=changes)
+    questions.write_text(before + before)
+    run_recipe(recipe, overrides=changes, resume=False)
+
+
 def test_both_stages_learn_from_a_prepared_cache(corpus: Path, qwen_folder: str, tmp_path: Path) -> None:
     recipe = files_recipe(tmp_path, corpus, qwen_folder, cache=str(tmp_path / "cache"))
     settings = CacheSettings(num_anchors=2, steps_per_interval=2)
@@ -206,3 +233,27 @@ def _largest(cache: Path) -> float:
     store = FeatureStore(cache, about)
     hashes = [sha256 for one in store.files for sha256 in one.hashes]
     return max(float(np.abs(store.read(sha256).astype(np.float32)).max()) for sha256 in hashes)
+
+
+def test_a_set_of_weight_0_is_not_even_opened(corpus: Path, tmp_path: Path) -> None:
+    """In stage 1 too, which draws each video as often as any other."""
+    one, off = SetSection(annotations="questions.jsonl"), SetSection(annotations="gone.jsonl", weight=0)
+    skipped = SkippedList(tmp_path / "skipped.jsonl")
+    data = DataSection(source="files", folder=str(corpus), sets=(off, one))
+    check_files(data)
+    table, _ = read_tables(data, seed=0, skipped=skipped)
+    assert table.sets.tolist() == [1] * 4
+    assert [len(group.rows) for group in group_samples(table, data)] == [4]
+    with pytest.raises(RecipeError, match=r"Each of data.sets has weight 0"):
+        read_tables(data.model_copy(update={"sets": (off,)}), seed=0, skipped=skipped)
+
+
+def test_a_share_that_holds_everything_out_is_one_sentence(corpus: Path, tmp_path: Path) -> None:
+    data = DataSection(
+        source="files",
+        folder=str(corpus),
+        sets=(SetSection(annotations="questions.jsonl"),),
+        validation=ValidationSection(share=1 - 1e-9),
+    )
+    with pytest.raises(RecipeError, match=r"data.validation.share holds out all 4 samples, so that nothing is learned"):
+        read_tables(data, seed=0, skipped=SkippedList(tmp_path / "skipped.jsonl"))

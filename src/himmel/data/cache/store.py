@@ -76,13 +76,19 @@ class StreamCache:
             video: its SHA-256; or its name as `himmel prepare` listed it (below the folder, with slashes), or its path
                 or address then; or the path of any other file, whose bytes are hashed.
         """
+        found, path = self.find_by_name(video), Path(os.fspath(video))
+        # What could not be read is in no cache, and may be large.
+        if found is not None or self.failure(video) is not None or not path.is_file():
+            return found
+        key = self.settings.key(hash_file(path))
+        return key if key in self._places else None
+
+    def find_by_name(self, video: str | os.PathLike[str]) -> str | None:
+        """As `find`, but no file is read: the key of a video that is known by its SHA-256, name, path or address."""
         text = os.fspath(video)
         sha256 = text if len(text) == _HASH and text.isalnum() else self._journal[0].get(text)
         if sha256 is None:
             sha256 = self._journal[0].get(os.path.abspath(text))
-        # What could not be read is in no cache, and may be large.
-        if sha256 is None and self.failure(video) is None and Path(text).is_file():
-            sha256 = hash_file(Path(text))
         key = None if sha256 is None else self.settings.key(sha256)
         return key if key in self._places else None
 

@@ -4,11 +4,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from himmel.data.samples.sample import Medium
 from himmel.data.workers import Apart, Failure, Limits
+from himmel.errors import HimmelError
 from himmel.video import Decomposition, Video
 
 
@@ -57,12 +59,18 @@ class UnreadableError(Exception):
         self.cause, self.why, self.what = cause, why, what
 
 
+class NoReaderError(HimmelError):
+    """No process can be started to read videos, for which no video is to blame."""
+
+
 def extract(wanted: Extraction) -> VideoRead:
     """Read a video here and now, on one thread.
 
     Raises:
         HimmelError: it can't be read.
     """
+    # Readers are many on a machine, and the stacks of a pool's threads count as memory that a video may take.
+    cv2.setNumThreads(1)
     medium = wanted.medium
     video = Video(medium.path)
     if medium.start is not None or medium.end is not None:
@@ -91,8 +99,12 @@ class ApartReader:
 
         Raises:
             UnreadableError: it can't be read, or not within the limits.
+            NoReaderError: no process can be started.
         """
-        outcome = self._apart(wanted)
+        try:
+            outcome = self._apart(wanted)
+        except HimmelError as error:
+            raise NoReaderError(str(error)) from error
         if outcome.value is not None:
             return outcome.value
         raise UnreadableError(*_explain(outcome.failure or Failure("unexpected"), self._limits))

@@ -79,7 +79,15 @@ def _json_lines(file: Path) -> Rows:
             if len(line) > _MOST_LINE:
                 raise ValueError(f"line {number} is longer than {_MOST_LINE >> 20} MB")
             if line.strip():
-                yield number, _object(json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8")))
+                yield number, _object(_parse(line.decode("utf-8-sig" if number == 1 else "utf-8"), number))
+
+
+def _parse(line: str, number: int) -> Any:
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError as error:
+        # Its own message counts lines in this line alone.
+        raise ValueError(f"line {number}, column {error.colno}: {error.msg}") from error
 
 
 def _json(file: Path) -> Rows:
@@ -102,9 +110,11 @@ def _arrow(file: Path) -> Rows:
 
     number = 0
     with pyarrow.memory_map(str(file)) as source, pyarrow.ipc.open_stream(source) as stream:
-        pictures = _picture_columns(stream.schema)
+        pictures, videos = _columns_of_files(stream.schema)
         for group, batch in enumerate(stream):
-            plain = batch.select([name for name in batch.schema.names if name not in pictures])
+            plain = batch.select([name for name in batch.schema.names if name not in (*pictures, *videos)])
+            for name in videos:
+                plain = plain.append_column(name, _paths_alone(batch.column(name)))
             outlines = {name: _outline(batch.column(name)) for name in pictures}
             for start in range(0, len(batch), _BATCH):
                 for place, row in enumerate(plain.slice(start, _BATCH).to_pylist(), start):
@@ -119,10 +129,11 @@ def _parquet(file: Path) -> Rows:
 
     number = 0
     with parquet.ParquetFile(file) as opened:
-        pictures = _picture_columns(opened.schema_arrow)
+        pictures, videos = _columns_of_files(opened.schema_arrow)
+        files = (*pictures, *videos)
         leaves = [opened.schema.column(index).path for index in range(len(opened.schema))]
-        columns = [name for name in opened.schema_arrow.names if name not in pictures]
-        columns += [leaf for leaf in leaves if leaf.split(".")[0] in pictures and leaf.endswith(".path")]
+        columns = [name for name in opened.schema_arrow.names if name not in files]
+        columns += [leaf for leaf in leaves if leaf.split(".")[0] in files and leaf.endswith(".path")]
         for group in range(opened.metadata.num_row_groups):
             place = 0
             for batch in opened.iter_batches(batch_size=_BATCH, row_groups=[group], columns=columns):
@@ -158,8 +169,11 @@ def read_cell(file: Path, cell: Cell) -> bytes | None:
     return None if picture["bytes"] is None else bytes(picture["bytes"])
 
 
-def _picture_columns(schema: Any) -> list[str]:
-    """Columns of pictures, or of lists of pictures, as the `datasets` package writes them."""
+def _columns_of_files(schema: Any) -> tuple[list[str], list[str]]:
+    """Columns of pictures and of videos, or of lists of such, as the `datasets` package writes them.
+
+    Only their names tell the two apart. Of a video, its path is taken; bytes of videos are never read.
+    """
     from pyarrow import types
 
     found = []
@@ -168,7 +182,17 @@ def _picture_columns(schema: Any) -> list[str]:
         kind = one.type.value_type if is_list else one.type
         if types.is_struct(kind) and {field.name for field in kind} == {"bytes", "path"}:
             found.append(one.name)
-    return found
+    videos = [name for name in found if name in ("video", "videos")]
+    return [name for name in found if name not in videos], videos
+
+
+def _paths_alone(column: Any) -> Any:
+    """A column of videos of an Arrow batch as their paths, without touching their bytes."""
+    from pyarrow import types
+
+    if types.is_struct(column.type):
+        return column.field("path")
+    return type(column).from_arrays(column.offsets, column.values.field("path"))
 
 
 def _outline(column: Any) -> list[list[bool] | bool | None]:

@@ -47,7 +47,8 @@ def draw_order(
     """Rows of `batches` batches, int64 [batches * batch_size].
 
     Every group is gone through in passes, each in a new order, before anything of it is repeated; groups alternate in
-    the ratio of their shares. Two draws of one row are at least a batch apart where its group has two batches or more.
+    the ratio of their shares. Without `sizes`, two draws of one row are at least a batch apart where its group has two
+    batches or more; with them, both hold but for the order within a window.
 
     Args:
         groups: what there is; those with weight 0 are left out.

@@ -10,16 +10,21 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
-from himmel.data.samples.sample import Cell, Medium, Sample, Turn
+from himmel.data.samples.sample import Medium, Sample, Turn
 
 Choices = Literal["words", "listed"]
 
 # More turns than this is a log, not a conversation.
 _MOST_TURNS: Final = 1000
 _MOST_CHOICES: Final = 26
+# Seconds; no video is as long.
+_LATEST: Final = 1e9
 _TAG: Final = re.compile(r"\s*<(?:image|video)>\s*")
+# Not by `urlsplit`, which refuses some paths, such as those with a bracket after two slashes.
+_FILE: Final = re.compile(r"file:(?://[^/?#]*)?([^?#]*)", re.IGNORECASE)
+_ELSEWHERE: Final = re.compile(r"data(?=:)|[a-z][a-z0-9+.-]+(?=://)", re.IGNORECASE)
 _ROLES: Final = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
 
 
@@ -51,13 +56,17 @@ def parse_row(row: Mapping[str, Any], *, folder: Path, name: str, choices: Choic
         turns = (_question(row, choices),)
     _check_media(media)
     start, end = _seconds(row, "start"), _seconds(row, "end")
-    if end is not None and not 0 <= (start or 0.0) < end:
+    if end is not None and end <= (start or 0.0):
         raise RowError(f"its end {end!r} is not after its start {start!r}")
     if media and media[0].kind == "video":
         media = [Medium("video", media[0].path, start, end)]
+    if any(not _is_unicode(text) for turn in turns for text in (turn.question, turn.answer)):
+        raise RowError("has a text with half a character (a lone surrogate)")
     subtitles = row.get("subtitles")
     if subtitles is not None and not isinstance(subtitles, str):
         raise RowError("its subtitles are no path")
+    if subtitles and (not media or media[0].kind != "video"):
+        raise RowError("has subtitles and no video")
     given = row.get("id", row.get("question_id"))
     return Sample(
         id=name if given is None else str(given),
@@ -80,17 +89,16 @@ def _media(row: Mapping[str, Any], folder: Path) -> Iterator[Medium]:
 def _medium(kind: Literal["video", "image"], value: Any, folder: Path) -> Medium:
     if isinstance(value, Mapping):
         value = value.get("path") or value.get("url")
-    if isinstance(value, Cell):
-        raise RowError("has a picture without its file")
+        if value is None:
+            raise RowError(f"its {kind} has no path; write it to a file of its own")
     if isinstance(value, Medium):
         return value
     if not isinstance(value, str):
         raise RowError(f"its {kind} is no path")
-    url = urlsplit(value)
-    if url.scheme == "file":
-        return Medium(kind, unquote(url.path))
-    if url.scheme in ("http", "https", "data"):
-        raise RowError(f"its {kind} is not a file of this machine ({url.scheme}:)")
+    if file := _FILE.match(value):
+        return Medium(kind, unquote(file[1]))
+    if elsewhere := _ELSEWHERE.match(value):
+        raise RowError(f"its {kind} is not a file of this machine ({elsewhere[0]}:)")
     return Medium(kind, str(folder / value))
 
 
@@ -178,7 +186,7 @@ def _question(row: Mapping[str, Any], form: Choices) -> Turn:
     if isinstance(answer, list):
         # Several wordings count as right; the first is the one to learn.
         answer = answer[0] if answer else None
-    if isinstance(answer, int | float) and not isinstance(answer, bool):
+    if isinstance(answer, int | float) and not isinstance(answer, bool) and abs(answer) < math.inf:
         answer = str(answer)
     if not isinstance(answer, str) or not answer.strip():
         raise RowError("has no answer")
@@ -188,6 +196,8 @@ def _question(row: Mapping[str, Any], form: Choices) -> Turn:
 def _right(answer: Any, texts: Sequence[str]) -> int:
     """Index of the right choice: by its index, its text or its letter."""
     if isinstance(answer, int) and not isinstance(answer, bool) and 0 <= answer < len(texts):
+        if str(answer) in texts and texts.index(str(answer)) != answer:
+            raise RowError(f"its answer {answer} is one of its choices and the index of another; give it as text")
         return answer
     if isinstance(answer, str):
         if answer.strip() in texts:
@@ -202,6 +212,16 @@ def _seconds(row: Mapping[str, Any], column: str) -> float | None:
     value = row.get(column)
     if value is None or value == "":
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise RowError(f"its {column} {value!r} is no number of seconds")
+    # Compared, not converted: JSON has whole numbers that no float can hold.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LATEST:
+        raise RowError(f"its {column} {str(value)[:40]} is no number of seconds")
     return float(value)
+
+
+def _is_unicode(text: str) -> bool:
+    """JSON may hold half a character, which no tokenizer reads."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -9,6 +10,7 @@ from typing import Final
 # Longer sentences are cut, so that a line goes out in one write, which other processes' writes don't part.
 _MOST_SAID: Final = 600
 _OF_FILES: Final = ("refused", "time", "memory", "crash", "unexpected", "picture", "subtitles")
+_DEAR: Final = ("time", "memory", "crash")
 
 
 @dataclass(frozen=True)
@@ -39,34 +41,41 @@ class SkippedList:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._known: set[tuple[str, str]] | None = None
+        self._own: set[str] = set()
 
     def add(self, entry: Skipped) -> None:
         """Write an entry, unless it was known when this process asked first or it has written it itself."""
         known = self._read_known()
+        if entry.cause in _OF_FILES:
+            self._own.add(entry.what)
         if (entry.what, entry.cause) in known:
             return
         known.add((entry.what, entry.cause))
         line = json.dumps(asdict(Skipped(entry.what, entry.cause, entry.why[:_MOST_SAID]))) + "\n"
-        handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-        try:
-            os.write(handle, line.encode())
-        finally:
-            os.close(handle)
+        with self.path.open("ab+", buffering=0) as file:
+            # A killed process, or a full disk, may have left half a line.
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(0, end - 1))
+            torn = end > 0 and file.read(1) != b"\n"
+            file.write((b"\n" if torn else b"") + line.encode())
 
     def entries(self) -> list[Skipped]:
-        """What is in the file, each thing once, in the order written."""
+        """What is in the file, each thing once, in the order written; half a line is none."""
         found: dict[tuple[str, str], Skipped] = {}
         if self.path.is_file():
-            for line in self.path.read_text(encoding="utf-8").splitlines():
-                # A line that a killed process left half written is none.
-                if line.endswith("}"):
+            for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
+                with suppress(ValueError, TypeError):
                     entry = Skipped(**json.loads(line))
                     found.setdefault((entry.what, entry.cause), entry)
         return list(found.values())
 
     def is_unreadable(self, path: str) -> bool:
-        """Whether a file is known to be bad, so that its time limit isn't waited for again."""
-        return any((path, cause) in self._read_known() for cause in _OF_FILES)
+        """Whether a file is known to be bad, so that it isn't read again.
+
+        What this process has found itself counts, and of the list what is dear to find out again: too much time, too
+        much memory, a crash. Anything else may have been mended since, such as a file that was missing.
+        """
+        return path in self._own or any((path, cause) in self._read_known() for cause in _DEAR)
 
     def _read_known(self) -> set[tuple[str, str]]:
         if self._known is None:

@@ -64,6 +64,7 @@ class FromCache:
         cache: holds them.
         reading: what the model wants.
         folder: where the paths of videos begin; the cache may know them by what comes after it.
+        last: whether last pictures are read too.
         features: of the host that learns, for all videos of the cache.
 
     Raises:
@@ -71,7 +72,7 @@ class FromCache:
     """
 
     def __init__(
-        self, cache: StreamCache, reading: Reading, *, folder: Path, features: FeatureStore | None = None
+        self, cache: StreamCache, reading: Reading, *, folder: Path, last: bool, features: FeatureStore | None = None
     ) -> None:
         kept = asdict(cache.settings)
         for name, wanted in asdict(reading).items():
@@ -80,7 +81,9 @@ class FromCache:
                     f"The cache was prepared with {name} = {kept[name]!r} and the recipe's model wants {wanted!r}; "
                     f"set model.{name}, or prepare the videos once more."
                 )
-        self._cache, self._folder, self._features = cache, folder, features
+        self._cache, self._folder, self._last, self._features = cache, folder, last, features
+        # Of videos that the cache knows by their bytes alone.
+        self._hashed: dict[str, str] = {}
 
     def read(self, medium: Medium) -> VideoRead:
         """See `VideoReader`."""
@@ -91,15 +94,22 @@ class FromCache:
         if path.is_relative_to(self._folder):
             names.append(path.relative_to(self._folder).as_posix())
         try:
-            key = next(filter(None, map(self._cache.find, names)), None)
+            key = next(filter(None, map(self._cache.find_by_name, names)), None) or self._find_by_bytes(path)
             if key is None:
                 why = next(filter(None, map(self._cache.failure, names)), None)
                 raise UnreadableError("refused", why or "the cache does not hold it; prepare it with `himmel prepare`")
             found = self._cache.read(key)
             features = None if self._features is None else self._features.read(str(found.sha256))
-            return VideoRead(found, self._cache.last_picture(key), features)
-        except HimmelError as error:
+            return VideoRead(found, self._cache.last_picture(key) if self._last else None, features)
+        except (HimmelError, OSError) as error:
             raise UnreadableError("refused", str(error)) from error
+
+    def _find_by_bytes(self, path: Path) -> str | None:
+        """Reads the whole file, so it is done once."""
+        name = str(path)
+        if name not in self._hashed and (key := self._cache.find(path)) is not None:
+            self._hashed[name] = key
+        return self._hashed.get(name)
 
 
 def read_picture(medium: Medium) -> npt.NDArray[np.uint8]:
@@ -114,12 +124,19 @@ def read_picture(medium: Medium) -> npt.NDArray[np.uint8]:
             if not 0 < width * height <= _MOST_PIXELS:
                 raise UnreadableError("picture", f"it has {width} x {height} pixels")
             return np.asarray(image.convert("RGB"), np.uint8)
-    except (OSError, ValueError, LookupError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        raise UnreadableError("picture", " ".join(str(error).split())) from error
+    except UnreadableError:
+        raise
+    except Exception as error:
+        # About files that they can't read, Pillow and pyarrow raise errors of almost every kind.
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise UnreadableError("picture", said) from error
 
 
 def _picture_bytes(medium: Medium) -> bytes:
     path = Path(medium.path)
+    # A pipe would be waited for without end.
+    if not path.is_file():
+        raise UnreadableError("picture", "there is no such file")
     if medium.cell is None:
         if path.stat().st_size > _MOST_BYTES:
             raise UnreadableError("picture", f"it has more than {_MOST_BYTES >> 20} MB")
@@ -136,6 +153,8 @@ def read_words(path: str, medium: Medium) -> str:
     Raises:
         UnreadableError: the file can't be read.
     """
+    if not Path(path).is_file():
+        raise UnreadableError("subtitles", "there is no such file", what=path)
     try:
         end = math.inf if medium.end is None else medium.end
         return spoken(read_subtitles(Path(path)), begin=medium.start or 0.0, end=end)

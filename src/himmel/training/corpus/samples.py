@@ -5,13 +5,15 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final, Generic, TypeVar
 
+import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from himmel.data.samples import KINDS, Sample, SampleTable, Turn
-from himmel.data.samples.extract import UnreadableError
+from himmel.data.samples.extract import NoReaderError, UnreadableError
 from himmel.data.samples.order import IntArray
 from himmel.data.samples.skipped import Skipped, SkippedList
 from himmel.errors import HimmelError, UsageError
@@ -22,10 +24,16 @@ from himmel.training.corpus.targets import KeptTargets
 from himmel.video.results import Decomposition
 
 Made = TypeVar("Made")
+Picture = npt.NDArray[np.uint8]
 
 _TRIES: Final = 32
-# Mean absolute difference of two anchors, in 8-bit code values, below which nothing but coding noise tells them apart.
-_NOISE: Final = 1.0
+# Difference of two anchors (`_difference`), in 8-bit code values, below which only coding noise tells them apart.
+# Two keyframes of a still wall at CRF 32 stay below it; somebody small who stands out by 30 goes well beyond.
+_NOISE: Final = 10.0
+# Of a picture there are at most so many cells each way, with so many pixels each way at least.
+_CELLS: Final = 32
+_CELL: Final = 16
+_MOST_CHANGED: Final = 0.01
 # Axes of pooled features; a tower's maps have more.
 _POOLED: Final = 2
 
@@ -189,7 +197,8 @@ class DrawnSamples(Dataset[Made], Generic[Made]):
         skipped: the list of the run.
 
     Raises:
-        HimmelError: when asked for an item: none of many samples could be used.
+        HimmelError: when asked for an item: none of many samples could be used, or no process could be started to read
+            their videos.
     """
 
     def __init__(
@@ -210,11 +219,8 @@ class DrawnSamples(Dataset[Made], Generic[Made]):
     def __getitem__(self, place: int) -> Made:
         if not 0 <= place < len(self._order):
             raise IndexError(place)
-        row = int(self._order[place])
-        others = self._table.rows_of(int(self._table.sets[row]), KINDS[self._table.kinds[row]])
-        rng = np.random.default_rng([self._seed, place])
         said = ""
-        for _ in range(_TRIES):
+        for row in self._candidates(place):
             sample = self._table[row]
             try:
                 # Of this sample's own files alone, so that what takes its place never depends on what came before.
@@ -230,15 +236,25 @@ class DrawnSamples(Dataset[Made], Generic[Made]):
             except TooLongError as error:
                 said = f"sample {sample.id!r}: {error}"
                 self._skipped.add(Skipped(sample.id, "long", str(error)))
+            except NoReaderError:
+                raise
             except (HimmelError, ValueError) as error:
                 # A text that a tokenizer can't read, or a picture of a shape that a host's image processor refuses.
                 said = f"sample {sample.id!r}: {' '.join(str(error).split())}"
                 self._skipped.add(Skipped(sample.id, "sample", " ".join(str(error).split())))
-            row = int(rng.choice(others))
         raise HimmelError(
             f"None of {_TRIES} samples that were drawn one after another can be used, the last because {said}; "
             f"{str(self._skipped.path)!r} lists them all."
         )
+
+    def _candidates(self, place: int) -> Iterator[int]:
+        """The row of a place, then others that may take it."""
+        row = int(self._order[place])
+        yield row
+        others = self._table.rows_of(int(self._table.sets[row]), KINDS[self._table.kinds[row]])
+        rng = np.random.default_rng([self._seed, place])
+        for _ in range(_TRIES - 1):
+            yield int(rng.choice(others))
 
 
 class StreamedSamples(IterableDataset[Made]):
@@ -286,8 +302,14 @@ def _after(words: str, turn: Turn) -> Turn:
     return Turn(f"This video's subtitles are listed below: \n{said}\n{turn.question}", turn.answer)
 
 
-def _difference(one: np.ndarray, two: np.ndarray) -> float:
-    """Mean absolute difference of two pictures, 0 to 255; a change of size counts as one."""
+def _difference(one: Picture, two: Picture) -> float:
+    """Mean absolute difference of the most changed hundredth of two pictures, 0 to 255; a change of size counts as one.
+
+    The mean over the whole would drown somebody who walks through a wide view, and be high for a still wall of bricks.
+    """
     if one.shape != two.shape:
         return 255.0
-    return float(np.abs(one.astype(np.int16) - two).mean())
+    change = np.abs(one.astype(np.int16) - two).mean(2, dtype=np.float32)
+    rows, columns = (max(1, min(_CELLS, side // _CELL)) for side in change.shape)
+    cells = np.sort(cv2.resize(change, (columns, rows), interpolation=cv2.INTER_AREA), axis=None)
+    return float(cells[-max(1, round(len(cells) * _MOST_CHANGED)) :].mean())

@@ -1,5 +1,6 @@
 """A stage on files: from its recipe's `data` section to items, batches and what is logged about them."""
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -23,7 +24,7 @@ from himmel.hosts import vision_mark
 from himmel.model import HimmelConfig, HimmelForConditionalGeneration, HimmelProcessor
 from himmel.model.reading import Reading
 from himmel.training.corpus.batches import ConversationCollator, collate_aligned
-from himmel.training.corpus.callbacks import SkippedCount
+from himmel.training.corpus.callbacks import SameSamples, SkippedCount
 from himmel.training.corpus.holdout import HoldOut, batches_by_kind, choose_rows
 from himmel.training.corpus.reading import ExtractNow, FromCache, VideoReader
 from himmel.training.corpus.samples import DrawnSamples, SampleLoader, VideoLoader
@@ -113,10 +114,18 @@ def corpus_data(stage: Stage, model: HimmelForConditionalGeneration, *, batch_si
     return CorpusData(
         items=DrawnSamples(table, order, make, seed=stage.seed, skipped=skipped),
         collate=collate,
-        callbacks=[SkippedCount(skipped)],
+        callbacks=[SkippedCount(skipped), SameSamples(_mark_of(table, order))],
         shows_host=features is None or features.about.kind != "pooled",
         held_out=held_out,
     )
+
+
+def _mark_of(table: SampleTable, order: IntArray) -> str:
+    """A hash of samples and their order."""
+    digest = hashlib.sha256(table.text.data)
+    for part in (table.ends, table.sets, order):
+        digest.update(np.ascontiguousarray(part).data)
+    return digest.hexdigest()
 
 
 def _held_rows(groups: Sequence[Group], validation: ValidationSection, *, learned: int, seed: int) -> IntArray:
@@ -161,13 +170,13 @@ def check_files(data: DataSection) -> None:
         HimmelError: a file is missing, or a sampling strategy is none.
     """
     if data.source == "files":
-        for spec in specs_of(data):
+        for spec in specs_of(data).values():
             for _, sampling in annotation_files(spec):
                 check_sampling(sampling)
 
 
-def specs_of(data: DataSection) -> list[SetSpec]:
-    """The sets of a recipe, with paths from its folder on.
+def specs_of(data: DataSection) -> dict[int, SetSpec]:
+    """The sets of a recipe that are drawn from, by their numbers, with paths from its folder on.
 
     Raises:
         RecipeError: there are none.
@@ -175,15 +184,19 @@ def specs_of(data: DataSection) -> list[SetSpec]:
     if not data.sets:
         raise RecipeError("data.source = 'files' names no files; add data.sets, a list of {annotations: FILE}.")
     folder = Path(data.folder).expanduser()
-    return [
-        SetSpec(
+    specs = {
+        number: SetSpec(
             annotations=folder / one.annotations,
             media=None if one.media is None else folder / one.media,
             sampling=one.sampling,
             choices=one.choices,
         )
-        for one in data.sets
-    ]
+        for number, one in enumerate(data.sets)
+        if one.weight > 0
+    }
+    if not specs:
+        raise RecipeError("Each of data.sets has weight 0, so that nothing is learned; give at least one a weight.")
+    return specs
 
 
 def read_tables(data: DataSection, *, seed: int, skipped: SkippedList) -> tuple[SampleTable, SampleTable]:
@@ -198,7 +211,7 @@ def read_tables(data: DataSection, *, seed: int, skipped: SkippedList) -> tuple[
     holdout = HoldOut(0.0 if data.validation is None else data.validation.share, Path(data.folder).expanduser())
 
     def usable() -> Iterator[tuple[int, Sample]]:
-        for number, spec in enumerate(specs_of(data)):
+        for number, spec in specs_of(data).items():
             for found in read_set(spec, seed=seed):
                 if isinstance(found, Unusable):
                     bad.append(found)
@@ -211,6 +224,11 @@ def read_tables(data: DataSection, *, seed: int, skipped: SkippedList) -> tuple[
                     held.append((number, found))
 
     table = SampleTable.of(usable())
+    if not len(table) and held:
+        raise RecipeError(
+            f"data.validation.share holds out {by_number(len(held), 'the only sample', 'all {} samples')}, so that "
+            "nothing is learned; lower it, or set data.validation=null."
+        )
     if not len(table):
         why = f", the first because row {bad[0].row} of {bad[0].file!r} {bad[0].why}" if bad else ""
         raise RecipeError(
@@ -282,6 +300,6 @@ def make_reader(
     reading = Reading.of(config)
     if data.cache is not None:
         folder = Path(data.folder).expanduser()
-        return FromCache(StreamCache(data.cache), reading, folder=folder, features=features)
+        return FromCache(StreamCache(data.cache), reading, folder=folder, last=last, features=features)
     limits = Limits(seconds=data.seconds_per_video, memory=data.megabytes_per_video * MEGABYTE)
     return ExtractNow(asdict(reading), last=last, limits=limits)

@@ -8,6 +8,7 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -34,12 +35,9 @@ class KeptTargets:
     @classmethod
     def of(cls, model: HimmelForConditionalGeneration) -> Self | None:
         """Those of a model's host; None where the adapter reads the tower's map, for which it has to run anyway."""
-        config = model.config
-        if config.context_source == "tower":
+        if model.config.context_source == "tower":
             return None
-        told = [config.host, config.max_anchor_tokens, mark_of(model)]
-        mark = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]
-        return cls(cache_root() / _NAME / f"{model.host.name}-{mark}")
+        return cls(cache_root() / _NAME / f"{model.host.name}-{mark_of(model)}")
 
     @staticmethod
     def key(pictures: Sequence[npt.NDArray[np.uint8]]) -> str:
@@ -51,9 +49,13 @@ class KeptTargets:
         return digest.hexdigest()
 
     def load(self, key: str) -> Tensor | None:
-        """Float32 [N, D]; None where none are kept."""
+        """Float32 [N, D]; None where none are kept, or the file is damaged."""
         path = self._path(key)
-        return load_file(path)[_NAME] if path.is_file() else None
+        try:
+            return load_file(path)[_NAME] if path.is_file() else None
+        except SafetensorError:
+            # A machine that lost its power may leave an empty file; the tower makes another.
+            return None
 
     def keep(self, key: str, targets: Tensor) -> None:
         """Write targets [N, D]; several processes may do it at once."""
