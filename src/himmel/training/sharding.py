@@ -1,5 +1,6 @@
 """Parameters that several processes share: ZeRO of DeepSpeed, and FSDP of PyTorch by way of accelerate."""
 
+import importlib.util
 import json
 import os
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from torch import nn
 from torch.distributed.fsdp import MixedPrecisionPolicy
 from torch.distributed.tensor import DTensor, distribute_tensor
 from transformers import PreTrainedModel
-from transformers.integrations.deepspeed import is_deepspeed_available
+from transformers.integrations.deepspeed import is_deepspeed_available, unset_hf_deepspeed_config
 
 from himmel.errors import RecipeError
 from himmel.training.recipe import ComputeSection
@@ -33,7 +34,8 @@ def sharding_options(compute: ComputeSection, network: PreTrainedModel) -> dict[
         network: the host's; with FSDP, each of its layers is gathered when it is its turn.
 
     Raises:
-        RecipeError: both ways are asked for, DeepSpeed or its file is missing, or FSDP has one process.
+        RecipeError: both ways are asked for, DeepSpeed or its file is missing, no launcher has started this process, or
+            FSDP has one process.
     """
     if compute.deepspeed is not None and compute.fsdp is not None:
         raise RecipeError(
@@ -42,8 +44,16 @@ def sharding_options(compute: ComputeSection, network: PreTrainedModel) -> dict[
         )
     if compute.deepspeed is not None:
         _refuse_garbage(compute)
+        file = deepspeed_file(compute.deepspeed)
+        if "WORLD_SIZE" not in os.environ and importlib.util.find_spec("mpi4py") is None:
+            raise RecipeError(
+                f"compute.deepspeed = {compute.deepspeed!r} wants a launcher, for one process too; run "
+                "`torchrun --nproc-per-node 1 --no-python himmel train RECIPE` with as many processes as there are "
+                "GPUs, or set compute.deepspeed=null."
+            )
+        return {"deepspeed": file}
     if compute.fsdp is None:
-        return {"deepspeed": None if compute.deepspeed is None else deepspeed_file(compute.deepspeed)}
+        return {}
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
         raise RecipeError(
             f"compute.fsdp = {compute.fsdp!r} shares a model among several processes, and one was started; run "
@@ -174,11 +184,13 @@ def _gather(module: nn.Module) -> None:
 
 @contextmanager
 def environment_restored() -> Iterator[None]:
-    """Undo what accelerate notes in the environment, so that a stage says for itself whether it is sharded."""
+    """Undo what accelerate and transformers note, so that a stage says for itself whether it is sharded."""
     before = {name: os.environ.get(name) for name in _LEFT_BEHIND}
     try:
         yield
     finally:
+        # With ZeRO-3 noted, transformers would load the next stage's host in parts, of which each process has one.
+        unset_hf_deepspeed_config()
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)
