@@ -19,6 +19,7 @@ from himmel.adapter import MotionAdapter
 from himmel.errors import RecipeError
 from himmel.model import HimmelForConditionalGeneration
 from himmel.model.prompt import IGNORED
+from himmel.training import validation
 from himmel.training.alignment import AlignmentModel
 from himmel.training.instruct import InstructModel
 from himmel.training.losses import retrieval
@@ -130,7 +131,7 @@ class _Drawn(nn.Module):
 
 
 def _numbers(size: int) -> HeldOut:
-    return HeldOut(_Numbers(), in_batches(range(7), size), lambda items: {"x": torch.tensor(items)})
+    return HeldOut(_Numbers(), (in_batches(range(7), size),), lambda items: {"x": torch.tensor(items)})
 
 
 def test_every_held_out_item_is_seen_once_and_nothing_is_drawn() -> None:
@@ -140,6 +141,25 @@ def test_every_held_out_item_is_seen_once_and_nothing_is_drawn() -> None:
     assert [one["x"].tolist() for one in rows] == [[0, 1, 2], [3, 4, 5], [6]]
     assert torch.equal(torch.get_rng_state(), before)
     assert model.training
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_processes_look_at_the_same_kind_of_thing_at_once(monkeypatch: pytest.MonkeyPatch, processes: int) -> None:
+    """With weights spread over them, one that shows pictures would wait for others that read text alone."""
+    groups = (((0,), (1,), (2,)), ((3,), (4,)), ((5, 6),))
+    held = HeldOut(_Numbers(), groups, lambda items: {"x": torch.tensor(items)})
+    monkeypatch.setattr(validation, "num_processes", lambda: processes)
+    monkeypatch.setattr(validation, "gather_lists", lambda own: own)
+    counted: list[list[int]] = []
+    shown: list[list[int]] = []
+    for rank in range(processes):
+        monkeypatch.setattr(torch.distributed, "get_rank", lambda rank=rank: rank)
+        seen: list[dict[str, Any]] = []
+        rows = look_at(held, _Drawn(), lambda batch, seen=seen: seen.append(batch) or batch, workers=0)
+        counted += [one["x"].tolist() for one in rows]
+        shown.append([int(batch["x"][0] > 2) + int(batch["x"][0] > 4) for batch in seen])
+    assert sorted(counted) == [[0], [1], [2], [3], [4], [5, 6]]
+    assert all(kinds == shown[0] for kinds in shown)
 
 
 class _Ends(TrainerCallback):

@@ -13,7 +13,7 @@ import torch.distributed as dist
 from accelerate import DistributedType, FullyShardedDataParallelPlugin
 from accelerate.state import AcceleratorState
 from torch import nn
-from torch.distributed.fsdp import MixedPrecisionPolicy
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy
 from torch.distributed.tensor import DTensor, distribute_tensor
 from transformers import PreTrainedModel
 from transformers.integrations.deepspeed import is_deepspeed_available, unset_hf_deepspeed_config
@@ -142,6 +142,16 @@ def fill(tensor: torch.Tensor, value: torch.Tensor) -> None:
     if isinstance(tensor, DTensor):
         value = distribute_tensor(value.to(tensor.device), tensor.device_mesh, tensor.placements)
     tensor.data.copy_(value)
+
+
+def share_again(module: nn.Module) -> None:
+    """Have FSDP spread what it has left together after a forward pass without a backward pass.
+
+    Until then a module's parameters are copies in the type that is computed in, and not those that learn.
+    """
+    for part in module.modules():
+        if isinstance(part, FSDPModule):
+            part.reshard()
 
 
 @contextmanager

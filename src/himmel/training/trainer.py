@@ -24,7 +24,7 @@ from himmel.errors import RecipeError
 from himmel.training.bar import TrainingBar
 from himmel.training.gather import sum_of_all, wait_for_all
 from himmel.training.recipe import ComputeSection, OptimizerSection
-from himmel.training.sharding import fill, gathered, precise_sums, shard_on_processors, whole
+from himmel.training.sharding import fill, gathered, precise_sums, shard_on_processors, share_again, whole
 from himmel.training.validation import BEST_PARTS, BestStep, Validation, look_at, read_best, write_best
 from himmel.training.watching import Pace, check_trackers, gradient_norms
 
@@ -125,6 +125,7 @@ class PartsTrainer(Trainer):
             self._prepare_inputs,
             workers=self.args.dataloader_num_workers,
         )
+        share_again(self.model_wrapped)
         found = {f"eval_{name}": round(value, 5) for name, value in self._validation.summarise(rows).items()}
         seconds = time.perf_counter() - begin
         self._pace.leave_out(seconds)
