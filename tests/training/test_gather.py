@@ -42,7 +42,8 @@ def test_what_flows_back_to_others_is_left_alone(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(torch.distributed, "all_reduce", lambda values: values.mul_(2))
     monkeypatch.setattr(torch.distributed, "all_gather", lambda parts, own: [part.copy_(own) for part in parts])
     rows, other = torch.ones(2, 3, requires_grad=True), torch.ones(4, 3, requires_grad=True)
-    (gather._GatherRows.apply(rows, [2, 2]) + other).square().sum().backward()
+    passed_on = other * 1.0
+    (gather._GatherRows.apply(rows, [2, 2]) + passed_on).square().sum().backward()
     assert other.grad is not None
     assert other.grad.eq(4).all()
     assert rows.grad is not None
