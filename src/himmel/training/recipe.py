@@ -8,7 +8,8 @@ from himmel.choices import Attention, BenchmarkName, MethodName, Tracker
 
 Positive = Annotated[int, Field(gt=0)]
 Natural = Annotated[int, Field(ge=0)]
-Rate = Annotated[float, Field(ge=0)]
+Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class Section(BaseModel):
@@ -182,7 +183,7 @@ class AlignmentSection(Section):
 class ProjectorSection(Section):
     """The host's own image projector, on still questions; for hosts that come without one (nano)."""
 
-    seed: int = 0
+    seed: Seed = 0
     questions_per_clip: Positive = 4
     optimizer: OptimizerSection = OptimizerSection()
     compute: ComputeSection = ComputeSection()
@@ -191,7 +192,7 @@ class ProjectorSection(Section):
 class Stage1Section(Section):
     """Alignment: the adapter learns, the host is frozen."""
 
-    seed: int = 0
+    seed: Seed = 0
     alignment: AlignmentSection = AlignmentSection()
     optimizer: OptimizerSection = OptimizerSection()
     compute: ComputeSection = ComputeSection()
@@ -208,7 +209,7 @@ class Stage2Section(Section):
         full_compute: what takes the place of `compute` where the full language model is trained.
     """
 
-    seed: int = 0
+    seed: Seed = 0
     trains: Literal["lora", "full"] = "lora"
     also_train: tuple[Literal["host_projector"], ...] = ()
     questions_per_clip: Positive = 4
