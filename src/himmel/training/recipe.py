@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from himmel.choices import Attention, BenchmarkName, MethodName, Tracker
+from himmel.errors import RecipeError
 
 Positive = Annotated[int, Field(gt=0)]
 Natural = Annotated[int, Field(ge=0)]
@@ -164,6 +165,20 @@ class OptimizerSection(Section):
     save_every: Positive = 100
     log_every: Positive = 10
     validate_every: Positive = 100
+
+    def share_of(self, devices: int) -> int:
+        """Clips that each of so many devices takes at once.
+
+        Raises:
+            RecipeError: the batch can't be shared out evenly.
+        """
+        shares = self.gradient_accumulation * devices
+        if self.batch_size % shares:
+            raise RecipeError(
+                f"optimizer.batch_size = {self.batch_size} cannot be divided among {shares} micro-steps and devices; "
+                "choose a multiple, or another optimizer.gradient_accumulation."
+            )
+        return self.batch_size // shares
 
 
 class AlignmentSection(Section):

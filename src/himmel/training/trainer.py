@@ -312,12 +312,7 @@ def training_arguments(
         RecipeError: the batch cannot be shared out, or several GPUs have one process.
     """
     # What torchrun and its like tell each process.
-    shares = optimizer.gradient_accumulation * int(os.environ.get("WORLD_SIZE", "1"))
-    if optimizer.batch_size % shares:
-        raise RecipeError(
-            f"optimizer.batch_size = {optimizer.batch_size} cannot be divided among {shares} micro-steps and devices; "
-            "choose a multiple, or another optimizer.gradient_accumulation."
-        )
+    at_once = optimizer.share_of(int(os.environ.get("WORLD_SIZE", "1")))
     accelerated = torch.accelerator.is_available()
     devices = torch.accelerator.device_count() if accelerated else 0
     if devices > 1 and "WORLD_SIZE" not in os.environ:
@@ -332,7 +327,7 @@ def training_arguments(
         dataloader_pin_memory=accelerated,
         dataloader_num_workers=compute.workers,
         max_steps=optimizer.steps,
-        per_device_train_batch_size=optimizer.batch_size // shares,
+        per_device_train_batch_size=at_once,
         gradient_accumulation_steps=optimizer.gradient_accumulation,
         learning_rate=optimizer.adapter_lr,
         lr_scheduler_type=optimizer.schedule,
