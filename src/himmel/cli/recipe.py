@@ -1,5 +1,6 @@
 """The verbs about recipes: `train`, `train init`, `recipe list`, `recipe show`."""
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -250,7 +251,7 @@ def print_begun(begun: "Begun") -> None:
             "recipe": str(begun.recipe),
         }
     )
-    typer.echo(f"Run it with `himmel train {begun.recipe}`")
+    typer.echo(f"Run it with `{shlex.join(['himmel', 'train', str(begun.recipe)])}`")
 
 
 def _row_of_report(report: "ReportSection") -> str:
