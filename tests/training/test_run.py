@@ -217,6 +217,24 @@ def test_packed_questions_and_attention_without_masks_are_refused(nano_folder: s
         run_recipe("default", base=base, overrides=changes)
 
 
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"stage2.compute.fsdp": "full_shard"}, "shares a model among several processes, and one was started"),
+        ({"stage2.optimizer": "{batch_size: 3, gradient_accumulation: 2}"}, "cannot be divided among 2 micro-steps"),
+        ({"stage2.compute.report_to": "[trackio]"}, "names 'trackio', which is not installed"),
+    ],
+)
+def test_what_would_end_stage_2_is_refused_before_stage_1(
+    nano_folder: str, tmp_path: Path, change: dict[str, str], match: str
+) -> None:
+    base = str(tiny_base(tmp_path, of="nano", host=nano_folder))
+    told: list[str] = []
+    with pytest.raises(RecipeError, match=match):
+        run_recipe("default", base=base, overrides={"projector": "null", **change}, tell=told.append)
+    assert told == []
+
+
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
 def test_a_stage_computes_attention_as_its_recipe_says(nano_folder: str, tmp_path: Path, attention: str) -> None:
     base = str(tiny_base(tmp_path, of="nano", host=nano_folder))

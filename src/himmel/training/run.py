@@ -33,11 +33,18 @@ from himmel.training.recipe import OptimizerSection, ProjectorSection, Recipe, S
 from himmel.training.records import save_best, write_record
 from himmel.training.resolve import base_names, resolve_recipe
 from himmel.training.settings import make_settings
-from himmel.training.sharding import environment_restored, sharding_options, straighten, whole_parameters
+from himmel.training.sharding import (
+    check_sharding,
+    environment_restored,
+    sharding_options,
+    straighten,
+    whole_parameters,
+)
 from himmel.training.store import ClipStore
 from himmel.training.targets import TargetStore
 from himmel.training.trainer import PartsTrainer, run_training, training_arguments
 from himmel.training.validation import BEST, HeldOut, Validation, in_batches, looks
+from himmel.training.watching import check_trackers
 
 
 def run_recipe(
@@ -72,6 +79,9 @@ def run_recipe(
     check_runnable(resolved)
     check_host(resolved, called=str(recipe))
     stages = plan_stages(resolved)
+    for stage in stages:
+        if stage.section is not None and not (resume and stage.done):
+            _check_launch(stage)
     say = tell if is_first() else lambda _: None
     for stage in () if resume else stages:
         with _alone_in(stage.folder):
@@ -183,6 +193,18 @@ def _check_attention(recipe: Recipe) -> None:
                 "attn_implementation = 'flash_attention_2' cannot keep them apart; set questions_per_clip to 1, or "
                 "attn_implementation to sdpa."
             )
+
+
+def _check_launch(stage: Stage) -> None:
+    """Refuse now what would end a stage at its start, hours after the first one's.
+
+    Raises:
+        RecipeError: the batch can't be shared out, parameters can't be shared as the recipe says, or where the log goes
+            to is not installed.
+    """
+    stage.optimizer.share_of(int(os.environ.get("WORLD_SIZE", "1")))
+    check_sharding(stage.compute)
+    check_trackers(stage.compute.report_to)
 
 
 def run_stage(stage: Stage, *, resume: bool = True) -> None:

@@ -34,6 +34,23 @@ def sharding_options(compute: ComputeSection, network: PreTrainedModel) -> dict[
         network: the host's; with FSDP, each of its layers is gathered when it is its turn.
 
     Raises:
+        RecipeError: as `check_sharding`.
+    """
+    check_sharding(compute)
+    if compute.deepspeed is not None:
+        return {"deepspeed": str(settings_file(compute.deepspeed))}
+    if compute.fsdp is None:
+        return {}
+    present = {type(module).__name__ for module in network.modules()}
+    layers = sorted(present & set(network._no_split_modules or ()))
+    config: dict[str, Any] = {"version": 2, "reshard_after_forward": compute.fsdp == "full_shard"}
+    return {"fsdp": True, "fsdp_config": config | ({"transformer_layer_cls_to_wrap": layers} if layers else {})}
+
+
+def check_sharding(compute: ComputeSection) -> None:
+    """See that a stage can be shared as it says, before anything is loaded.
+
+    Raises:
         RecipeError: both ways are asked for, DeepSpeed or its file is missing, no launcher has started this process, or
             FSDP has one process.
     """
@@ -44,25 +61,12 @@ def sharding_options(compute: ComputeSection, network: PreTrainedModel) -> dict[
         )
     if compute.deepspeed is not None:
         _refuse_garbage(compute)
-        file = deepspeed_file(compute.deepspeed)
-        if "WORLD_SIZE" not in os.environ and importlib.util.find_spec("mpi4py") is None:
-            raise RecipeError(
-                f"compute.deepspeed = {compute.deepspeed!r} wants a launcher, for one process too; run "
-                "`torchrun --nproc-per-node 1 --no-python himmel train RECIPE` with as many processes as there are "
-                "GPUs, or set compute.deepspeed=null."
-            )
-        return {"deepspeed": file}
-    if compute.fsdp is None:
-        return {}
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        _check_deepspeed(compute.deepspeed)
+    if compute.fsdp is not None and int(os.environ.get("WORLD_SIZE", "1")) < 2:
         raise RecipeError(
             f"compute.fsdp = {compute.fsdp!r} shares a model among several processes, and one was started; run "
             "`torchrun --nproc-per-node 2 --no-python himmel train RECIPE`, or set compute.fsdp=null."
         )
-    present = {type(module).__name__ for module in network.modules()}
-    layers = sorted(present & set(network._no_split_modules or ()))
-    config: dict[str, Any] = {"version": 2, "reshard_after_forward": compute.fsdp == "full_shard"}
-    return {"fsdp": True, "fsdp_config": config | ({"transformer_layer_cls_to_wrap": layers} if layers else {})}
 
 
 def _refuse_garbage(compute: ComputeSection) -> None:
@@ -92,19 +96,24 @@ def settings_file(name: str) -> Path:
     return file
 
 
-def deepspeed_file(name: str) -> str:
-    """`settings_file`, for a training that DeepSpeed is there for.
+def _check_deepspeed(name: str) -> None:
+    """See that DeepSpeed can be had.
 
     Raises:
-        RecipeError: there is no such file, or DeepSpeed is not installed.
+        RecipeError: its file is missing, it is not installed, or no launcher has started this process.
     """
-    file = settings_file(name)
+    settings_file(name)
     if not is_deepspeed_available():
         raise RecipeError(
             f"compute.deepspeed = {name!r} needs DeepSpeed, which is not installed; run "
             "`pip install deepspeed`, or set compute.deepspeed=null to train without it."
         )
-    return str(file)
+    if "WORLD_SIZE" not in os.environ and importlib.util.find_spec("mpi4py") is None:
+        raise RecipeError(
+            f"compute.deepspeed = {name!r} wants a launcher, for one process too; run "
+            "`torchrun --nproc-per-node 1 --no-python himmel train RECIPE` with as many processes as there are "
+            "GPUs, or set compute.deepspeed=null."
+        )
 
 
 def shard_on_processors(state: AcceleratorState, plugin_arguments: dict[str, Any]) -> None:
