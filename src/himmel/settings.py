@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final, Self, cast, get_args
 
 from huggingface_hub.dataclasses import strict
 
-from himmel._checks import check_choice, check_whole
+from himmel._checks import check_choice, check_number, check_whole
 from himmel.choices import AnchorMode, Encoder, PlacementName, TimesName
 from himmel.errors import UsageError
 
@@ -26,6 +26,7 @@ _SIGLIP_SIZES = (
     "image_size",
     "patch_size",
 )
+_MOST_SIZE: Final = 2**20
 POSITION_SCHEMES: Final = ("grid", "sequential")
 CONTEXT_SOURCES: Final = ("tower", "rgb")
 MOST: Final = {"num_anchors": 64, "tokens_per_interval": MAX_TOKENS, "steps_per_interval": 128}
@@ -72,7 +73,7 @@ class AdapterSettings:
         siglip_weights: folder or repository name of a SigLIP to start from; None starts at random.
 
     Raises:
-        UsageError: an unknown choice, no stream at all, or sizes that do not divide.
+        UsageError: an unknown choice, no stream at all, a size below 1, or sizes that do not divide.
     """
 
     model_type: ClassVar[str] = "himmel_adapter"
@@ -125,6 +126,9 @@ class AdapterSettings:
         unknown = sorted(set(self.siglip or {}) - set(_SIGLIP_SIZES))
         if unknown:
             raise UsageError(f"siglip has no size {unknown[0]!r}; name some of {', '.join(_SIGLIP_SIZES)}.")
+        given = asdict(self)
+        for name in (field.name for field in fields(AdapterSettings) if field.type is int):
+            check_whole(name, given[name], 1, _MOST_SIZE)
         check_whole("tokens_per_interval", self.tokens_per_interval, 1, MAX_TOKENS)
         if len(self.conv_channels) != 3:
             raise UsageError(f"conv_channels={list(self.conv_channels)} is not possible; name three numbers.")
@@ -267,6 +271,10 @@ class ModelSettings:
         check_count("num_anchors", self.num_anchors)
         check_count("steps_per_interval", self.steps_per_interval)
         check_count("tokens_per_interval", self.motion_tokens)
+        check_whole("max_anchor_tokens", self.max_anchor_tokens, 1, _MOST_SIZE)
+        check_whole("lora_rank", self.lora_rank, 0, _MOST_SIZE)
+        check_whole("lora_alpha", self.lora_alpha, 1, _MOST_SIZE)
+        check_number("lora_dropout", self.lora_dropout, 0, 1)
         if self.motion_tokens > self.adapter.tokens_per_interval:
             raise UsageError(
                 f"tokens_per_interval={self.motion_tokens} is not possible; the adapter makes "

@@ -85,9 +85,21 @@ def test_the_memory_of_a_training(run: Run, nano_folder: str, tmp_path: Path) ->
     assert set(ways) >= {"recipe", "deepspeed zero2", "deepspeed zero3", "checkpointing on", "bfloat16", "trains full"}
     assert told["stage2"]["totals"]["recipe"] == sum(ways["recipe"].values())
     assert ways["deepspeed zero2"]["optimizer"] > ways["recipe"]["optimizer"]
-    code, out, err = run("budget", "--training", "default", "--base", base, "--set", "stages=[2]", "--devices", "2")
+    two = ("--set", "stages=[2]", "--set", "projector=null", "--set", "stage2.optimizer.batch_size=2", "--devices", "2")
+    code, out, err = run("budget", "--training", "default", "--base", base, *two)
     assert (code, err) == (0, "")
     assert "stage2: micro-steps of 1 video, prompts of" in " ".join(out.split())
+    code, out, err = run("budget", "--training", "default", "--base", base, *two[:-1], "3")
+    assert (code, out) == (2, "")
+    assert "optimizer.batch_size = 2 cannot be divided among 3 micro-steps and devices" in err
+
+
+@pytest.mark.parametrize("option", [("clip.mp4",), ("--host", "nano"), ("--max-anchor-tokens", "9"), ("--all-hosts",)])
+def test_what_a_training_does_not_look_at_is_refused(run: Run, option: tuple[str, ...]) -> None:
+    code, out, err = run("budget", "--training", "default", "--base", "nano", *option)
+    assert (code, out) == (2, "")
+    assert option[0] in err
+    assert "leave it out" in " ".join(err.split())
 
 
 @pytest.mark.parametrize("option", [("--devices", "2"), ("--base", "nano"), ("--set", "stages=[2]")])

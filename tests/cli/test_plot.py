@@ -60,6 +60,11 @@ def test_a_training_under_way_is_drawn_from_its_newest_checkpoint(run: Run, tmp_
     assert run("plot", tmp_path / "runs", "-o", tmp_path / "figures")[0] == 0
     drawn = (tmp_path / "figures" / "figure-05-stage-2.svg").read_text()
     assert "stage2-b, training" in drawn
+    # A newer one that is only half-written takes nothing away.
+    (stage / "state" / "checkpoint-15").mkdir()
+    (stage / "state" / "checkpoint-15" / "trainer_state.json").write_text('{"log_history": [{"step": 5, "lo')
+    (document,) = collect_training([tmp_path / "runs"])
+    assert [entry["step"] for entry in document.content["log"]] == [5, 10]
     # As soon as it is over, its own record counts.
     (stage / "training").mkdir()
     (stage / "training" / "stage2.json").write_text(json.dumps({"log": [{"step": 15, "loss": 1.0}]}))

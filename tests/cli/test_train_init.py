@@ -61,6 +61,17 @@ def test_a_person_reads_a_table_and_the_command_to_type(run: Run, own: Path, qwe
     assert f"Run it with `himmel train {own / 'run' / 'recipe.yaml'}`" in " ".join(out.split("\n"))
 
 
+def test_a_folder_with_a_space_is_quoted_in_what_is_to_be_typed(run: Run, own: Path, qwen_folder: str) -> None:
+    paths = ("--videos", str(own / "my clips"), "--questions", str(own / "qa.json"))
+    code, out, err = run("train", "init", str(own / "my run"), *paths, "--host", qwen_folder, "--checks", "2")
+    assert (code, err) == (0, "")
+    recipe = own / "my run" / "recipe.yaml"
+    command = f"himmel train '{recipe}'"
+    assert f"Run it with `{command}`" in out
+    assert f"#   {command}" in recipe.read_text()
+    assert resolve_recipe(recipe).recipe.output == str(own / "my run" / "runs")
+
+
 def test_when_no_sample_can_be_used_nothing_is_written(run: Run, own: Path, qwen_folder: str) -> None:
     (own / "qa.json").write_text(json.dumps([{"video": "gone.mp4", "question": "q", "answer": "a"}] * 3))
     code, out, err = _init(run, own, qwen_folder)

@@ -17,12 +17,24 @@ from tiny_hosts import make_decomposition, nano_config, tiny_adapter
         ({"tokens_per_interval": 0}, "tokens_per_interval=0 is out of range; give a whole number from 1 to 256"),
         ({"num_anchors": 65}, "num_anchors=65 is out of range; give a whole number from 1 to 64"),
         ({"steps_per_interval": 129}, "steps_per_interval=129 is out of range; give a whole number from 1 to 128"),
+        ({"lora_rank": -1}, "lora_rank=-1 is out of range; give a whole number from 0 to"),
+        ({"lora_alpha": 0}, "lora_alpha=0 is out of range; give a whole number from 1 to"),
+        ({"lora_dropout": 7.0}, "lora_dropout=7.0 is out of range; give a number from 0 to 1"),
+        ({"max_anchor_tokens": 0}, "max_anchor_tokens=0 is out of range; give a whole number from 1 to"),
         ({"anchor_mode": "random"}, "anchor_mode='random' does not exist; choose one of keyframe, exact"),
     ],
 )
 def test_impossible_settings_are_named(changes: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         HimmelConfig(adapter_config=tiny_adapter(32), **changes)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("hidden_size", 0), ("attention_heads", 0), ("ssm_layers", -1), ("motion_channels", "x")]
+)
+def test_an_impossible_size_of_the_adapter_is_named(name: str, value: object) -> None:
+    with pytest.raises(UsageError, match=f"{name}={value!r} is out of range; give a whole number from 1 to"):
+        tiny_adapter(32, **{name: value})
 
 
 def test_the_two_sizes() -> None:

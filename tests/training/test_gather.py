@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 import two_processes
+from himmel.training import gather
 from himmel.training.plan import plan_stages
 from himmel.training.resolve import resolve_recipe
 from himmel.training.run import run_stage
@@ -32,6 +33,21 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> list[two_processes.Resu
     torch.multiprocessing.spawn(two_processes.measure_share, (_free_port(), str(folder)), nprocs=2)
     together = [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(2)]
     return [two_processes.in_one_process(), *together]
+
+
+def test_what_flows_back_to_others_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sum gives both of its terms the same gradient, in the same memory; two equal processes double the rows' own."""
+    monkeypatch.setattr(gather, "num_processes", lambda: 2)
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: 0)
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda values: values.mul_(2))
+    monkeypatch.setattr(torch.distributed, "all_gather", lambda parts, own: [part.copy_(own) for part in parts])
+    rows, other = torch.ones(2, 3, requires_grad=True), torch.ones(4, 3, requires_grad=True)
+    passed_on = other * 1.0
+    (gather._GatherRows.apply(rows, [2, 2]) + passed_on).square().sum().backward()
+    assert other.grad is not None
+    assert other.grad.eq(4).all()
+    assert rows.grad is not None
+    assert rows.grad.eq(8).all()
 
 
 @pytest.mark.slow

@@ -53,6 +53,7 @@ def _train(launcher: str, base: str, output: Path, **changes: str) -> Path:
         environment.pop(name, None)
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
+    assert done.stdout.count("The checkpoint is in") == done.stdout.count("stage2 goes to") == 1
     (folder,) = output.glob("*/stage2-*")
     return folder
 

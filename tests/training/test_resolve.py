@@ -109,6 +109,20 @@ def test_a_section_that_becomes_a_value_leaves_no_origins_behind(tmp_path: Path)
         ({"stage2": {"optimizer": {"steps": 0}}}, r"child.yaml': stage2.optimizer.steps = 0"),
         ({"model": {"adapter": {"fusion": "gatde"}}}, "fusion='gatde' does not exist"),
         ({"model": {"num_anchors": "many"}}, "num_anchors"),
+        ({"model": {"adapter": "concat"}}, "model.adapter = 'concat' is not possible; state its keys"),
+        ({"model": {"adapter": 3}}, "model.adapter = 3 is not possible; state its keys"),
+        ({"stage1": {"seed": -1}}, r"child.yaml': stage1.seed = -1 does not fit"),
+        ({"stage2": {"optimizer": {"lora_lr": float("inf")}}}, r"stage2.optimizer.lora_lr = inf does not fit"),
+        (
+            {"data": {"sets": [{"annotations": "a.json", "wieght": 2}]}},
+            r"child.yaml' has .*'data.sets.0.wieght'; .* is 'data.sets.0.weight'",
+        ),
+        (
+            {"data": {"sets": [{"annotation": "a.json"}]}},
+            r"child.yaml' has .*'data.sets.0.annotation'; .* is 'data.sets.0.annotations'",
+        ),
+        ({"data": {"sets": [{"media": "a"}]}}, r"child.yaml' states no data.sets.0.annotations; add it"),
+        ({"base_model": {"lora_rank": 4}}, r"child.yaml' states 'base_model.lora_rank', which follows from the files"),
         ({"inherits": 3}, "inherits 3"),
         ({"base": "qwen2_5"}, "There is no recipe 'qwen2_5'; the nearest is 'qwen2_5_vl'"),
     ],
@@ -130,6 +144,13 @@ def test_the_file_named_is_the_one_that_states_the_key(tmp_path: Path) -> None:
         RecipeError, match=r"The override has the unknown key 'stage2.sed'; the nearest known one is 'stage2.seed'"
     ):
         resolve_recipe("default", overrides={"stage2.sed": "1"})
+
+
+def test_a_base_by_an_override_is_refused_and_not_ignored() -> None:
+    with pytest.raises(RecipeError, match=r"base='nano' comes too late .*; use --base nano"):
+        resolve_recipe("default", overrides={"base": "nano"})
+    with pytest.raises(RecipeError, match=r"The override states 'base_model.lora_rank', which follows from the files"):
+        resolve_recipe("default", overrides={"base_model.lora_rank": "4"})
 
 
 def test_recipes_that_inherit_each_other_are_refused(tmp_path: Path) -> None:

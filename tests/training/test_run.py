@@ -20,7 +20,7 @@ from himmel.hosts import load_host
 from himmel.model import HimmelConfig, HimmelForConditionalGeneration, HimmelProcessor
 from himmel.nano.draw import draw_spec
 from himmel.nano.render import clip_file, render_clip
-from himmel.training.plan import plan_stages
+from himmel.training.plan import Stage, plan_stages
 from himmel.training.resolve import resolve_recipe
 from himmel.training.run import check_host, check_runnable, initial_model, run_recipe
 from himmel.training.store import ClipStore
@@ -103,6 +103,46 @@ def test_a_second_row_finds_the_stages_that_it_shares(nano_folder: str, tmp_path
 
 
 @pytest.mark.usefixtures("unrendered")
+def test_from_scratch_nothing_old_is_taken_for_new(
+    nano_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed in the middle, none of the stages is there, though all of them were before."""
+    base = str(tiny_base(tmp_path, of="nano", host=nano_folder))
+    held = {"data.validation": "{clips: 2}", "projector": "null", "stages": "[2]"}
+    folder = run_recipe("default", base=base, overrides=held)
+    assert (folder / "best" / "config.json").is_file()
+    (stage,) = plan_stages(resolve_recipe("default", base=base, overrides=held).recipe)
+    assert stage.done
+
+    def killed(stage: Stage, *, resume: bool) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("himmel.training.run.run_stage", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run_recipe("default", base=base, overrides=held, resume=False)
+    assert not stage.done
+    run_recipe("default", base=base, overrides={**held, "data.validation": "null"}, resume=False)
+    assert stage.done
+    assert not (folder / "best").exists()
+
+
+def test_of_several_processes_the_first_one_writes_and_speaks(
+    nano_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = str(tiny_base(tmp_path, of="nano", host=nano_folder))
+    alone = {"stages": "[]", "projector": "null"}
+    told: list[str] = []
+    monkeypatch.setenv("RANK", "1")
+    folder = run_recipe("default", base=base, overrides=alone, tell=told.append)
+    assert (told, [*folder.iterdir()]) == ([], [])
+    monkeypatch.setenv("RANK", "0")
+    assert run_recipe("default", base=base, overrides=alone, tell=told.append) == folder
+    assert len(told) == 1
+    assert (folder / "stage.json").is_file()
+
+
+@pytest.mark.usefixtures("unrendered")
 def test_two_trainings_do_not_meet_in_a_stage(nano_folder: str, tmp_path: Path) -> None:
     """Another process holds the stage's lock; when it is gone, so is the refusal, though the file stays."""
     base = str(tiny_base(tmp_path, of="nano", host=nano_folder))
@@ -177,6 +217,24 @@ def test_packed_questions_and_attention_without_masks_are_refused(nano_folder: s
         run_recipe("default", base=base, overrides=changes)
 
 
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"stage2.compute.fsdp": "full_shard"}, "shares a model among several processes, and one was started"),
+        ({"stage2.optimizer": "{batch_size: 3, gradient_accumulation: 2}"}, "cannot be divided among 2 micro-steps"),
+        ({"stage2.compute.report_to": "[trackio]"}, "names 'trackio', which is not installed"),
+    ],
+)
+def test_what_would_end_stage_2_is_refused_before_stage_1(
+    nano_folder: str, tmp_path: Path, change: dict[str, str], match: str
+) -> None:
+    base = str(tiny_base(tmp_path, of="nano", host=nano_folder))
+    told: list[str] = []
+    with pytest.raises(RecipeError, match=match):
+        run_recipe("default", base=base, overrides={"projector": "null", **change}, tell=told.append)
+    assert told == []
+
+
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
 def test_a_stage_computes_attention_as_its_recipe_says(nano_folder: str, tmp_path: Path, attention: str) -> None:
     base = str(tiny_base(tmp_path, of="nano", host=nano_folder))
@@ -200,6 +258,20 @@ def test_the_advice_about_another_kind_of_host_works(kind: str, tiny_host: Calla
     model = initial_model(plan_stages(recipe)[0])
     assert model.host.name == kind
     assert model.config.adapter.host_hidden_size == model.host.hidden_size
+
+
+def test_the_advice_about_a_recipe_of_ones_own_names_its_file(tiny_host: Callable[[str], str], tmp_path: Path) -> None:
+    own = tmp_path / "my run" / "recipe.yaml"
+    own.parent.mkdir()
+    data = "{source: files, sets: [{annotations: qa.json}]}"
+    own.write_text(f"inherits: default\nbase: nano\ndata: {data}\nstage1: {{alignment: {{probe_weight: 0}}}}\n")
+    (tmp_path / "qa.json").write_text("[]")
+    changes = {"host": tiny_host("qwen2_5_vl"), "data.folder": str(tmp_path), "stage2.blind_share": "0"}
+    with pytest.raises(RecipeError, match="'host_projector', which the host") as caught:
+        run_recipe(own, overrides=changes)
+    words = shlex.split(str(caught.value).split("`")[1])
+    assert words[2] == str(own)
+    assert words[-1] == "data.source=files"
 
 
 def test_the_advice_about_the_context_works(nano_folder: str) -> None:

@@ -1,14 +1,20 @@
 """How parameters are shared among processes: what is asked of the trainer, and what is refused."""
 
+import importlib.util
 import os
 
 import pytest
 import torch
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
-from transformers.integrations.deepspeed import is_deepspeed_available
+from transformers.integrations.deepspeed import (
+    is_deepspeed_available,
+    is_deepspeed_zero3_enabled,
+    set_hf_deepspeed_config,
+)
 
 from himmel.errors import RecipeError
+from himmel.training import sharding
 from himmel.training.recipe import ComputeSection
 from himmel.training.sharding import environment_restored, fill, sharding_options, straighten, whole, whole_parameters
 
@@ -63,6 +69,34 @@ def test_a_stage_leaves_nothing_behind_in_the_environment(monkeypatch: pytest.Mo
         os.environ.update(ACCELERATE_USE_FSDP="true", ACCELERATE_USE_DEEPSPEED="true")
     assert os.environ["ACCELERATE_USE_FSDP"] == "said before"
     assert "ACCELERATE_USE_DEEPSPEED" not in os.environ
+
+
+class _Zero3:
+    """What transformers notes while a stage is trained by ZeRO-3."""
+
+    def is_zero3(self) -> bool:
+        return True
+
+
+def test_the_host_of_a_stage_after_zero_3_is_loaded_whole() -> None:
+    """It has parameters of shape (0,) where transformers still goes by the settings of the stage before."""
+    noted = _Zero3()
+    with environment_restored():
+        set_hf_deepspeed_config(noted)
+        assert is_deepspeed_zero3_enabled()
+    assert not is_deepspeed_zero3_enabled()
+
+
+def test_deepspeed_without_a_launcher_is_one_sentence(
+    network: LlamaForCausalLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    monkeypatch.setattr(sharding, "is_deepspeed_available", lambda: True)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(RecipeError, match=r"'zero2' wants a launcher, for one process too; run `torchrun"):
+        sharding_options(ComputeSection(deepspeed="zero2"), network)
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert sharding_options(ComputeSection(deepspeed="zero2"), network)["deepspeed"].endswith("zero2.json")
 
 
 @pytest.mark.parametrize("side", [1, 3])

@@ -1,4 +1,5 @@
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,15 @@ def test_a_part_is_averaged_over_the_batches_that_have_it(tmp_path: Path) -> Non
     history = run_training(trainer, folder=tmp_path, resume=False)
     lines = [line for line in history if "loss" in line]
     assert [(line["always"], line["seldom"]) for line in lines] == [(3.0, 5.0)] * 4
+
+
+def test_what_comes_before_the_first_step_is_none_of_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = _trainer(tmp_path)
+    clock = time.perf_counter
+    monkeypatch.setattr(time, "perf_counter", lambda: clock() + 1000)
+    history = run_training(trainer, folder=tmp_path, resume=False)
+    # Two steps of two rows.
+    assert history[0]["rows_per_second"] > 4 / 500
 
 
 def test_the_batch_is_shared_out_over_micro_steps_and_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from himmel.adapter import MotionAdapter
 from himmel.errors import RecipeError
 from himmel.model import HimmelForConditionalGeneration
 from himmel.model.prompt import IGNORED
+from himmel.training import validation
 from himmel.training.alignment import AlignmentModel
 from himmel.training.instruct import InstructModel
 from himmel.training.losses import retrieval
@@ -25,7 +27,7 @@ from himmel.training.plan import Stage, plan_stages
 from himmel.training.recipe import AlignmentSection, ComputeSection, OptimizerSection
 from himmel.training.resolve import resolve_recipe
 from himmel.training.run import run_stage
-from himmel.training.trainer import PartsTrainer, run_training, training_arguments
+from himmel.training.trainer import PartsTrainer, newest_checkpoint, run_training, training_arguments
 from himmel.training.validation import HeldOut, Validation, in_batches, look_at, read_best
 from tiny_hosts import Setup, tiny_adapter
 from tiny_recipes import tiny_base
@@ -129,7 +131,7 @@ class _Drawn(nn.Module):
 
 
 def _numbers(size: int) -> HeldOut:
-    return HeldOut(_Numbers(), in_batches(range(7), size), lambda items: {"x": torch.tensor(items)})
+    return HeldOut(_Numbers(), (in_batches(range(7), size),), lambda items: {"x": torch.tensor(items)})
 
 
 def test_every_held_out_item_is_seen_once_and_nothing_is_drawn() -> None:
@@ -139,6 +141,25 @@ def test_every_held_out_item_is_seen_once_and_nothing_is_drawn() -> None:
     assert [one["x"].tolist() for one in rows] == [[0, 1, 2], [3, 4, 5], [6]]
     assert torch.equal(torch.get_rng_state(), before)
     assert model.training
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_processes_look_at_the_same_kind_of_thing_at_once(monkeypatch: pytest.MonkeyPatch, processes: int) -> None:
+    """With weights spread over them, one that shows pictures would wait for others that read text alone."""
+    groups = (((0,), (1,), (2,)), ((3,), (4,)), ((5, 6),))
+    held = HeldOut(_Numbers(), groups, lambda items: {"x": torch.tensor(items)})
+    monkeypatch.setattr(validation, "num_processes", lambda: processes)
+    monkeypatch.setattr(validation, "gather_lists", lambda own: own)
+    counted: list[list[int]] = []
+    shown: list[list[int]] = []
+    for rank in range(processes):
+        monkeypatch.setattr(torch.distributed, "get_rank", lambda rank=rank: rank)
+        seen: list[dict[str, Any]] = []
+        rows = look_at(held, _Drawn(), lambda batch, seen=seen: seen.append(batch) or batch, workers=0)
+        counted += [one["x"].tolist() for one in rows]
+        shown.append([int(batch["x"][0] > 2) + int(batch["x"][0] > 4) for batch in seen])
+    assert sorted(counted) == [[0], [1], [2], [3], [4], [5, 6]]
+    assert all(kinds == shown[0] for kinds in shown)
 
 
 class _Ends(TrainerCallback):
@@ -222,6 +243,43 @@ def test_from_scratch_forgets_the_best_step(tmp_path: Path) -> None:
     best = read_best(tmp_path / "best.safetensors")
     assert best is not None
     assert best.step == 6
+
+
+def _killed_in_the_middle(path: str | Path, **_: Any) -> None:
+    """In place of `shutil.rmtree`: some of a folder is gone, and then the process."""
+    (Path(path) / "trained_parts.safetensors").unlink()
+    raise KeyboardInterrupt
+
+
+def test_a_training_that_is_killed_while_it_removes_a_checkpoint_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The best step is the second; at step 6 there are three checkpoints, and one of them has to go."""
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", _killed_in_the_middle)
+        with pytest.raises(KeyboardInterrupt):
+            run_training(_trainer(tmp_path, [9.0, 1.0, 2.0, 3.0]), folder=tmp_path, resume=True)
+    assert newest_checkpoint(tmp_path) == tmp_path / "checkpoint-6"
+    trainer = _trainer(tmp_path, [])
+    run_training(trainer, folder=tmp_path, resume=True)
+    unbroken = _trainer(tmp_path / "unbroken", [9.0, 1.0, 2.0, 3.0])
+    run_training(unbroken, folder=tmp_path / "unbroken", resume=True)
+    assert torch.equal(trainer.learner.weight, unbroken.learner.weight)
+    kept = sorted(path.name for path in (tmp_path / "unbroken").glob("checkpoint-*"))
+    assert kept == ["checkpoint-4", "checkpoint-6"]
+
+
+def test_nothing_of_what_is_forgotten_is_taken_up_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed while it begins from scratch, a training has no checkpoint to go on from."""
+    run_training(_trainer(tmp_path, None), folder=tmp_path, resume=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", _killed_in_the_middle)
+        with pytest.raises(KeyboardInterrupt):
+            run_training(_trainer(tmp_path, None), folder=tmp_path, resume=False)
+    assert newest_checkpoint(tmp_path) is None
+    trainer = _trainer(tmp_path, None)
+    run_training(trainer, folder=tmp_path, resume=True)
+    assert trainer.state.global_step == 6
 
 
 def _stage(base: str, number: int, **changes: str) -> Stage:

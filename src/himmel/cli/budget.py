@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from himmel.model.budget import Budget
     from himmel.training.memory import StageMemory
 
+_OF_TRAINING = ("training", "base", "change", "devices", "as_json")
 _DEFAULT_SIZE = (1280, 720)
 _DEFAULT_DURATION = 3600.0
 
 
 def budget(
+    context: typer.Context,
     video: Annotated[
         str | None,
         typer.Argument(metavar="VIDEO", help="A video; its size and duration are used.", callback=refuse_empty),
@@ -61,6 +63,7 @@ def budget(
 ) -> None:
     """Count a prompt's tokens, exactly and by kind; or estimate a training's memory. No weights are loaded."""
     if training is not None:
+        _refuse_prompt(context, video)
         show_training(training, base=base, changes=split_changes(change), devices=devices, as_json=as_json)
         return
     if base is not None or change or devices != 1:
@@ -96,6 +99,19 @@ def budget(
         print_json(rows if all_hosts else rows[0])
     else:
         print_budgets(found)
+
+
+def _refuse_prompt(context: typer.Context, video: str | None) -> None:
+    """Refuse what is about a prompt, and would change nothing of a training's memory."""
+    if video is not None:
+        raise UsageError(f"{video!r} has no part in a training's memory; leave it out, or --training.")
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if name not in _OF_TRAINING and source is not None and source.name == "COMMANDLINE":
+            raise UsageError(
+                f"--{name.replace('_', '-')} is about a prompt, and --training takes everything from its recipe; leave "
+                "it out, or change the recipe by --set."
+            )
 
 
 def print_budgets(budgets: "Sequence[Budget]") -> None:

@@ -1,5 +1,6 @@
 """The verbs about recipes: `train`, `train init`, `recipe list`, `recipe show`."""
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -97,10 +98,12 @@ def train(
     """Train RECIPE, stage by stage. An interrupted run continues where it stopped."""
     overrides = split_changes(change)
     quieten(bars=True)
+    from himmel.training.gather import is_first
     from himmel.training.run import run_recipe
 
     checkpoint = run_recipe(recipe, base=base, overrides=overrides, resume=resume, tell=typer.echo)
-    typer.echo(f"The checkpoint is in {checkpoint}")
+    if is_first():
+        typer.echo(f"The checkpoint is in {checkpoint}")
 
 
 @train_app.command("init")
@@ -179,7 +182,7 @@ def split_changes(changes: list[str] | None) -> dict[str, str]:
     for key, sign, value in pairs:
         if not sign or not key:
             raise UsageError(
-                f"--set {key + value!r} is not KEY=VALUE; write, for example, --set stage1.optimizer.steps=20."
+                f"--set {key + sign + value!r} is not KEY=VALUE; write, for example, --set stage1.optimizer.steps=20."
             )
     return {key: value for key, _, value in pairs}
 
@@ -248,7 +251,7 @@ def print_begun(begun: "Begun") -> None:
             "recipe": str(begun.recipe),
         }
     )
-    typer.echo(f"Run it with `himmel train {begun.recipe}`")
+    typer.echo(f"Run it with `{shlex.join(['himmel', 'train', str(begun.recipe)])}`")
 
 
 def _row_of_report(report: "ReportSection") -> str:

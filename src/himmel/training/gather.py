@@ -5,6 +5,7 @@ DistributedDataParallel does it: what is computed of the gathered rows is the sa
 over the processes in the backward pass and averaging afterwards gives each its own share, once.
 """
 
+import os
 from dataclasses import replace
 from typing import Any, cast
 
@@ -18,6 +19,14 @@ from himmel.adapter import AdapterOutput
 def num_processes() -> int:
     """How many processes train together; 1 where nothing is distributed."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def is_first() -> bool:
+    """Whether this is the first of the processes that a launcher has started, or the only one there is.
+
+    It is known before they have met each other.
+    """
+    return os.environ.get("RANK", "0") == "0"
 
 
 def wait_for_all() -> None:
@@ -41,7 +50,8 @@ class _GatherRows(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        gradient = gradients[0].contiguous()
+        # A copy: autograd may have given the same memory to others.
+        gradient = gradients[0].clone(memory_format=torch.contiguous_format)
         dist.all_reduce(gradient)
         return gradient.split(ctx.counts)[dist.get_rank()], None
 

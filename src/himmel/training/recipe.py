@@ -5,10 +5,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from himmel.choices import Attention, BenchmarkName, MethodName, Tracker
+from himmel.errors import RecipeError
 
 Positive = Annotated[int, Field(gt=0)]
 Natural = Annotated[int, Field(ge=0)]
-Rate = Annotated[float, Field(ge=0)]
+Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class Section(BaseModel):
@@ -164,6 +166,20 @@ class OptimizerSection(Section):
     log_every: Positive = 10
     validate_every: Positive = 100
 
+    def share_of(self, devices: int) -> int:
+        """Clips that each of so many devices takes at once.
+
+        Raises:
+            RecipeError: the batch can't be shared out evenly.
+        """
+        shares = self.gradient_accumulation * devices
+        if self.batch_size % shares:
+            raise RecipeError(
+                f"optimizer.batch_size = {self.batch_size} cannot be divided among {shares} micro-steps and devices; "
+                "choose a multiple, or another optimizer.gradient_accumulation."
+            )
+        return self.batch_size // shares
+
 
 class AlignmentSection(Section):
     """Stage 1 (docs/method.md, equations 6 and 7).
@@ -182,7 +198,7 @@ class AlignmentSection(Section):
 class ProjectorSection(Section):
     """The host's own image projector, on still questions; for hosts that come without one (nano)."""
 
-    seed: int = 0
+    seed: Seed = 0
     questions_per_clip: Positive = 4
     optimizer: OptimizerSection = OptimizerSection()
     compute: ComputeSection = ComputeSection()
@@ -191,7 +207,7 @@ class ProjectorSection(Section):
 class Stage1Section(Section):
     """Alignment: the adapter learns, the host is frozen."""
 
-    seed: int = 0
+    seed: Seed = 0
     alignment: AlignmentSection = AlignmentSection()
     optimizer: OptimizerSection = OptimizerSection()
     compute: ComputeSection = ComputeSection()
@@ -208,7 +224,7 @@ class Stage2Section(Section):
         full_compute: what takes the place of `compute` where the full language model is trained.
     """
 
-    seed: int = 0
+    seed: Seed = 0
     trains: Literal["lora", "full"] = "lora"
     also_train: tuple[Literal["host_projector"], ...] = ()
     questions_per_clip: Positive = 4

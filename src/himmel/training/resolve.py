@@ -26,6 +26,8 @@ from himmel.training.settings import make_settings, unknown_key
 _SUFFIX: Final = ".yaml"
 _BASES: Final = "base"
 _CHANGES: Final = "--set"
+_DERIVED: Final = ("name", "base_model")
+"""Keys of a resolved recipe that no file states."""
 _DEFAULT: Final = "default"
 
 
@@ -97,6 +99,8 @@ def resolve_recipe(
     for source, content in lines:
         whole.add(content, source)
     for key, text in (overrides or {}).items():
+        if key == "base":
+            raise RecipeError(f"Override base={text!r} comes too late to change what is inherited; use --base {text}.")
         whole.add(_parse_override(key, text), _CHANGES)
     if base is not None:
         whole.origins["base"] = "--base"
@@ -224,6 +228,9 @@ def _need(content: Mapping[str, Any], key: str, file: Path) -> Any:
 
 
 def _validate(content: dict[str, Any], origins: Mapping[str, str]) -> Recipe:
+    stated = next((key for key in origins if key.partition(".")[0] in _DERIVED), None)
+    if stated is not None:
+        raise RecipeError(f"{_place(stated, origins)} states {stated!r}, which follows from the files; leave it out.")
     try:
         recipe = Recipe.model_validate(content)
     except ValidationError as error:
@@ -237,7 +244,9 @@ def _validate(content: dict[str, Any], origins: Mapping[str, str]) -> Recipe:
 
 
 def _explain(error: ValidationError, origins: Mapping[str, str]) -> str:
-    first = error.errors()[0]
+    found = error.errors()
+    # A key that is missing may be there by a wrong name.
+    first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         known = _known_keys(first["loc"][:-1])
@@ -245,6 +254,8 @@ def _explain(error: ValidationError, origins: Mapping[str, str]) -> str:
         return _unknown(key, ".".join([*(str(part) for part in first["loc"][:-1]), near]), origins)
     place = _place(key, origins)
     if first["type"] == "missing":
+        if len(first["loc"]) > 1:
+            return f"{place} states no {key}; add it."
         return f"The recipe states no {key}; its base has to."
     return f"{place}: {key} = {first['input']!r} does not fit ({first['msg']})."
 
@@ -263,12 +274,10 @@ def _place(key: str, origins: Mapping[str, str]) -> str:
 
 def _known_keys(place: tuple[int | str, ...]) -> list[str]:
     section: type[BaseModel] = Recipe
-    for part in place:
-        options = _sections_of(section, str(part))
-        if not options:
-            return list(section.model_fields)
-        section = options[0]
-    return [field.alias or name for name, field in section.model_fields.items() if name not in ("name", "base_model")]
+    # A number is a place in a list, all of whose items are of one kind.
+    for part in (name for name in place if isinstance(name, str)):
+        section = _sections_of(section, part)[0]
+    return [field.alias or name for name, field in section.model_fields.items() if name not in _DERIVED]
 
 
 def _sections_of(section: type[BaseModel], part: str) -> list[type[BaseModel]]:

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,21 +23,28 @@ from himmel.nano.clips import VALUE_COLUMNS
 from himmel.training.alignment import AlignmentModel
 from himmel.training.batches import AlignmentCollator, DrawnClips, InstructCollator
 from himmel.training.corpus.batches import CorpusAlignment
-from himmel.training.corpus.stage import check_files, check_stage, corpus_data
+from himmel.training.corpus.stage import LIST, check_files, check_stage, corpus_data
 from himmel.training.corpus.targets import KeptTargets
-from himmel.training.gather import wait_for_all
+from himmel.training.gather import is_first, wait_for_all
 from himmel.training.instruct import InstructModel
-from himmel.training.plan import Stage, plan_stages
+from himmel.training.plan import RECORD, Stage, plan_stages
 from himmel.training.probes import MotionProbes, caption_vocabulary
 from himmel.training.recipe import OptimizerSection, ProjectorSection, Recipe, Stage1Section, Stage2Section
 from himmel.training.records import save_best, write_record
 from himmel.training.resolve import base_names, resolve_recipe
 from himmel.training.settings import make_settings
-from himmel.training.sharding import environment_restored, sharding_options, straighten, whole_parameters
+from himmel.training.sharding import (
+    check_sharding,
+    environment_restored,
+    sharding_options,
+    straighten,
+    whole_parameters,
+)
 from himmel.training.store import ClipStore
 from himmel.training.targets import TargetStore
 from himmel.training.trainer import PartsTrainer, run_training, training_arguments
-from himmel.training.validation import HeldOut, Validation, in_batches, looks
+from himmel.training.validation import BEST, HeldOut, Validation, in_batches, looks
+from himmel.training.watching import check_trackers
 
 
 def run_recipe(
@@ -55,7 +63,7 @@ def run_recipe(
         overrides: dotted keys to YAML values, e.g. {"stage1.optimizer.steps": "20"}.
         resume: take stages that are there, also those of another recipe, and continue from the newest saved state
             of the one that was interrupted; else start all of them again.
-        tell: called with a sentence about each stage.
+        tell: called with a sentence about each stage, in the first of several processes.
 
     Returns:
         The checkpoint folder: what `save_pretrained` writes, and `training/STAGE.json` with the settings, the log and
@@ -69,13 +77,20 @@ def run_recipe(
     """
     resolved = resolve_recipe(recipe, base=base, overrides=overrides).recipe
     check_runnable(resolved)
-    check_host(resolved)
+    check_host(resolved, called=str(recipe))
     stages = plan_stages(resolved)
     for stage in stages:
+        if stage.section is not None and not (resume and stage.done):
+            _check_launch(stage)
+    say = tell if is_first() else lambda _: None
+    for stage in () if resume else stages:
+        with _alone_in(stage.folder):
+            _forget(stage)
+    for stage in stages:
         if resume and stage.done:
-            tell(f"{stage.kind} is there: {stage.folder}")
+            say(f"{stage.kind} is there: {stage.folder}")
             continue
-        tell(f"{stage.kind} goes to {stage.folder}")
+        say(f"{stage.kind} goes to {stage.folder}")
         with _alone_in(stage.folder):
             run_stage(stage, resume=resume)
     return stages[-1].folder
@@ -84,7 +99,7 @@ def run_recipe(
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
     """Keep other trainings out of a stage's folder, which several recipes may share; one process of a run does it."""
-    if os.environ.get("RANK", "0") != "0":
+    if not is_first():
         yield
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -100,6 +115,16 @@ def _alone_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _forget(stage: Stage) -> None:
+    """A stage that begins from scratch is no whole one until it has ended; its old states go when it begins."""
+    if not is_first():
+        return
+    for file in (RECORD, LIST, f"training/{stage.kind}.json"):
+        (stage.folder / file).unlink(missing_ok=True)
+    if (stage.folder / BEST).exists():
+        shutil.rmtree(stage.folder / BEST)
 
 
 def check_runnable(recipe: Recipe) -> None:
@@ -130,8 +155,12 @@ def check_runnable(recipe: Recipe) -> None:
         check_files(recipe.data)
 
 
-def check_host(recipe: Recipe) -> None:
+def check_host(recipe: Recipe, *, called: str | None = None) -> None:
     """Refuse a host of another kind than the recipe's base was made for, and name the base that is made for it.
+
+    Args:
+        recipe: resolved.
+        called: the file or name that it was asked for by; None: its name.
 
     Raises:
         RecipeError: the recipe trains a part that the host doesn't have, or reads a feature map that it doesn't give.
@@ -144,10 +173,11 @@ def check_host(recipe: Recipe) -> None:
     if not lacking:
         return
     base = next((name for name in base_names() if host.name.startswith(name)), None)
-    options = ["--base", str(base), "--set", f"host={recipe.host}", "--set", "data.source=rendered"]
+    command = ["himmel", "train", called or recipe.name, "--base", str(base), "--set", f"host={recipe.host}"]
+    command += ["--set", f"data.source={recipe.data.source}"]
     raise RecipeError(
         f"Recipe {recipe.name!r} on {recipe.base!r} trains the part {lacking[0]!r}, which the host {recipe.host!r} of "
-        f"the kind {host.name!r} doesn't have; run `{shlex.join(['himmel', 'train', recipe.name, *options])}`."
+        f"the kind {host.name!r} doesn't have; run `{shlex.join(command)}`."
     )
 
 
@@ -165,6 +195,18 @@ def _check_attention(recipe: Recipe) -> None:
             )
 
 
+def _check_launch(stage: Stage) -> None:
+    """Refuse now what would end a stage at its start, hours after the first one's.
+
+    Raises:
+        RecipeError: the batch can't be shared out, parameters can't be shared as the recipe says, or where the log goes
+            to is not installed.
+    """
+    stage.optimizer.share_of(int(os.environ.get("WORLD_SIZE", "1")))
+    check_sharding(stage.compute)
+    check_trackers(stage.compute.report_to)
+
+
 def run_stage(stage: Stage, *, resume: bool = True) -> None:
     """Do one stage, whose predecessor is there, and write its checkpoint.
 
@@ -173,8 +215,10 @@ def run_stage(stage: Stage, *, resume: bool = True) -> None:
         HimmelError: host or clips are missing and cannot be fetched.
     """
     set_seed(stage.seed)
-    model = initial_model(stage)
     stage.folder.mkdir(parents=True, exist_ok=True)
+    if stage.section is None and not is_first():
+        return
+    model = initial_model(stage)
     if stage.section is None:
         model.save_pretrained(stage.folder)
         write_record(stage, [])
@@ -247,7 +291,7 @@ def _make_trainer(stage: Stage, model: HimmelForConditionalGeneration, arguments
 
     def look(collate: Any, learner: AlignmentModel | InstructModel) -> Validation | None:
         batches = in_batches(range(len(held)), arguments.per_device_train_batch_size)
-        data = HeldOut(DrawnClips(held, length=len(held), seed=stage.seed), batches, collate)
+        data = HeldOut(DrawnClips(held, length=len(held), seed=stage.seed), (batches,), collate)
         return Validation(data, learner.summarise) if held else None
 
     if isinstance(stage.section, Stage1Section):

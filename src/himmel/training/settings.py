@@ -38,8 +38,16 @@ def adapter_keys() -> list[str]:
 
 
 def unknown_key(model: Mapping[str, Any]) -> tuple[str, str] | None:
-    """The first key of a `model` section that does not exist, dotted, and the nearest that does."""
+    """The first key of a `model` section that does not exist, dotted, and the nearest that does.
+
+    Raises:
+        RecipeError: its `adapter` section is none.
+    """
     adapter = model.get("adapter") or {}
+    if not isinstance(adapter, Mapping):
+        raise RecipeError(
+            f"model.adapter = {adapter!r} is not possible; state its keys, for example model.adapter.fusion=concat."
+        )
     for prefix, given, known in (("", model, model_keys()), ("adapter.", adapter, adapter_keys())):
         for key in given:
             if key not in known:

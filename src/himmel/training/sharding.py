@@ -1,5 +1,6 @@
 """Parameters that several processes share: ZeRO of DeepSpeed, and FSDP of PyTorch by way of accelerate."""
 
+import importlib.util
 import json
 import os
 from collections.abc import Iterator
@@ -12,10 +13,10 @@ import torch.distributed as dist
 from accelerate import DistributedType, FullyShardedDataParallelPlugin
 from accelerate.state import AcceleratorState
 from torch import nn
-from torch.distributed.fsdp import MixedPrecisionPolicy
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy
 from torch.distributed.tensor import DTensor, distribute_tensor
 from transformers import PreTrainedModel
-from transformers.integrations.deepspeed import is_deepspeed_available
+from transformers.integrations.deepspeed import is_deepspeed_available, unset_hf_deepspeed_config
 
 from himmel.errors import RecipeError
 from himmel.training.recipe import ComputeSection
@@ -33,7 +34,25 @@ def sharding_options(compute: ComputeSection, network: PreTrainedModel) -> dict[
         network: the host's; with FSDP, each of its layers is gathered when it is its turn.
 
     Raises:
-        RecipeError: both ways are asked for, DeepSpeed or its file is missing, or FSDP has one process.
+        RecipeError: as `check_sharding`.
+    """
+    check_sharding(compute)
+    if compute.deepspeed is not None:
+        return {"deepspeed": str(settings_file(compute.deepspeed))}
+    if compute.fsdp is None:
+        return {}
+    present = {type(module).__name__ for module in network.modules()}
+    layers = sorted(present & set(network._no_split_modules or ()))
+    config: dict[str, Any] = {"version": 2, "reshard_after_forward": compute.fsdp == "full_shard"}
+    return {"fsdp": True, "fsdp_config": config | ({"transformer_layer_cls_to_wrap": layers} if layers else {})}
+
+
+def check_sharding(compute: ComputeSection) -> None:
+    """See that a stage can be shared as it says, before anything is loaded.
+
+    Raises:
+        RecipeError: both ways are asked for, DeepSpeed or its file is missing, no launcher has started this process, or
+            FSDP has one process.
     """
     if compute.deepspeed is not None and compute.fsdp is not None:
         raise RecipeError(
@@ -42,17 +61,12 @@ def sharding_options(compute: ComputeSection, network: PreTrainedModel) -> dict[
         )
     if compute.deepspeed is not None:
         _refuse_garbage(compute)
-    if compute.fsdp is None:
-        return {"deepspeed": None if compute.deepspeed is None else deepspeed_file(compute.deepspeed)}
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        _check_deepspeed(compute.deepspeed)
+    if compute.fsdp is not None and int(os.environ.get("WORLD_SIZE", "1")) < 2:
         raise RecipeError(
             f"compute.fsdp = {compute.fsdp!r} shares a model among several processes, and one was started; run "
             "`torchrun --nproc-per-node 2 --no-python himmel train RECIPE`, or set compute.fsdp=null."
         )
-    present = {type(module).__name__ for module in network.modules()}
-    layers = sorted(present & set(network._no_split_modules or ()))
-    config: dict[str, Any] = {"version": 2, "reshard_after_forward": compute.fsdp == "full_shard"}
-    return {"fsdp": True, "fsdp_config": config | ({"transformer_layer_cls_to_wrap": layers} if layers else {})}
 
 
 def _refuse_garbage(compute: ComputeSection) -> None:
@@ -82,19 +96,24 @@ def settings_file(name: str) -> Path:
     return file
 
 
-def deepspeed_file(name: str) -> str:
-    """`settings_file`, for a training that DeepSpeed is there for.
+def _check_deepspeed(name: str) -> None:
+    """See that DeepSpeed can be had.
 
     Raises:
-        RecipeError: there is no such file, or DeepSpeed is not installed.
+        RecipeError: its file is missing, it is not installed, or no launcher has started this process.
     """
-    file = settings_file(name)
+    settings_file(name)
     if not is_deepspeed_available():
         raise RecipeError(
             f"compute.deepspeed = {name!r} needs DeepSpeed, which is not installed; run "
             "`pip install deepspeed`, or set compute.deepspeed=null to train without it."
         )
-    return str(file)
+    if "WORLD_SIZE" not in os.environ and importlib.util.find_spec("mpi4py") is None:
+        raise RecipeError(
+            f"compute.deepspeed = {name!r} wants a launcher, for one process too; run "
+            "`torchrun --nproc-per-node 1 --no-python himmel train RECIPE` with as many processes as there are "
+            "GPUs, or set compute.deepspeed=null."
+        )
 
 
 def shard_on_processors(state: AcceleratorState, plugin_arguments: dict[str, Any]) -> None:
@@ -132,6 +151,16 @@ def fill(tensor: torch.Tensor, value: torch.Tensor) -> None:
     if isinstance(tensor, DTensor):
         value = distribute_tensor(value.to(tensor.device), tensor.device_mesh, tensor.placements)
     tensor.data.copy_(value)
+
+
+def share_again(module: nn.Module) -> None:
+    """Have FSDP spread what it has left together after a forward pass without a backward pass.
+
+    Until then a module's parameters are copies in the type that is computed in, and not those that learn.
+    """
+    for part in module.modules():
+        if isinstance(part, FSDPModule):
+            part.reshard()
 
 
 @contextmanager
@@ -174,11 +203,13 @@ def _gather(module: nn.Module) -> None:
 
 @contextmanager
 def environment_restored() -> Iterator[None]:
-    """Undo what accelerate notes in the environment, so that a stage says for itself whether it is sharded."""
+    """Undo what accelerate and transformers note, so that a stage says for itself whether it is sharded."""
     before = {name: os.environ.get(name) for name in _LEFT_BEHIND}
     try:
         yield
     finally:
+        # With ZeRO-3 noted, transformers would load the next stage's host in parts, of which each process has one.
+        unset_hf_deepspeed_config()
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)

@@ -5,7 +5,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
@@ -24,13 +24,15 @@ from himmel.errors import RecipeError
 from himmel.training.bar import TrainingBar
 from himmel.training.gather import sum_of_all, wait_for_all
 from himmel.training.recipe import ComputeSection, OptimizerSection
-from himmel.training.sharding import fill, gathered, precise_sums, shard_on_processors, whole
+from himmel.training.sharding import fill, gathered, precise_sums, shard_on_processors, share_again, whole
 from himmel.training.validation import BEST_PARTS, BestStep, Validation, look_at, read_best, write_best
 from himmel.training.watching import Pace, check_trackers, gradient_norms
 
 _PARTS_FILE = "trained_parts.safetensors"
 _WHOLE = "whole"
 """Written last into a checkpoint, when all processes have written their parts."""
+_KEPT = 2
+"""How many checkpoints of a stage there are at most."""
 
 
 class PartsTrainer(Trainer):
@@ -66,7 +68,7 @@ class PartsTrainer(Trainer):
         self._count = 0
         self._gradients: dict[str, float] = {}
         self._pace = Pace()
-        self.add_callback(_Gradients(self))
+        self.add_callback(_Watching(self))
         if sys.stderr.isatty():
             self.pop_callback(PrinterCallback)
             self.add_callback(TrainingBar())
@@ -123,6 +125,7 @@ class PartsTrainer(Trainer):
             self._prepare_inputs,
             workers=self.args.dataloader_num_workers,
         )
+        share_again(self.model_wrapped)
         found = {f"eval_{name}": round(value, 5) for name, value in self._validation.summarise(rows).items()}
         seconds = time.perf_counter() - begin
         self._pace.leave_out(seconds)
@@ -146,6 +149,10 @@ class PartsTrainer(Trainer):
     def _trained(self) -> dict[str, torch.Tensor]:
         """What training changes, whole, in the processor's memory; all processes ask for it at once."""
         return {name: whole(one.detach()).contiguous().cpu() for name, one in trained_tensors(self.learner).items()}
+
+    def begin_pace(self) -> None:
+        """What came before the first step is none of the training's time."""
+        self._pace = Pace()
 
     def watch_gradients(self) -> None:
         """Keep the size of each part's gradient for the log."""
@@ -199,7 +206,10 @@ class PartsTrainer(Trainer):
         super()._save_checkpoint(*args, **options)
         wait_for_all()
         if self.args.should_save:
-            (_checkpoint(Path(str(self.args.output_dir)), self.state.global_step) / _WHOLE).touch()
+            folder = Path(str(self.args.output_dir))
+            (_checkpoint(folder, self.state.global_step) / _WHOLE).touch()
+            # Not before: whoever is killed on the way has the newest whole one to go on from.
+            _remove(_by_step(folder)[:-_KEPT])
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         folder = Path(output_dir or str(self.args.output_dir))
@@ -215,11 +225,15 @@ class PartsTrainer(Trainer):
             fill(own[name], value)
 
 
-class _Gradients(TrainerCallback):
-    """Looks at the gradients of those steps that are logged, before the optimiser takes them (clipped)."""
+class _Watching(TrainerCallback):
+    """Begins to measure the time, and looks at the gradients of steps that are logged, clipped, as they are used."""
 
     def __init__(self, trainer: PartsTrainer) -> None:
         self._trainer = trainer
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        del args, state, control
+        self._trainer.begin_pace()
 
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -264,10 +278,27 @@ def _checkpoint(folder: Path, step: int) -> Path:
     return folder / f"{PREFIX_CHECKPOINT_DIR}-{step}"
 
 
+def _by_step(folder: Path) -> list[Path]:
+    """All checkpoints, whole or not, the oldest first."""
+    found = [path for path in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*") if _step(path).isdigit()]
+    return sorted(found, key=lambda path: int(_step(path)))
+
+
+def _step(checkpoint: Path) -> str:
+    return checkpoint.name.removeprefix(f"{PREFIX_CHECKPOINT_DIR}-")
+
+
 def newest_checkpoint(folder: Path) -> Path | None:
     """The newest checkpoint that was written to its end; what a killed process has left half-written doesn't count."""
-    steps = [int(file.parent.name.rpartition("-")[2]) for file in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*/{_WHOLE}")]
-    return _checkpoint(folder, max(steps)) if steps else None
+    return next((path for path in reversed(_by_step(folder)) if (path / _WHOLE).exists()), None)
+
+
+def _remove(checkpoints: Sequence[Path]) -> None:
+    """First none of them is whole any more: a process that is killed here leaves parts of them."""
+    for path in checkpoints:
+        (path / _WHOLE).unlink(missing_ok=True)
+    for path in checkpoints:
+        shutil.rmtree(path)
 
 
 def training_arguments(
@@ -281,12 +312,7 @@ def training_arguments(
         RecipeError: the batch cannot be shared out, or several GPUs have one process.
     """
     # What torchrun and its like tell each process.
-    shares = optimizer.gradient_accumulation * int(os.environ.get("WORLD_SIZE", "1"))
-    if optimizer.batch_size % shares:
-        raise RecipeError(
-            f"optimizer.batch_size = {optimizer.batch_size} cannot be divided among {shares} micro-steps and devices; "
-            "choose a multiple, or another optimizer.gradient_accumulation."
-        )
+    at_once = optimizer.share_of(int(os.environ.get("WORLD_SIZE", "1")))
     accelerated = torch.accelerator.is_available()
     devices = torch.accelerator.device_count() if accelerated else 0
     if devices > 1 and "WORLD_SIZE" not in os.environ:
@@ -301,7 +327,7 @@ def training_arguments(
         dataloader_pin_memory=accelerated,
         dataloader_num_workers=compute.workers,
         max_steps=optimizer.steps,
-        per_device_train_batch_size=optimizer.batch_size // shares,
+        per_device_train_batch_size=at_once,
         gradient_accumulation_steps=optimizer.gradient_accumulation,
         learning_rate=optimizer.adapter_lr,
         lr_scheduler_type=optimizer.schedule,
@@ -309,7 +335,8 @@ def training_arguments(
         weight_decay=optimizer.weight_decay,
         max_grad_norm=optimizer.max_grad_norm,
         save_steps=optimizer.save_every,
-        save_total_limit=2,
+        # Older ones are removed by `PartsTrainer`.
+        save_total_limit=None,
         logging_steps=optimizer.log_every,
         seed=seed,
         data_seed=seed,
@@ -333,14 +360,14 @@ def run_training(trainer: Trainer, *, folder: Path, resume: bool) -> list[dict[s
     newest = newest_checkpoint(folder) if resume else None
     wait_for_all()
     if trainer.args.should_save:
-        for path in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
-            if path != newest and (newest is None or not (path / _WHOLE).exists()):
-                shutil.rmtree(path)
+        _remove([path for path in _by_step(folder) if newest is None or not (path / _WHOLE).exists()])
         if newest is None:
             (folder / BEST_PARTS).unlink(missing_ok=True)
     wait_for_all()
     trainer.train(resume_from_checkpoint=None if newest is None else str(newest))
     history = trainer.state.log_history
-    with atomic_path(folder / "log.json") as file:
-        file.write_text(json.dumps(history, indent=1) + "\n", encoding="utf-8")
+    # Some of the numbers are a process's own; those of the first one are in the stage's record too.
+    if trainer.args.should_save:
+        with atomic_path(folder / "log.json") as file:
+            file.write_text(json.dumps(history, indent=1) + "\n", encoding="utf-8")
     return history

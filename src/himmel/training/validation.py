@@ -19,6 +19,7 @@ from himmel.training.losses import Embedded, Embeddings, retrieval, zero_delta_m
 from himmel.training.plan import Stage
 from himmel.training.recipe import Stage1Section
 
+Batches = tuple[tuple[int, ...], ...]
 Rows = Mapping[str, Tensor]
 """What a model makes of one held-out batch, see `Validation.summarise`."""
 
@@ -37,12 +38,13 @@ class HeldOut:
 
     Attributes:
         items: the data.
-        batches: which items make each batch.
+        groups: which items make each batch; those of one group show the same kind of thing, so that they go through the
+            same parts of a model. None is empty.
         collate: makes it.
     """
 
     items: Dataset[Any]
-    batches: tuple[tuple[int, ...], ...]
+    groups: tuple[Batches, ...]
     collate: Callable[[Sequence[Any]], dict[str, Any]]
 
 
@@ -72,7 +74,7 @@ def looks(stage: Stage) -> dict[str, Any]:
     }
 
 
-def in_batches(items: Sequence[int], size: int) -> tuple[tuple[int, ...], ...]:
+def in_batches(items: Sequence[int], size: int) -> Batches:
     """Items in their order, `size` to a batch; the last one may be smaller."""
     rest = iter(items)
     return tuple(iter(lambda: tuple(islice(rest, size)), ()))
@@ -93,13 +95,18 @@ def look_at(
         workers: processes that read ahead.
     """
     rank = torch.distributed.get_rank() if num_processes() > 1 else 0
-    rounds = -(-len(held_out.batches) // num_processes())
-    mine = held_out.batches[rank :: num_processes()]
-    # A process without a batch in the last round runs its first one once more, and doesn't count it.
-    padded = [*mine, *[held_out.batches[0]] * (rounds - len(mine))]
+    mine: list[tuple[int, ...]] = []
+    counts: list[bool] = []
+    # Where weights are spread over processes, all of them go through the same parts at once: a round is of one group.
+    for group in held_out.groups:
+        for start in range(0, len(group), num_processes()):
+            found = group[start : start + num_processes()]
+            counts.append(rank < len(found))
+            # A process without a batch of its own runs the round's first one too, and doesn't count it.
+            mine.append(found[rank if counts[-1] else 0])
     loader = DataLoader(
         held_out.items,
-        batch_sampler=[list(batch) for batch in padded],
+        batch_sampler=[list(batch) for batch in mine],
         collate_fn=held_out.collate,
         num_workers=workers,
         generator=torch.Generator(),
@@ -110,8 +117,8 @@ def look_at(
         made = [model(**place(batch))["rows"] for batch in loader]
     finally:
         model.train(trained)
-    own = [{name: value.detach().float().cpu() for name, value in rows.items()} for rows in made[: len(mine)]]
-    return gather_lists(own)
+    kept = [rows for rows, own in zip(made, counts, strict=True) if own]
+    return gather_lists([{name: value.detach().float().cpu() for name, value in rows.items()} for rows in kept])
 
 
 def summarise_intervals(rows: Sequence[Rows], loss: Callable[[Embeddings, Tensor, Tensor], Tensor]) -> dict[str, float]:

@@ -70,7 +70,7 @@ def test_batches_hold_one_kind_and_similar_lengths() -> None:
     table = SampleTable.of((0, sample) for sample in [*texts, *videos])
     rows = choose_rows(np.arange(7), most=100, seed=0)
     sizes = np.array([5, 4, 3, 10, 30, 20, 40])
-    assert batches_by_kind(table, rows, sizes, 2) == ((3, 5), (4, 6), (2, 1), (0,))
+    assert batches_by_kind(table, rows, sizes, 2) == (((3, 5), (4, 6)), ((2, 1), (0,)))
     few = choose_rows(np.arange(7), most=3, seed=0)
     assert len(few) == len(set(few.tolist())) == 3
     assert few.tolist() == choose_rows(np.arange(7), most=3, seed=0).tolist()

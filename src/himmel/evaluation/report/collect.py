@@ -80,17 +80,21 @@ def collect_training(places: Sequence[Path]) -> list[Document]:
 
 
 def _under_way(places: Sequence[Path]) -> Iterator[Document]:
-    newest: dict[Path, tuple[int, Path]] = {}
+    states: dict[Path, list[tuple[int, Path]]] = {}
     for path in _files(places):
         step = path.parent.name.rpartition("-")[2]
         if path.name == _STATE and step.isdigit():
-            stage = path.resolve().parents[2]
-            newest[stage] = max(newest.get(stage, (0, path)), (int(step), path))
-    for stage, (_, path) in sorted(newest.items()):
+            states.setdefault(path.resolve().parents[2], []).append((int(step), path))
+    for stage, found in sorted(states.items()):
         record = stage / "training" / f"{stage.name.rpartition('-')[0]}.json"
-        state = None if record.is_file() else _read(path)
-        if state is not None and isinstance(state.content.get("log_history"), list):
-            yield Document(record, {"log": state.content["log_history"]})
+        if record.is_file():
+            continue
+        # The newest may be half-written.
+        read = (_read(path) for _, path in sorted(found, reverse=True))
+        logs = (state.content.get("log_history") for state in read if state is not None)
+        log = next((one for one in logs if isinstance(one, list)), None)
+        if log is not None:
+            yield Document(record, {"log": log})
 
 
 def _find(places: Sequence[Path]) -> Results:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import tempfile
 import time
 from collections.abc import Sequence
@@ -244,7 +245,7 @@ def _text(folder: Path, videos: Path, questions: Path, *, host: str, base: str, 
     numbers |= {f"warmup_{number}": steps[number - 1] // 10 for number in (1, 2)}
     numbers |= {f"save_{number}": max(1, steps[number - 1] // 4) for number in (1, 2)}
     common = _COMMON.format(
-        recipe=folder / RECIPE,
+        recipe=shlex.quote(str(folder / RECIPE)),
         base=base,
         host=_quoted(host),
         output=_quoted(str(folder / "runs")),

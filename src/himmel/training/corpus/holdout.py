@@ -11,7 +11,7 @@ import numpy as np
 
 from himmel.data.samples import KINDS, Medium, Sample, SampleTable
 from himmel.data.samples.order import IntArray
-from himmel.training.validation import in_batches
+from himmel.training.validation import Batches, in_batches
 
 Side = Literal["learned", "held", "neither"]
 
@@ -54,8 +54,8 @@ def choose_rows(rows: IntArray, *, most: int, seed: int) -> IntArray:
     return np.sort(np.random.default_rng(seed).permutation(rows)[:most])
 
 
-def batches_by_kind(table: SampleTable, rows: IntArray, sizes: IntArray, size: int) -> tuple[tuple[int, ...], ...]:
-    """Batches of places in `rows`, each of one kind of sample and of similar length.
+def batches_by_kind(table: SampleTable, rows: IntArray, sizes: IntArray, size: int) -> tuple[Batches, ...]:
+    """Batches of places in `rows`, for each kind of sample that there is; those of similar length share one.
 
     Args:
         table: of all samples.
@@ -63,9 +63,9 @@ def batches_by_kind(table: SampleTable, rows: IntArray, sizes: IntArray, size: i
         sizes: int64, an estimate of each row's length in tokens.
         size: samples of a batch.
     """
-    made: list[tuple[int, ...]] = []
+    made: list[Batches] = []
     for kind in range(len(KINDS)):
         places = np.flatnonzero(table.kinds[rows] == kind)
         ordered = places[np.argsort(sizes[rows[places]], kind="stable")]
-        made += in_batches([int(place) for place in ordered], size)
-    return tuple(made)
+        made.append(in_batches([int(place) for place in ordered], size))
+    return tuple(group for group in made if group)

@@ -109,8 +109,8 @@ def corpus_data(stage: Stage, model: HimmelForConditionalGeneration, *, batch_si
     if stage.data.validation is not None:
         rows = _held_rows(held_groups, stage.data.validation, learned=len(table), seed=stage.seed)
         items = DrawnSamples(held, rows, make, seed=stage.seed, skipped=skipped)
-        batches = batches_by_kind(held, rows, estimate_tokens(held, model.config), batch_size)
-        held_out = HeldOut(items, batches, collate)
+        held_batches = batches_by_kind(held, rows, estimate_tokens(held, model.config), batch_size)
+        held_out = HeldOut(items, held_batches, collate)
     return CorpusData(
         items=DrawnSamples(table, order, make, seed=stage.seed, skipped=skipped),
         collate=collate,

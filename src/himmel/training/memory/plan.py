@@ -78,6 +78,7 @@ def plan_memory(recipe: Recipe, *, devices: int = 1) -> list[StageMemory]:
 
     Raises:
         HostError: the host is not one of the report's, and its small files can't be found.
+        RecipeError: a batch can't be shared out among the devices.
     """
     return [_stage_memory(stage, recipe, devices=devices) for stage in plan_stages(recipe) if stage.section is not None]
 
@@ -149,8 +150,7 @@ def _zero_stage(compute: ComputeSection) -> int:
 
 
 def _stage_memory(stage: Stage, recipe: Recipe, *, devices: int) -> StageMemory:
-    optimizer = stage.optimizer
-    videos = max(1, optimizer.batch_size // (optimizer.gradient_accumulation * devices))
+    videos = stage.optimizer.share_of(devices)
     sizes = {stage.kind: measure_stage(stage)}
     ways = {
         name: device_memory(sizes[stage.kind], compute, devices=devices, videos=videos)
