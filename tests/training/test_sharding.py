@@ -34,12 +34,6 @@ def test_deepspeed_that_cannot_be_had_is_one_sentence(name: str, match: str, net
         sharding_options(ComputeSection(deepspeed=name), network)
 
 
-@pytest.mark.skipif(torch.accelerator.is_available(), reason="there is a GPU")
-def test_zero_3_in_bfloat16_needs_a_gpu(network: LlamaForCausalLM) -> None:
-    with pytest.raises(RecipeError, match=r"'zero3' with precision = 'bfloat16' computes wrong gradients"):
-        sharding_options(ComputeSection(deepspeed="zero3", precision="bfloat16"), network)
-
-
 def test_one_way_at_a_time(network: LlamaForCausalLM) -> None:
     with pytest.raises(RecipeError, match=r"compute.deepspeed = 'zero2' and compute.fsdp = 'full_shard' exclude"):
         sharding_options(ComputeSection(deepspeed="zero2", fsdp="full_shard"), network)

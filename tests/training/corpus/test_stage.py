@@ -257,3 +257,17 @@ def test_a_share_that_holds_everything_out_is_one_sentence(corpus: Path, tmp_pat
     )
     with pytest.raises(RecipeError, match=r"data.validation.share holds out all 4 samples, so that nothing is learned"):
         read_tables(data, seed=0, skipped=SkippedList(tmp_path / "skipped.jsonl"))
+
+
+@pytest.mark.parametrize(("rank", "listed"), [("0", ["row"]), ("1", [])])
+def test_a_row_that_every_process_meets_is_listed_by_the_first(
+    rank: str, listed: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", rank)
+    rows = [{"question": "What is two and two?", "answer": "four"}, {"question": "What is missing?"}]
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    data = DataSection(source="files", folder=str(tmp_path), sets=(SetSection(annotations="rows.json"),))
+    skipped = SkippedList(tmp_path / "skipped.jsonl")
+    table, _ = read_tables(data, seed=0, skipped=skipped)
+    assert len(table) == 1
+    assert [entry.cause for entry in skipped.entries()] == listed

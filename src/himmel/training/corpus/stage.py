@@ -29,6 +29,7 @@ from himmel.training.corpus.holdout import HoldOut, batches_by_kind, choose_rows
 from himmel.training.corpus.reading import ExtractNow, FromCache, VideoReader
 from himmel.training.corpus.samples import DrawnSamples, SampleLoader, VideoLoader
 from himmel.training.corpus.targets import KeptTargets
+from himmel.training.gather import is_first
 from himmel.training.plan import Stage
 from himmel.training.recipe import DataSection, ProjectorSection, Stage1Section, Stage2Section, ValidationSection
 from himmel.training.validation import HeldOut
@@ -215,7 +216,9 @@ def read_tables(data: DataSection, *, seed: int, skipped: SkippedList) -> tuple[
             for found in read_set(spec, seed=seed):
                 if isinstance(found, Unusable):
                     bad.append(found)
-                    skipped.add(Skipped(f"{found.file}#{found.row}", "row", found.why))
+                    # Each process meets every row.
+                    if is_first():
+                        skipped.add(Skipped(f"{found.file}#{found.row}", "row", found.why))
                     continue
                 side = holdout.side(found)
                 if side == "learned":
