@@ -120,12 +120,12 @@ def test_a_pipe_whose_reader_has_gone_is_no_error_to_report() -> None:
 def test_a_cache_that_cannot_be_written(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: tuple[str, ...], code: int
 ) -> None:
-    def refuse(**options: object) -> NoReturn:
+    def refuse(folder: Path, **options: object) -> NoReturn:
         raise OSError(code, os.strerror(code), "/somewhere/else")
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HIMMEL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(_files.tempfile, "mkdtemp", refuse)
+    monkeypatch.setattr(Path, "mkdir", refuse)
     exit_code, out, err = run(*verb)
     assert (exit_code, out) == (1, "")
     assert_told(err, names=str(tmp_path / "cache")[:40])
