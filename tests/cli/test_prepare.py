@@ -1,7 +1,6 @@
 """`himmel prepare` and `himmel cache`."""
 
 import json
-import os
 import random
 import re
 from collections.abc import Callable
@@ -11,6 +10,7 @@ import pytest
 
 from himmel.data.cache import StreamCache
 from himmel.data.cache.verify import verify_cache
+from odd_folders import close_folder
 
 Encode = Callable[..., Path]
 Run = Callable[..., tuple[int, str, str]]
@@ -192,15 +192,7 @@ def test_gc_lists_a_source_as_it_was_prepared(run: Run, tmp_path: Path, encode_c
 def test_gc_removes_nothing_if_a_folder_cannot_be_listed(
     run: Run, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "videos" / "closed").mkdir()
-    scandir = os.scandir
-
-    def refuse(place: str | os.PathLike[str]) -> object:
-        if Path(place).name == "closed":
-            raise PermissionError(13, "Permission denied", str(place))
-        return scandir(place)
-
-    monkeypatch.setattr(os, "scandir", refuse)
+    close_folder(tmp_path / "videos" / "closed", monkeypatch)
     (tmp_path / "videos" / "c.mp4").rename(tmp_path / "videos" / "closed" / "c.mp4")
     code, out, err = run("cache", "gc", prepared, "--keep", tmp_path / "videos")
     assert (code, out) == (1, "")

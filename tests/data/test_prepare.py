@@ -27,6 +27,7 @@ from himmel.data.prepare import prepare
 from himmel.data.sources import SourceVideo
 from himmel.data.workers import MEGABYTE, Failure, Limits, Outcome
 from himmel.errors import HimmelError, UsageError
+from odd_folders import NO_UNICODE, name_without_unicode
 
 Encode = Callable[..., Path]
 SETTINGS = CacheSettings(num_anchors=2, steps_per_interval=3)
@@ -300,16 +301,19 @@ def test_what_a_killed_run_was_writing_is_removed(corpus: Path, tmp_path: Path) 
     assert [path for path in left if path.exists()] == []
 
 
-def stop_after(count: int) -> Callable[..., Generator[Outcome[Task, Any], None, None]]:
-    """In place of `run_apart`: works here, and is interrupted once so many tasks are done."""
+def stop_after_three(corpus: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prepare a corpus here, and interrupt that once three videos are read."""
 
     def run_here(work: Work, tasks: Iterable[Task], **options: Any) -> Generator[Outcome[Task, Any], None, None]:
         for number, task in enumerate(tasks):
-            if number == count:
+            if number == 3:
                 raise KeyboardInterrupt
             yield Outcome(task, work(task), None, 0.0)
 
-    return run_here
+    with monkeypatch.context() as patched:
+        patched.setattr("himmel.data.prepare.run_apart", run_here)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(str(corpus), cache, settings=SETTINGS, shard_videos=4)
 
 
 def test_what_was_read_of_one_source_is_kept_when_another_follows(
@@ -318,10 +322,7 @@ def test_what_was_read_of_one_source_is_kept_when_another_follows(
     cache = tmp_path / "cache"
     (tmp_path / "other").mkdir()
     encode_clip("other/z.mp4", num_frames=40)
-    monkeypatch.setattr("himmel.data.prepare.run_apart", stop_after(3))
-    with pytest.raises(KeyboardInterrupt):
-        prepare(str(corpus), cache, settings=SETTINGS, shard_videos=4)
-    monkeypatch.undo()
+    stop_after_three(corpus, cache, monkeypatch)
     assert [one.name for one in journal(cache)] == ["0.mp4", "1.mp4", "2.mp4"]
     # In an unfinished run, what is in pieces is not lost.
     assert not verify_cache(cache).damage
@@ -335,10 +336,7 @@ def test_a_file_that_changes_while_a_run_is_stopped_leaves_no_damage(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encode_clip: Encode
 ) -> None:
     cache = tmp_path / "cache"
-    monkeypatch.setattr("himmel.data.prepare.run_apart", stop_after(3))
-    with pytest.raises(KeyboardInterrupt):
-        prepare(str(corpus), cache, settings=SETTINGS, shard_videos=4)
-    monkeypatch.undo()
+    stop_after_three(corpus, cache, monkeypatch)
     encode_clip("corpus/1.mp4", num_frames=33)
     prepare(str(corpus), cache, settings=SETTINGS, shard_videos=4)
     assert not verify_cache(cache).damage
@@ -348,10 +346,7 @@ def test_verify_is_not_misled_by_a_run_that_goes_on(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = tmp_path / "cache"
-    monkeypatch.setattr("himmel.data.prepare.run_apart", stop_after(3))
-    with pytest.raises(KeyboardInterrupt):
-        prepare(str(corpus), cache, settings=SETTINGS, shard_videos=4)
-    monkeypatch.undo()
+    stop_after_three(corpus, cache, monkeypatch)
 
     def read_and_go_on(layout: Layout) -> list[Shard]:
         found = read_index(layout)
@@ -366,10 +361,7 @@ def test_a_damaged_piece_is_read_again_by_the_next_run(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = tmp_path / "cache"
-    monkeypatch.setattr("himmel.data.prepare.run_apart", stop_after(3))
-    with pytest.raises(KeyboardInterrupt):
-        prepare(str(corpus), cache, settings=SETTINGS, shard_videos=4)
-    monkeypatch.undo()
+    stop_after_three(corpus, cache, monkeypatch)
     piece = next((cache / "pieces").glob("*.arrow"))
     piece.write_bytes(piece.read_bytes()[:100])
     with pytest.raises(HimmelError, match="damaged; run the same command again"):
@@ -389,15 +381,11 @@ def test_without_a_time_of_change_a_video_is_known_by_its_place_too() -> None:
 
 def test_names_that_are_no_unicode_are_kept(tmp_path: Path, encode_clip: Encode) -> None:
     (tmp_path / "corpus").mkdir()
-    clip = encode_clip("corpus/a.mp4", num_frames=8)
-    try:
-        os.rename(clip, os.fsencode(tmp_path / "corpus") + b"/\xff\xfe.mp4")
-    except OSError:
-        pytest.skip("names must be Unicode here")
+    name_without_unicode(encode_clip("corpus/a.mp4", num_frames=8))
     found = prepare(str(tmp_path / "corpus"), tmp_path / "cache", settings=SETTINGS)
     assert (found.prepared, found.failed) == (1, ())
     cache = StreamCache(tmp_path / "cache")
-    key = cache.find(os.fsdecode(b"\xff\xfe.mp4"))
+    key = cache.find(os.fsdecode(NO_UNICODE))
     assert key is not None
     assert cache.read(key).path == r"\udcff\udcfe.mp4"
     assert prepare(str(tmp_path / "corpus"), tmp_path / "cache", settings=SETTINGS).read == 0
