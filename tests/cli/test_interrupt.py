@@ -71,8 +71,8 @@ def assert_ended(found: tuple[int, str, float]) -> None:
     assert (code, last) == (130, "himmel: interrupted.")
     # On a machine that other tests keep busy, lines of progress come before.
     assert all(line.startswith(("Rendering", "Reading", "Fetching")) for line in before)
-    # Two seconds, and as many again and again for a machine that other tests keep busy.
-    assert seconds < 10
+    # Two seconds, and as many for a busy machine.
+    assert seconds < 4
 
 
 def gone(group: int) -> bool:

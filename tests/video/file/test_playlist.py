@@ -39,8 +39,7 @@ def test_a_playlist_without_an_end_is_refused_at_once(through_a_master: bool, pl
     began = time.monotonic()
     with pytest.raises(VideoError) as caught:
         Video(master if through_a_master else live)
-    # FFmpeg would wait for more of it without end; other processes may keep the machine busy.
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 1
     assert str(caught.value) == (
         f"{str(live)!r} is the playlist of a broadcast that is still running; if it has ended, add a last"
         f" line '{END}' to it."
@@ -84,9 +83,8 @@ def test_an_interrupt_is_obeyed_within_two_seconds(
         time.sleep(0.3)
         began = time.monotonic()
         process.send_signal(signal.SIGINT)
-        process.wait(timeout=60)
-        # Two seconds, and as many again and again for a machine that other tests keep busy.
-        assert time.monotonic() - began < 10
+        process.wait(timeout=10)
+        assert time.monotonic() - began < 2
         assert process.stderr is not None
         assert b"KeyboardInterrupt" in process.stderr.read()
     finally:
