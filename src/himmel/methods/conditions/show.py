@@ -10,16 +10,16 @@ import numpy as np
 from himmel.choices import Backend, Interleaving
 from himmel.errors import VideoError
 from himmel.methods.conditions.layout import LAYOUTS, PictureKind
-from himmel.methods.conditions.maps import (
+from himmel.methods.parts import Image, Part
+from himmel.video import Decomposition, StepMaps, Video
+from himmel.video.draw import clock
+from himmel.video.map_pictures import (
     fit,
     full_residual,
     full_speed,
     motion_picture,
     residual_picture,
 )
-from himmel.methods.parts import Image, Part
-from himmel.video import Decomposition, StepMaps, Video
-from himmel.video.draw import clock
 
 LONGEST_SIDE: Final = 768
 """Most pixels along a picture's longer side, for frames and maps alike."""

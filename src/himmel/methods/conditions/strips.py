@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from himmel._checks import check_picture
-from himmel._files import atomic_path
 from himmel.methods.conditions.layout import LAYOUTS, PictureKind
 from himmel.methods.conditions.show import Showing
-from himmel.video.draw import INK, METADATA, PALE, clock
+from himmel.video.draw import INK, PALE, clock, save_drawing
 
 _EDGES: Final[dict[PictureKind, str]] = {"frame": "#bbbbbb", "motion": "#0072b2", "residual": "#d55e00"}
 _LETTERS: Final[dict[PictureKind, str]] = {"frame": "I", "motion": "MV", "residual": "R"}
@@ -16,7 +15,9 @@ _TILE: Final = 1.35
 """Inches of a picture's longer side."""
 
 
-def draw_strips(showings: Sequence[Showing], path: str | os.PathLike[str], *, title: str = "") -> None:
+def draw_strips(
+    showings: Sequence[Showing], path: str | os.PathLike[str], *, title: str = "", begin: float = 0.0
+) -> None:
     """Draw one row for each condition, with each picture's kind and time above it.
 
     The file is what its name ends with: .png, .jpg, .jpeg, .svg or .pdf.
@@ -25,13 +26,13 @@ def draw_strips(showings: Sequence[Showing], path: str | os.PathLike[str], *, ti
         showings: what conditions show of one video, at least one.
         path: the file to write.
         title: a line above the strips, such as the video's name.
+        begin: seconds at which the stretch that is shown begins in its video; see `draw_streams`.
 
     Raises:
         UsageError: the name ends with something else.
         HimmelError: the file can't be written.
     """
     check_picture(path)
-    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     columns = max(len(showing.pictures) for showing in showings)
@@ -56,7 +57,7 @@ def draw_strips(showings: Sequence[Showing], path: str | os.PathLike[str], *, ti
                 spine.set_linewidth(1.2)
             kinds = [earlier.kind for earlier in showing.pictures[: number + 1]]
             name = f"{_LETTERS[shown.kind]}{kinds.count(shown.kind)}"
-            place.set_title(f"{name}  {clock(shown.time)}", fontsize=6, color=PALE, pad=3.5)
+            place.set_title(f"{name}  {clock(begin + shown.time)}", fontsize=6, color=PALE, pad=3.5)
         summary = LAYOUTS[showing.condition].summary.replace(", ", "\n")
         row[0].text(
             -0.06,
@@ -68,6 +69,4 @@ def draw_strips(showings: Sequence[Showing], path: str | os.PathLike[str], *, ti
             ha="right",
             va="center",
         )
-    # Without the time of writing, and with names that follow from the picture: the same video gives the same bytes.
-    with atomic_path(path) as temporary, rc_context({"svg.hashsalt": "himmel"}):
-        figure.savefig(temporary, metadata=METADATA.get(temporary.suffix.lower()))
+    save_drawing(figure, path)

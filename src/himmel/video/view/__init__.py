@@ -1,0 +1,5 @@
+"""What is in a file, for people to look at: an overlay video, and a page with a scrubber."""
+
+from himmel.video.view.overlay import draw_overlay
+
+__all__ = ["draw_overlay"]
