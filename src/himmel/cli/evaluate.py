@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 
 from himmel.choices import BenchmarkName, Condition
 from himmel.cli.checks import check_writable
-from himmel.cli.conditions import eval_conditions, eval_strips
+from himmel.cli.conditions import eval_conditions
 from himmel.cli.console import Column, console, print_json, print_table, quieten
 from himmel.cli.evaluate_runs import eval_benchmark, eval_compare
 from himmel.cli.judge import eval_judge
@@ -40,7 +40,6 @@ eval_app = typer.Typer(
 eval_app.command(_ANY)(eval_benchmark)
 eval_app.command("compare")(eval_compare)
 eval_app.command("conditions")(eval_conditions)
-eval_app.command("strips")(eval_strips)
 eval_app.command("judge")(eval_judge)
 
 

@@ -172,10 +172,10 @@ def _line(page: Page, moments: Sequence[Moment]) -> str:
         kind = "odd" if number % 2 else "even"
         drawn.append(f'<rect class="{kind}" x="{left}" y="0" width="{right - left:.2f}" height="{_DOWN}"/>')
     drawn += [_upright("anchor", left, _DOWN, 0) for left in anchors]
-    drawn += [
-        _upright("bits", _place(moment.time, page), _DOWN, round(_DOWN - 0.92 * _DOWN * moment.bits / most, 1))
-        for moment in moments
-    ]
+    for moment in moments:
+        # The square root, since anchors have many times the bits of steps.
+        high = 0.92 * _DOWN * math.sqrt(moment.bits / most)
+        drawn.append(_upright("bits", _place(moment.time, page), _DOWN, round(_DOWN - high, 1)))
     known = [moment for moment in moments if not math.isnan(moment.intra)]
     points = " ".join(f"{_place(one.time, page)},{_DOWN - 4 - 0.9 * _DOWN * one.intra:.1f}" for one in known)
     drawn.append(f'<polyline class="intra" points="{points}"/>')
