@@ -176,6 +176,11 @@ def clock(seconds: float) -> str:
     return f"{tenths // 600}:{tenths // 10 % 60:02d}.{tenths % 10}"
 
 
+def brief(value: float) -> str:
+    """A value with a decimal place if it is below 10."""
+    return f"{value:.{0 if value >= 10 else 1}f}"
+
+
 def _steps_caption(times: npt.NDArray[np.float64]) -> str:
     if not len(times):
         return "no steps"
@@ -207,7 +212,7 @@ def _add_keys(figure: "Figure", axes: Any, speed: float, error: float, width: fl
     wheel = figure.add_axes((left, middle - side / 2 / height, side / width, side / height))
     wheel.imshow(colour_wheel(161), extent=(-1, 1, 1, -1))
     wheel.set_axis_off()
-    wheel.text(0, -1.25, f"{speed:.2g} px a frame", fontsize=7, color=PALE, ha="center", va="bottom")
+    wheel.text(0, -1.25, f"{brief(speed)} px a frame", fontsize=7, color=PALE, ha="center", va="bottom")
     bar = figure.add_axes((left, residual.y0 + 0.05 / height, 0.1 / width, residual.height - 0.1 / height))
     bar.imshow(np.linspace(1, 0, 128)[:, None], extent=(0, 1, 0, error), aspect="auto", cmap=residual_colours())
     bar.set_xticks([])

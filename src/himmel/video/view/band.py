@@ -6,7 +6,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-from himmel.video.draw import clock, colour_wheel, residual_colours
+from himmel.video.draw import brief, clock, colour_wheel, residual_colours
 from himmel.video.map_pictures import Image
 from himmel.video.results import Picture
 from himmel.video.view.marks import CUT_COLOUR, Scale
@@ -75,14 +75,14 @@ class Band:
         self._still[32 : 32 + _WHEEL, 10 : 10 + _WHEEL] = mixed.round()
         many = "1 frame" if scale.frames == 1 else f"{scale.frames} frames"
         _write(self._still, "motion: full colour is", (62, 43), _PALE, 0.38)
-        _write(self._still, f"{scale.speed:.2g} px a frame;", (62, 58), _INK, 0.38)
+        _write(self._still, f"{brief(scale.speed)} px a frame;", (62, 58), _INK, 0.38)
         _write(self._still, f"arrow: way in {many}", (62, 73), _PALE, 0.38)
         left = 238
         colours = residual_colours()(np.linspace(0, 1, _BAR))[:, :3]
         self._still[48:60, left : left + _BAR] = (255 * colours).round()
         _write(self._still, "residual (luma RMS)", (left, 43), _PALE, 0.38)
         _write(self._still, "0", (left, 73), _INK, 0.38)
-        _write(self._still, f"{scale.residual:.2g} code values", (left + _BAR - 16, 73), _INK, 0.38)
+        _write(self._still, f"{brief(scale.residual)} code values", (left + _BAR - 16, 73), _INK, 0.38)
 
     def _draw_bar(self, cuts: Sequence[float]) -> None:
         self._cuts = [self._place(cut) for cut in cuts]

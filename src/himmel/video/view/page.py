@@ -21,7 +21,7 @@ from himmel._html import data_address, facts
 from himmel._progress import track
 from himmel.choices import AnchorMode, Backend
 from himmel.errors import UsageError
-from himmel.video.draw import clock, colour_wheel, residual_colours
+from himmel.video.draw import brief, clock, colour_wheel, residual_colours
 from himmel.video.results import Decomposition
 from himmel.video.video import Video
 from himmel.video.view.moments import Moment, Scales, compress, picture_size, read_moments, scales_of
@@ -123,13 +123,13 @@ def _fill(page: Page, moments: Sequence[Moment], scales: Scales, name: str) -> s
         picture=shown[0]["picture"] or "data:,",
         wheel=data_address(compress(wheel, ".png"), "image/png"),
         bar=data_address(compress(bar, ".png"), "image/png"),
-        speed=f"{scales.speed:.2g}",
-        residual=f"{scales.residual:.2g}",
+        speed=brief(scales.speed),
+        residual=brief(scales.residual),
         line=_line(page, moments),
         first=clock(page.start),
         last=clock(page.end),
         most=len(moments) - 1,
-        bits=f"{max(moment.bits for moment in moments) / 1000:.3g}",
+        bits=f"{max(moment.bits for moment in moments) / 1000:,.1f}",
         facts=facts(
             {
                 "backend": f"{decomposition.backend} ({decomposition.backend_reason})",
@@ -151,7 +151,7 @@ def _tell(moment: Moment, page: Page) -> dict[str, Any]:
     intra = "" if math.isnan(moment.intra) else f", {100 * moment.intra:.0f} % intra"
     return {
         "x": _place(moment.time, page),
-        "says": f"{clock(moment.time)}: {kind} of interval {moment.interval + 1}, {moment.bits / 1000:.3g} kbit{intra}",
+        "says": f"{clock(moment.time)}: {kind} of interval {moment.interval + 1}, {moment.bits / 1000:,.1f} kbit{intra}",
         "picture": None if moment.picture is None else data_address(moment.picture, "image/jpeg"),
         "motion": None if moment.motion is None else data_address(moment.motion, "image/png"),
         "residual": None if moment.residual is None else data_address(moment.residual, "image/png"),
@@ -183,7 +183,7 @@ def _line(page: Page, moments: Sequence[Moment]) -> str:
     drawn.append(f'<line id="head" x1="0" x2="0" y1="0" y2="{_DOWN}"/>')
     says = (
         f"Time line from {clock(page.start)} to {clock(page.end)} with {len(anchors)} anchors, {len(page.cuts)} cuts "
-        f"and the bits of each picture, {most / 1000:.3g} kbit at most"
+        f"and the bits of each picture, {most / 1000:,.1f} kbit at most"
     )
     return (
         f'<svg id="line" role="img" aria-label="{says}" viewBox="0 0 {_ACROSS} {_DOWN}" preserveAspectRatio="none">'
