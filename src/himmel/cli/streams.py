@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from himmel._progress import working
+from himmel._text import list_seconds
 from himmel.choices import AnchorMode, Backend, Cell, Every
 from himmel.cli.checks import check_picture, check_writable
-from himmel.cli.console import list_seconds, print_json, print_rows
+from himmel.cli.console import print_json, print_rows
 from himmel.cli.options import Json, Picture, Threads, VideoFile, refuse_given
 from himmel.errors import UsageError
 

@@ -1,5 +1,6 @@
 """A decomposition as one picture: what the model sees of a video."""
 
+import io
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,13 @@ def save_drawing(figure: "Figure", path: str | os.PathLike[str]) -> None:
     # Without the time of writing, and with names that follow from the picture.
     with atomic_path(path) as temporary, rc_context({"svg.hashsalt": "himmel"}):
         figure.savefig(temporary, metadata=_METADATA.get(temporary.suffix.lower()))
+
+
+def drawing_bytes(figure: "Figure") -> bytes:
+    """A figure as PNG, to be shown inside a page."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100)
+    return buffer.getvalue()
 
 
 def streams_figure(decomposition: Decomposition, *, begin: float = 0.0) -> "Figure":

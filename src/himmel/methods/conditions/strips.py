@@ -9,7 +9,7 @@ import numpy as np
 from himmel._checks import check_picture
 from himmel.methods.conditions.layout import LAYOUTS, PictureKind
 from himmel.methods.conditions.show import Showing
-from himmel.video.draw import INK, PALE, clock, colour_wheel, residual_colours, save_drawing
+from himmel.video.draw import INK, PALE, brief, clock, colour_wheel, residual_colours, save_drawing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,14 +49,9 @@ def draw_strips(
     width, height = columns * (wide + 0.06) + 1.2 + _KEYS, len(showings) * (high + 0.22) + 0.5
     figure = Figure(figsize=(width, height), dpi=160, facecolor="white")
     axes = figure.subplots(len(showings), columns, squeeze=False)
-    figure.subplots_adjust(
-        left=1.1 / width,
-        right=1 - (0.1 + _KEYS) / width,
-        top=1 - 0.48 / height,
-        bottom=0.05 / height,
-        wspace=0.05,
-        hspace=0.25,
-    )
+    left, right = 1.1 / width, 1 - (0.1 + _KEYS) / width
+    top, bottom = 1 - 0.48 / height, 0.05 / height
+    figure.subplots_adjust(left=left, right=right, top=top, bottom=bottom, wspace=0.05, hspace=0.25)
     figure.text(0.1 / width, 1 - 0.22 / height, title, fontsize=9, color=INK, weight="bold")
     for row, showing in zip(axes, showings, strict=True):
         for place in row[len(showing.pictures) :]:
@@ -89,18 +84,18 @@ def draw_strips(
 def _add_keys(figure: "Figure", last: "Bbox", showing: Showing) -> None:
     """Beside a row: a colour wheel with a speed, a colour bar with a residual, as far as the row has such maps."""
     width, height = figure.get_size_inches()
-    keys = [key for key, full in (("wheel", showing.speed), ("bar", showing.residual)) if full is not None]
+    keys = [(key, full) for key, full in (("wheel", showing.speed), ("bar", showing.residual)) if full is not None]
     room = last.height * height / max(len(keys), 1)
     side = min(0.4, 0.9 * room)
-    for number, key in enumerate(keys):
+    for number, (key, full) in enumerate(keys):
         middle = last.y1 * height - (number + 0.5) * room
         box = last.x1 + 0.12 / width, (middle - side / 2) / height, side / width, side / height
         axes = figure.add_axes(box)
         axes.set_axis_off()
         if key == "wheel":
             axes.imshow(colour_wheel(121))
-            words = f"full colour: {showing.speed:.2g} %\nof the width a second"
+            words = f"full colour: {brief(full)} %\nof the width a second"
         else:
             axes.imshow(np.linspace(1, 0, 64)[:, None], extent=(0, 1, 0, 3), cmap=residual_colours())
-            words = f"full colour: luma RMS\nof {showing.residual:.2g} code values"
+            words = f"full colour: luma RMS\nof {brief(full)} code values"
         figure.text(box[0] + (side + 0.06) / width, middle / height, words, fontsize=5.5, color=PALE, va="center")

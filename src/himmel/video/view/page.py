@@ -147,11 +147,11 @@ def _fill(page: Page, moments: Sequence[Moment], scales: Scales, name: str) -> s
 
 
 def _tell(moment: Moment, page: Page) -> dict[str, Any]:
-    kind = "anchor" if moment.anchor else "step"
+    what = f"{'anchor' if moment.anchor else 'step'} of interval {moment.interval + 1}"
     intra = "" if math.isnan(moment.intra) else f", {100 * moment.intra:.0f} % intra"
     return {
         "x": _place(moment.time, page),
-        "says": f"{clock(moment.time)}: {kind} of interval {moment.interval + 1}, {moment.bits / 1000:,.1f} kbit{intra}",
+        "says": f"{clock(moment.time)}: {what}, {moment.bits / 1000:,.1f} kbit{intra}",
         "picture": None if moment.picture is None else data_address(moment.picture, "image/jpeg"),
         "motion": None if moment.motion is None else data_address(moment.motion, "image/png"),
         "residual": None if moment.residual is None else data_address(moment.residual, "image/png"),
