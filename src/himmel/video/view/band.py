@@ -73,10 +73,9 @@ class Band:
         ground = np.array(_GROUND, np.float64)
         mixed = 255 * wheel[..., :3] * wheel[..., 3:] + ground * (1 - wheel[..., 3:])
         self._still[32 : 32 + _WHEEL, 10 : 10 + _WHEEL] = mixed.round()
-        many = "1 frame" if scale.frames == 1 else f"{scale.frames} frames"
         _write(self._still, "motion: full colour is", (62, 43), _PALE, 0.38)
         _write(self._still, f"{brief(scale.speed)} px a frame;", (62, 58), _INK, 0.38)
-        _write(self._still, f"arrow: way in {many}", (62, 73), _PALE, 0.38)
+        _write(self._still, f"arrow: way in {brief(scale.frames)} frames", (62, 73), _PALE, 0.38)
         left = 238
         colours = residual_colours()(np.linspace(0, 1, _BAR))[:, :3]
         self._still[48:60, left : left + _BAR] = (255 * colours).round()

@@ -18,7 +18,7 @@ _SPACING: Final = 22
 """Pixels between two arrows, at least."""
 _HEAT: Final = 0.8
 """How much of the picture the strongest heat hides."""
-_SHORTEST: Final = 4.0
+_SHORTEST: Final = 3.0
 """Pixels below which an arrow would be a dot, and is left out."""
 
 
@@ -46,10 +46,10 @@ class Scale:
         return max(1, -(-_SPACING * self.displayed[0] // (self.cell * self.size[0])))
 
     @property
-    def frames(self) -> int:
-        """Over how many frames an arrow shows the motion: as many as make the fastest ones two spacings long."""
+    def frames(self) -> float:
+        """Over how many frames an arrow shows the motion, so that the fastest ones do not touch each other."""
         spacing = self.stride * self.cell
-        return max(1, round(2 * spacing / self.speed))
+        return max(0.1, round(0.85 * spacing / self.speed, 1))
 
 
 def draw_marks(image: Image, picture: Picture, scale: Scale) -> Image:
