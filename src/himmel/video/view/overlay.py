@@ -26,6 +26,7 @@ from himmel.video.map_pictures import Image, full_residual, full_speed
 from himmel.video.results import Decomposition, Picture
 from himmel.video.video import Video
 from himmel.video.view.band import HEIGHT, LEAST_WIDTH, Band
+from himmel.video.view.cuts import ROUNDING, find_cuts
 from himmel.video.view.marks import Scale, draw_cut, draw_marks
 
 # Pixels of the longer side: smaller pictures are enlarged, so that arrows can be told apart, larger ones shrunk.
@@ -88,14 +89,12 @@ def draw_overlay(
     begin = part.start - video.start
     scan = part.decompose(steps_per_interval=8, backend=backend, max_anchor_pixels=1, threads=threads)
     maps = part.pictures(backend=backend)
-    # Cuts are found by the sizes of all pictures, so that one picture's motion is enough to ask for.
-    found = part.describe(backend=backend, max_pictures=1, threads=threads).cuts
-    cuts = tuple(begin + cut.time for cut in found)
     scale = _scale(scan)
     width = max(scale.size[0] + scale.size[0] % 2, LEAST_WIDTH)
     stretch = begin, begin + part.duration
+    cuts = find_cuts(video, *stretch, backend=backend, threads=threads)
     band = Band(width, scale=scale, stretch=stretch, cuts=cuts, backend=maps.backend)
-    painter = _Painter(scale, band, cuts, begin=begin, first=int(np.searchsorted(video.times, begin - 1e-6)))
+    painter = _Painter(scale, band, cuts, begin=begin, first=int(np.searchsorted(video.times, begin - ROUNDING)))
     with atomic_path(path) as temporary:
         try:
             pictures, without = _encode(part, temporary, maps, painter)
@@ -149,7 +148,7 @@ class _Painter:
         if picture is not None:
             drawn = draw_marks(drawn, picture, self.scale)
         now = self.begin + time
-        if any(0 <= now - cut < _CUT_SECONDS for cut in self.cuts):
+        if any(-ROUNDING <= now - cut < _CUT_SECONDS for cut in self.cuts):
             draw_cut(drawn)
         whole = np.zeros((self.size[1], self.size[0], 3), np.uint8)
         left = (self.size[0] - width) // 2

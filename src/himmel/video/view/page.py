@@ -24,6 +24,7 @@ from himmel.errors import UsageError
 from himmel.video.draw import brief, clock, colour_wheel, residual_colours
 from himmel.video.results import Decomposition
 from himmel.video.video import Video
+from himmel.video.view.cuts import find_cuts
 from himmel.video.view.moments import Moment, Scales, compress, picture_size, read_moments, scales_of
 
 MOST_MOMENTS: Final = 1024
@@ -93,13 +94,12 @@ def draw_page(
         threads=threads,
     )
     scales = scales_of(decomposition)
-    # Cuts are found by the sizes of all pictures, so that one picture's motion is enough to ask for.
-    found = part.describe(backend=backend, max_pictures=1, threads=threads).cuts
+    stretch = begin, begin + part.duration
+    cuts = find_cuts(video, *stretch, backend=backend, threads=threads)
     count = len(decomposition.anchors) + sum(len(interval.frames) for interval in decomposition.intervals)
     reading = read_moments(part, decomposition, scales, begin=begin, threads=threads)
     moments = list(track(reading, what="Drawing", total=count))
-    cuts = tuple(begin + cut.time for cut in found)
-    page = Page(decomposition, count, begin, begin + part.duration, cuts)
+    page = Page(decomposition, count, *stretch, cuts)
     with atomic_path(path) as temporary:
         temporary.write_text(_fill(page, moments, scales, os.path.basename(video.path)), encoding="utf-8")
     return page
