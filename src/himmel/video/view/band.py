@@ -33,7 +33,6 @@ class Band:
     def __init__(
         self, width: int, *, scale: Scale, stretch: tuple[float, float], cuts: Sequence[float], backend: str
     ) -> None:
-        self.width = width
         self._start, self._end = stretch
         self._left, self._right = 62, width - 62
         self._still = np.full((HEIGHT, width, 3), _GROUND, np.uint8)

@@ -32,6 +32,7 @@ class Scale:
         cell: side of a map's cell in pixels of the video.
         speed: pixels a frame that get full colour.
         residual: luma RMS in code values that gets the brightest colour.
+        brisk: pixels a frame, of what moves faster than most; such arrows are just as long as there is room.
     """
 
     displayed: tuple[int, int]
@@ -39,6 +40,7 @@ class Scale:
     cell: int
     speed: float
     residual: float
+    brisk: float
 
     @property
     def stride(self) -> int:
@@ -47,9 +49,9 @@ class Scale:
 
     @property
     def frames(self) -> float:
-        """Over how many frames an arrow shows the motion, so that the fastest ones do not touch each other."""
+        """Over how many frames an arrow shows the motion, so that nine of ten do not reach the next one."""
         spacing = self.stride * self.cell
-        return max(0.1, round(0.85 * spacing / self.speed, 1))
+        return max(0.1, round(0.85 * spacing / self.brisk, 1))
 
 
 def draw_marks(image: Image, picture: Picture, scale: Scale) -> Image:

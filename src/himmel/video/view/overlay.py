@@ -1,7 +1,7 @@
 """An overlay video: every picture of a stretch with its motion as arrows, its residual as heat, and cuts."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -21,9 +21,10 @@ from himmel._progress import track
 from himmel._x264 import repeatable_x264
 from himmel.choices import Backend, BackendName
 from himmel.errors import VideoError
+from himmel.video.draw import mean_velocity
 from himmel.video.full_rate import FullRate
 from himmel.video.map_pictures import Image, full_residual, full_speed
-from himmel.video.results import Decomposition, Picture
+from himmel.video.results import Decomposition, Picture, StepMaps
 from himmel.video.video import Video
 from himmel.video.view.band import HEIGHT, LEAST_WIDTH, Band
 from himmel.video.view.cuts import ROUNDING, find_cuts
@@ -33,6 +34,10 @@ from himmel.video.view.marks import Scale, draw_cut, draw_marks
 _LEAST, _MOST = 640, 1280
 _UNIT: Final = Fraction(1, 90_000)
 _CUT_SECONDS: Final = 0.4
+# Pixels a frame; what moves less counts as still.
+_SLOWEST: Final = 0.25
+# From this width on the band is drawn larger, so that it can be read when the video is shown small.
+_WIDE, _LARGER = 960, 1.5
 _FORMATS: Final = {".mp4": "mp4", ".mkv": "matroska", ".mov": "mov"}
 
 
@@ -93,8 +98,10 @@ def draw_overlay(
     width = max(scale.size[0] + scale.size[0] % 2, LEAST_WIDTH)
     stretch = begin, begin + part.duration
     cuts = find_cuts(video, *stretch, backend=backend, threads=threads)
-    band = Band(width, scale=scale, stretch=stretch, cuts=cuts, backend=maps.backend)
-    painter = _Painter(scale, band, cuts, begin=begin, first=int(np.searchsorted(video.times, begin - ROUNDING)))
+    larger = _LARGER if width >= _WIDE else 1.0
+    band = Band(round(width / larger), scale=scale, stretch=stretch, cuts=cuts, backend=maps.backend)
+    first = int(np.searchsorted(video.times, begin - ROUNDING))
+    painter = _Painter(scale, band, (width, round(larger * HEIGHT)), cuts, begin, first)
     with atomic_path(path) as temporary:
         try:
             pictures, without = _encode(part, temporary, maps, painter)
@@ -116,7 +123,16 @@ def _scale(scan: Decomposition) -> Scale:
         cell=scan.cell,
         speed=full_speed(maps),
         residual=full_residual(maps),
+        brisk=_brisk(maps),
     )
+
+
+def _brisk(maps: Sequence[StepMaps]) -> float:
+    """Faster than nine tenths of what moves, in pixels a frame."""
+    drawn = map(mean_velocity, maps)
+    speeds = np.concatenate([np.hypot(velocity[0], velocity[1])[known] for velocity, known in drawn])
+    moving = speeds[speeds >= _SLOWEST]
+    return float(np.percentile(moving, 90)) if moving.size else _SLOWEST
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,11 +140,13 @@ class _Painter:
     """Paints whole pictures of an overlay: the picture in the middle, the band below.
 
     Attributes:
+        below: width and height at which the band is shown, both even.
         begin: seconds at which the stretch begins in the video; `first` is the number of its first picture there.
     """
 
     scale: Scale
     band: Band
+    below: tuple[int, int]
     cuts: tuple[float, ...]
     begin: float
     first: int
@@ -137,7 +155,7 @@ class _Painter:
     def size(self) -> tuple[int, int]:
         """Width and height, both even."""
         height = self.scale.size[1]
-        return self.band.width, height + height % 2 + HEIGHT
+        return self.below[0], height + height % 2 + self.below[1]
 
     def paint(self, image: Image, place: int, time: float, picture: Picture | None) -> Image:
         """The picture `place` of the stretch, at `time` seconds in it."""
@@ -153,7 +171,8 @@ class _Painter:
         whole = np.zeros((self.size[1], self.size[0], 3), np.uint8)
         left = (self.size[0] - width) // 2
         whole[:height, left : left + width] = drawn
-        whole[-HEIGHT:] = self.band.draw(now, self.first + place, picture)
+        band = self.band.draw(now, self.first + place, picture)
+        whole[-self.below[1] :] = cv2.resize(band, self.below, interpolation=cv2.INTER_CUBIC)
         return whole
 
 
