@@ -146,6 +146,20 @@ def test_any_shape_and_codec(options: dict, size: tuple[int, int], encode_clip: 
     assert pictures[0].shape == (size[1] + band, size[0], 3)
 
 
+def test_a_picture_that_cannot_be_read_leaves_the_others_in_their_places(encode_clip: Encode, tmp_path: Path) -> None:
+    """Where its bytes are lost, the picture before it is shown once more, without maps."""
+    clip = encode_clip("a.mp4", num_frames=20, options={"bf": "0", "g": "10"})
+    with av.open(str(clip)) as container:
+        position, size = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size][5]
+    data = bytearray(clip.read_bytes())
+    data[position : position + size] = bytes(size)
+    clip.write_bytes(data)
+    overlay = draw_overlay(Video(clip), tmp_path / "out.mp4")
+    times, _ = decoded(tmp_path / "out.mp4")
+    assert times == pytest.approx([k / 25 for k in range(20)], abs=1e-4)
+    assert (overlay.pictures, overlay.without_maps) == (20, 1)
+
+
 def test_the_same_video_gives_the_same_bytes(encode_clip: Encode, tmp_path: Path) -> None:
     video = Video(encode_clip("a.mp4", num_frames=12))
     for name in ("one.mp4", "two.mp4"):
