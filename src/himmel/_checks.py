@@ -5,12 +5,13 @@ import operator
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from himmel.errors import UsageError
 
 MOST_SEED = 2**63 - 1
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".svg", ".pdf")
+OVERLAY_SUFFIXES = (".mp4", ".mkv", ".mov")
 
 
 def check_choice(name: str, value: object, allowed: Sequence[object]) -> None:
@@ -67,6 +68,38 @@ def check_picture(path: str | os.PathLike[str]) -> None:
             f"{os.fspath(path)!r} does not say which kind of picture to write; let its name end in "
             f"{', '.join(PICTURE_SUFFIXES[:-1])} or {PICTURE_SUFFIXES[-1]}."
         )
+
+
+def check_overlay(path: str | os.PathLike[str]) -> None:
+    """See that a video can be written as what its name ends in.
+
+    Raises:
+        UsageError: the name ends in something else.
+    """
+    if Path(path).suffix.lower() not in OVERLAY_SUFFIXES:
+        raise UsageError(
+            f"{os.fspath(path)!r} does not say which kind of video to write; let its name end in "
+            f"{', '.join(OVERLAY_SUFFIXES[:-1])} or {OVERLAY_SUFFIXES[-1]}."
+        )
+
+
+def check_view(path: str | os.PathLike[str]) -> Literal["picture", "page", "overlay"]:
+    """What is to be drawn, by the name of the file that it goes into.
+
+    Raises:
+        UsageError: the name ends in something else.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix in PICTURE_SUFFIXES:
+        return "picture"
+    if suffix in OVERLAY_SUFFIXES:
+        return "overlay"
+    if suffix in (".html", ".htm"):
+        return "page"
+    raise UsageError(
+        f"{os.fspath(path)!r} does not say what to draw; let its name end in {', '.join(PICTURE_SUFFIXES)} for a "
+        f"picture, .html for a page, or {', '.join(OVERLAY_SUFFIXES)} for a video."
+    )
 
 
 def check_question(question: object) -> str:

@@ -1,4 +1,4 @@
-"""Sentences that depend on a number."""
+"""Texts made of numbers."""
 
 
 def by_number(count: int, one: str, many: str) -> str:
@@ -11,3 +11,9 @@ def by_number(count: int, one: str, many: str) -> str:
         '3 pictures are damaged'
     """
     return (one if count == 1 else many).format(count)
+
+
+def list_seconds(seconds: dict[str, float]) -> str:
+    """Seconds in total, then by stage."""
+    stages = ", ".join(f"{stage} {value:.2f}" for stage, value in seconds.items())
+    return f"{sum(seconds.values()):.2f}: {stages}"

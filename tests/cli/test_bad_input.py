@@ -77,7 +77,14 @@ UNREADABLE = [missing, directory, text_renamed, zero_length, audio_only, audio_o
 
 def further(verb: str, folder: Path) -> tuple[str | Path, ...]:
     """What a verb needs besides its video."""
-    return {"streams": ("-o", folder / "maps.npz"), "ask": ("What moves?",), "describe": ()}[verb]
+    also = "--picture", folder / "maps.png"
+    further: dict[str, tuple[str | Path, ...]] = {
+        "streams": ("-o", folder / "maps.npz", *also),
+        "ask": ("What moves?", *also),
+        "describe": also,
+        "view": ("-o", folder / "maps.html"),
+    }
+    return further[verb]
 
 
 def assert_one_sentence(err: str, *, names: str) -> None:
@@ -90,12 +97,12 @@ def assert_one_sentence(err: str, *, names: str) -> None:
 
 
 @pytest.mark.parametrize("make", UNREADABLE)
-@pytest.mark.parametrize("verb", ["streams", "ask", "describe"])
+@pytest.mark.parametrize("verb", ["streams", "ask", "describe", "view"])
 def test_unreadable_file(run: Run, tmp_path: Path, make: Callable[[Path], Path], verb: str) -> None:
     video = make(tmp_path)
     before = sorted(tmp_path.rglob("*"))
     outputs = further(verb, tmp_path)
-    code, out, err = run(verb, video, *outputs, "--picture", tmp_path / "maps.png")
+    code, out, err = run(verb, video, *outputs)
     assert (code, out) == (1, "")
     assert_one_sentence(err, names=video.name)
     assert sorted(tmp_path.rglob("*")) == before
@@ -179,7 +186,7 @@ def test_a_wrong_option_is_told_what_there_is(run: Run, arguments: tuple[str, ..
     assert_one_sentence(err, names=names)
 
 
-@pytest.mark.parametrize("verb", ["streams", "ask", "describe"])
+@pytest.mark.parametrize("verb", ["streams", "ask", "describe", "view"])
 @pytest.mark.parametrize(
     ("path", "names"), [("https://example.invalid/clip.mp4", "'https://example.invalid/clip.mp4'"), ("a" * 5000, "aaa")]
 )
@@ -190,7 +197,7 @@ def test_a_path_reaches_the_video_as_it_was_written(run: Run, tmp_path: Path, ve
     assert_one_sentence(err, names=names)
 
 
-@pytest.mark.parametrize("verb", ["streams", "ask", "describe"])
+@pytest.mark.parametrize("verb", ["streams", "ask", "describe", "view"])
 def test_an_empty_path_is_named(run: Run, tmp_path: Path, verb: str) -> None:
     outputs = further(verb, tmp_path)
     code, out, err = run(verb, "", *outputs)

@@ -29,6 +29,7 @@ def test_help_begins_with_what_most_people_want(run: Run) -> None:
     assert verbs[:3] == ["ask", "describe", "streams"]
     assert sorted(verbs[3:]) == sorted(
         [
+            "view",
             "audit",
             "cache",
             "compress",

@@ -1,4 +1,4 @@
-"""`himmel eval conditions`, `strips` and `judge` against an API on this machine and a tiny host."""
+"""`himmel eval conditions` and `judge` against an API on this machine and a tiny host."""
 
 import json
 import os
@@ -147,13 +147,6 @@ def test_openai_is_not_asked_without_a_key(
     code, _, err = run("eval", "conditions", questions, "-o", tmp_path / "runs", "--model", "m")
     assert code == 2
     assert "The environment variable OPENAI_API_KEY is not set" in err
-
-
-def test_strips_are_drawn_of_any_video(run: Run, questions: Path, tmp_path: Path) -> None:
-    code, out, _ = run("eval", "strips", questions.parent / "a.mp4", "-o", tmp_path / "a.svg", "--condition", "B")
-    assert code == 0
-    assert "a.svg" in out
-    assert b"<svg" in (tmp_path / "a.svg").read_bytes()
 
 
 def free_run(run: Run, folder: Path, encode: Callable[..., Path], answers: list[str | None]) -> Path:

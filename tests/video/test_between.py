@@ -1,13 +1,15 @@
 """A stretch of a video as a video of its own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from av.video.frame import VideoFrame
 
 from himmel.errors import UsageError
 from himmel.video import Video
+from himmel.video.file.decoder import Decoder, Segment
 from stamps import read_stamp, stamp
 
 Encode = Callable[..., Path]
@@ -71,3 +73,23 @@ def test_a_stretch_of_a_stretch_and_the_video_itself(stamped: Video) -> None:
 def test_what_is_no_stretch_is_refused(start: float, end: float | None, stamped: Video) -> None:
     with pytest.raises(UsageError, match=r"no stretch of this video; it lasts 2\.400 seconds"):
         stamped.between(start, end)
+
+
+def test_all_images_of_a_stretch_come_without_those_before_it(
+    encode_clip: Encode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video = Video(encode_clip("a.mp4", [stamp(k) for k in range(60)], options=PYRAMID))
+    decoded: list[int] = []
+    pictures = Decoder.pictures
+
+    def counted(self: Decoder, segment: Segment) -> Iterator[tuple[int, VideoFrame]]:
+        for number, frame in pictures(self, segment):
+            decoded.append(number)
+            yield number, frame
+
+    monkeypatch.setattr(Decoder, "pictures", counted)
+    assert [read_stamp(image) for image in video.between(1.6, 2.0).images()] == list(range(40, 50))
+    # A group of 12 pictures before the stretch's own is decoded at most.
+    assert len(decoded) <= 10 + 11 + 12
+    decoded.clear()
+    assert [read_stamp(image) for image in video.images(max_pixels=160 * 128)] == list(range(60))

@@ -27,6 +27,7 @@ from himmel.cli.prepare import prepare
 from himmel.cli.recipe import recipe_app, train_app
 from himmel.cli.report import report
 from himmel.cli.streams import streams
+from himmel.cli.view import view
 from himmel.errors import HimmelError
 
 app = typer.Typer(
@@ -39,6 +40,7 @@ app = typer.Typer(
 app.command(rich_help_panel="Videos")(ask)
 app.command(rich_help_panel="Videos")(describe)
 app.command(rich_help_panel="Videos")(streams)
+app.command(rich_help_panel="Videos")(view)
 app.command(rich_help_panel="Videos")(audit)
 app.command(rich_help_panel="Videos")(compress)
 app.command(rich_help_panel="This machine")(doctor)

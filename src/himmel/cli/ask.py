@@ -15,7 +15,7 @@ from himmel.choices import (
     PlacementName,
 )
 from himmel.cli.checks import check_picture
-from himmel.cli.console import Column, console, list_seconds, print_json, print_rows, print_table, quieten
+from himmel.cli.console import Column, console, print_json, print_rows, print_table, quieten
 from himmel.cli.options import (
     Accumulate,
     Adapter,
@@ -41,7 +41,7 @@ from himmel.cli.options import (
 from himmel.methods.question import DEFAULT_ANSWER_FORM, DEFAULT_LISTING, DEFAULT_SCORING
 
 if TYPE_CHECKING:
-    from himmel.methods.answer import AnchorRead, Answer
+    from himmel.methods.answer import Answer
 
 
 def ask(
@@ -145,40 +145,10 @@ def ask(
 
 def print_answer(answer: "Answer") -> None:
     """Print an answer and what was read to give it."""
+    from himmel.methods.answer_view import answer_rows
+
     console.print(f"[bold]{escape(answer.text)}[/bold]")
     if answer.choices:
         scores = [(choice.text, f"{choice.probability:.3f}") for choice in answer.choices]
         print_table([Column("option", text=True), Column("probability")], scores)
-    video, tokens, removed = answer.video, answer.tokens, answer.removed
-    steps = sum(len(interval.frames) for interval in video.intervals)
-    kinds = ", ".join(f"{count} {kind}" for kind, count in tokens.items())
-    rows = {
-        "method": answer.method,
-        "video": f"{video.path}: {video.codec}, {video.width} x {video.height}, {video.duration:.2f} s, "
-        f"{video.num_frames} pictures at {video.average_rate:.2f} a second",
-    }
-    if video.intervals:
-        rows |= {
-            "backend": f"{video.backend} ({video.backend_reason}); residual {video.residual_kind}"
-            + (", accumulated" if video.accumulated else ""),
-            "anchors": f"{len(video.anchors)}: {', '.join(map(_show_anchor, video.anchors))}",
-            "intervals": f"{len(video.intervals)} with {steps} steps, {video.num_vectors:,} motion vectors read",
-        }
-    else:
-        rows["frames"] = f"{len(video.anchors)}: {', '.join(map(_show_anchor, video.anchors))}"
-    rows["prompt"] = f"{sum(tokens.values())} tokens: {kinds}"
-    if removed is not None:
-        merged = f", {removed.merged} of the others merged into them" if removed.merged else ""
-        rows["kept"] = f"{removed.after} of {removed.before} {removed.unit}{merged}"
-    rows |= {
-        "seconds": f"{list_seconds(answer.seconds)}; first token after {answer.first_token:.2f}",
-        "memory": f"{answer.peak_memory / 1e6:,.0f} MB at most",
-        "note": "\n".join(answer.notes),
-    }
-    print_rows(rows)
-
-
-def _show_anchor(anchor: "AnchorRead") -> str:
-    marks = ["keyframe"] if anchor.keyframe else []
-    marks += {"uniform": [], "start": ["start"], "coverage": ["coverage"]}.get(anchor.reason, ["new scene"])
-    return f"frame {anchor.frame} at {anchor.time:.2f} s" + (f" ({', '.join(marks)})" if marks else "")
+    print_rows(answer_rows(answer))

@@ -1,16 +1,15 @@
-"""`himmel eval conditions` and `himmel eval strips`: frames, motion and residual as pictures for any model."""
+"""`himmel eval conditions`: frames, motion and residual as pictures for any model."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, Final, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Final, cast, get_args
 
 import typer
 from rich.markup import escape
 
-from himmel._progress import working
 from himmel._text import by_number
-from himmel.choices import DeviceMap, Interleaving, MethodName, Quantization
+from himmel.choices import Backend, DeviceMap, Interleaving, MethodName, Quantization
 from himmel.cli.api_options import (
     ApiUrl,
     AtOnce,
@@ -28,7 +27,7 @@ from himmel.cli.api_options import (
 from himmel.cli.checks import check_picture
 from himmel.cli.console import Column, console, print_json, print_table, quieten
 from himmel.cli.evaluate_runs import find_questions
-from himmel.cli.options import Json, Seed, Threads, VideoFile, refuse_empty, repeatable
+from himmel.cli.options import Json, Seed, Threads, refuse_empty, repeatable
 from himmel.errors import UsageError
 
 if TYPE_CHECKING:
@@ -178,30 +177,30 @@ def eval_conditions(
     raise_if_stopped(study)
 
 
-def eval_strips(
-    video: VideoFile,
-    output: Annotated[
-        Path, typer.Option("-o", "--output", help="The .png, .jpg, .svg or .pdf file to draw.", show_default=False)
-    ],
-    condition: Conditions = None,
-    longest_side: LongestSide = 768,
-) -> None:
-    """Draw what each condition shows of VIDEO, a strip of eight pictures for each. Asks nobody."""
-    check_picture(output)
-    from himmel.video import Video
-
-    with working("Reading the video"):
-        draw_conditions(Video(video), condition or get_args(Interleaving), output, longest_side, title=Path(video).name)
-    console.print(f"The conditions are drawn in {escape(str(output))}")
-
-
-def draw_conditions(video: "Video", conditions: Sequence[str], path: Path, longest_side: int, *, title: str) -> None:
-    """Draw what conditions show of an open video."""
-    from himmel.methods.conditions.show import show
+def draw_conditions(
+    video: "Video",
+    conditions: Sequence[str],
+    path: Path,
+    *,
+    title: str,
+    longest_side: int = 768,
+    start: float = 0.0,
+    end: float | None = None,
+    backend: Backend = "auto",
+    threads: int | None = None,
+) -> dict[str, Any]:
+    """Draw what conditions show of a stretch of an open video, and tell what was drawn."""
+    from himmel.methods.conditions.show import decompose, draw
     from himmel.methods.conditions.strips import draw_strips
 
+    part = video.between(start, end)
     asked = [cast(Interleaving, one) for one in conditions]
-    draw_strips([show(video, one, longest=longest_side) for one in asked], path, title=title)
+    read = [decompose(part, one, longest=longest_side, backend=backend, threads=threads) for one in asked]
+    shown = [draw(found, one, longest=longest_side) for found, one in zip(read, asked, strict=True)]
+    draw_strips(shown, path, title=title, begin=part.start - video.start)
+    notes = list(dict.fromkeys(note for one in shown for note in one.notes))
+    drawn = f"what {by_number(len(asked), '{} condition shows', '{} conditions show')}"
+    return {"drawn": drawn, "backend": read[0].backend, "notes": notes}
 
 
 def print_study(study: "Study") -> None:
@@ -267,4 +266,4 @@ def _draw_first(asking: "Asking", conditions: Sequence[str], path: Path, longest
         media = open_media(item, Path(scratch))
         assert not isinstance(media, Image)
         video = media if isinstance(media, Video) else Video(media)
-        draw_conditions(video, conditions, path, longest_side, title=item.media)
+        draw_conditions(video, conditions, path, title=item.media, longest_side=longest_side)

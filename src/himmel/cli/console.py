@@ -81,12 +81,6 @@ def print_rows(rows: dict[str, str]) -> None:
     console.print(grid)
 
 
-def list_seconds(seconds: dict[str, float]) -> str:
-    """Seconds in total, then by stage."""
-    stages = ", ".join(f"{stage} {value:.2f}" for stage, value in seconds.items())
-    return f"{sum(seconds.values()):.2f}: {stages}"
-
-
 def switch_bars_off() -> None:
     """Keep tqdm's bars away, before anything imports it."""
     # Transformers' reader of GGUF knows no other switch.

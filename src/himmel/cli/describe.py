@@ -7,9 +7,10 @@ import typer
 from rich.markup import escape
 
 from himmel._progress import working
+from himmel._text import list_seconds
 from himmel.choices import Backend, Cell
 from himmel.cli.checks import check_picture
-from himmel.cli.console import console, list_seconds, print_json, print_rows
+from himmel.cli.console import console, print_json, print_rows
 from himmel.cli.options import Json, Threads, VideoFile
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 
 from himmel.choices import BenchmarkName, Condition
 from himmel.cli.checks import check_writable
-from himmel.cli.conditions import eval_conditions, eval_strips
+from himmel.cli.conditions import eval_conditions
 from himmel.cli.console import Column, console, print_json, print_table, quieten
 from himmel.cli.evaluate_runs import eval_benchmark, eval_compare
 from himmel.cli.judge import eval_judge
@@ -18,7 +18,6 @@ from himmel.cli.options import Adapter, Json, repeatable
 if TYPE_CHECKING:
     from himmel.evaluation.gates import MeanShares
     from himmel.evaluation.motion import MotionResult
-    from himmel.evaluation.statistics import Accuracy
 
 _ANY = "BENCHMARK"
 
@@ -40,7 +39,6 @@ eval_app = typer.Typer(
 eval_app.command(_ANY)(eval_benchmark)
 eval_app.command("compare")(eval_compare)
 eval_app.command("conditions")(eval_conditions)
-eval_app.command("strips")(eval_strips)
 eval_app.command("judge")(eval_judge)
 
 
@@ -85,18 +83,10 @@ def eval_motion(
 
 def print_motion(result: "MotionResult") -> None:
     """Print accuracies with their 95% Wilson intervals by question kind, and the paired tests."""
-    by_kind = result.summary.by_kind
-    table = []
-    kinds = {kind for rows in by_kind.values() for kind in rows}
-    for kind in sorted(kinds, key=lambda kind: (kind.startswith("all"), kind)):
-        cells = [rows[kind] for rows in by_kind.values()]
-        table.append((kind, str(cells[0].total), *map(_show_accuracy, cells)))
-    print_table([Column("right, %", text=True, whole=True), *map(Column, ("asked", *by_kind))], table)
-    for name, test in result.summary.paired.items():
-        console.print(
-            f"{name}, motion questions: only the first right {test.only_first}, only the second {test.only_second}, "
-            f"McNemar p = {test.p_value:.2g}"
-        )
+    (first, *others), rows = result.summary.table()
+    print_table([Column(first, text=True, whole=True), *map(Column, others)], rows)
+    for test in result.summary.tests():
+        console.print(test)
     console.print(
         f"{result.questions} questions about {result.clips} clips from seed {result.first_seed}, {result.seconds:.0f} s"
     )
@@ -114,7 +104,3 @@ def print_gates(gates: "dict[str, MeanShares]") -> None:
         table.append((kind, str(one.questions), *shares))
     names = ("asked", "motion", "residual", "context")
     print_table([Column("weight, %", text=True, whole=True), *map(Column, names)], table)
-
-
-def _show_accuracy(one: "Accuracy") -> str:
-    return f"{100 * one.share:.1f} [{100 * one.low:.0f}, {100 * one.high:.0f}]"

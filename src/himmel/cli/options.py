@@ -7,6 +7,7 @@ import typer
 
 from himmel._options import read_options
 from himmel.choices import AnswerForm, DeviceMap, Listing, MethodName, Quantization, Scoring, TimesName
+from himmel.errors import UsageError
 
 
 def refuse_empty(path: str | None) -> str | None:
@@ -90,6 +91,18 @@ def method_options(frames: int | None, keep: float | None, further: list[str] | 
     """
     options = {"num_frames": frames, "keep": keep, **named}
     return read_options(further or [], {name: value for name, value in options.items() if value is not None})
+
+
+def refuse_given(context: typer.Context, beside: str, *names: str) -> None:
+    """Refuse options that were given although they mean nothing beside another one, or with what is asked for.
+
+    Raises:
+        UsageError: one of them was given.
+    """
+    sources = {name: context.get_parameter_source(name) for name in names}
+    given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    if given:
+        raise UsageError(f"--{given[0].replace('_', '-')} cannot be combined with {beside}; leave one of them out.")
 
 
 def repeatable(choices: Any, help_text: str) -> Any:

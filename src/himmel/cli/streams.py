@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from himmel._progress import working
+from himmel._text import list_seconds
 from himmel.choices import AnchorMode, Backend, Cell, Every
 from himmel.cli.checks import check_picture, check_writable
-from himmel.cli.console import list_seconds, print_json, print_rows
-from himmel.cli.options import Json, Picture, Threads, VideoFile
+from himmel.cli.console import print_json, print_rows
+from himmel.cli.options import Json, Picture, Threads, VideoFile, refuse_given
 from himmel.errors import UsageError
 
 if TYPE_CHECKING:
@@ -63,7 +64,9 @@ def streams(
 ) -> None:
     """Write a video's motion and residual maps, with their times, as arrays. Needs no model."""
     if every is not None:
-        _refuse(context, "anchors", "steps", "anchor_mode", "accumulate", "rgb_difference", "threads", "picture")
+        refuse_given(
+            context, "--every", "anchors", "steps", "anchor_mode", "accumulate", "rgb_difference", "threads", "picture"
+        )
         write_every(video, output, every=every, cell=cell, backend=backend, as_json=as_json)
         return
     if output.suffix != ".npz":
@@ -92,14 +95,6 @@ def streams(
         print_json(summary)
     else:
         print_streams(summary)
-
-
-def _refuse(context: typer.Context, *names: str) -> None:
-    """Refuse options that were given although they mean nothing with --every."""
-    sources = {name: context.get_parameter_source(name) for name in names}
-    given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
-    if given:
-        raise UsageError(f"--{given[0].replace('_', '-')} cannot be combined with --every; leave one of them out.")
 
 
 def write_every(video: str, folder: Path, *, every: Every, cell: Cell | None, backend: Backend, as_json: bool) -> None:

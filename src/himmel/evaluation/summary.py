@@ -3,8 +3,10 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from html import escape
 from typing import Any
 
+from himmel._html import table
 from himmel.evaluation.statistics import Accuracy, PairedComparison, accuracy, compare_paired
 
 
@@ -49,6 +51,28 @@ class Summary:
     by_kind: dict[str, dict[str, Accuracy]]
     paired: dict[str, PairedComparison]
 
+    def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        """Headings and rows in words: shares of right answers in per cent, with their 95 % intervals, by kind."""
+        kinds = {kind for rows in self.by_kind.values() for kind in rows}
+        listed = []
+        for kind in sorted(kinds, key=lambda kind: (kind.startswith("all"), kind)):
+            cells = [rows[kind] for rows in self.by_kind.values()]
+            listed.append((kind, str(cells[0].total), *map(_show_accuracy, cells)))
+        return ("right, %", "asked", *self.by_kind), listed
+
+    def tests(self) -> list[str]:
+        """The paired tests, a sentence each."""
+        return [
+            f"{name}, motion questions: only the first right {test.only_first}, only the second {test.only_second}, "
+            f"McNemar p = {test.p_value:.2g}"
+            for name, test in self.paired.items()
+        ]
+
+    def _repr_html_(self) -> str:
+        """In Jupyter: the table and the tests."""
+        lines = "".join(f"<li>{escape(test)}</li>" for test in self.tests())
+        return table(*self.table()) + (f"<ul>{lines}</ul>" if lines else "")
+
     def to_json(self) -> dict[str, Any]:
         """Plain dictionaries, with each accuracy's share."""
         return {
@@ -58,6 +82,10 @@ class Summary:
             },
             "paired": {name: asdict(value) for name, value in self.paired.items()},
         }
+
+
+def _show_accuracy(one: Accuracy) -> str:
+    return f"{100 * one.share:.1f} [{100 * one.low:.0f}, {100 * one.high:.0f}]"
 
 
 def summarise(judged: Iterable[Judged], *, reference: str = "motion") -> Summary:

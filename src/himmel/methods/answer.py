@@ -11,6 +11,7 @@ import torch
 
 from himmel.choices import AnswerForm, Listing, MethodName, Scoring
 from himmel.errors import HostError
+from himmel.methods.answer_view import answer_html
 from himmel.methods.removed import Removed
 from himmel.video import Decomposition, Video
 from himmel.video.frames import Frames
@@ -131,6 +132,10 @@ class Answer:
     peak_memory: int
     notes: tuple[str, ...]
     versions: dict[str, str]
+
+    def _repr_html_(self) -> str:
+        """In Jupyter: the answer, when what was read for it, and a table."""
+        return answer_html(self)
 
 
 def share_out(

@@ -12,6 +12,7 @@ from himmel.video.maps.vectors import VECTOR
 from himmel.video.results import Anchor, Decomposition, Interval, Picture, PictureVectors, Spending, StepMaps
 from himmel.video.shards import save_every
 from himmel.video.video import Video
+from himmel.video.view import draw_overlay, draw_page
 
 __all__ = [
     "VECTOR",
@@ -25,6 +26,8 @@ __all__ = [
     "StepMaps",
     "Timeline",
     "Video",
+    "draw_overlay",
+    "draw_page",
     "draw_streams",
     "draw_timeline",
     "save_every",

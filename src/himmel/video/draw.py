@@ -1,5 +1,6 @@
 """A decomposition as one picture: what the model sees of a video."""
 
+import io
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +19,11 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[Any]
 
 MAX_COLUMNS = 10
-METADATA: dict[str, dict[str, Any]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+_METADATA: dict[str, dict[str, Any]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
 INK, PALE = "#222222", "#777777"
 
 
-def draw_streams(decomposition: Decomposition, path: str | os.PathLike[str]) -> None:
+def draw_streams(decomposition: Decomposition, path: str | os.PathLike[str], *, begin: float = 0.0) -> None:
     """Draw one column per interval (at most 10, evenly chosen): its anchor, its motion, its residual.
 
     The file is what its name ends with: .png, .jpg, .jpeg, .svg or .pdf.
@@ -30,12 +31,41 @@ def draw_streams(decomposition: Decomposition, path: str | os.PathLike[str]) -> 
     Motion is the mean velocity over the interval's steps: hue tells the direction, strength of colour the speed, white
     is rest, grey is unknown. Residual is the mean luma RMS.
 
+    Args:
+        decomposition: of a video or a stretch of one.
+        path: the file to write.
+        begin: seconds at which that stretch begins in its video, so that the picture names the video's times.
+
     Raises:
         UsageError: the name ends with something else.
         HimmelError: the file can't be written.
     """
     check_picture(path)
+    save_drawing(streams_figure(decomposition, begin=begin), path)
+
+
+def save_drawing(figure: "Figure", path: str | os.PathLike[str]) -> None:
+    """Write a figure, whole or not at all; the same figure gives the same bytes.
+
+    Raises:
+        HimmelError: the file can't be written.
+    """
     from matplotlib import rc_context
+
+    # Without the time of writing, and with names that follow from the picture.
+    with atomic_path(path) as temporary, rc_context({"svg.hashsalt": "himmel"}):
+        figure.savefig(temporary, metadata=_METADATA.get(temporary.suffix.lower()))
+
+
+def drawing_bytes(figure: "Figure") -> bytes:
+    """A figure as PNG, to be shown inside a page."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100)
+    return buffer.getvalue()
+
+
+def streams_figure(decomposition: Decomposition, *, begin: float = 0.0) -> "Figure":
+    """What `draw_streams` writes."""
     from matplotlib.figure import Figure
 
     count = len(decomposition.anchors)
@@ -59,20 +89,18 @@ def draw_streams(decomposition: Decomposition, path: str | os.PathLike[str]) -> 
         anchor, interval = decomposition.anchors[k], decomposition.intervals[k]
         kind = "keyframe" if anchor.keyframe else "exact"
         _tile(axes[0, column], _thumbnail(anchor.image), extent)
-        axes[0, column].set_title(f"{clock(anchor.time)}  {kind}", fontsize=8, color=INK, pad=4)
+        axes[0, column].set_title(f"{clock(begin + anchor.time)}  {kind}", fontsize=8, color=INK, pad=4)
         _tile(axes[1, column], flow_colours(*velocities[column], speed), _grid_extent(decomposition))
         _tile(axes[2, column], residuals[column], _grid_extent(decomposition), cmap=heat, vmin=0.0, vmax=error)
         for row in (1, 2):
             axes[row, column].set_xlim(extent[0], extent[1])
             axes[row, column].set_ylim(extent[2], extent[3])
-        axes[2, column].set_xlabel(_steps_caption(interval.times), fontsize=7, color=PALE, labelpad=3)
+        axes[2, column].set_xlabel(_steps_caption(begin + interval.times), fontsize=7, color=PALE, labelpad=3)
     for row, name in enumerate(("anchor", "motion", "residual")):
         axes[row, 0].set_ylabel(name, fontsize=9, color=INK, labelpad=6)
-    _add_title(figure, decomposition, len(chosen), width, height)
+    _add_title(figure, decomposition, begin, len(chosen), width, height)
     _add_keys(figure, axes, speed, error, width, height)
-    # Without the time of writing, and with names that follow from the picture: the same video gives the same bytes.
-    with atomic_path(path) as temporary, rc_context({"svg.hashsalt": "himmel"}):
-        figure.savefig(temporary, metadata=METADATA.get(temporary.suffix.lower()))
+    return figure
 
 
 def mean_velocity(maps: StepMaps) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
@@ -116,6 +144,13 @@ def flow_colours(velocity: FloatArray, known: npt.NDArray[np.bool_], full: float
     return np.where(known[..., None], colours, 0.85)
 
 
+def colour_wheel(side: int) -> FloatArray:
+    """The key to `flow_colours`: what a motion from the middle to each place looks like; RGBA [side, side], 0 to 1."""
+    y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
+    inside = np.hypot(x, y) <= 1
+    return np.dstack((flow_colours(np.stack((x, y)), inside, 1.0), inside))
+
+
 def residual_colours() -> Any:
     """Matplotlib's colour map for residuals, from black to pale yellow; grey where a value is masked or NaN."""
     from matplotlib import colormaps
@@ -149,18 +184,27 @@ def clock(seconds: float) -> str:
     return f"{tenths // 600}:{tenths // 10 % 60:02d}.{tenths % 10}"
 
 
+def brief(value: float) -> str:
+    """A value with a decimal place if it is below 10."""
+    return f"{value:.{0 if value >= 10 else 1}f}"
+
+
 def _steps_caption(times: npt.NDArray[np.float64]) -> str:
     if not len(times):
         return "no steps"
     return f"{len(times)} step{'s' if len(times) > 1 else ''}, {clock(times[0])} to {clock(times[-1])}"
 
 
-def _add_title(figure: "Figure", decomposition: Decomposition, shown: int, width: float, height: float) -> None:
+def _add_title(
+    figure: "Figure", decomposition: Decomposition, begin: float, shown: int, width: float, height: float
+) -> None:
     left = 0.75 / width
     figure.text(left, 1 - 0.28 / height, os.path.basename(decomposition.path), fontsize=11, color=INK, weight="bold")
+    stretch = f" from {clock(begin)} on" if begin else ""
     columns = "" if shown == len(decomposition.anchors) else f", {shown} of {len(decomposition.anchors)} intervals"
     about = (
-        f"{decomposition.codec} {decomposition.width} x {decomposition.height}, {decomposition.duration:.1f} s,"
+        f"{decomposition.codec} {decomposition.width} x {decomposition.height},"
+        f" {decomposition.duration:.1f} s{stretch},"
         f" {decomposition.num_vectors:,} vectors by {decomposition.backend},"
         f" residual {decomposition.residual_kind}{', accumulated' if decomposition.accumulated else ''}{columns}"
     )
@@ -174,12 +218,9 @@ def _add_keys(figure: "Figure", axes: Any, speed: float, error: float, width: fl
     left = motion.x1 + 0.2 / width
     middle = (motion.y0 + motion.y1) / 2
     wheel = figure.add_axes((left, middle - side / 2 / height, side / width, side / height))
-    y, x = np.mgrid[-1:1:161j, -1:1:161j]
-    inside = np.hypot(x, y) <= 1
-    colours = flow_colours(np.stack((x, y)), inside, 1.0)
-    wheel.imshow(np.dstack((colours, inside)), extent=(-1, 1, 1, -1))
+    wheel.imshow(colour_wheel(161), extent=(-1, 1, 1, -1))
     wheel.set_axis_off()
-    wheel.text(0, -1.25, f"{speed:.2g} px a frame", fontsize=7, color=PALE, ha="center", va="bottom")
+    wheel.text(0, -1.25, f"{brief(speed)} px a frame", fontsize=7, color=PALE, ha="center", va="bottom")
     bar = figure.add_axes((left, residual.y0 + 0.05 / height, 0.1 / width, residual.height - 0.1 / height))
     bar.imshow(np.linspace(1, 0, 128)[:, None], extent=(0, 1, 0, error), aspect="auto", cmap=residual_colours())
     bar.set_xticks([])

@@ -1,11 +1,14 @@
 """What a decomposition holds (docs/method.md, equation 1): anchors, intervals and dense maps, in frozen dataclasses."""
 
+import os
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from himmel._html import facts, picture
+from himmel._text import list_seconds
 from himmel.choices import BackendName, DistanceKind, PictureType, ResidualKind
 
 FloatArray = npt.NDArray[np.float32]
@@ -160,6 +163,26 @@ class Decomposition(_ShapeRepr):
     num_damaged: int
     notes: tuple[str, ...]
     seconds: dict[str, float]
+
+    def _repr_html_(self) -> str:
+        """In Jupyter: the strip of `draw_streams`, and a table."""
+        from himmel.video.draw import drawing_bytes, streams_figure
+
+        rows, columns = self.grid
+        steps = sum(len(interval.frames) for interval in self.intervals)
+        says = f"Anchors, motion and residual of {os.path.basename(self.path)}"
+        return picture(drawing_bytes(streams_figure(self)), "image/png", says=says) + facts(
+            {
+                "video": f"{self.path}: {self.codec}, {self.width} x {self.height}, {self.duration:.2f} s, "
+                f"{self.num_frames} pictures",
+                "backend": f"{self.backend} ({self.backend_reason}); residual {self.residual_kind}"
+                + (", accumulated" if self.accumulated else ""),
+                "grid": f"{rows} rows x {columns} columns of {self.cell} x {self.cell} pixels",
+                "intervals": f"{len(self.intervals)} with {steps} steps, {self.num_vectors:,} motion vectors read",
+                "seconds": list_seconds(self.seconds),
+                "note": " ".join(self.notes),
+            }
+        )
 
 
 @dataclass(frozen=True, repr=False, eq=False)

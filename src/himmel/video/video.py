@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import replace
 from typing import Final, Literal, get_args
@@ -21,6 +21,7 @@ from himmel.video.describe.results import Timeline
 from himmel.video.events import LEAST, MOST, EventFrames, check_bounds, choose_event_frames
 from himmel.video.file.hash import FileHash
 from himmel.video.file.opened import VideoFile, open_source
+from himmel.video.file.shown import shown_images
 from himmel.video.file.source import Spooled, VideoSource
 from himmel.video.frames import Frames, place_frames, read_frames
 from himmel.video.full_rate import FullRate, choose_for_vectors, read_pictures, read_vectors
@@ -240,6 +241,21 @@ class Video:
             open_seconds=self._open_seconds,
         )
         return replace(found, notes=notes + found.notes)
+
+    def images(self, *, max_pixels: int | None = None) -> Iterator[npt.NDArray[np.uint8]]:
+        """Every picture, decoded, as `Anchor.image`; in presentation order, one held at a time.
+
+        One that cannot be decoded is replaced by the one before it, so that there are `num_frames` of them, or none.
+
+        Args:
+            max_pixels: see `frames`.
+
+        Raises:
+            UsageError: `max_pixels` is out of range.
+        """
+        if max_pixels is not None:
+            check_whole("max_pixels", max_pixels, 1, 2**30)
+        return shown_images(self._file, max_pixels)
 
     def describe(
         self,

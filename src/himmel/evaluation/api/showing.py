@@ -15,7 +15,6 @@ from himmel.hosts import Host
 from himmel.hosts.base import BaseHost
 from himmel.hosts.protocol import Picture
 from himmel.methods.answer import VideoRead
-from himmel.methods.conditions.maps import fit
 from himmel.methods.interleaved import InterleavedSample
 from himmel.methods.parts import Part
 from himmel.methods.protocol import Method, Shown
@@ -23,6 +22,7 @@ from himmel.methods.question import Question
 from himmel.methods.still import read_picture
 from himmel.model.encoder import PromptEncoder
 from himmel.video import Video
+from himmel.video.map_pictures import fit
 
 # What these do is done once the prompt is written; others change what happens inside the model.
 ASKABLE: Final[tuple[str, ...]] = ("stream_pictures", "dense", "panel", "codec_frames", "motion_text")

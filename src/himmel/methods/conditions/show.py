@@ -10,16 +10,16 @@ import numpy as np
 from himmel.choices import Backend, Interleaving
 from himmel.errors import VideoError
 from himmel.methods.conditions.layout import LAYOUTS, PictureKind
-from himmel.methods.conditions.maps import (
+from himmel.methods.parts import Image, Part
+from himmel.video import Decomposition, StepMaps, Video
+from himmel.video.draw import brief, clock
+from himmel.video.map_pictures import (
     fit,
     full_residual,
     full_speed,
     motion_picture,
     residual_picture,
 )
-from himmel.methods.parts import Image, Part
-from himmel.video import Decomposition, StepMaps, Video
-from himmel.video.draw import clock
 
 LONGEST_SIDE: Final = 768
 """Most pixels along a picture's longer side, for frames and maps alike."""
@@ -65,12 +65,14 @@ class Showing:
         pictures: in time order, all of one size.
         speed: what gets full colour in the motion maps, in per cent of the picture's width a second; None without such
             maps.
+        residual: the luma RMS, in code values, that gets the brightest colour in the residual maps; None without such.
         notes: sentences about what was unusual in the video.
     """
 
     condition: Interleaving
     pictures: tuple[Shown, ...]
     speed: float | None
+    residual: float | None
     notes: tuple[str, ...]
 
     @property
@@ -79,7 +81,7 @@ class Showing:
         kinds = {shown.kind for shown in self.pictures}
         head = [f"The following {len(self.pictures)} pictures are from one video, in the order of time."]
         if self.speed is not None:
-            head.append(_MOTION.format(speed=f"{self.speed:.{0 if self.speed >= 10 else 1}f}"))
+            head.append(_MOTION.format(speed=brief(self.speed)))
         if "residual" in kinds:
             head.append(_RESIDUAL)
         parts: list[Part] = [" ".join(head) + "\n"]
@@ -138,12 +140,12 @@ def draw(decomposition: Decomposition, condition: Interleaving, *, longest: int 
             f"{decomposition.path!r} has {decomposition.num_frames} pictures and none with a map, so condition "
             f"{condition} has nothing to show; leave this video out."
         )
-    shown, speed = _draw(decomposition, moments, fit(decomposition.width, decomposition.height, longest))
+    shown, speed, residual = _draw(decomposition, moments, fit(decomposition.width, decomposition.height, longest))
     notes = decomposition.notes
     wanted = LAYOUTS[condition].num_pictures
     if len(shown) < wanted:
         notes = (*notes, f"Condition {condition} shows {len(shown)} pictures of this video in place of {wanted}.")
-    return Showing(condition, shown, speed, notes)
+    return Showing(condition, shown, speed, residual, notes)
 
 
 @dataclass(frozen=True)
@@ -172,14 +174,14 @@ def _choose(decomposition: Decomposition, condition: Interleaving) -> list[_Mome
 
 def _draw(
     decomposition: Decomposition, moments: Sequence[_Moment], size: tuple[int, int]
-) -> tuple[tuple[Shown, ...], float | None]:
-    """The moments as pictures, and the speed that gets full colour (see `Showing`)."""
+) -> tuple[tuple[Shown, ...], float | None, float | None]:
+    """The moments as pictures, and what gets full colour: a speed and a residual (see `Showing`)."""
     maps: dict[PictureKind, list[StepMaps]] = {"motion": [], "residual": []}
     for moment in moments:
         if moment.maps is not None:
             maps[moment.kind].append(moment.maps)
     speed = full_speed(maps["motion"]) if maps["motion"] else None
-    residual = full_residual(maps["residual"]) if maps["residual"] else 0.0
+    residual = full_residual(maps["residual"]) if maps["residual"] else None
     displayed, cell = (decomposition.width, decomposition.height), decomposition.cell
     shown = []
     for moment in moments:
@@ -189,7 +191,7 @@ def _draw(
         elif moment.kind == "motion":
             image = motion_picture(moment.maps, full=speed or 1.0, displayed=displayed, cell=cell, size=size)
         else:
-            image = residual_picture(moment.maps, full=residual, displayed=displayed, cell=cell, size=size)
+            image = residual_picture(moment.maps, full=residual or 1.0, displayed=displayed, cell=cell, size=size)
         shown.append(Shown(moment.kind, moment.frame, moment.time, image))
     share = None if speed is None else 100 * speed * decomposition.average_rate / decomposition.width
-    return tuple(shown), share
+    return tuple(shown), share, residual

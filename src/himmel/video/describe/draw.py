@@ -6,16 +6,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from himmel._checks import check_picture
-from himmel._files import atomic_path
 from himmel.video.describe.results import CameraSegment, MovingRegion, Timeline
 from himmel.video.describe.words import place_of
+from himmel.video.draw import INK, PALE, save_drawing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_METADATA: dict[str, dict[str, Any]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
-_INK, _PALE = "#222222", "#777777"
 # Okabe and Ito's colours for people who don't see all of them; told apart in grey by line style and marker.
 _CURVES = (
     ("pan (right +)", 0, "#0072B2", "-", "o"),
@@ -38,7 +36,11 @@ def draw_timeline(timeline: Timeline, path: str | os.PathLike[str]) -> None:
         HimmelError: the file can't be written.
     """
     check_picture(path)
-    from matplotlib import rc_context
+    save_drawing(timeline_figure(timeline), path)
+
+
+def timeline_figure(timeline: Timeline) -> "Figure":
+    """What `draw_timeline` writes."""
     from matplotlib.figure import Figure
 
     regions = _most_important(timeline.regions)
@@ -54,11 +56,9 @@ def draw_timeline(timeline: Timeline, path: str | os.PathLike[str]) -> None:
     for axes in (shift, turn, moving):
         _draw_cuts(axes, timeline)
     moving.set_xlim(0, timeline.duration)
-    moving.set_xlabel("seconds", fontsize=8, color=_INK)
+    moving.set_xlabel("seconds", fontsize=8, color=INK)
     _add_title(figure, timeline, len(regions))
-    # Without the time of writing, and with names that follow from the picture: the same video gives the same bytes.
-    with atomic_path(path) as temporary, rc_context({"svg.hashsalt": "himmel"}):
-        figure.savefig(temporary, metadata=_METADATA.get(temporary.suffix.lower()))
+    return figure
 
 
 def _most_important(regions: tuple[MovingRegion, ...]) -> list[MovingRegion]:
@@ -88,9 +88,9 @@ def _draw_curves(
         if segment.motion is None:
             axes.axvspan(segment.start, segment.end, color="#e4e4e4", hatch="///", linewidth=0)
     _limit(axes, timeline, [column for _, column, *_ in curves])
-    axes.set_ylabel(unit, fontsize=8, color=_INK)
+    axes.set_ylabel(unit, fontsize=8, color=INK)
     axes.legend(fontsize=7, ncols=3, loc="upper right", framealpha=0.85)
-    axes.tick_params(labelsize=7, colors=_INK)
+    axes.tick_params(labelsize=7, colors=INK)
 
 
 def _stairs(segments: tuple[CameraSegment, ...], column: int) -> tuple[list[float], list[float]]:
@@ -114,15 +114,15 @@ def _limit(axes: "Axes", timeline: Timeline, columns: list[int]) -> None:
 
 
 def _draw_regions(axes: "Axes", timeline: Timeline, regions: list[MovingRegion]) -> None:
-    axes.set_ylabel("moving\nregions", fontsize=8, color=_INK)
+    axes.set_ylabel("moving\nregions", fontsize=8, color=INK)
     axes.set_yticks([])
-    axes.tick_params(labelsize=7, colors=_INK)
+    axes.tick_params(labelsize=7, colors=INK)
     axes.set_ylim(max(len(regions), 1) - 0.4, -0.6)
     if not regions:
-        axes.text(timeline.duration / 2, 0, "nothing moves against the scene", fontsize=7, color=_PALE, ha="center")
+        axes.text(timeline.duration / 2, 0, "nothing moves against the scene", fontsize=7, color=PALE, ha="center")
     for row, region in enumerate(regions):
         length = region.end - region.start
-        axes.barh(row, length, left=region.start, height=0.62, color=_REGION, edgecolor=_INK, linewidth=0.5)
+        axes.barh(row, length, left=region.start, height=0.62, color=_REGION, edgecolor=INK, linewidth=0.5)
         first, last = place_of(region.first_box), place_of(region.last_box)
         where = first if first == last else f"{first} to {last}"
         words = f"{region.direction} {region.speed:.0f} %/s, {where}, {region.area:.1f} % of the picture"
@@ -132,7 +132,7 @@ def _draw_regions(axes: "Axes", timeline: Timeline, regions: list[MovingRegion])
         place: dict[str, Any] = {"xytext": (margin, 0), "textcoords": "offset points", "va": "center"}
         background = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
         axes.annotate(
-            words, (x, row), fontsize=6.5, color=_INK, ha="right" if late else "left", bbox=background, **place
+            words, (x, row), fontsize=6.5, color=INK, ha="right" if late else "left", bbox=background, **place
         )
 
 
@@ -143,11 +143,11 @@ def _draw_cuts(axes: "Axes", timeline: Timeline) -> None:
 
 def _add_title(figure: "Figure", timeline: Timeline, shown: int) -> None:
     height = figure.get_figheight()
-    figure.text(0.09, 1 - 0.3 / height, os.path.basename(timeline.path), fontsize=11, color=_INK, weight="bold")
+    figure.text(0.09, 1 - 0.3 / height, os.path.basename(timeline.path), fontsize=11, color=INK, weight="bold")
     regions = "" if shown == len(timeline.regions) else f", {shown} of {len(timeline.regions)} moving regions"
     cuts = f", {len(timeline.cuts)} cuts (dotted)" if timeline.cuts else ", no cuts"
     about = (
         f"{timeline.codec} {timeline.width} x {timeline.height}, {timeline.duration:.1f} s, {timeline.num_read} of"
         f" {timeline.num_frames} pictures read by {timeline.backend}{cuts}{regions}"
     )
-    figure.text(0.09, 1 - 0.52 / height, about, fontsize=8, color=_PALE)
+    figure.text(0.09, 1 - 0.52 / height, about, fontsize=8, color=PALE)

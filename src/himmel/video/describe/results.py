@@ -6,13 +6,16 @@ orientation, times are seconds since the first shown picture, and lengths are pe
 for what goes sideways, of its height for what goes up or down.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from html import escape
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from himmel._html import picture
 from himmel.choices import BackendName
 
 FloatArray = npt.NDArray[np.float64]
@@ -179,6 +182,15 @@ class Timeline:
             f"Timeline({self.path!r}, {self.duration:.3f} s, backend={self.backend!r}, {self.num_read} pictures read,"
             f" {len(self.camera)} camera segments, {len(self.regions)} regions, {len(self.cuts)} cuts)"
         )
+
+    def _repr_html_(self) -> str:
+        """In Jupyter: the picture of `draw_timeline`, and the sentences."""
+        from himmel.video.describe.draw import timeline_figure
+        from himmel.video.draw import drawing_bytes
+
+        says = f"Camera motion, moving regions and cuts of {os.path.basename(self.path)}"
+        lines = "".join(f"<li>{escape(sentence)}</li>" for sentence in self.sentences())
+        return picture(drawing_bytes(timeline_figure(self)), "image/png", says=says) + f"<ul>{lines}</ul>"
 
     def sentences(self) -> list[str]:
         """The time line in words, a sentence for each event, in order of time."""

@@ -1,12 +1,15 @@
-"""A file decoded from its first picture to its last, for who encodes it again or compares it with another."""
+"""A file decoded from its first shown picture to its last, for who encodes, draws or compares all of it."""
 
 from collections.abc import Iterator
 
+import numpy as np
+import numpy.typing as npt
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
 from himmel.video.file.decoder import Decoder, Segment
 from himmel.video.file.opened import VideoFile
+from himmel.video.file.picture import anchor_image
 from himmel.video.file.pyav import ONE_THREAD
 
 
@@ -22,7 +25,10 @@ def shown_pictures(decoder: Decoder, file: VideoFile) -> Iterator[tuple[VideoFra
     places = {number: place for place, number in enumerate(numbers)}
     next_place = 0
     last: VideoFrame | None = None
-    everything = Segment(min(int(index.key_numbers[0]), min(numbers)), tuple(sorted(numbers)))
+    # With periodic intra refresh, what is marked as a keyframe gives a whole picture only later: one more is decoded.
+    begin = min(index.start_for(number) for number in numbers)
+    earlier = index.key_numbers[index.key_numbers < begin]
+    everything = Segment(int(earlier[-1]) if len(earlier) else min(begin, *numbers), tuple(sorted(numbers)))
     for number, frame in decoder.pictures(everything):
         place = places.get(number, -1)
         if place < next_place:
@@ -35,3 +41,11 @@ def shown_pictures(decoder: Decoder, file: VideoFile) -> Iterator[tuple[VideoFra
     if last is not None:
         for _ in range(len(numbers) - next_place):
             yield last, True, False
+
+
+def shown_images(file: VideoFile, max_pixels: int | None) -> Iterator[npt.NDArray[np.uint8]]:
+    """The same pictures as they are displayed, uint8 [H, W, 3], RGB, shrunk to at most `max_pixels` if given."""
+    reformatter = VideoReformatter()
+    with Decoder(file.path, file.index, vectors=False) as decoder:
+        for frame, _, _ in shown_pictures(decoder, file):
+            yield anchor_image(frame, file.format.orientation, max_pixels, reformatter)

@@ -1,4 +1,4 @@
-"""Motion and residual of one moment as pictures that a vision-language model can be shown.
+"""Motion and residual of one moment as pictures, for people and for models that take pictures.
 
 The report shows "MV and residual visualizations" without saying how they are drawn. Here they have the colours of
 `himmel.video.draw_streams`, cell by cell as they were read, and the size of the frames beside them.
@@ -6,10 +6,12 @@ The report shows "MV and residual visualizations" without saying how they are dr
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
-from himmel.methods.parts import Image
-from himmel.video import StepMaps
 from himmel.video.draw import FloatArray, flow_colours, full_scale, mean_residual, mean_velocity, residual_colours
+from himmel.video.results import StepMaps
+
+Image = npt.NDArray[np.uint8]
 
 _LEAST_SPEED = 0.5
 _LEAST_RESIDUAL = 1.0
@@ -50,7 +52,7 @@ def motion_picture(
     Returns:
         uint8 [height, width, 3], RGB.
     """
-    return _enlarge(flow_colours(*mean_velocity(maps), full), displayed, cell, size)
+    return enlarge(flow_colours(*mean_velocity(maps), full), displayed, cell, size)
 
 
 def residual_picture(
@@ -61,11 +63,14 @@ def residual_picture(
     `full` is the luma RMS that gets the brightest colour; for the other arguments see `motion_picture`.
     """
     rms = np.ma.masked_invalid(mean_residual(maps))
-    return _enlarge(residual_colours()(rms / full)[..., :3], displayed, cell, size)
+    return enlarge(residual_colours()(rms / full)[..., :3], displayed, cell, size)
 
 
-def _enlarge(colours: FloatArray, displayed: tuple[int, int], cell: int, size: tuple[int, int]) -> Image:
-    """Colours of cells, 0 to 1, [R, C, 3], as a picture; cells that reach over the right or lower edge are cut."""
+def enlarge(colours: FloatArray, displayed: tuple[int, int], cell: int, size: tuple[int, int]) -> Image:
+    """Colours of cells, 0 to 1, [R, C, 3 or 4], as a picture; cells that reach over the right or lower edge are cut.
+
+    For the other arguments see `motion_picture`.
+    """
     rows, columns = colours.shape[:2]
     across = max(size[0], round(columns * cell * size[0] / displayed[0]))
     down = max(size[1], round(rows * cell * size[1] / displayed[1]))
