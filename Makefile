@@ -39,7 +39,7 @@ install = $(call pip,$(1)) $(2) $(BUILD_TOOLS) && CXX="$(COMPILER)" $(call pip,$
 with-engine = $(if $(LACKING),$(error The bitstream engine cannot be built: this machine lacks \
   $(strip $(LACKING))))$(call install,$(1),$(2) --config-settings=wheel.cmake=true,$(3))
 
-.PHONY: demo test lint format types tests native native-tests quick quick-lowest quick-newest clean
+.PHONY: demo docs test lint format types tests native native-tests quick quick-lowest quick-newest clean
 # pip must not change an environment twice at once.
 .NOTPARALLEL:
 
@@ -52,6 +52,11 @@ demo: $(VENV)/.installed-demo
 	  --choice left --choice right --choice up --choice down --picture demo/streams.png
 	$(BIN)/himmel ask demo/bunny.mp4 "How does the camera move?" --max-new-tokens 24
 	@echo "The three streams are drawn in demo/streams.png"
+
+# The site, in build/site; a link that leads nowhere is an error.
+docs: $(VENV)/.installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "The site is in build/site; $(BIN)/mkdocs serve shows it at http://localhost:8000 and follows what you change"
 
 test: lint types tests native-tests quick-lowest quick-newest
 
@@ -86,6 +91,7 @@ quick: $(VENV)/.installed-dev
 # The lowest versions that pyproject.toml allows.
 quick-lowest: .venv-lowest/.installed
 	OMP_NUM_THREADS=1 .venv-lowest/bin/pytest -n $(WORKERS) -m "not slow" $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 .venv-lowest/bin/pytest tests/test_site.py
 
 # The newest versions that there are, on another Python, in a plain install: without torch, which brings gigabytes there.
 quick-newest: $(if $(OTHER_PYTHON),.venv-newest/.installed)
@@ -109,11 +115,11 @@ $(VENV)/.installed-demo: pyproject.toml constraints.txt $(NATIVE) | $(BIN)/pytho
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt $(NATIVE) | $(BIN)/python
-	$(call with-engine,$(VENV),-c constraints.txt,-e ".[api$(comma)dev$(comma)ray]")
+	$(call with-engine,$(VENV),-c constraints.txt,-e ".[api$(comma)dev$(comma)docs$(comma)ray]")
 	@touch $@
 
 .venv-lowest/.installed: pyproject.toml constraints-lowest.txt $(NATIVE) | .venv-lowest/bin/python
-	$(call with-engine,.venv-lowest,-c constraints-lowest.txt,-e ".[api$(comma)test]")
+	$(call with-engine,.venv-lowest,-c constraints-lowest.txt,-e ".[api$(comma)docs$(comma)test]")
 	@touch $@
 
 .venv-newest/.installed: pyproject.toml $(NATIVE) | .venv-newest/bin/python

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
     page.relative_to(ROOT).as_posix()
-    for page in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("native/*.md"))
+    for page in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("native/*.md"))
 )
 FOLDERS = "src|tests|recipes|docs|native|benchmarks|scripts"
 
@@ -18,7 +18,7 @@ def text(page: str) -> str:
 
 
 def test_pages_are_found() -> None:
-    assert {"README.md", "docs/guide.md", "docs/paper_index.md", "native/README.md"} <= set(PAGES)
+    assert {"README.md", "docs/index.md", "docs/api/video.md", "docs/paper_index.md", "native/README.md"} <= set(PAGES)
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -38,6 +38,15 @@ def test_links_lead_to_files_and_headings(page: str) -> None:
         if fragment:
             headings = re.findall(r"^#+ (.*)$", file.read_text("utf-8"), flags=re.M)
             assert fragment in {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_result_file_is_listed_with_its_command() -> None:
+    folder = ROOT / "docs" / "results"
+    rows = [row for row in text("docs/results/README.md").splitlines() if row.startswith("| [")]
+    listed = {name for row in rows for name in re.findall(r"\]\(((?:gpu/)?[\w.-]+)\)", row)}
+    files = {file.relative_to(folder).as_posix() for file in folder.rglob("*.*") if file.suffix != ".md"}
+    assert listed == files
+    assert all("`" in row for row in rows if "gpu/" not in row)
 
 
 def test_the_paper_index_names_files_by_their_folder_or_after_one_of_the_same_folder() -> None:

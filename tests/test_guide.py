@@ -1,4 +1,4 @@
-"""What the guide and the README show runs exactly as shown."""
+"""What the pages of the guide and the README show runs exactly as shown."""
 
 import re
 import shlex
@@ -13,7 +13,8 @@ from tiny_hosts import build, nano_config, nano_folder, tiny_host
 __all__ = ["nano_folder", "tiny_host"]
 
 _ROOT = Path(__file__).parents[1]
-_PAGES = ("docs/guide.md", "README.md")
+# What docs/training.md shows has a test of its own.
+_PAGES = ("README.md", *(f"docs/{page.name}" for page in sorted(_ROOT.glob("docs/*.md")) if page.stem != "training"))
 # These take minutes, the network, a data set or what training made; their options are looked up instead of being run.
 _ELSEWHERE = {"--ray", "--features"}
 """Options for which a cluster or a large host is needed."""
@@ -60,7 +61,7 @@ def test_pages_show_something() -> None:
 
 @pytest.mark.parametrize("code", blocks("python"))
 def test_python(code: str) -> None:
-    exec(compile(code, "guide", "exec"), {})
+    exec(compile(code, "page", "exec"), {})
 
 
 @pytest.mark.parametrize("line", commands())

@@ -117,7 +117,7 @@ def test_the_lowest_versions_that_are_tested_are_those_that_are_allowed() -> Non
     for requirement in requires("himmel") or []:
         found = re.match(r"([\w-]+)(?:\[\w+\])?(?:<[\d.]+,)?>=([\d.]+)", requirement)
         extra = re.search(r"extra == ['\"](\w+)['\"]", requirement)
-        if found and (extra is None or extra[1] in EXTRAS):
+        if found and (extra is None or extra[1] in {*EXTRAS, "docs"}):
             bounds[found[1]] = found[2]
     lines = (ROOT / "constraints-lowest.txt").read_text("utf-8").splitlines()
     pinned = dict(line.split("==") for line in lines if not line.startswith("#"))

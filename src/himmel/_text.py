@@ -4,7 +4,7 @@
 def by_number(count: int, one: str, many: str) -> str:
     """`one` if the count is 1, else `many`, with the count in place of {}.
 
-    Example:
+    Examples:
         >>> by_number(1, "{} picture is damaged", "{} pictures are damaged")
         '1 picture is damaged'
         >>> by_number(3, "{} picture is damaged", "{} pictures are damaged")

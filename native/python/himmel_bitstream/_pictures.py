@@ -47,8 +47,8 @@ class Slice:
             `Stream.push` was given, -1 for a picture that is not there.
         qp: SliceQPY.
         weighted: 0 default, 1 explicit, 2 implicit weighted prediction.
-        weights: with explicit weights, [list][refIdx] -> (luma weight, luma offset, Cb weight, Cb offset, Cr weight, Cr
-            offset), offsets as coded; else empty.
+        weights: with explicit weights, `[list][refIdx]` -> (luma weight, luma offset, Cb weight, Cb offset, Cr
+            weight, Cr offset), offsets as coded; else empty.
         log2_denoms: luma_log2_weight_denom and chroma_log2_weight_denom.
         direct_spatial: direct_spatial_mv_pred_flag.
     """

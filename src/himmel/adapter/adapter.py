@@ -22,7 +22,7 @@ from himmel.adapter.tensors import StreamInputs
 class MotionAdapter(PreTrainedModel):
     """Branches, two fusion stages, motion encoder, alignment head and projector (docs/method.md).
 
-    Example:
+    Examples:
         >>> from himmel.adapter import AdapterConfig, MotionAdapter, StreamInputs
         >>> adapter = MotionAdapter(AdapterConfig.nano())
         >>> output = adapter(StreamInputs(

@@ -47,7 +47,7 @@ def ask(
     Raises:
         UsageError, VideoError, HostError: as `Session` and `Session.ask`.
 
-    Example:
+    Examples:
         >>> import himmel
         >>> himmel.ask("bunny.mp4", "Which way does the rabbit move?", choices=["left", "right"])  # doctest: +SKIP
     """

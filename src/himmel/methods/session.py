@@ -57,7 +57,7 @@ class Session:
             device.
         HostError: there is no checkpoint at `adapter`.
 
-    Example:
+    Examples:
         >>> import himmel
         >>> session = himmel.Session()  # doctest: +SKIP
         >>> session.ask("bunny.mp4", "Which way does the rabbit move?", choices=["left", "right"])  # doctest: +SKIP

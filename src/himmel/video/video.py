@@ -44,7 +44,8 @@ class Video:
             they are copied to a temporary file, which is removed with this object.
 
     Attributes:
-        path, codec: the file, or the copy; FFmpeg's name of the codec, such as "h264".
+        path: the file, or the copy.
+        codec: FFmpeg's name of the codec, such as "h264".
         width, height: size of the displayed picture in pixels, after rotation (pixels stay as square as stored).
         coded_width, coded_height: size in which blocks are coded, before cropping and rotation.
         rotation: degrees by which stored pictures are turned clockwise for display: 0, 90, 180 or 270.
@@ -61,7 +62,7 @@ class Video:
         VideoError: the file is missing, a folder, empty, no video, or none of its pictures can be decoded.
         UsageError: `path` is nothing that a video could come from.
 
-    Example:
+    Examples:
         >>> video = Video("bunny.mp4")  # doctest: +SKIP
         >>> video.decompose(num_anchors=8)  # doctest: +SKIP
     """
@@ -128,7 +129,7 @@ class Video:
         Raises:
             UsageError: there is no such stretch.
 
-        Example:
+        Examples:
             >>> video.between(12.5, 20.0).decompose(num_anchors=4)  # doctest: +SKIP
         """
         stop = self.duration if end is None else end
@@ -282,7 +283,7 @@ class Video:
             UsageError: an argument is outside its range.
             VideoError: the backend that was asked for gets no vectors from the file.
 
-        Example:
+        Examples:
             >>> print(Video("bunny.mp4").describe().text())  # doctest: +SKIP
         """
         check_choice("backend", backend, BACKENDS)
@@ -311,7 +312,7 @@ class Video:
             UsageError: an argument is outside its range.
             VideoError: the backend that was asked for cannot read the file.
 
-        Example:
+        Examples:
             >>> for picture in video.pictures():  # doctest: +SKIP
             ...     print(picture.time, picture.type, picture.quantiser, picture.past.shape)
         """
@@ -337,7 +338,7 @@ class Video:
             UsageError: an argument is outside its range.
             VideoError: the file has no vectors, or the backend that was asked for cannot read it.
 
-        Example:
+        Examples:
             >>> for picture in video.vectors(stop=100):  # doctest: +SKIP
             ...     print(picture.frame, picture.vectors["dx"].mean())
         """
@@ -370,7 +371,7 @@ class Video:
         Raises:
             UsageError: an argument is outside its range.
 
-        Example:
+        Examples:
             >>> video.spending([0, 100, 200]).energy.shape  # doctest: +SKIP
         """
         chosen = check_indices("frames", frames, self.num_frames)

@@ -53,8 +53,8 @@ def test_what_was_asked_for_and_cannot_be_names_the_next(
 
 @pytest.mark.parametrize("backend", BACKENDS.values(), ids=BACKENDS)
 def test_the_guide_tells_the_properties_of_each(backend: Backend) -> None:
-    guide = Path(__file__).parents[3].joinpath("docs/guide.md").read_text(encoding="utf-8")
-    table = guide.split("### Backends")[1].split("###")[0]
+    page = Path(__file__).parents[3].joinpath("docs/streams.md").read_text(encoding="utf-8")
+    table = page.split("## Backends")[1].split("##")[0]
     (row,) = (line for line in table.splitlines() if line.startswith(f"| `{backend.name}` |"))
     _, cost, vectors, residual, _ = row.strip("| ").split(" | ")[1:]
     assert cost == backend.step_cost

@@ -40,7 +40,7 @@ class StreamCache:
         UsageError: there is no cache, or one of another version.
         HimmelError: it is damaged.
 
-    Example:
+    Examples:
         >>> cache = StreamCache("streams")  # doctest: +SKIP
         >>> cache.read(cache.find("bunny.mp4"))  # doctest: +SKIP
     """

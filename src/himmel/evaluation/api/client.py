@@ -94,7 +94,7 @@ class Api:
         key: see `find_key`.
         prices: what tokens cost; None counts tokens alone.
 
-    Example:
+    Examples:
         >>> async with Api(ApiSettings(model="gpt-5.4"), find_key(DEFAULT_URL)) as api:  # doctest: +SKIP
         ...     answer = await api.ask(["What is in the picture?", picture])
     """
