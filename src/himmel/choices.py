@@ -46,6 +46,8 @@ motion tokens; the question alone."""
 Interleaving = Literal["A", "B", "C", "D", "E"]
 """Which streams a model is shown as pictures, and in which order (report, appendix S), see
 `himmel.methods.conditions`."""
+LiveClock = Literal["stream", "wall"]
+"""How `himmel watch` tells times: since a stream's first picture, or as times of day."""
 SampleClip = Literal["bikes", "carphone", "bigbuckbunny"]
 """Short real clips that a package brings."""
 Scoring = Literal["raw", "token", "byte", "prior"]

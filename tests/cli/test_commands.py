@@ -30,6 +30,7 @@ def test_help_begins_with_what_most_people_want(run: Run) -> None:
     assert sorted(verbs[3:]) == sorted(
         [
             "view",
+            "watch",
             "audit",
             "cache",
             "compress",

@@ -28,6 +28,7 @@ from himmel.cli.recipe import recipe_app, train_app
 from himmel.cli.report import report
 from himmel.cli.streams import streams
 from himmel.cli.view import view
+from himmel.cli.watch import watch
 from himmel.errors import HimmelError
 
 app = typer.Typer(
@@ -41,6 +42,7 @@ app.command(rich_help_panel="Videos")(ask)
 app.command(rich_help_panel="Videos")(describe)
 app.command(rich_help_panel="Videos")(streams)
 app.command(rich_help_panel="Videos")(view)
+app.command(rich_help_panel="Videos")(watch)
 app.command(rich_help_panel="Videos")(audit)
 app.command(rich_help_panel="Videos")(compress)
 app.command(rich_help_panel="This machine")(doctor)

@@ -8,6 +8,7 @@ from himmel.video.describe import Timeline, draw_timeline
 from himmel.video.draw import draw_streams
 from himmel.video.export import save_streams
 from himmel.video.full_rate import FullRate
+from himmel.video.live import LiveEvent, LiveVideo
 from himmel.video.maps.vectors import VECTOR
 from himmel.video.results import Anchor, Decomposition, Interval, Picture, PictureVectors, Spending, StepMaps
 from himmel.video.shards import save_every
@@ -20,6 +21,8 @@ __all__ = [
     "Decomposition",
     "FullRate",
     "Interval",
+    "LiveEvent",
+    "LiveVideo",
     "Picture",
     "PictureVectors",
     "Spending",

@@ -53,7 +53,7 @@ def describe(file: VideoFile, request: DescribeRequest, *, open_seconds: float) 
             frames = choose_pictures(source, request.pictures_per_second, request.max_pictures)
             observed, damaged = observe_pictures(source, backend, frames, request.cell, request.threads)
         notes += _notes(file, request, len(frames), damaged)
-    samples = _samples(observed)
+    samples = samples_of(observed)
     times = [one.time for one in cuts]
     sightings = [Sighting(one.begin, one.end, one.blobs) for one in observed]
     width, height = file.displayed_size
@@ -100,7 +100,8 @@ def find_cuts(file: VideoFile, backend: Backend, most: int) -> tuple[Cut, ...]:
     )
 
 
-def _samples(observed: Sequence[Observation]) -> Samples:
+def samples_of(observed: Sequence[Observation]) -> Samples:
+    """What pictures say about the camera, as arrays."""
     nothing = (np.nan,) * 4
     cameras = [one.camera for one in observed]
     motion = [nothing if c is None else (c.pan, c.tilt, c.zoom, c.roll) for c in cameras]

@@ -106,6 +106,32 @@ def camera_words(motion: CameraMotion) -> str:
     return " and ".join([", ".join(told[:-1]), told[-1]] if len(told) > 1 else told) or "is still"
 
 
+def segment_words(segment: CameraSegment, regions: Sequence[MovingRegion]) -> str:
+    """What is to be said of a stretch of the camera's motion, as a clause.
+
+    Args:
+        regions: what moves, then or at other times: "nothing moves" only where none of them does.
+    """
+    if segment.motion is None:
+        return "how the camera moves cannot be told"
+    words = camera_words(segment.motion)
+    if words != "is still":
+        return f"the camera {words}"
+    if segment.shake >= _SHAKES:
+        return "the camera shakes"
+    if not any(region.start < segment.end and region.end > segment.start for region in regions):
+        return "nothing moves"
+    return "the camera is still"
+
+
+def region_words(region: MovingRegion) -> str:
+    """What is to be said of something that moves, as a clause."""
+    first, last = place_of(region.first_box), place_of(region.last_box)
+    where = f"in the {first}" if first == last else f"from the {first} to the {last}"
+    size = "less than 1 %" if region.area < 1 else f"{region.area:.0f} %"
+    return f"something {where} moves {region.direction} by {region.speed:.0f} % a second ({size} of the picture)"
+
+
 def _count_words(words: str) -> int:
     return len(words.split())
 
@@ -142,30 +168,19 @@ def _cut_event(cuts: Sequence[Cut]) -> _Event:
 
 def _camera_event(segment: CameraSegment, regions: Sequence[MovingRegion]) -> _Event:
     seconds = segment.end - segment.start
-    when = f"{segment.start:.1f}-{segment.end:.1f} s:"
-    if segment.motion is None:
-        return _Event(segment.start, f"{when} how the camera moves cannot be told.", seconds)
-    weight = _LEAST_WEIGHT * seconds
-    words = camera_words(segment.motion)
-    if words == "is still":
-        if segment.shake >= _SHAKES:
-            return _Event(segment.start, f"{when} the camera shakes.", 2 * weight)
-        if not any(region.start < segment.end and region.end > segment.start for region in regions):
-            return _Event(segment.start, f"{when} nothing moves.", weight)
-        return _Event(segment.start, f"{when} the camera is still.", weight)
+    sentence = f"{segment.start:.1f}-{segment.end:.1f} s: {segment_words(segment, regions)}."
     motion = segment.motion
+    if motion is None:
+        return _Event(segment.start, sentence, seconds)
+    weight = _LEAST_WEIGHT * seconds
+    if camera_words(motion) == "is still":
+        return _Event(segment.start, sentence, 2 * weight if segment.shake >= _SHAKES else weight)
     speed = max(abs(motion.pan), abs(motion.tilt), abs(motion.zoom) / 2, abs(motion.roll) * _EDGE_OF_DEGREE)
-    return _Event(segment.start, f"{when} the camera {words}.", weight + 2 * min(speed, _CLEAR) * seconds)
+    return _Event(segment.start, sentence, weight + 2 * min(speed, _CLEAR) * seconds)
 
 
 def _region_event(region: MovingRegion) -> _Event:
-    first, last = place_of(region.first_box), place_of(region.last_box)
-    where = f"in the {first}" if first == last else f"from the {first} to the {last}"
-    size = "less than 1 %" if region.area < 1 else f"{region.area:.0f} %"
-    sentence = (
-        f"{region.start:.1f}-{region.end:.1f} s: something {where} moves {region.direction} by {region.speed:.0f} % a"
-        f" second ({size} of the picture)."
-    )
+    sentence = f"{region.start:.1f}-{region.end:.1f} s: {region_words(region)}."
     way = min(region.speed, _CLEAR) * (region.end - region.start)
     return _Event(region.start, sentence, way * min(1.0, float(np.sqrt(region.area / 10))))
 

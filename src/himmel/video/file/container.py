@@ -34,7 +34,7 @@ def open_stream(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             f"{show(path)} cannot be read as a video ({reason}); it is damaged, incomplete or not a video."
         ) from error
     with container:
-        yield container, _video_stream(container, path)
+        yield container, video_stream(container, show(path))
 
 
 def demux(container: InputContainer, *streams: VideoStream) -> "Iterator[av.Packet[Any]]":
@@ -46,8 +46,15 @@ def demux(container: InputContainer, *streams: VideoStream) -> "Iterator[av.Pack
         return
 
 
-def _video_stream(container: InputContainer, path: Path) -> VideoStream:
-    shown = show(path)
+def video_stream(container: InputContainer, shown: str) -> VideoStream:
+    """The best video stream of an open container, single-threaded; others are left out where PyAV allows it.
+
+    Args:
+        shown: what messages call the source.
+
+    Raises:
+        VideoError: it holds no video, or its pictures are larger than 16384 x 16384.
+    """
     moving = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
     # FFmpeg draws plain text as ANSI art; that is not a video.
     if not moving or container.format.name == "tty":

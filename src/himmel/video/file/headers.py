@@ -46,7 +46,7 @@ class HeaderChanges:
         self._base = self._header = _Header(codec, self._headers[0])
         self._part = -1
 
-    def prepare(self, number: int, packet: "av.Packet[Any]") -> "av.Packet[Any] | bytes":
+    def prepare(self, number: int, packet: "av.Packet[Any] | bytes") -> "av.Packet[Any] | bytes":
         """The packet, behind its parameter sets if it is the first that is read of its part."""
         part, base = bisect_right(self._starts, number) - 1, self._base
         begins = part != self._part
