@@ -18,7 +18,7 @@ _PAGES = ("README.md", *(f"docs/{page.name}" for page in sorted(_ROOT.glob("docs
 # These take minutes, the network, a data set or what training made; their options are looked up instead of being run.
 _ELSEWHERE = {"--ray", "--features"}
 """Options for which a cluster or a large host is needed."""
-_ONLY_HELP = {"report", "compress", "train", "eval", "nano", "merge", "card", "push", "cache"}
+_ONLY_HELP = {"report", "compress", "train", "eval", "nano", "merge", "card", "push", "cache", "watch"}
 
 
 def blocks(kind: str) -> list[str]:
@@ -47,8 +47,9 @@ def _desk(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A folder with bunny.mp4 in it, and a tiny checkpoint and host in place of the package's own."""
+    """A folder with bunny.mp4 and recording.ts in it, and a tiny checkpoint and host in place of the package's own."""
     encode_clip("bunny.mp4", num_frames=24, options={"g": "8"})
+    encode_clip("recording.ts", num_frames=24, options={"g": "8"})
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("himmel.methods.models.default_checkpoint", lambda: checkpoint)
     monkeypatch.setattr("himmel.hosts.nano_host_folder", lambda: Path(nano_folder))

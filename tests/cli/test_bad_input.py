@@ -155,7 +155,7 @@ def test_places_for_a_host_that_cannot_be(
         ("ask", "clip.mp4", "What?", "--max-new-tokens", "0"),
         ("streams", "clip.mp4"),
         ("streams", "clip.mp4", "-o", "maps.npz", "--steps", "0"),
-        ("watch", "clip.mp4"),
+        ("gaze", "clip.mp4"),
         ("--loud",),
         ("train",),
     ],

@@ -146,3 +146,21 @@ if __name__ == "__main__":
     process = start(program, *command, HIMMEL_CACHE=str(tmp_path / "cache"))
     assert_ended(interrupt(process))
     assert gone(process.pid)
+
+
+@pytest.mark.parametrize("remote", [False, True])
+def test_watch(remote: bool, encode_clip: Callable[..., Path]) -> None:
+    """While it waits for a file to grow, and while FFmpeg waits for a server that says nothing."""
+    program = """
+import himmel.video.live.live as live
+from himmel.cli import main
+create = live.Reader.start
+def start(reader):
+    create(reader)
+    print("at work", flush=True)
+live.Reader.start = start
+main()
+"""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        source = f"rtsp://127.0.0.1:{server.getsockname()[1]}/a" if remote else encode_clip("clip.ts")
+        assert_ended(interrupt(start(program, "watch", source)))
