@@ -1,4 +1,4 @@
-"""A hook of MkDocs: pages of the repository's top join the site, and links to its other files lead to the repository.
+"""A hook of MkDocs: the change log and the scripts in `examples/` become pages, and links to other files lead to them.
 
 Pages link to files by their place in the repository, as GitHub reads them. What the site has no page for is
 linked in the repository where its address is known (`repo_url`), and is plain text where it is not.
@@ -13,17 +13,34 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
-ADDED = {"CHANGELOG.md": "changes.md"}
-"""Files of the repository's top that are pages of the site, and as which."""
+ADDED = {
+    "CHANGELOG.md": "changes.md",
+    **{f"examples/{script.name}": f"examples/{script.stem}.md" for script in sorted((ROOT / "examples").glob("*.py"))},
+}
+"""Files outside `docs/` that are pages of the site, and as which."""
 
 _LINK = re.compile(r"(?<!!)\[([^\]]*)\]\((?!https?:|#)([^)#\s]+)(#[^)\s]*)?\)")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages of the repository's top."""
+    """Add the pages that are made of files outside `docs/`."""
     for source, page in ADDED.items():
-        files.append(File.generated(config, page, content=(ROOT / source).read_text(encoding="utf-8")))
+        text = (ROOT / source).read_text(encoding="utf-8")
+        content = script_page(source, text) if source.endswith(".py") else text
+        files.append(File.generated(config, page, content=content))
     return files
+
+
+def script_page(source: str, script: str) -> str:
+    """A script of `# %%` cells as Markdown: cells marked `[markdown]` are text, all others code."""
+    parts = []
+    for cell in re.split(r"^# %%", script, flags=re.M)[1:]:
+        mark, _, content = cell.partition("\n")
+        if mark.strip() == "[markdown]":
+            parts.append(re.sub(r"^# ?", "", content.strip("\n"), flags=re.M).strip())
+        else:
+            parts.append(f"```python\n{content.strip(chr(10))}\n```")
+    return "\n\n".join([parts[0], f"*The script `{source}`*", *parts[1:]]) + "\n"
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
