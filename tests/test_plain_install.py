@@ -21,11 +21,11 @@ Encode = Callable[..., Path]
 WITHOUT = sorted({name for names in EXTRAS.values() for name in names} - {"PIL", "pydantic"})
 
 
-def run_plain(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+def run_plain(code: str, *arguments: object, typed: str = "") -> subprocess.CompletedProcess[str]:
     """Run Python where no package of an extra can be imported, whether it is installed or not."""
     hidden = f"import sys; sys.modules.update(dict.fromkeys({WITHOUT}, None)); {code}"
     command = [sys.executable, "-c", hidden, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=os.environ | {"COLUMNS": "300"})
+    return subprocess.run(command, input=typed, capture_output=True, text=True, env=os.environ | {"COLUMNS": "300"})
 
 
 def himmel(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -47,6 +47,16 @@ def test_a_folder_is_audited(encode_clip: Encode, tmp_path: Path) -> None:
     done = himmel("audit", tmp_path, "--json")
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["kinds"][0]["backend"] == "bitstream"
+
+
+def test_a_stream_is_watched_and_a_question_says_what_it_needs(encode_clip: Encode) -> None:
+    clip = encode_clip("a.ts")
+    code = "from himmel.cli import main; main(sys.argv[1:])"
+    done = run_plain(code, "watch", clip, "--patience", "0.3", typed="What moves?\n")
+    assert done.returncode == 0
+    assert "the camera pans left" in done.stdout
+    assert done.stderr.splitlines()[-1].startswith("himmel: ")
+    assert "models" in done.stderr
 
 
 def test_doctor_says_which_extras_are_missing() -> None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from himmel.methods.answer import Answer
     from himmel.methods.ask import ask
     from himmel.methods.session import Session
+    from himmel.methods.watch import Watch
     from himmel.model import HimmelConfig, HimmelForConditionalGeneration, HimmelProcessor
     from himmel.video import Decomposition, Video
 
@@ -25,6 +26,7 @@ __all__ = [
     "MotionAdapter",
     "Session",
     "Video",
+    "Watch",
     "ask",
 ]
 
@@ -37,6 +39,7 @@ _HOMES = {
     "MotionAdapter": "himmel.adapter",
     "Video": "himmel.video",
     "Session": "himmel.methods.session",
+    "Watch": "himmel.methods.watch",
     "ask": "himmel.methods.ask",
 }
 

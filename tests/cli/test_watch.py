@@ -1,8 +1,9 @@
 """`himmel watch`: lines for people and for machines, as they come."""
 
 import json
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,52 @@ def test_json_is_an_object_a_line(clip: Path, run: Run) -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d", event["wall_start"])
 
 
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Put lines where the command reads them."""
+    reader, writer = os.pipe()
+    with os.fdopen(reader) as lines:
+        monkeypatch.setattr("sys.stdin", lines)
+
+        def put(text: str) -> None:
+            os.write(writer, text.encode())
+            os.close(writer)
+
+        yield put
+
+
+def test_lines_that_are_typed_are_questions(
+    clip: Path, checkpoint: Path, run: Run, typed: Callable[[str], None]
+) -> None:
+    typed("What moves?\n\nWhich way? | left | right\nWhich? | left")
+    code, out, err = run("watch", clip, "--patience", "0.3", "--adapter", checkpoint, "--max-new-tokens", "2")
+    assert code == 0
+    first, second = [line for line in out.splitlines() if "?" in line]
+    assert re.match(r"0:00:00.0-0:00:\d\d.\d  What moves\? ", first)
+    assert re.search(r"Which way\? (left|right) \(left [\d.]+, right [\d.]+\)$", second)
+    assert "the camera pans left" in out
+    assert err.splitlines() == [
+        "himmel: loading the model for the first question ...",
+        "himmel: The single option 'left' leaves nothing to choose; give at least two options.",
+    ]
+
+
+def test_answers_as_json(clip: Path, checkpoint: Path, run: Run, typed: Callable[[str], None]) -> None:
+    typed("What moves?\nWhich? | left\n")
+    options = ("--patience", "0.3", "--adapter", checkpoint, "--max-new-tokens", "2", "--no-events", "--json")
+    code, out, err = run("watch", clip, *options)
+    assert (code, err) == (0, "")
+    answer, failure = map(json.loads, out.splitlines())
+    assert (answer["kind"], answer["question"], answer["start"]) == ("answer", "What moves?", 0)
+    assert answer["video"]["path"] == str(clip)
+    assert answer["tokens"]["motion"] > 0
+    assert failure == {
+        "kind": "failure",
+        "question": "Which? | left",
+        "words": "The single option 'left' leaves nothing to choose; give at least two options.",
+    }
+
+
 def test_a_stream_that_is_lost_fails_in_the_end(clip: Path, run: Run) -> None:
     """Times of addresses are times of day, and what befell the stream itself is told on stderr."""
     asked = []
@@ -60,7 +107,9 @@ def test_a_stream_that_is_lost_fails_in_the_end(clip: Path, run: Run) -> None:
     [
         (["nowhere.ts"], 1, "There is no file 'nowhere.ts'"),
         (["gopher://x"], 2, "cannot be watched: himmel follows files and addresses"),
-        (["a.ts", "--option", "x"], 2, "is not of the form NAME=VALUE"),
+        (["a.ts", "--ffmpeg", "x"], 2, "is not of the form NAME=VALUE"),
+        (["a.ts", "--ffmpeg", "x=1", "--ffmpeg", "x=2"], 2, "is given twice"),
+        (["a.ts", "--method", "guess"], 2, "'guess' does not exist"),
         (["a.ts", "--minutes", "0"], 2, "--minutes"),
         ([""], 2, "The path is empty"),
     ],

@@ -1,21 +1,29 @@
-"""`himmel watch`: what happens in a live video, a line an event."""
+"""`himmel watch`: what happens in a live video, a line an event; each line that is typed is a question about it."""
 
-import json
-import sys
-from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import Annotated, get_args
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
-from himmel._options import read_options
-from himmel.choices import LiveClock
-from himmel.cli.console import console
-from himmel.cli.options import refuse_empty
-
-if TYPE_CHECKING:
-    from himmel.video import LiveEvent
+from himmel._checks import check_choice
+from himmel.choices import DeviceMap, LiveClock, MethodName, Quantization
+from himmel.cli.live_lines import LinePrinter
+from himmel.cli.live_questions import Questions
+from himmel.cli.options import (
+    Adapter,
+    Device,
+    DeviceMapChoice,
+    Frames,
+    FurtherOptions,
+    HostChoice,
+    Keep,
+    MethodChoice,
+    QuantizationChoice,
+    Threads,
+    method_options,
+    refuse_empty,
+)
+from himmel.errors import HimmelError, UsageError
 
 
 def watch(
@@ -51,64 +59,80 @@ def watch(
         LiveClock | None,
         typer.Option(help="Tell times since the first picture, or of day. Default: of day for addresses."),
     ] = None,
-    option: Annotated[
+    ffmpeg: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="An option of FFmpeg's protocol or format. Repeat for several."),
     ] = None,
+    method: MethodChoice = "himmel",
+    host: HostChoice = None,
+    adapter: Adapter = None,
+    frames: Frames = None,
+    keep: Keep = None,
+    option: FurtherOptions = None,
+    max_new_tokens: Annotated[int, typer.Option(min=1, max=4096, help="Most tokens in an answer.")] = 64,
+    threads: Threads = None,
+    device: Device = None,
+    device_map: DeviceMapChoice = None,
+    quantization: QuantizationChoice = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else, an object a line.")] = False,
 ) -> None:
-    """Follow SOURCE while it runs, and tell what moves and when it cuts. Ctrl-C ends it."""
-    options = {
-        name: value if isinstance(value, str) else json.dumps(value)
-        for name, value in read_options(option or [], {}).items()
+    """Follow SOURCE while it runs, and tell what moves and when it cuts. Ctrl-C ends it.
+
+    Each line that is typed is a question about the last minutes: "What moves?", or with answers to choose from "Which
+    way? | left | right". The model is loaded at the first one.
+    """
+    check_choice("method", method, get_args(MethodName))
+    asking = {
+        "method": method,
+        "max_new_tokens": max_new_tokens,
+        "threads": threads,
+        **method_options(frames, keep, option),
     }
+    options = _read_pairs(ffmpeg or [])
+    loading = _loading(adapter, host, device, device_map, quantization)
     from himmel.video import LiveVideo
 
     with LiveVideo(source, minutes=minutes, megabytes=megabytes, patience=patience, options=options) as live:
-        printer = _Printer(as_json=as_json, clock=clock or ("wall" if live.is_remote else "stream"))
-        for event in live.events(motion=events, pictures_per_second=per_second):
-            printer.event(event)
+        printer = LinePrinter(as_json=as_json, clock=clock or ("wall" if live.is_remote else "stream"))
+        questions = Questions(live, printer, loading=loading, asking=asking)
+        questions.start()
+        try:
+            for event in live.events(motion=events, pictures_per_second=per_second):
+                printer.event(event)
+        except HimmelError:
+            questions.finish()
+            raise
+        questions.finish()
 
 
-def _ffmpeg_options(entries: list[str]) -> dict[str, str]:
-    """Options by name, their values as they were typed.
+def _loading(
+    adapter: Path | None,
+    host: str | None,
+    device: str | None,
+    device_map: DeviceMap | None,
+    quantization: Quantization | None,
+) -> dict[str, object]:
+    return {
+        "adapter": adapter,
+        "host": host,
+        "device": device,
+        "device_map": device_map,
+        "quantization": quantization,
+    }
+
+
+def _read_pairs(entries: list[str]) -> dict[str, str]:
+    """FFmpeg's options by name, their values as they were typed.
 
     Raises:
         UsageError: an entry is not NAME=VALUE, or an option is given twice.
     """
-    read_options(entries, {})
-    return {name: value for name, _, value in (entry.partition("=") for entry in entries)}
-
-
-class _Printer:
-    """Prints lines as soon as there are any: for people, notices about the stream itself on stderr."""
-
-    def __init__(self, *, as_json: bool, clock: LiveClock) -> None:
-        self._as_json, self._clock = as_json, clock
-        self._notices = Console(stderr=True, highlight=False)
-
-    def event(self, event: "LiveEvent") -> None:
-        if self._as_json:
-            self._write(event.to_dict())
-            return
-        line = f"[dim]{escape(self._when(event))}[/dim]  {escape(event.words)}"
-        where = self._notices if event.kind == "notice" else console
-        where.print(line, soft_wrap=True)
-        where.file.flush()
-
-    def _write(self, content: dict[str, Any]) -> None:
-        sys.stdout.write(json.dumps(content, ensure_ascii=False, default=str) + "\n")
-        sys.stdout.flush()
-
-    def _when(self, event: "LiveEvent") -> str:
-        if self._clock == "wall":
-            begin, end = (f"{time:%H:%M:%S}" for time in (event.wall_start, event.wall_end))
-        else:
-            begin, end = (_clock_time(seconds) for seconds in (event.start, event.end))
-        return begin if begin == end else f"{begin}-{end}"
-
-
-def _clock_time(seconds: float) -> str:
-    """Hours, minutes and seconds to a tenth."""
-    whole, tenths = divmod(round(10 * seconds), 10)
-    return f"{timedelta(seconds=whole)}.{tenths}"
+    options: dict[str, str] = {}
+    for entry in entries:
+        name, equals, value = entry.partition("=")
+        if not name or not equals:
+            raise UsageError(f"--ffmpeg {entry!r} is not of the form NAME=VALUE; write for example rtsp_transport=udp.")
+        if name in options:
+            raise UsageError(f"FFmpeg's option {name!r} is given twice; give it once.")
+        options[name] = value
+    return options

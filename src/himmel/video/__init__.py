@@ -8,7 +8,7 @@ from himmel.video.describe import Timeline, draw_timeline
 from himmel.video.draw import draw_streams
 from himmel.video.export import save_streams
 from himmel.video.full_rate import FullRate
-from himmel.video.live import LiveEvent, LiveVideo
+from himmel.video.live import LiveEvent, LiveSpan, LiveVideo
 from himmel.video.maps.vectors import VECTOR
 from himmel.video.results import Anchor, Decomposition, Interval, Picture, PictureVectors, Spending, StepMaps
 from himmel.video.shards import save_every
@@ -22,6 +22,7 @@ __all__ = [
     "FullRate",
     "Interval",
     "LiveEvent",
+    "LiveSpan",
     "LiveVideo",
     "Picture",
     "PictureVectors",

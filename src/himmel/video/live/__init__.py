@@ -7,6 +7,6 @@
 """
 
 from himmel.video.live.live import LiveState, LiveVideo
-from himmel.video.live.results import LiveEvent
+from himmel.video.live.results import LiveEvent, LiveSpan
 
-__all__ = ["LiveEvent", "LiveState", "LiveVideo"]
+__all__ = ["LiveEvent", "LiveSpan", "LiveState", "LiveVideo"]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from himmel._checks import check_number, check_whole
+from himmel._files import atomic_path
 from himmel.errors import UsageError, VideoError
 from himmel.video.arguments import count_workers
 from himmel.video.describe.results import CameraSegment, Cut
@@ -18,7 +19,7 @@ from himmel.video.file.opened import open_video
 from himmel.video.live.address import Address
 from himmel.video.live.finder import EventFinder, Found
 from himmel.video.live.reader import Reader
-from himmel.video.live.results import EventKind, LiveEvent
+from himmel.video.live.results import EventKind, LiveEvent, LiveSpan
 from himmel.video.live.ring import Group, Ring, write_groups
 from himmel.video.live.template import TICKS
 from himmel.video.video import Video
@@ -166,14 +167,28 @@ class LiveVideo:
         Raises:
             VideoError: nothing can be decoded yet, or there is no room for the copy.
         """
+        with tempfile.TemporaryDirectory(prefix="himmel-live-") as folder:
+            path = Path(folder) / "window.nut"
+            self.save(path)
+            with path.open("rb") as file:
+                return Video(file)
+
+    def save(self, path: str | os.PathLike[str]) -> LiveSpan:
+        """Write the last minutes to a file of NUT, which `Video` and FFmpeg read; packets stay as they came.
+
+        Returns:
+            From when to when.
+
+        Raises:
+            VideoError: nothing can be decoded yet, or the file can't be written.
+            HimmelError: its folder doesn't exist or can't be written.
+        """
         with self._reader.changed:
             self._wait_for_pictures()
             groups = self._ring.latest()
-        with tempfile.TemporaryDirectory(prefix="himmel-live-") as folder:
-            path = Path(folder) / "window.nut"
-            _write(path, groups)
-            with path.open("rb") as file:
-                return Video(file)
+        with atomic_path(path) as unfinished:
+            _write(unfinished, groups)
+        return self._span(groups[0].start, groups[-1].end)
 
     def events(self, *, motion: bool = True, pictures_per_second: float = 8.0) -> Iterator[LiveEvent]:
         """What happens in the stream, as it happens: events come a few seconds after they are over.
@@ -284,11 +299,14 @@ class LiveVideo:
         kind: EventKind = "camera" if isinstance(found.what, CameraSegment) else "region"
         kind = "cut" if isinstance(found.what, Cut) else kind
         begin, end = self.wall(found.start), self.wall(found.end)
-        return LiveEvent(kind, found.start, found.end, begin, end, found.words, found.what)
+        return LiveEvent(found.start, found.end, begin, end, kind, found.words, found.what)
 
     def _notice(self, tick: int, sentence: str) -> LiveEvent:
         seconds = tick / TICKS
-        return LiveEvent("notice", seconds, seconds, self.wall(seconds), self.wall(seconds), sentence)
+        return LiveEvent(seconds, seconds, self.wall(seconds), self.wall(seconds), "notice", sentence)
+
+    def _span(self, begin: int, end: int) -> LiveSpan:
+        return LiveSpan(begin / TICKS, end / TICKS, self.wall(begin / TICKS), self.wall(end / TICKS))
 
 
 @dataclass(frozen=True)
@@ -310,5 +328,6 @@ def _write(path: Path, groups: list[Group]) -> None:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise VideoError(
-            f"The window cannot be written to {str(path.parent)!r} ({reason}); free some space there, or set TMPDIR."
+            f"The window cannot be written to {str(path.parent)!r} ({reason}); free some space there, or set TMPDIR to"
+            " another folder for temporary files."
         ) from error

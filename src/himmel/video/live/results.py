@@ -11,34 +11,46 @@ EventKind = Literal["camera", "region", "cut", "notice"]
 
 
 @dataclass(frozen=True)
-class LiveEvent:
-    """Something that happened in a stream, or to it.
+class LiveSpan:
+    """A part of a stream.
+
+    Attributes:
+        start, end: seconds since the stream's first picture.
+        wall_start, wall_end: the same as times of day, see `LiveEvent`.
+    """
+
+    start: float
+    end: float
+    wall_start: datetime
+    wall_end: datetime
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON; times of day in ISO 8601."""
+        return {
+            "start": round(self.start, 3),
+            "end": round(self.end, 3),
+            "wall_start": self.wall_start.isoformat(timespec="milliseconds"),
+            "wall_end": self.wall_end.isoformat(timespec="milliseconds"),
+        }
+
+
+@dataclass(frozen=True)
+class LiveEvent(LiveSpan):
+    """Something that happened in a stream, or to it; a cut and a notice have one moment for both ends.
 
     Attributes:
         kind: what it is about.
-        start, end: seconds since the first picture; a cut and a notice have one moment for both.
-        wall_start, wall_end: the same as times of day, with the machine's time zone: when the picture arrived, less
-            the delay that arrivals vary by. Of a file that was written before it was read, when it was read.
+        wall_start, wall_end: when the picture arrived, less the delay that arrivals vary by, with the machine's time
+            zone. Of a file that was written before it was read, when it was read.
         words: a clause without a full stop, such as "the camera pans right by 8 % a second".
         what: the camera's segment, the region or the cut, with times as `start` and `end`; None for a notice.
     """
 
     kind: EventKind
-    start: float
-    end: float
-    wall_start: datetime
-    wall_end: datetime
     words: str
     what: CameraSegment | MovingRegion | Cut | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON; times of day in ISO 8601."""
-        return {
-            "kind": self.kind,
-            "start": round(self.start, 3),
-            "end": round(self.end, 3),
-            "wall_start": self.wall_start.isoformat(timespec="milliseconds"),
-            "wall_end": self.wall_end.isoformat(timespec="milliseconds"),
-            "words": self.words,
-            "what": None if self.what is None else asdict(self.what),
-        }
+        what = None if self.what is None else asdict(self.what)
+        return {"kind": self.kind, **super().to_dict(), "words": self.words, "what": what}
