@@ -119,6 +119,25 @@ def test_a_playlist_is_followed_to_its_end(remote: bool, encode_clip: Encode, tm
             assert_equal(live.window(), whole)
 
 
+@pytest.mark.slow
+def test_a_playlist_that_stood_still_goes_on(encode_clip: Encode, tmp_path: Path) -> None:
+    """After that it is opened again, and what it still lists was there before."""
+    options = {"hls_time": "1", "hls_list_size": "0"}
+    path = encode_clip("a.m3u8", num_frames=150, options={"g": "25"}, container_format="hls", container_options=options)
+    whole, text = Video(path), path.read_text()
+    lines = text.splitlines()
+    live_list = tmp_path / "live.m3u8"
+    head = lines.index(next(line for line in lines if line.startswith("#EXTINF")))
+    live_list.write_text("\n".join(lines[: head + 6]) + "\n")
+    with LiveVideo(live_list, patience=6) as live:
+        notices = live.events(motion=False)
+        assert "The connection was lost (it is silent)" in next(notices).words
+        live_list.write_text(text)
+        assert list(notices) == []
+        assert live.state.connections == 2
+        assert_equal(live.window(), whole)
+
+
 def test_http_is_followed_and_connected_to_again(encode_clip: Encode) -> None:
     """Each connection gets the same two seconds, after which the server hangs up; the third one is refused."""
     data = encode_clip("a.ts", num_frames=50, options={"g": "25"}).read_bytes()

@@ -1,10 +1,12 @@
 """One connection to a source: its packets as they come, and why there are no more, in one sentence."""
 
+import math
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,8 +22,12 @@ from himmel.video.live.address import Address
 from himmel.video.live.growing import GrowingFile
 from himmel.video.live.template import keep_template
 
-# Seconds after which a silent server counts as gone, if the user is no less patient.
+# Seconds after which a silent server counts as gone, if the user is patient.
 _SILENCE: Final = 30.0
+# What running playlists list is not older than this, in seconds.
+_REPEATED: Final = 600.0
+# Share of a limit of time from which on what ends is taken for what was ended by the limit.
+_NEARLY: Final = 0.95
 # What FFmpeg says when a limit of time is reached, and when a connection breaks off.
 _REASONS: Final = {"Immediate exit requested": "it is silent", "Input/output error": "it does not answer or broke off"}
 
@@ -66,11 +72,14 @@ class Connection:
         header: the stream's global header.
         template: see `template.keep_template`.
         waits: the source is there to be read whenever it suits: a file, or a recording of known length.
-        repeats: after another connection, the source sends again what it sent before, as playlists do.
+        repeats: how far back, in seconds, the source may begin with what it sent on an earlier connection, as
+            playlists do.
     """
 
-    def __init__(self, container: InputContainer, stream: VideoStream, file: GrowingFile | None) -> None:
-        self._container, self._stream, self._file = container, stream, file
+    def __init__(
+        self, container: InputContainer, stream: VideoStream, file: GrowingFile | None, *, limit: float
+    ) -> None:
+        self._container, self._stream, self._file, self._limit = container, stream, file, limit
         context = stream.codec_context
         self.codec, self.decoder = context.codec.canonical_name, context.codec.name
         self.size = context.width, context.height
@@ -80,7 +89,7 @@ class Connection:
         # A broadcast has no length; FFmpeg makes one up only where the file can be sought.
         is_whole = container.duration is not None
         self.waits = file is not None or is_whole
-        self.repeats = is_list and not is_whole
+        self.repeats = math.inf if is_list and is_whole else _REPEATED if is_list else 0.0
         self._ends = is_list or is_whole
 
     def packets(self) -> Iterator[LivePacket]:
@@ -89,29 +98,48 @@ class Connection:
         Raises:
             Dropped: it did not end, but stopped.
         """
-        rate = self._stream.guessed_rate or self._stream.average_rate or 25
-        usual, last = 1 / float(rate), 0.0
+        heard = time.monotonic()
         try:
-            for packet in self._container.demux(self._stream):
-                if not packet.size:
-                    continue
-                stamp = packet.dts if packet.pts is None else packet.pts
-                base = packet.time_base or self._stream.time_base
-                last = last + usual if stamp is None or base is None else float(stamp * base)
-                lasts = float(packet.duration * base) if packet.duration and base is not None else usual
-                changed = new_header(packet)
-                if changed is not None:
-                    self.header = changed
-                yield LivePacket(last, lasts, packet.is_keyframe, bytes(packet), time.time())
+            for packet in self._timed():
+                yield packet
+                heard = time.monotonic()
         except IndexError:
             # PyAV looks for streams that appeared on the way and that it has not listed.
             raise Dropped("its streams changed") from None
         except av.FFmpegError as error:
             raise Dropped(_reason(error)) from error
+        # A playlist that stands still ends where FFmpeg's limit of time is reached.
+        if self._file is None and time.monotonic() - heard > _NEARLY * self._limit:
+            raise Dropped("it is silent")
         if self._file is not None and self._file.ended in ("replaced", "shortened"):
             raise Dropped(f"the file was {self._file.ended}")
         if self._file is None and not self._ends:
             raise Dropped("the sender closed the connection")
+
+    def _timed(self) -> Iterator[LivePacket]:
+        usual = 1 / float(self._stream.guessed_rate or self._stream.average_rate or 25)
+        first: LivePacket | None = None
+        last: float | None = None
+        for packet in self._container.demux(self._stream):
+            if not packet.size:
+                continue
+            base = packet.time_base or self._stream.time_base or Fraction(1, 90_000)
+            stamp = packet.dts if packet.pts is None else packet.pts
+            at = (last or 0.0) + usual if stamp is None else float(stamp * base)
+            changed = new_header(packet)
+            if changed is not None:
+                self.header = changed
+            lasts = float(packet.duration * base) if packet.duration else usual
+            found = LivePacket(at, lasts, packet.is_keyframe, bytes(packet), time.time())
+            if stamp is None and first is None and last is None:
+                # RTP's first picture has no time in FFmpeg. Others count from it, or from the one that follows.
+                first = found
+                continue
+            if first is not None:
+                yield replace(first, time=min(at - usual, 0.0))
+                first = None
+            last = at
+            yield found
 
 
 @contextmanager
@@ -119,13 +147,14 @@ def connect(address: Address, *, patience: float, stop: threading.Event) -> Iter
     """Open a source.
 
     Args:
-        patience: seconds that a file may be silent before it counts as finished, and the most that a server may be.
+        patience: seconds that a file may be silent before it counts as finished; a server half as long, up to a limit.
         stop: ends the reading of a file.
 
     Raises:
         VideoError: it cannot be opened, or holds no video.
     """
-    limit = min(patience, _SILENCE)
+    # Within its patience, a silent server is tried once more.
+    limit = min(patience / 2, _SILENCE)
     file = GrowingFile(Path(address.text), patience=patience, stop=stop) if address.grows else None
     what: Any = address.text if file is None else file
     try:
@@ -140,7 +169,11 @@ def connect(address: Address, *, patience: float, stop: threading.Event) -> Iter
         raise NotOpened(sentence, _reason(error)) from error
     try:
         with container:
-            yield Connection(container, video_stream(container, address.shown), file)
+            try:
+                stream = video_stream(container, address.shown)
+            except VideoError as error:
+                raise NotOpened(str(error), "it sent no pictures") from error
+            yield Connection(container, stream, file, limit=limit)
     finally:
         if file is not None:
             file.close()

@@ -17,8 +17,6 @@ _BACK: Final = 2.0
 _REORDERED: Final = 16
 # The first distance between two pictures is believed up to an hour: a picture a minute is a stream as well.
 _FIRST: Final = 3600.0
-# Playlists send again what is not older than this.
-_REPEATED: Final = 600.0
 # Groups are at least so many ticks long, where every picture is a keyframe.
 _SHORTEST: Final = TICKS
 # What is believed of how long a picture is shown, in seconds.
@@ -113,10 +111,10 @@ class Intake:
         if self._offset is None:
             self._offset = -packet.time
         elif self._reconnected:
-            repeats = self._connection is not None and self._connection.repeats
-            if repeats and -_REPEATED < ahead <= 0:
+            repeats = self._connection.repeats if self._connection is not None else 0.0
+            if -repeats < ahead <= 0:
                 return False
-            goes_on = ahead > 0 and (repeats or abs(ahead - pause) <= _LEAP)
+            goes_on = ahead > 0 and (repeats > 0 or abs(ahead - pause) <= _LEAP)
             if not goes_on:
                 self._offset = self._end / TICKS + max(pause, 0.0) - packet.time
         self.waiting = self._reconnected = False
