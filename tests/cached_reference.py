@@ -51,7 +51,7 @@ def ask(setup: Setup, question: str = QUESTION) -> Asked:
     return Asked(
         setup=setup,
         reader=Reader(setup.model),
-        parts=PromptParts.of(setup.processor, sample, question),
+        parts=PromptParts.of(setup.processor, sample, [(question, None)]),
         arguments={**setup.model.text_arguments(inputs), **setup.model.vision_arguments(vision)},
         vision=vision,
     )

@@ -26,6 +26,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "ray": ("ray",),
     "train": ("accelerate", "scipy", "statsmodels"),
     "api": ("openai",),
+    "serve": ("fastapi", "prometheus_client", "python_multipart", "uvicorn"),
 }
 
 

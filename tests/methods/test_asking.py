@@ -4,27 +4,22 @@ import time
 from typing import Any
 
 import pytest
-import torch
 
-from himmel.methods.asking import _FirstToken
+from himmel.methods.decoding import Decoding, Steps
 
 
 class _Ids:
     """Token ids on a device that has not computed them yet."""
 
-    device = torch.device("cpu")
-
     def __init__(self, events: list[str]) -> None:
         self._events = events
 
-    def __len__(self) -> int:
-        return 2
-
-    def __getitem__(self, _: Any) -> "_Ids":
+    def cpu(self) -> "_Ids":
+        self._events.append("computed")
         return self
 
-    def cpu(self) -> None:
-        self._events.append("computed")
+    def tolist(self) -> list[int]:
+        return [5, 6]
 
 
 def test_the_first_token_counts_when_the_device_has_computed_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,8 +30,8 @@ def test_the_first_token_counts_when_the_device_has_computed_it(monkeypatch: pyt
         return float(len(events))
 
     monkeypatch.setattr(time, "perf_counter", clock)
-    first = _FirstToken()
+    steps = Steps([Decoding()] * 2, ends=[1])
     ids: Any = _Ids(events)
-    assert first(ids, torch.zeros(2, 1)).tolist() == [False, False]
-    assert first(ids, torch.zeros(2, 1)).tolist() == [False, False]
-    assert (events, first.time) == (["computed", "noted"], 2.0)
+    assert steps.stop(ids) == [False, False]
+    assert steps.stop(ids) == [False, False]
+    assert (events, steps.first_token) == (["computed", "noted", "computed"], 2.0)

@@ -57,7 +57,7 @@ def test_the_words_come_after_the_frames_and_before_the_question(host_setup: Set
     shown, processor = shown_by(MotionText(num_frames=1), host_setup.model, clip)
     words = Video(clip).describe().text()
     assert shown.ask(Question(QUESTION)) == f"{words}\n{QUESTION}"
-    ids = processor.prompt_ids(shown.sample, shown.ask(Question(QUESTION)), motion=False)
+    ids = processor.prompt_ids(shown.sample, shown.turns(Question(QUESTION)), motion=False)
     last_picture = int((ids == processor.host.image_token_id).nonzero().max())
     assert "pans left" in processor.decode(ids[last_picture:])
 

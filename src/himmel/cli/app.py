@@ -26,6 +26,7 @@ from himmel.cli.plot import plot
 from himmel.cli.prepare import prepare
 from himmel.cli.recipe import recipe_app, train_app
 from himmel.cli.report import report
+from himmel.cli.serve import serve
 from himmel.cli.streams import streams
 from himmel.cli.view import view
 from himmel.cli.watch import watch
@@ -46,6 +47,7 @@ app.command(rich_help_panel="Videos")(watch)
 app.command(rich_help_panel="Videos")(audit)
 app.command(rich_help_panel="Videos")(compress)
 app.command(rich_help_panel="This machine")(doctor)
+app.command(rich_help_panel="This machine")(serve)
 app.command(rich_help_panel="Costs")(budget)
 app.command(rich_help_panel="Costs")(params)
 app.command(rich_help_panel="Training")(prepare)

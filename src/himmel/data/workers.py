@@ -134,7 +134,7 @@ class Apart(Generic[Item, Value]):
         self._work, self._limits = work, limits
         self._owner = os.getpid()
         self._next: Item
-        self._outcomes: Iterator[Outcome[Item, Value]] | None = None
+        self._outcomes: Generator[Outcome[Item, Value], None, None] | None = None
 
     def __call__(self, item: Item) -> Outcome[Item, Value]:
         """Do an item.
@@ -156,6 +156,12 @@ class Apart(Generic[Item, Value]):
         except BaseException:
             self._outcomes = None
             raise
+
+    def close(self) -> None:
+        """End the process, if there is one; the next item starts another. Not while an item is being worked on."""
+        outcomes, self._outcomes = self._outcomes, None
+        if outcomes is not None and self._owner == os.getpid():
+            outcomes.close()
 
     def _items(self) -> Iterator[Item]:
         while True:

@@ -33,7 +33,7 @@ class BaseHost:
     def decode_text(self, ids: Tensor) -> str:
         """See `Host.decode_text`."""
         with _TOKENISING:
-            return str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
+            return str(self.tokenizer.decode(ids, skip_special_tokens=True))
 
     def token_boxes(self, grid: tuple[int, int], width: int, height: int) -> Boxes:
         """The grid fills the picture."""

@@ -73,7 +73,7 @@ class Host(Protocol):
         """Token ids of a user's text; what looks like a special token in it stays ordinary text."""
 
     def decode_text(self, ids: Tensor) -> str:
-        """Text of token ids [L], without special tokens and outer blanks."""
+        """Text of token ids [L], without special tokens."""
 
     def tokens_per_anchor(self, width: int, height: int) -> int:
         """Image tokens that an anchor of this size will cost, known before anything is decoded."""

@@ -9,13 +9,13 @@ from himmel.choices import AnchorMode, Backend, MethodName, PlacementName, Times
 from himmel.errors import UsageError
 from himmel.methods.answer import describe
 from himmel.methods.asking import ask_batch
-from himmel.methods.protocol import Read, Reply, Shown
+from himmel.methods.decoding import Decoding
+from himmel.methods.protocol import Read, Reply, Shown, show_frames
 from himmel.methods.question import Question
 from himmel.model import HimmelConfig, HimmelForConditionalGeneration, HimmelProcessor
 from himmel.model.encoder import PromptEncoder
 from himmel.model.host_model import HostModel
 from himmel.model.reading import Reading
-from himmel.model.sample import PreparedSample
 from himmel.settings import check_count
 from himmel.video import Video
 
@@ -114,7 +114,7 @@ class Himmel:
     def prepare(self, read: Read, processor: PromptEncoder) -> Shown:
         """Anchors and streams; a single picture has no interval."""
         if read.decomposition is None:
-            return Shown(PreparedSample.of_pictures(processor.host.prepare_images([one.image for one in read.frames])))
+            return Shown(show_frames(read, processor.host))
         return Shown(cast(HimmelProcessor, processor).prepare(read.decomposition))
 
     def answer(
@@ -124,10 +124,10 @@ class Himmel:
         shown: Sequence[Shown],
         questions: Sequence[Question],
         *,
-        max_new_tokens: int,
+        decodings: Sequence[Decoding],
     ) -> list[Reply]:
         """See `Method.answer`."""
-        return ask_batch(model, processor, shown, questions, max_new_tokens=max_new_tokens, motion=self.motion)
+        return ask_batch(model, processor, shown, questions, decodings=decodings, motion=self.motion)
 
 
 @dataclass(frozen=True, kw_only=True)

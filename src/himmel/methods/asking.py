@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import StoppingCriteria, StoppingCriteriaList
+from transformers import LogitsProcessorList, StoppingCriteriaList
 
+from himmel.methods.decoding import ChooseTokens, Decoding, Steps, StopRows, end_ids
 from himmel.methods.protocol import Reducer, Reply, Shown
 from himmel.methods.question import Question
 from himmel.methods.removed import Removed
@@ -25,7 +26,7 @@ def ask_batch(
     shown: Sequence[Shown],
     questions: Sequence[Question],
     *,
-    max_new_tokens: int,
+    decodings: Sequence[Decoding],
     motion: bool = False,
     reduce: Reducer | None = None,
 ) -> list[Reply]:
@@ -36,7 +37,7 @@ def ask_batch(
         processor: what builds its prompts.
         shown: B videos.
         questions: B questions.
-        max_new_tokens: where an answer in the model's own words is cut.
+        decodings: B ways to make an answer in the model's own words; not used for questions with options.
         motion: whether the prompt holds the motion tokens of videos that have any.
         reduce: takes some of the pictures' tokens away before the language model.
 
@@ -50,7 +51,8 @@ def ask_batch(
         if part[1][0].choices:
             found = _score(model, processor, *part, motion=with_motion, reduce=reduce)
         else:
-            found = _continue(model, processor, *part, max_new_tokens, motion=with_motion, reduce=reduce)
+            own = [decodings[k] for k in group]
+            found = _continue(model, processor, *part, own, motion=with_motion, reduce=reduce)
         replies |= dict(zip(group, found, strict=True))
     return [replies[k] for k in range(len(shown))]
 
@@ -69,29 +71,26 @@ def _continue(
     processor: PromptEncoder,
     shown: Sequence[Shown],
     questions: Sequence[Question],
-    max_new_tokens: int,
+    decodings: Sequence[Decoding],
     *,
     motion: bool,
     reduce: Reducer | None,
 ) -> list[Reply]:
-    asked = [[(video.ask(question), None)] for video, question in zip(shown, questions, strict=True)]
+    asked = [video.turns(question) for video, question in zip(shown, questions, strict=True)]
     inputs = processor.encode([video.sample for video in shown], asked, motion=motion)
     vision = model.see(inputs.images)
     removed: tuple[Removed | None, ...] = (None,) * len(shown)
     if reduce is not None and vision is not None:
         reduced = reduce(inputs, vision, shown)
         inputs, vision, removed = reduced.inputs, reduced.vision, reduced.removed
-    clock = _FirstToken()
-    ids = model.generate(
-        inputs,
-        vision=vision,
-        max_new_tokens=max_new_tokens,
-        do_sample=False,
-        stopping_criteria=StoppingCriteriaList([clock]),
-    )
-    texts = [processor.decode(row) for row in ids[:, inputs.input_ids.shape[1] :]]
+    steps = Steps(decodings, end_ids(model.network))
+    options: dict[str, Any] = {"stopping_criteria": StoppingCriteriaList([StopRows(steps)])}
+    if steps.reads_scores:
+        options["logits_processor"] = LogitsProcessorList([ChooseTokens(steps)])
+    model.generate(inputs, vision=vision, max_new_tokens=steps.most, do_sample=False, **options)
+    texts = [processor.decode(torch.tensor(row, dtype=torch.long)) for row in steps.ids]
     return [
-        _reply(processor, video, question, motion=motion, removed=gone, text=text, first_token=clock.time)
+        _reply(processor, video, question, motion=motion, removed=gone, text=text, first_token=steps.first_token)
         for video, question, gone, text in zip(shown, questions, removed, texts, strict=True)
     ]
 
@@ -180,7 +179,7 @@ def _reply(
     likelihoods: Tensor | None = None,
     scores: Tensor | None = None,
 ) -> Reply:
-    ids = processor.prompt_ids(video.sample, video.ask(question), motion=motion)
+    ids = processor.prompt_ids(video.sample, video.turns(question), motion=motion)
     tokens = processor.count_ids(ids)
     if removed is not None and removed.unit == "tokens":
         tokens["image"] -= removed.before - removed.after
@@ -198,18 +197,3 @@ def _reply(
 def hash_ids(ids: Tensor) -> str:
     """Hash of token ids [L] as little-endian 64-bit integers."""
     return hashlib.sha256(ids.numpy().astype("<i8").tobytes()).hexdigest()
-
-
-class _FirstToken(StoppingCriteria):
-    """Stops nothing; notes when the first token was there."""
-
-    def __init__(self) -> None:
-        self.time = 0.0
-
-    def __call__(self, input_ids: Tensor, scores: Tensor, **kwargs: Any) -> Tensor:
-        del scores, kwargs
-        if not self.time:
-            # A GPU works on while Python is ahead of it: copying the token waits until it is there.
-            input_ids[:, -1].cpu()
-            self.time = time.perf_counter()
-        return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)

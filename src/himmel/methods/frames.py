@@ -16,7 +16,8 @@ from himmel._checks import check_choice, check_whole
 from himmel.choices import MethodName
 from himmel.methods.answer import describe_frames
 from himmel.methods.asking import ask_batch
-from himmel.methods.protocol import Read, Reading, Reply, Shown
+from himmel.methods.decoding import Decoding
+from himmel.methods.protocol import Read, Reading, Reply, Shown, show_frames
 from himmel.methods.question import Question
 from himmel.model import HimmelConfig
 from himmel.model.encoder import PromptEncoder
@@ -75,7 +76,7 @@ class FramesMethod:
 
     def prepare(self, read: Read, processor: PromptEncoder) -> Shown:
         """The frames, each a picture of its own."""
-        return Shown(PreparedSample.of_pictures(processor.host.prepare_images([one.image for one in read.frames])))
+        return Shown(show_frames(read, processor.host))
 
     def answer(
         self,
@@ -84,10 +85,10 @@ class FramesMethod:
         shown: Sequence[Shown],
         questions: Sequence[Question],
         *,
-        max_new_tokens: int,
+        decodings: Sequence[Decoding],
     ) -> list[Reply]:
         """See `Method.answer`."""
-        return ask_batch(model, processor, shown, questions, max_new_tokens=max_new_tokens)
+        return ask_batch(model, processor, shown, questions, decodings=decodings)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,6 @@
 """`motion_text`: the video's motion in words before the question, for any model, one behind an API too."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, get_args
 
@@ -9,13 +8,9 @@ from himmel._checks import check_choice, check_whole
 from himmel.choices import Backend, MethodName
 from himmel.methods.answer import VideoRead, describe_frames
 from himmel.methods.frames import MOST_FRAMES, FrameMode, FramesMethod
-from himmel.methods.protocol import Read, Reading, Shown
+from himmel.methods.protocol import Read, Reading, Shown, show_frames
 from himmel.model import HimmelConfig
-from himmel.model.encoder import PromptBatch, PromptEncoder
-from himmel.model.host_model import HostModel
-from himmel.model.inputs import ModelInputs
-from himmel.model.placement import Placement
-from himmel.model.sample import PreparedSample
+from himmel.model.encoder import PromptEncoder
 from himmel.video import Timeline, Video
 from himmel.video.frames import Frames
 
@@ -94,10 +89,6 @@ class MotionText(FramesMethod):
         del config
         return DescribedReading(self.num_frames, self.frame_mode, self.backend, self.max_pictures)
 
-    def processor(self, model: HostModel) -> PromptEncoder:
-        """See `Method.processor`."""
-        return WordsEncoder(model.host)
-
     def prepare(self, read: Read, processor: PromptEncoder) -> Shown:
         """The frames and the time line; a single picture in place of a video is shown as it is.
 
@@ -106,37 +97,18 @@ class MotionText(FramesMethod):
         """
         if not isinstance(read, DescribedRead) or read.timeline is None:
             return super().prepare(read, processor)
-        host, pictures = processor.host, [one.image for one in read.frames]
+        host = processor.host
 
         def count(text: str) -> int:
             return len(host.encode_text(text))
 
         words = read.timeline.text(budget=self.text_tokens, count=count)
         return Shown(
-            PreparedSample.of_pictures(host.prepare_images(pictures) if pictures else {}),
+            show_frames(read, host),
             preface=words,
             evidence=True,
             notes=(f"The time line in words takes {count(words)} tokens, of at most {self.text_tokens}.",),
         )
-
-
-class WordsEncoder(PromptEncoder):
-    """Prompts of samples some or all of which have no picture."""
-
-    def _place(self, sample: PreparedSample, *, motion: bool, anchors: bool) -> Placement:
-        return super()._place(sample, motion=motion, anchors=anchors and bool(sample.images))
-
-    def _inputs(
-        self,
-        batch: PromptBatch,
-        samples: Sequence[PreparedSample],
-        placed: Sequence[Placement],
-        *,
-        motion: bool,
-        anchors: bool,
-    ) -> ModelInputs:
-        seen = [sample for sample in samples if sample.images]
-        return super()._inputs(batch, seen, placed, motion=motion, anchors=anchors and bool(seen))
 
 
 def _record(video: Video, found: Frames, timeline: Timeline) -> VideoRead:

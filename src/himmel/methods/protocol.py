@@ -9,11 +9,13 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from himmel.adapter.tensors import ShowsShapes
 from himmel.choices import MethodName
+from himmel.hosts import Host
 from himmel.methods.answer import VideoRead
+from himmel.methods.decoding import Decoding
 from himmel.methods.question import Question
 from himmel.methods.removed import Removed
 from himmel.model import HimmelConfig
-from himmel.model.encoder import PromptEncoder, TokenCounts
+from himmel.model.encoder import Conversation, PromptEncoder, TokenCounts
 from himmel.model.host_model import HostModel
 from himmel.model.inputs import ModelInputs
 from himmel.model.sample import PreparedSample
@@ -77,9 +79,22 @@ class Shown:
         """What the model is asked: the preface and the question's prompt."""
         return f"{self.preface}\n{question.prompt}" if self.preface else question.prompt
 
+    def turns(self, question: Question) -> Conversation:
+        """The whole conversation: the preface comes before its first question."""
+        if not question.before:
+            return [(self.ask(question), None)]
+        (first, answer), *others = question.before
+        opening = f"{self.preface}\n{first}" if self.preface else first
+        return [(opening, answer), *others, (question.prompt, None)]
+
     def ask_blind(self, question: Question) -> str:
         """The same without anything that tells of the video."""
         return question.prompt if self.evidence else self.ask(question)
+
+
+def show_frames(read: Read, host: Host) -> PreparedSample:
+    """What was read as pictures for a host, without any interval; without a frame, no picture."""
+    return PreparedSample.of_pictures(host.prepare_images([one.image for one in read.frames]) if read.frames else {})
 
 
 @dataclass(frozen=True)
@@ -165,9 +180,14 @@ class Method(Protocol):
         shown: Sequence[Shown],
         questions: Sequence[Question],
         *,
-        max_new_tokens: int,
+        decodings: Sequence[Decoding],
     ) -> list[Reply]:
         """Ask one question about each of B videos, all in one batch where the method can.
+
+        Args:
+            model, processor: of this method.
+            shown, questions: B of each.
+            decodings: B ways to make an answer in the model's own words.
 
         Raises:
             UsageError: a prompt is longer than the host was made for (`PromptTooLongError`), or the method removed

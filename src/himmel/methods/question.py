@@ -26,10 +26,11 @@ class Question:
         scoring: how an option's likelihood becomes its score, see `himmel.model.scoring.weigh`.
         listing: whether the prompt lists the options: not at all, one a line, or one a line behind a letter.
         answer_form: whether an option's text is scored or its letter; letters must be listed.
+        before: earlier turns about the same video, the question and the answer of each; not with options.
 
     Raises:
-        UsageError: the question or an option is empty, a name does not exist, letters are asked for and not listed, or
-            there are more options than letters.
+        UsageError: a question, an option or an earlier answer is empty, a name does not exist, letters are asked for
+            and not listed, there are more options than letters, or options come after earlier turns.
     """
 
     text: str
@@ -37,11 +38,18 @@ class Question:
     scoring: Scoring = DEFAULT_SCORING
     listing: Listing = DEFAULT_LISTING
     answer_form: AnswerForm = DEFAULT_ANSWER_FORM
+    before: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         check_question(self.text)
         # A tuple of its own: the caller may change a list later.
         object.__setattr__(self, "choices", check_options(self.choices))
+        for question, answer in self.before:
+            check_question(question)
+            if not answer.strip():
+                raise UsageError("An answer of an earlier turn is empty; give a text for each.")
+        if self.before and self.choices:
+            raise UsageError("Options came with earlier turns; ask about them without any.")
         check_choice("scoring", self.scoring, get_args(Scoring))
         check_choice("listing", self.listing, get_args(Listing))
         check_choice("answer_form", self.answer_form, get_args(AnswerForm))

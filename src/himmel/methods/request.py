@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
-from himmel._checks import MOST_SEED, check_whole
+from himmel._checks import check_whole
 from himmel.errors import UsageError
 from himmel.methods.choice import build
 from himmel.methods.protocol import Method
 
 MOST_THREADS = 256
-MOST_NEW_TOKENS = 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,13 +20,9 @@ class Request:
     """
 
     method: Method
-    max_new_tokens: int = 64
-    seed: int = 0
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        check_whole("max_new_tokens", self.max_new_tokens, 1, MOST_NEW_TOKENS)
-        check_whole("seed", self.seed, 0, MOST_SEED)
         if self.threads is not None:
             check_whole("threads", self.threads, 1, MOST_THREADS)
 

@@ -2,9 +2,8 @@
 
 import os
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 from PIL.Image import Image
@@ -13,20 +12,22 @@ from himmel._checks import check_options, check_picture, check_whole
 from himmel._memory import peak_memory
 from himmel._versions import versions
 from himmel.choices import AnswerForm, DeviceMap, Listing, MethodName, Quantization, Scoring
-from himmel.errors import UsageError
-from himmel.methods.answer import Answer, VideoRead, share_out
+from himmel.hosts import Host
+from himmel.methods.answer import Answer, share_out
 from himmel.methods.cache import BoundedCache
 from himmel.methods.choice import option_values
+from himmel.methods.decoding import Decoding
 from himmel.methods.models import Models
-from himmel.methods.protocol import Method, Read, Reading, Reply, Shown
+from himmel.methods.prepared import Prepared, count_bytes, streams_of, timed
+from himmel.methods.protocol import Method, Read, Reading, Reply
 from himmel.methods.question import DEFAULT_ANSWER_FORM, DEFAULT_LISTING, DEFAULT_SCORING, Question
 from himmel.methods.request import Request, choose_method
-from himmel.methods.source import FileState, MediaSource
+from himmel.methods.source import FileState, MediaSource, Readable
 from himmel.methods.still import read_picture
 from himmel.model.host_model import HostModel
 from himmel.model.modeling import HimmelForConditionalGeneration
 from himmel.model.threads import torch_threads
-from himmel.video import Decomposition, Video, draw_streams
+from himmel.video import Video, draw_streams
 
 CACHE_BYTES = 512 * 2**20
 MOST_CACHE_BYTES = 2**50
@@ -88,7 +89,7 @@ class Session:
         # Half for each: pictures and maps, which are large, must not drive out the inputs of many more videos.
         check_whole("cache_bytes", cache_bytes, 0, MOST_CACHE_BYTES)
         self._reads: BoundedCache[Read] = BoundedCache(cache_bytes // 2)
-        self._inputs: BoundedCache[_Prepared] = BoundedCache(cache_bytes // 2)
+        self._inputs: BoundedCache[Prepared] = BoundedCache(cache_bytes // 2)
 
     @property
     def model(self) -> HimmelForConditionalGeneration:
@@ -127,8 +128,8 @@ class Session:
         """Answer a question about a video.
 
         Args:
-            video: a file, its bytes, or a video that is open already; or a single picture as `PIL.Image.Image`, which
-                is shown as it is.
+            video: a file, its bytes, or a video that is open already; a single picture as `PIL.Image.Image`, which is
+                shown as it is; or a `Readable`.
             question: not empty.
             method: how the video becomes a prompt, by name or as one of the classes in `himmel.methods`.
             choices: options to score by their likelihood, at least two; without any, the model answers in its own
@@ -181,23 +182,58 @@ class Session:
             UsageError, VideoError, HostError: as `ask`, about the first of the videos that is at fault.
         """
         begin = time.perf_counter()
-        request = Request(
-            method=choose_method(method, options), max_new_tokens=max_new_tokens, seed=seed, threads=threads
-        )
+        request = Request(method=choose_method(method, options), threads=threads)
+        decodings = [Decoding(max_new_tokens=max_new_tokens, seed=seed)] * len(asked)
         for picture in pictures:
             if picture is not None:
                 check_picture(picture)
-        reading = request.method.reading(self._models.config if request.method.needs_adapter else None)
-        if request.method.needs_adapter:
-            self._models.check(request.method)
-        stages: list[dict[str, float]] = [{} for _ in asked]
+        reading = self.reading(request.method)
         with torch_threads(threads):
             prepared = [
-                self._prepare(video, request, reading, picture, seconds)
-                for (video, _), picture, seconds in zip(asked, pictures or (None,) * len(asked), stages, strict=True)
+                self._prepare(video, request, reading, picture)
+                for (video, _), picture in zip(asked, pictures or (None,) * len(asked), strict=True)
             ]
-        with torch_threads(threads or self._models.few_threads(request.method)):
-            return self._answer(request, [question for _, question in asked], prepared, stages, begin)
+        return self._answer(request, [question for _, question in asked], prepared, decodings, begin)
+
+    def prepare(
+        self, video: MediaSource, *, method: MethodName | Method = "himmel", threads: int | None = None, **options: Any
+    ) -> Prepared:
+        """Read a video and make what a method's model needs of it, for `answer`; from the caches where it is there.
+
+        Args:
+            video, method, threads, options: see `ask`.
+
+        Raises:
+            UsageError, VideoError, HostError: as `ask`.
+        """
+        request = Request(method=choose_method(method, options), threads=threads)
+        reading = self.reading(request.method)
+        with torch_threads(threads):
+            return self._prepare(video, request, reading, None)
+
+    def answer(
+        self,
+        prepared: Sequence[Prepared],
+        questions: Sequence[Question],
+        decodings: Sequence[Decoding],
+        *,
+        method: MethodName | Method = "himmel",
+        threads: int | None = None,
+        **options: Any,
+    ) -> list[Answer]:
+        """Answer a question about each of B videos that were prepared for the same method, in one batch where it can.
+
+        Args:
+            prepared, questions: B of each.
+            decodings: how each answer in the model's own words is made; each may be followed token by token.
+            method, threads, options: see `ask`.
+
+        Raises:
+            UsageError, HostError: as `ask`.
+        """
+        begin = time.perf_counter()
+        request = Request(method=choose_method(method, options), threads=threads)
+        return self._answer(request, questions, prepared, decodings, begin)
 
     def read_ahead(
         self, video: MediaSource, *, method: MethodName | Method = "himmel", threads: int | None = None, **options: Any
@@ -213,12 +249,26 @@ class Session:
         Raises:
             UsageError, VideoError, HostError: as `ask`.
         """
-        request = Request(method=choose_method(method, options), threads=threads)
-        reading = request.method.reading(self._models.config if request.method.needs_adapter else None)
-        seconds: dict[str, float] = {}
-        with torch_threads(threads):
-            self._prepare(video, request, reading, None, seconds)
-        return bool(seconds)
+        return bool(self.prepare(video, method=method, threads=threads, **options).seconds)
+
+    def host_of(self, method: Method) -> Host:
+        """The host that a method asks; its model is loaded at the first use.
+
+        Raises:
+            HostError: as `model`.
+        """
+        return self._models.get(method).host
+
+    def reading(self, method: Method) -> Reading:
+        """What a method reads of a video.
+
+        Raises:
+            UsageError: an option does not fit the adapter.
+            HostError: the method needs an adapter, and there is none for the host.
+        """
+        if method.needs_adapter:
+            self._models.check(method)
+        return method.reading(self._models.config if method.needs_adapter else None)
 
     def _prepare(
         self,
@@ -226,10 +276,10 @@ class Session:
         request: Request,
         reading: Reading,
         picture: str | os.PathLike[str] | None,
-        seconds: dict[str, float],
-    ) -> "_Prepared":
+    ) -> Prepared:
         """What the model needs of a video, and the record of it; out of the caches where it is there."""
-        source = video if isinstance(video, Video | Image) else FileState.of(video) or Video(video)
+        seconds: dict[str, float] = {}
+        source = video if isinstance(video, Video | Image | Readable) else FileState.of(video) or Video(video)
         key = (id(source) if isinstance(source, Image) else source), reading
         with self._inputs.alone(key):
             prepared = self._inputs.get(key)
@@ -237,32 +287,36 @@ class Session:
             if prepared is None or picture is not None:
                 read = self._reads.get(key) or self._read(video, source, reading, request.threads, seconds)
             if read is not None and picture is not None:
-                with _timed(seconds, "draw"):
-                    draw_streams(_streams_of(read, request.method), picture)
+                with timed(seconds, "draw"):
+                    draw_streams(streams_of(read, request.method), picture)
             if prepared is None and read is not None:
-                with _timed(seconds, "load"):
+                with timed(seconds, "load"):
                     model = self._models.get(request.method)
-                with _timed(seconds, "prepare"):
+                with timed(seconds, "prepare"):
                     shown = request.method.prepare(read, request.method.processor(model))
-                prepared = _Prepared(shown, read.record, read.notes + shown.notes)
+                prepared = Prepared(shown, read.record, read.notes + shown.notes)
                 # The copy of bytes or of a file object is nobody's key again; kept, it would stay on the disk.
-                kept = source is video if isinstance(source, Video) else isinstance(source, FileState)
+                kept = source is video if isinstance(source, Video) else isinstance(source, FileState | Readable)
                 if kept and (not isinstance(source, FileState) or source.is_unchanged()):
-                    self._reads.put(key, read, _count_bytes(read))
-                    self._inputs.put(key, prepared, sum(tensor.nbytes for tensor in shown.sample.tensors().values()))
+                    self._reads.put(key, read, count_bytes(read))
+                    self._inputs.put(key, prepared, prepared.num_bytes)
         assert prepared is not None
-        return prepared
+        return replace(prepared, seconds=seconds)
 
     def _read(
         self,
         video: MediaSource,
-        source: FileState | Video | Image,
+        source: FileState | Video | Image | Readable,
         reading: Reading,
         threads: int | None,
         seconds: dict[str, float],
     ) -> Read:
         if isinstance(source, Image):
             return read_picture(source)
+        if isinstance(source, Readable):
+            read = source.read(reading, threads=threads)
+            seconds |= read.seconds or {}
+            return read
         # Before the model is loaded: a damaged file is found out at once, and decoding never adds to its memory.
         opened = source if isinstance(source, Video) else video if isinstance(video, Video) else Video(cast(Any, video))
         # For the record, which takes it at the end of reading.
@@ -275,36 +329,33 @@ class Session:
         self,
         request: Request,
         questions: Sequence[Question],
-        prepared: Sequence["_Prepared"],
-        stages: Sequence[dict[str, float]],
+        prepared: Sequence[Prepared],
+        decodings: Sequence[Decoding],
         begin: float,
     ) -> list[Answer]:
         method = request.method
-        model = self._models.get(method)
-        start = time.perf_counter()
-        replies = method.answer(
-            model,
-            method.processor(model),
-            [one.shown for one in prepared],
-            questions,
-            max_new_tokens=request.max_new_tokens,
-        )
-        spent = time.perf_counter() - start
-        for seconds in stages:
-            seconds["answer"] = spent / len(stages)
+        with torch_threads(request.threads or self._models.few_threads(method)):
+            model = self._models.get(method)
+            start = time.perf_counter()
+            replies = method.answer(
+                model, method.processor(model), [one.shown for one in prepared], questions, decodings=decodings
+            )
+        spent = (time.perf_counter() - start) / len(prepared)
         common = {"begin": begin, "memory": peak_memory(), "versions": versions()}
         return [
-            self._record(request, *one, common=common) for one in zip(questions, prepared, replies, stages, strict=True)
+            self._record(request, *one, seconds={**one[1].seconds, "answer": spent}, common=common)
+            for one in zip(questions, prepared, decodings, replies, strict=True)
         ]
 
     def _record(
         self,
         request: Request,
         question: Question,
-        prepared: "_Prepared",
+        prepared: Prepared,
+        decoding: Decoding,
         reply: Reply,
-        seconds: dict[str, float],
         *,
+        seconds: dict[str, float],
         common: dict[str, Any],
     ) -> Answer:
         choices = share_out(question.choices, reply.likelihoods, reply.scores) if question.choices else ()
@@ -323,49 +374,11 @@ class Session:
             scoring=question.scoring,
             listing=question.listing,
             answer_form=question.answer_form,
-            max_new_tokens=request.max_new_tokens,
-            seed=request.seed,
+            max_new_tokens=decoding.max_new_tokens,
+            seed=decoding.seed,
             seconds=seconds,
             first_token=reply.first_token - common["begin"],
             peak_memory=common["memory"],
             notes=prepared.notes,
             versions=common["versions"],
         )
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """What the model sees of a video, and the record of what was read."""
-
-    shown: Shown
-    video: VideoRead
-    notes: tuple[str, ...]
-
-
-def _streams_of(read: Read, method: Method) -> Decomposition:
-    if read.decomposition is None:
-        raise UsageError(
-            f"The method {method.name!r} reads no streams that could be drawn; leave the picture out, or ask by the "
-            "method 'himmel'."
-        )
-    return read.decomposition
-
-
-def _count_bytes(read: Read) -> int:
-    """Memory of all arrays."""
-    total = sum(frame.image.nbytes for frame in read.frames)
-    for interval in () if read.decomposition is None else read.decomposition.intervals:
-        arrays = [interval.frames, interval.times, *(vars(interval.maps)[item.name] for item in fields(interval.maps))]
-        total += sum(array.nbytes for array in arrays)
-        total += 0 if interval.rgb_difference is None else interval.rgb_difference.nbytes
-    if read.spending is not None:
-        total += sum(plane.nbytes for plane in (read.spending.energy, read.spending.motion, read.spending.place_bits))
-    return total
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
-    """Add the block's wall time to a stage's."""
-    begin = time.perf_counter()
-    yield
-    seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - begin

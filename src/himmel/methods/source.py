@@ -1,16 +1,35 @@
 """What a question may be about, and files by the state they were found in."""
 
 import os
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, Self
 
 from PIL.Image import Image
 
+from himmel.methods.protocol import Read, Reading
 from himmel.video import Video
 from himmel.video.file.source import VideoSource
 
-MediaSource = VideoSource | Video | Image
-"""A video file, its bytes, a file object or an open video; or a single picture."""
+
+class Readable(ABC):
+    """A video or pictures that know how they are read, for callers that read elsewhere than in this process.
+
+    Two of them are equal, and have the same hash, if and only if their content is the same: what a session keeps of one
+    then serves the other.
+    """
+
+    @abstractmethod
+    def read(self, reading: Reading, *, threads: int | None = None) -> Read:
+        """What `reading` reads of it.
+
+        Raises:
+            UsageError, VideoError: as `Reading.read`.
+        """
+
+
+MediaSource = VideoSource | Video | Image | Readable
+"""A video file, its bytes, a file object or an open video; a single picture; or what reads itself."""
 
 
 @dataclass(frozen=True)

@@ -145,7 +145,7 @@ def count_prompt(
             salience=[1.0] * num_anchors if motion else [],
             times=times,
         )
-        return processor.ask_about(visual, question)
+        return processor.ask_about(visual, [(question, None)])
 
     runs, timeless = build(spans), build(None)
     text, image, motion_ = (

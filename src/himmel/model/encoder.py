@@ -32,21 +32,21 @@ class PromptEncoder:
         self.host = host
         self.position_scheme: PositionScheme = position_scheme or host.position_scheme
 
-    def ask_about(self, visual: Placement, question: str) -> tuple[Run, ...]:
-        """The whole prompt of one question.
+    def ask_about(self, visual: Placement, turns: Conversation) -> tuple[Run, ...]:
+        """The whole prompt of a conversation.
 
         Raises:
-            UsageError: the question is empty.
+            UsageError: a question or an answer is empty, or an answer is missing before the last turn.
         """
-        return self._conversation_tree(visual.runs, [(question, None)], independent=False).prefix
+        return self._conversation_tree(visual.runs, turns, independent=False).prefix
 
-    def prompt_ids(self, sample: PreparedSample, question: str, *, motion: bool = True) -> Tensor:
-        """Ids of one question's prompt, int64 [L], as `encode` would make it; pictures are not touched.
+    def prompt_ids(self, sample: PreparedSample, turns: Conversation, *, motion: bool = True) -> Tensor:
+        """Ids of a conversation's prompt, int64 [L], as `encode` would make it; pictures are not touched.
 
         Raises:
-            UsageError: the question is empty.
+            UsageError: as `ask_about`.
         """
-        runs = self.ask_about(self._place(sample, motion=motion, anchors=True), question)
+        runs = self.ask_about(self._place(sample, motion=motion, anchors=True), turns)
         return torch.tensor([number for run in runs for number in run.ids])
 
     def lengths_by_turn(
@@ -147,7 +147,7 @@ class PromptEncoder:
 
     def decode(self, ids: Tensor) -> str:
         """Text of generated token ids [L], without special tokens and outer blanks."""
-        return self.host.decode_text(ids)
+        return self.host.decode_text(ids).strip()
 
     def _pairs(self, samples: Sequence[PreparedSample], texts: Sequence[Any]) -> list[tuple[PreparedSample, Any]]:
         if not samples or len(samples) != len(texts):
@@ -157,7 +157,7 @@ class PromptEncoder:
     def _place(self, sample: PreparedSample, *, motion: bool, anchors: bool) -> Placement:
         """The visual part of a prompt; motion tokens are `HimmelProcessor`'s."""
         del motion
-        grids = self.host.image_grids(sample.images) if anchors else []
+        grids = self.host.image_grids(sample.images) if anchors and sample.images else []
         pictures = [self.host.anchor_runs(grid) for grid in grids]
         return place(pictures, 0, placement="per_anchor", tokens=1, token_id=self.host.motion_token_id)
 
@@ -240,12 +240,13 @@ class PromptEncoder:
     ) -> ModelInputs:
         """The prompts with their pictures and streams."""
         answered = bool((batch.labels != IGNORED).any())
+        pictures = [sample.images for sample in samples if sample.images] if anchors else []
         return ModelInputs(
             input_ids=batch.input_ids,
             attention_mask=batch.attention_mask,
             position_ids=batch.position_ids,
             labels=batch.labels if answered else None,
-            images=self.host.join_images([sample.images for sample in samples]) if anchors else {},
+            images=self.host.join_images(pictures) if pictures else {},
             motion=self._motion_inputs(samples, placed, anchors=anchors) if motion else None,
         )
 

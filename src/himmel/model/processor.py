@@ -155,7 +155,7 @@ class HimmelProcessor(PromptEncoder):
     def _place(self, sample: PreparedSample, *, motion: bool, anchors: bool) -> Placement:
         needed = motion and self.config.placement == "attention"
         return self.place(
-            self.host.image_grids(sample.images) if anchors else [],
+            self.host.image_grids(sample.images) if anchors and sample.images else [],
             sample.num_intervals if motion else 0,
             salience=predict_salience(sample) if needed else None,
             times=self._times_of(sample),

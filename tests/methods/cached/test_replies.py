@@ -7,6 +7,7 @@ import pytest
 from cached_reference import QUESTION, ask
 from himmel.methods.asking import ask_batch
 from himmel.methods.cached.replies import Prompted, Replier
+from himmel.methods.decoding import Decoding
 from himmel.methods.protocol import Shown
 from himmel.methods.question import Question
 from himmel.methods.removed import Removed
@@ -33,8 +34,11 @@ def check(setup: Setup, question: Question) -> None:
     encoder = PromptEncoder(model.host)
     video = Shown(setup.samples[0])
     memory, prediction = asked.read()
-    found = Replier(model, asked.reader, encoder, 5).reply(video, question, Prompted(memory, prediction, NOTHING))
-    known = ask_batch(model, encoder, [video], [question], max_new_tokens=5)[0]
+    decoding = Decoding(max_new_tokens=5)
+    found = Replier(model, asked.reader, encoder).reply(
+        video, question, Prompted(memory, prediction, NOTHING), decoding=decoding
+    )
+    known = ask_batch(model, encoder, [video], [question], decodings=[decoding])[0]
     assert found.likelihoods == pytest.approx(known.likelihoods, rel=1e-4)
     assert found.scores == pytest.approx(known.scores, rel=1e-3, abs=1e-4)
     assert found.first_token > 0

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from cached_reference import ask
-from himmel.methods.cached.steps import continue_greedily, score_texts
+from himmel.methods.cached.steps import continue_memory, score_texts
+from himmel.methods.decoding import Decoding
 from himmel.model.view import share_weights
 from tiny_hosts import Setup
 
@@ -27,7 +28,9 @@ def test_a_text_is_that_of_generate(host_setup: Setup, penalty: float) -> None:
     asked = ask(host_setup)
     asked.reader.network.generation_config.repetition_penalty = penalty
     memory, prediction = asked.read()
-    continued = continue_greedily(asked.reader, memory, prediction, prompt=asked.whole.ids, max_new_tokens=12)
+    continued = continue_memory(
+        asked.reader, memory, prediction, prompt=asked.whole.ids, decoding=Decoding(max_new_tokens=12)
+    )
     assert torch.equal(
         continued.ids, generate(host_setup, asked.arguments, max_new_tokens=12, repetition_penalty=penalty)
     )
@@ -37,9 +40,10 @@ def test_a_text_ends_with_the_turn(host_setup: Setup) -> None:
     """Whatever comes third is made an end of turn."""
     asked = ask(host_setup)
     memory, prediction = asked.read()
-    free = continue_greedily(asked.reader, memory, prediction, prompt=asked.whole.ids, max_new_tokens=6).ids
+    six = Decoding(max_new_tokens=6)
+    free = continue_memory(asked.reader, memory, prediction, prompt=asked.whole.ids, decoding=six).ids
     asked.reader.network.generation_config.eos_token_id = [int(free[2]), 1]
-    ended = continue_greedily(asked.reader, memory, prediction, prompt=asked.whole.ids, max_new_tokens=6).ids
+    ended = continue_memory(asked.reader, memory, prediction, prompt=asked.whole.ids, decoding=six).ids
     stop = 1 + next(place for place, token in enumerate(free.tolist()) if token in (int(free[2]), 1))
     assert torch.equal(ended, free[:stop])
     assert len(ended) <= 3

@@ -11,6 +11,7 @@ from PIL import Image
 
 from himmel.errors import UsageError
 from himmel.methods.choice import build
+from himmel.methods.decoding import Decoding
 from himmel.methods.question import Question
 from himmel.methods.reduction.methods import REDUCTIONS
 from himmel.methods.session import Session
@@ -133,7 +134,7 @@ def test_metom_keeps_what_moves_and_more_of_busy_groups(session: Session, corner
         moving = (where[:, 0] > 64 / 96) & (where[:, 1] > 0.5)
         still = (where[:, 0] < 64 / 96) & (where[:, 1] < 0.5) & ~cost.isnan()
         assert cost[moving].mean() > 3 * cost[still].mean()
-    [reply] = method.answer(session.plain, processor, [shown], [Question("What moves?")], max_new_tokens=1)
+    [reply] = method.answer(session.plain, processor, [shown], [Question("What moves?")], decodings=[Decoding()])
     assert reply.removed is not None
 
 

@@ -13,6 +13,7 @@ from himmel.methods.cached.prompts import PromptParts, check_room
 from himmel.methods.cached.replies import Prompted, Replier
 from himmel.methods.cached.sections import PLAIN, THREE_PART, LayerRule, layer_rules
 from himmel.methods.cached.watching import Reindex, Watching
+from himmel.methods.decoding import Decoding
 from himmel.methods.frames import FramesMethod
 from himmel.methods.protocol import Reply, Shown
 from himmel.methods.question import Question
@@ -74,17 +75,18 @@ class Hermes(FramesMethod):
         shown: Sequence[Shown],
         questions: Sequence[Question],
         *,
-        max_new_tokens: int,
+        decodings: Sequence[Decoding],
     ) -> list[Reply]:
         """See `Method.answer`; each video is watched once, however many questions are about it."""
-        replier = Replier(model, Reader(model), processor, max_new_tokens)
+        replier = Replier(model, Reader(model), processor)
         watched: dict[int, Hierarchy] = {}
         replies = []
-        for video, question in zip(shown, questions, strict=True):
-            parts = PromptParts.of(processor, video.sample, video.ask(question))
+        for video, question, decoding in zip(shown, questions, decodings, strict=True):
+            parts = PromptParts.of(processor, video.sample, video.turns(question))
             if id(video) not in watched:
                 watched[id(video)] = self._watch(replier, video, parts)
-            replies.append(replier.reply(video, question, self._ask(replier, watched[id(video)], parts)))
+            read = self._ask(replier, watched[id(video)], parts)
+            replies.append(replier.reply(video, question, read, decoding=decoding))
         return replies
 
     def _watch(self, replier: Replier, video: Shown, parts: PromptParts) -> Hierarchy:

@@ -14,6 +14,7 @@ from himmel.methods.cached.merging import Merge, choose, merge_entries, shares
 from himmel.methods.cached.observe import Received
 from himmel.methods.cached.prompts import PromptParts, check_room
 from himmel.methods.cached.replies import Prompted, Replier
+from himmel.methods.decoding import Decoding
 from himmel.methods.frames import FramesMethod
 from himmel.methods.protocol import Reply, Shown
 from himmel.methods.question import Question
@@ -78,18 +79,18 @@ class LookM(FramesMethod):
         shown: Sequence[Shown],
         questions: Sequence[Question],
         *,
-        max_new_tokens: int,
+        decodings: Sequence[Decoding],
     ) -> list[Reply]:
         """See `Method.answer`; one question after another."""
-        replier = Replier(model, Reader(model), processor, max_new_tokens)
+        replier = Replier(model, Reader(model), processor)
         return [
-            replier.reply(video, question, self._read(replier, video, question))
-            for video, question in zip(shown, questions, strict=True)
+            replier.reply(video, question, self._read(replier, video, question), decoding=decoding)
+            for video, question, decoding in zip(shown, questions, decodings, strict=True)
         ]
 
     def _read(self, replier: Replier, video: Shown, question: Question) -> Prompted:
         processor, host = replier.processor, replier.processor.host
-        parts = PromptParts.of(processor, video.sample, video.ask(question))
+        parts = PromptParts.of(processor, video.sample, video.turns(question))
         prompt = check_room(host, Segment.of(parts.whole, host, scheme=processor.position_scheme, start=0))
         vision = replier.see(video)
         received = Received(last=self.scored_queries)

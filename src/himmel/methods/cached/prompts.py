@@ -8,19 +8,19 @@ from torch import Tensor
 from himmel.errors import PromptTooLongError
 from himmel.hosts import Host, Run
 from himmel.methods.cached.memory import Segment
-from himmel.model.encoder import PromptEncoder
+from himmel.model.encoder import Conversation, PromptEncoder
 from himmel.model.placement import place
 from himmel.model.sample import PreparedSample
 
 
 @dataclass(frozen=True)
 class PromptParts:
-    """The runs of one question about one video.
+    """The runs of one conversation about one video, up to its last question.
 
     Attributes:
         head: up to the first picture.
         pictures: of each picture, with its markers.
-        tail: the question, up to the answer.
+        tail: the questions and answers, up to the last answer.
     """
 
     head: tuple[Run, ...]
@@ -28,16 +28,16 @@ class PromptParts:
     tail: tuple[Run, ...]
 
     @classmethod
-    def of(cls, processor: PromptEncoder, sample: PreparedSample, question: str) -> "PromptParts":
+    def of(cls, processor: PromptEncoder, sample: PreparedSample, turns: Conversation) -> "PromptParts":
         """What `processor.encode` would make one sequence of.
 
         Raises:
-            UsageError: the question is empty.
+            UsageError: a question or an answer is empty.
         """
         host = processor.host
         pictures = [tuple(host.anchor_runs(grid)) for grid in host.image_grids(sample.images)]
         nothing = place([], 0, placement="per_anchor", tokens=1, token_id=host.motion_token_id)
-        head, *tail = processor.ask_about(nothing, question)
+        head, *tail = processor.ask_about(nothing, turns)
         return cls((head,), tuple(pictures), tuple(tail))
 
     @property

@@ -11,7 +11,8 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from himmel.hosts import Host
 from himmel.methods.asking import blind_likelihoods, hash_ids
 from himmel.methods.cached.memory import Memory, Reader
-from himmel.methods.cached.steps import continue_greedily, score_texts
+from himmel.methods.cached.steps import continue_memory, score_texts
+from himmel.methods.decoding import Decoding
 from himmel.methods.protocol import Reply, Shown
 from himmel.methods.question import Question
 from himmel.methods.removed import Removed
@@ -43,22 +44,20 @@ class Replier:
         model: the host alone.
         reader: of the same host.
         processor: what built the prompts.
-        max_new_tokens: where an answer in the model's own words is cut.
     """
 
     model: HostModel
     reader: Reader
     processor: PromptEncoder
-    max_new_tokens: int
 
     def see(self, video: Shown) -> BaseModelOutputWithPooling:
         """What the tower makes of the video's pictures, of which there is at least one."""
         seen = self.model.see(self.processor.host.join_images([video.sample.images]))
         return cast(BaseModelOutputWithPooling, seen)
 
-    def reply(self, video: Shown, question: Question, read: Prompted) -> Reply:
-        """Continue greedily, or score the options; the memory serves all of them."""
-        ids = self.processor.prompt_ids(video.sample, video.ask(question), motion=False)
+    def reply(self, video: Shown, question: Question, read: Prompted, *, decoding: Decoding) -> Reply:
+        """Continue in the model's own words, or score the options; the memory serves all of them."""
+        ids = self.processor.prompt_ids(video.sample, video.turns(question), motion=False)
         text, likelihoods, scores = "", Tensor(), Tensor()
         if question.choices:
             targets = [target_ids(self.processor.host, target) for target in question.targets]
@@ -73,9 +72,7 @@ class Replier:
                 blind=blind_likelihoods(self.model, self.processor, [video], [question])[0],
             )
         else:
-            continued = continue_greedily(
-                self.reader, read.memory, read.prediction, prompt=ids, max_new_tokens=self.max_new_tokens
-            )
+            continued = continue_memory(self.reader, read.memory, read.prediction, prompt=ids, decoding=decoding)
             text, first_token = self.processor.decode(continued.ids), continued.first_token
         return Reply(
             text=text,

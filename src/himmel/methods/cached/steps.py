@@ -1,8 +1,7 @@
-"""Answers from a memory: the likeliest text token by token, and the likelihood of given texts."""
+"""Answers from a memory: a text token by token, and the likelihood of given texts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from time import perf_counter
 from typing import Any, Final, cast
 
 import torch
@@ -11,6 +10,7 @@ from torch.nn.functional import pad
 from transformers import LogitsProcessorList, RepetitionPenaltyLogitsProcessor, SuppressTokensLogitsProcessor
 
 from himmel.methods.cached.memory import Memory, Reader
+from himmel.methods.decoding import Decoding, Steps, end_ids
 
 # Each has a copy of the memory.
 _AT_ONCE: Final = 4
@@ -30,31 +30,27 @@ class Continued:
 
 
 @torch.no_grad()
-def continue_greedily(
-    reader: Reader, memory: Memory, prediction: Tensor, *, prompt: Tensor, max_new_tokens: int
+def continue_memory(
+    reader: Reader, memory: Memory, prediction: Tensor, *, prompt: Tensor, decoding: Decoding
 ) -> Continued:
-    """The likeliest token, read, and the next, as transformers' `generate` without sampling.
+    """One token, read, and the next, as transformers' `generate`.
 
     Args:
         reader: whose memory it is.
         memory: what was read; it stays as it is.
         prediction: [V], of the first new token.
         prompt: int64 [L], all ids that were read, for the host's penalty on repeating them (where it has one).
-        max_new_tokens: the text is cut there.
+        decoding: how tokens are chosen, and where the text ends.
     """
     processors = _processors(reader)
-    ends = _ends(reader)
+    steps = Steps([decoding], end_ids(reader.network))
     cache = memory.cache()
     ids = prompt[None].to(reader.device)
-    first_token = 0.0
-    for step in range(max_new_tokens):
+    for step in range(decoding.max_new_tokens):
         scores = processors(cast(Any, ids), cast(Any, prediction[None].float().to(reader.device)))
-        token = scores.argmax(-1)
+        token = steps.choose(scores).argmax(-1)
         ids = torch.cat([ids, token[None]], dim=1)
-        ended = int(token) in ends
-        if step == 0:
-            first_token = perf_counter()
-        if ended or step == max_new_tokens - 1:
+        if steps.stop(token)[0]:
             break
         output = reader.network(
             input_ids=token[None],
@@ -66,7 +62,7 @@ def continue_greedily(
             logits_to_keep=1,
         )
         prediction = output.logits[0, -1]
-    return Continued(ids[0, len(prompt) :].cpu(), first_token)
+    return Continued(ids[0, len(prompt) :].cpu(), steps.first_token)
 
 
 @torch.no_grad()
@@ -110,8 +106,3 @@ def _processors(reader: Reader) -> LogitsProcessorList:
     repeated = [] if penalty in (None, 1.0) else [RepetitionPenaltyLogitsProcessor(penalty)]
     suppressed = SuppressTokensLogitsProcessor([reader.host.motion_token_id], device=str(reader.device))
     return LogitsProcessorList([*repeated, suppressed])
-
-
-def _ends(reader: Reader) -> set[int]:
-    ends = reader.network.generation_config.eos_token_id
-    return set() if ends is None else {ends} if isinstance(ends, int) else set(ends)

@@ -9,6 +9,7 @@ from himmel.choices import Backend, Interleaving, MethodName
 from himmel.methods.answer import AnchorRead, describe
 from himmel.methods.asking import ask_batch
 from himmel.methods.conditions.show import LONGEST_SIDE, Showing, decompose, draw
+from himmel.methods.decoding import Decoding
 from himmel.methods.interleaved import InterleavedEncoder, interleave
 from himmel.methods.protocol import Read, Reading, Reply, Shown
 from himmel.methods.question import Question
@@ -103,7 +104,7 @@ class StreamPictures:
         shown: Sequence[Shown],
         questions: Sequence[Question],
         *,
-        max_new_tokens: int,
+        decodings: Sequence[Decoding],
     ) -> list[Reply]:
         """See `Method.answer`."""
-        return ask_batch(model, processor, shown, questions, max_new_tokens=max_new_tokens)
+        return ask_batch(model, processor, shown, questions, decodings=decodings)

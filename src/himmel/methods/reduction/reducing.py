@@ -12,6 +12,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from himmel.choices import MethodName
 from himmel.hosts import Host
 from himmel.methods.asking import ask_batch
+from himmel.methods.decoding import Decoding
 from himmel.methods.frames import FramesMethod
 from himmel.methods.protocol import Reduced, Reply, Shown
 from himmel.methods.question import Question
@@ -60,11 +61,11 @@ class ReducingMethod(FramesMethod, ABC):
         shown: Sequence[Shown],
         questions: Sequence[Question],
         *,
-        max_new_tokens: int,
+        decodings: Sequence[Decoding],
     ) -> list[Reply]:
         """See `Method.answer`."""
         cut = partial(self.cut, host=model.host)
-        return ask_batch(model, processor, shown, questions, max_new_tokens=max_new_tokens, reduce=cut)
+        return ask_batch(model, processor, shown, questions, decodings=decodings, reduce=cut)
 
     def cut(
         self, inputs: ModelInputs, vision: BaseModelOutputWithPooling, shown: Sequence[Shown], *, host: Host

@@ -1,0 +1,127 @@
+"""`himmel serve`: an OpenAI-compatible server."""
+
+import ipaddress
+import os
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from himmel._options import read_options
+from himmel.cli.console import quieten
+from himmel.cli.options import Adapter, Device, DeviceMapChoice, HostChoice, QuantizationChoice, Threads
+from himmel.errors import UsageError
+
+if TYPE_CHECKING:
+    from himmel.serving.server.limits import Limits
+
+_KEYS = "HIMMEL_API_KEYS"
+_MOST_KEY_BYTES = 2**20
+
+
+def serve(
+    listen: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Where to listen; port 0 takes a free one.")
+    ] = "127.0.0.1:8000",
+    host: HostChoice = None,
+    adapter: Adapter = None,
+    device: Device = None,
+    device_map: DeviceMapChoice = None,
+    quantization: QuantizationChoice = None,
+    threads: Threads = None,
+    api_keys: Annotated[
+        Path | None,
+        typer.Option(help=f"File with one API key a line. Default: {_KEYS} (commas between), or else no key."),
+    ] = None,
+    media: Annotated[
+        list[Path] | None, typer.Option(help="Folder whose files may be named by file:. Repeat for several.")
+    ] = None,
+    fetch_from: Annotated[
+        list[str] | None,
+        typer.Option(metavar="HOST[:PORT]", help="Host that http: and https: may name. Repeat for several."),
+    ] = None,
+    fetch_network: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NETWORK", help="Addresses such as 10.0.0.0/8 that may be reached although not public."),
+    ] = None,
+    spool: Annotated[
+        Path | None, typer.Option(help="Folder for uploads and downloads. Default: the system's temporary folder.")
+    ] = None,
+    cache: Annotated[
+        int, typer.Option(min=0, max=2**30, help="Memory for what was read and prepared of videos, in MB.")
+    ] = 512,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="A limit, such as requests=64; docs/serving.md lists all. Repeat."),
+    ] = None,
+) -> None:
+    """Answer questions over HTTP as OpenAI's API does; every method of `himmel ask` is a model."""
+    for folder in media or []:
+        if not folder.is_dir():
+            raise UsageError(f"There is no folder {str(folder)!r}; name one that exists (--media).")
+    networks = tuple(_network(text) for text in fetch_network or [])
+    keys = _read_keys(api_keys)
+    quieten()
+    from himmel.methods.session import Session
+    from himmel.serving.server import run
+    from himmel.serving.server.app import Settings
+
+    settings = Settings(
+        limits=_limits(limit or []),
+        api_keys=keys,
+        media=tuple(media or ()),
+        fetch_hosts=tuple(one.lower() for one in fetch_from or ()),
+        fetch_networks=networks,
+        spool=spool,
+        threads=threads,
+    )
+    session = Session(
+        host=host,
+        adapter=adapter,
+        device=device,
+        device_map=device_map,
+        quantization=quantization,
+        cache_bytes=cache * 2**20,
+    )
+    listener = run.listen(listen)
+    name, port = listener.getsockname()[:2]
+    address = f"http://{f'[{name}]' if ':' in name else name}:{port}"
+    if not keys and not ipaddress.ip_address(name).is_loopback:
+        typer.echo("himmel serve: without API keys, whoever reaches this address is answered.", err=True)
+    typer.echo(f"himmel serve: loading; {address} answers when it is ready.", err=True)
+    run.serve(session, settings, listener, started=lambda: typer.echo(f"himmel serve: ready at {address}", err=True))
+
+
+def _limits(entries: list[str]) -> "Limits":
+    from himmel.serving.server.limits import Limits
+
+    given: dict[str, Any] = read_options(entries, {}, name="--limit", example="requests=64")
+    known = [item.name for item in fields(Limits)]
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        raise UsageError(f"There is no limit {unknown[0]!r}; there are {', '.join(known)}.")
+    return Limits(**given)
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError as error:
+        raise UsageError(f"{text!r} is no network ({error}); write one such as 10.0.0.0/8.") from error
+
+
+def _read_keys(path: Path | None) -> tuple[str, ...]:
+    """API keys of a file, or of the environment; never of the command line, which others can see."""
+    if path is None:
+        lines = os.environ.get(_KEYS, "").split(",")
+    else:
+        try:
+            with path.open("rb") as file:
+                lines = file.read(_MOST_KEY_BYTES).decode("utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"The API keys in {str(path)!r} cannot be read; name a text file.") from error
+    keys = tuple(line.strip() for line in lines if line.strip())
+    if path is not None and not keys:
+        raise UsageError(f"{str(path)!r} holds no API key; write one a line.")
+    return keys

@@ -1,0 +1,1 @@
+"""`himmel serve`: an OpenAI-compatible server over one session."""

@@ -1,0 +1,102 @@
+"""`/v1/files`: uploads by multipart, named in later requests by the hash of their content."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect, Request
+
+from himmel.serving.server.door import Door, gone
+from himmel.serving.server.limits import Limits
+from himmel.serving.server.metrics import Metrics
+from himmel.serving.server.refusal import Refusal
+from himmel.serving.server.sources import FILE_ID
+from himmel.serving.server.spool import Spool, Stored
+
+_PIECE = 2**20
+
+
+class Files:
+    """Takes uploads in.
+
+    Args:
+        spool: where they are kept, as long as there is room.
+        door: counts what is brought.
+        limits: see `Limits`.
+        metrics: told of bytes.
+    """
+
+    def __init__(self, *, spool: Spool, door: Door, limits: Limits, metrics: Metrics) -> None:
+        self._spool, self._door, self._limits, self._metrics = spool, door, limits, metrics
+
+    async def upload(self, request: Request) -> dict[str, Any]:
+        """Keep the part `file` of a multipart body; the object `file` of OpenAI's API.
+
+        Raises:
+            Refusal: there is no such part, or it is too large, too slow, or empty.
+        """
+        with self._door.carrying(request) as most:
+            try:
+                async with asyncio.timeout(self._limits.receive_seconds):
+                    parser = MultiPartParser(request.headers, _bounded(request, most), max_files=1, max_fields=8)
+                    form = await parser.parse()
+            except TimeoutError:
+                raise Refusal(
+                    408, f"The upload took more than {self._limits.receive_seconds:g} seconds.", code="timeout"
+                ) from None
+            except ClientDisconnect:
+                raise gone() from None
+            except (MultiPartException, KeyError, ValueError, AssertionError) as error:
+                raise Refusal(400, "The body is no multipart form.", code="invalid_request") from error
+            try:
+                part = form.get("file")
+                if not isinstance(part, UploadFile):
+                    raise Refusal(
+                        400, "The form has no part 'file' with a file name.", code="invalid_request", param="file"
+                    )
+                stored = await asyncio.to_thread(self._keep, part)
+            finally:
+                await form.close()
+        return _describe(stored, str(part.filename)[:256])
+
+    def find(self, file_id: str) -> dict[str, Any]:
+        """The object of an upload that is still kept.
+
+        Raises:
+            Refusal: it is not.
+        """
+        with self._spool.holding(file_id.removeprefix(FILE_ID)) as stored:
+            return _describe(stored, "")
+
+    def _keep(self, part: UploadFile) -> Stored:
+        with self._spool.writing(self._limits.source_bytes) as writer:
+            while piece := part.file.read(_PIECE):
+                writer.write(piece)
+            with writer.kept() as stored:
+                self._metrics.bytes_read.labels("upload").inc(stored.size)
+                return stored
+
+
+async def _bounded(request: Request, most: int) -> AsyncGenerator[bytes, None]:
+    """A body that is at most so large."""
+    total = 0
+    async for piece in request.stream():
+        total += len(piece)
+        if total > most:
+            raise Refusal(413, f"The upload is larger than {most:,} bytes.", code="request_too_large")
+        yield piece
+
+
+def _describe(stored: Stored, name: str) -> dict[str, Any]:
+    return {
+        "id": FILE_ID + stored.sha256,
+        "object": "file",
+        "bytes": stored.size,
+        "created_at": int(time.time()),
+        "filename": name,
+        "purpose": "user_data",
+        "status": "processed",
+    }

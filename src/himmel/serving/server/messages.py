@@ -1,0 +1,363 @@
+"""OpenAI's chat requests, and what they ask himmel: sources, a question, a method."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from himmel._checks import MOST_SEED
+from himmel.choices import AnswerForm, Listing, Scoring
+from himmel.errors import UsageError
+from himmel.methods.adapter_methods import Himmel
+from himmel.methods.choice import build
+from himmel.methods.decoding import MOST_ALTERNATIVES, MOST_TEMPERATURE, Decoding
+from himmel.methods.frames import Dense, FramesMethod
+from himmel.methods.protocol import Method
+from himmel.methods.question import DEFAULT_ANSWER_FORM, DEFAULT_LISTING, DEFAULT_SCORING, Question
+from himmel.serving.server.limits import Limits
+from himmel.serving.server.refusal import Refusal
+
+_MOST_STOPS: Final = 4
+_MOST_URL: Final = 100
+# What would change the answer and is not done here, with the values that change nothing.
+_UNDONE: Final[dict[str, tuple[Any, ...]]] = {
+    "n": (None, 1),
+    "tools": (None, []),
+    "functions": (None, []),
+    "frequency_penalty": (None, 0),
+    "presence_penalty": (None, 0),
+    "logit_bias": (None, {}),
+    "response_format": (None, {"type": "text"}),
+    "modalities": (None, ["text"]),
+    "audio": (None,),
+}
+
+
+class VideoUrl(BaseModel):
+    """Where a video is, and which stretch of it is asked about, in seconds."""
+
+    url: str
+    start: Annotated[float, Field(ge=0)] | None = None
+    end: Annotated[float, Field(gt=0)] | None = None
+
+
+class ImageUrl(BaseModel):
+    """Where a picture is."""
+
+    url: str
+
+
+class FileData(BaseModel):
+    """A file that was uploaded to /v1/files, or its bytes as a data: URL."""
+
+    file_id: str | None = None
+    file_data: str | None = None
+
+
+class TextPart(BaseModel):
+    """A text."""
+
+    type: Literal["text"]
+    text: str
+
+
+class ImagePart(BaseModel):
+    """A picture."""
+
+    type: Literal["image_url"]
+    image_url: ImageUrl
+
+
+class VideoPart(BaseModel):
+    """A video."""
+
+    type: Literal["video_url"]
+    video_url: VideoUrl
+
+
+class FilePart(BaseModel):
+    """A video or a picture."""
+
+    type: Literal["file"]
+    file: FileData
+
+
+Part = Annotated[TextPart | ImagePart | VideoPart | FilePart, Field(discriminator="type")]
+
+
+class Message(BaseModel):
+    """One message of the conversation."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str | list[Part]
+
+
+class StreamOptions(BaseModel):
+    """What a stream says besides the text."""
+
+    include_usage: bool = False
+
+
+class Further(BaseModel):
+    """The field `himmel` of a request: what OpenAI's API has no field for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    options: dict[str, Any] = {}
+    choices: list[str] = []
+    scoring: Scoring = DEFAULT_SCORING
+    listing: Listing = DEFAULT_LISTING
+    answer_form: AnswerForm = DEFAULT_ANSWER_FORM
+
+
+class ChatRequest(BaseModel):
+    """A request to /v1/chat/completions; fields that are not here and change no answer are not looked at."""
+
+    model_config = ConfigDict(extra="allow")
+
+    model: str
+    messages: Annotated[list[Message], Field(min_length=1)]
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=MOST_TEMPERATURE)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    seed: Annotated[int, Field(ge=0, le=MOST_SEED)] | None = None
+    stop: str | list[str] | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=MOST_ALTERNATIVES)] | None = None
+    himmel: Further = Further()
+
+
+@dataclass(frozen=True)
+class Source:
+    """A video or picture that a request names.
+
+    Attributes:
+        kind: None where its content tells.
+        url: as given.
+        start, end: the stretch of a video in seconds.
+        param: the field of the request.
+    """
+
+    kind: Literal["video", "picture"] | None
+    url: str
+    start: float | None
+    end: float | None
+    param: str
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a request asks.
+
+    Attributes:
+        model: as named.
+        method: how its video becomes a prompt.
+        sources: one video, or pictures; empty for text alone.
+        question: the last question, with the turns before it.
+        decoding: how the answer is made.
+        stops: texts before which it ends.
+        stream, usage, logprobs: what the reply is to be like.
+    """
+
+    model: str
+    method: Method
+    sources: tuple[Source, ...]
+    question: Question
+    decoding: Decoding
+    stops: tuple[str, ...]
+    stream: bool
+    usage: bool
+    logprobs: bool
+
+
+def parse(body: bytes, limits: Limits, *, models: Sequence[str]) -> Asked:
+    """What a request's body asks.
+
+    Args:
+        body: as it arrived.
+        limits: see `Limits`.
+        models: names of methods that can be asked.
+
+    Raises:
+        Refusal: it is no chat request, asks for something that is not done here, or is over a limit.
+    """
+    try:
+        request = ChatRequest.model_validate_json(body)
+    except ValidationError as error:
+        raise _explain(error) from None
+    _check_undone(request)
+    if request.model not in models:
+        raise Refusal(
+            404,
+            f"There is no model {request.model[:_MOST_URL]!r}; there are {', '.join(models)}.",
+            code="model_not_found",
+            param="model",
+        )
+    sources = _sources(request.messages, limits)
+    try:
+        method = build(request.model, **request.himmel.options)
+        question = _question(request, limits)
+    except UsageError as error:
+        raise Refusal(400, str(error), code="invalid_value") from error
+    return Asked(
+        model=request.model,
+        method=method if sources else _for_text(method),
+        sources=sources,
+        question=question,
+        decoding=_decoding(request, limits),
+        stops=_stops(request),
+        stream=bool(request.stream),
+        usage=request.stream_options is not None and request.stream_options.include_usage,
+        logprobs=bool(request.logprobs),
+    )
+
+
+def _check_undone(request: ChatRequest) -> None:
+    for name, allowed in _UNDONE.items():
+        value = (request.model_extra or {}).get(name)
+        if value not in allowed:
+            raise Refusal(400, f"{name!r} is not supported here; leave it out.", code="unsupported_value", param=name)
+
+
+def _for_text(method: Method) -> Method:
+    """What asks the same model where there is neither video nor picture."""
+    if isinstance(method, Himmel):
+        return method
+    return Dense.beneath(method) if isinstance(method, FramesMethod) else Dense()
+
+
+def _sources(messages: Sequence[Message], limits: Limits) -> tuple[Source, ...]:
+    found: dict[tuple[Any, ...], Source] = {}
+    for place, message in enumerate(messages):
+        for number, part in enumerate(message.content if isinstance(message.content, list) else []):
+            if isinstance(part, TextPart):
+                continue
+            param = f"messages[{place}].content[{number}]"
+            if message.role != "user":
+                raise Refusal(
+                    400, f"A message of the role {message.role!r} holds text alone.", code="invalid_value", param=param
+                )
+            source = _source(part, param)
+            # A conversation repeats what it is about in some clients.
+            found.setdefault((source.url, source.start, source.end), source)
+    sources = tuple(found.values())
+    if len(sources) > limits.sources:
+        raise Refusal(
+            400,
+            f"{len(sources)} videos and pictures are more than the {limits.sources} of one request.",
+            code="too_many_sources",
+            param="messages",
+        )
+    return sources
+
+
+def _source(part: ImagePart | VideoPart | FilePart, param: str) -> Source:
+    if isinstance(part, VideoPart):
+        video = part.video_url
+        if video.end is not None and video.end <= (video.start or 0.0):
+            raise Refusal(
+                400,
+                f"The stretch from {video.start} to {video.end} s is empty.",
+                code="invalid_value",
+                param=param,
+            )
+        return Source("video", video.url, video.start, video.end, param)
+    if isinstance(part, ImagePart):
+        return Source("picture", part.image_url.url, None, None, param)
+    url = part.file.file_id or part.file.file_data
+    if url is None or (part.file.file_id and part.file.file_data):
+        raise Refusal(400, "A part 'file' takes either file_id or file_data.", code="invalid_value", param=param)
+    return Source(None, url, None, None, param)
+
+
+def _question(request: ChatRequest, limits: Limits) -> Question:
+    """The last question with what came before; system messages are said before the first question."""
+    if len(request.messages) > limits.messages:
+        raise Refusal(400, f"More than {limits.messages} messages came.", code="too_many_messages", param="messages")
+    turns = list(_turns(request.messages))
+    further = request.himmel
+    characters = sum(len(text) for turn in turns for text in turn) + sum(map(len, further.choices))
+    if characters > limits.text_characters:
+        raise Refusal(
+            400,
+            f"{characters:,} characters of text are more than {limits.text_characters:,}.",
+            code="text_too_long",
+            param="messages",
+        )
+    last = turns.pop()[0]
+    return Question(
+        last, tuple(further.choices), further.scoring, further.listing, further.answer_form, before=tuple(turns)
+    )
+
+
+def _turns(messages: Sequence[Message]) -> Iterator[tuple[str, str]]:
+    """Questions with their answers; the last has an empty one."""
+    said: list[str] = []
+    for place, message in enumerate(messages):
+        text = _text(message)
+        if message.role != "assistant":
+            said.append(text)
+            continue
+        if not any(said):
+            raise Refusal(400, "An answer comes before any question.", code="invalid_value", param=f"messages[{place}]")
+        yield "\n".join(filter(None, said)), text
+        said = []
+    if messages[-1].role != "user":
+        raise Refusal(400, "The last message is no user's; end with one.", code="invalid_value", param="messages")
+    yield "\n".join(filter(None, said)), ""
+
+
+def _text(message: Message) -> str:
+    if isinstance(message.content, str):
+        return message.content
+    return "\n".join(part.text for part in message.content if isinstance(part, TextPart))
+
+
+def _decoding(request: ChatRequest, limits: Limits) -> Decoding:
+    most = request.max_completion_tokens or request.max_tokens or min(limits.default_new_tokens, limits.new_tokens)
+    if most > limits.new_tokens:
+        raise Refusal(
+            400,
+            f"{most:,} tokens were asked for and an answer has at most {limits.new_tokens:,} here.",
+            code="invalid_value",
+            param="max_completion_tokens",
+        )
+    return Decoding(
+        max_new_tokens=most,
+        temperature=request.temperature or 0.0,
+        top_p=1.0 if request.top_p is None else request.top_p,
+        seed=request.seed or 0,
+        alternatives=(request.top_logprobs or 0) if request.logprobs else None,
+    )
+
+
+def _stops(request: ChatRequest) -> tuple[str, ...]:
+    stops = (request.stop,) if isinstance(request.stop, str) else tuple(request.stop or ())
+    if len(stops) > _MOST_STOPS or any(not 0 < len(one) <= 256 for one in stops):
+        raise Refusal(
+            400, f"stop takes up to {_MOST_STOPS} texts of 1 to 256 characters.", code="invalid_value", param="stop"
+        )
+    return stops
+
+
+def _explain(error: ValidationError) -> Refusal:
+    """The first thing that pydantic found, as a sentence; values are not repeated, as they may be long or secret."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    param = ""
+    for step in first["loc"]:
+        # The names of alternatives are pydantic's own.
+        if isinstance(step, int):
+            param += f"[{step}]"
+        elif step not in ("str", "list[nullable]") and not step.startswith(("list[", "function-")):
+            param += f".{step}" if param else step
+    said = first["msg"][:300].rstrip(".")
+    return Refusal(
+        400,
+        f"The request is wrong at {param or 'its top'!r}: {said}.",
+        code="invalid_request",
+        param=param,
+    )
