@@ -1,8 +1,10 @@
 """`himmel serve`: an OpenAI-compatible server."""
 
 import ipaddress
+import multiprocessing
 import os
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -90,7 +92,13 @@ def serve(
     if not keys and not ipaddress.ip_address(name).is_loopback:
         typer.echo("himmel serve: without API keys, whoever reaches this address is answered.", err=True)
     typer.echo(f"himmel serve: loading; {address} answers when it is ready.", err=True)
-    run.serve(session, settings, listener, started=lambda: typer.echo(f"himmel serve: ready at {address}", err=True))
+    server = run.Server(session, settings, started=partial(typer.echo, f"himmel serve: ready at {address}", err=True))
+    try:
+        server.answer(listener)
+    finally:
+        # Threads that wait for a worker would be waited for.
+        for child in multiprocessing.active_children():
+            child.terminate()
 
 
 def _limits(entries: list[str]) -> "Limits":

@@ -79,13 +79,14 @@ class Fetcher:
         """The parts of an address that may be fetched."""
         try:
             target = urlsplit(url)
-            port = target.port or _PORTS[target.scheme]
+            usual = _PORTS[target.scheme]
+            port = target.port or usual
         except (ValueError, KeyError):
             raise Refusal(400, "The URL is no address of http or https.", code="invalid_url") from None
         if target.username is not None or target.password is not None:
             raise Refusal(400, "The URL holds a name or password; give one without.", code="invalid_url")
         host = (target.hostname or "").rstrip(".")
-        named = host if port == _PORTS[target.scheme] else f"{host}:{port}"
+        named = host if port == usual else f"{host}:{port}"
         if named not in self.hosts:
             raise Refusal(
                 403,

@@ -345,8 +345,10 @@ def _stops(request: ChatRequest) -> tuple[str, ...]:
 
 
 def _explain(error: ValidationError) -> Refusal:
-    """The first thing that pydantic found, as a sentence; values are not repeated, as they may be long or secret."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    """What pydantic found, as a sentence; values are not repeated, as they may be long or secret."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    # Where alternatives failed, the one that got furthest is what was meant.
+    first = max(found, key=lambda one: len(one["loc"]))
     param = ""
     for step in first["loc"]:
         # The names of alternatives are pydantic's own.

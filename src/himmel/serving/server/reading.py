@@ -1,6 +1,5 @@
 """Videos and pictures read in processes of their own: a file that crashes, hangs or fills one costs its own request."""
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -125,6 +124,8 @@ def work(task: Task | None) -> Read | None:
     """
     # Workers share the machine's cores with each other and the model.
     cv2.setNumThreads(1)
+    # Sizes are held to a limit of their own before anything is decoded.
+    Image.MAX_IMAGE_PIXELS = None
     if task is None:
         return None
     try:
@@ -174,9 +175,7 @@ def _read_pictures(task: Task) -> Read:
 def _decode(path: Path, limits: Limits) -> "np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]":
     """A picture as uint8 [H, W, 3], turned as its camera says."""
     try:
-        with warnings.catch_warnings(), Image.open(path, formats=_FORMATS) as picture:
-            # Its size is checked here instead.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with Image.open(path, formats=_FORMATS) as picture:
             _check_pixels(*picture.size, limits)
             return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"), np.uint8)
     except HimmelError:

@@ -1,7 +1,6 @@
 """The server as a process: it listens, and on SIGTERM finishes what is under way and refuses what is new."""
 
 import asyncio
-import multiprocessing
 import signal
 import socket
 from collections.abc import Callable
@@ -39,66 +38,55 @@ def listen(address: str) -> socket.socket:
         ) from error
 
 
-def serve(
-    session: Session, settings: Settings, listener: socket.socket, *, started: Callable[[], None] = lambda: None
-) -> None:
-    """Answer requests until SIGTERM or SIGINT.
+class Server(uvicorn.Server):
+    """Uvicorn that, told to end, first lets those inside out, while it refuses others.
 
     Args:
         session: whose model is asked.
         settings: see `Settings`.
-        listener: from `listen`.
         started: called once questions are answered.
-
-    Raises:
-        HimmelError: the model or a worker cannot be loaded.
     """
-    failures: list[Exception] = []
 
-    def fail(error: Exception) -> None:
-        failures.append(error)
-        server.should_exit = True
-
-    serving = Serving(session, settings, failed=fail)
-    config = uvicorn.Config(
-        serving.app,
-        log_level="warning",
-        access_log=False,
-        lifespan="on",
-        ws="none",
-        server_header=False,
-        # Its own refusals are not in OpenAI's shape: only what the door can't see to, connections without requests.
-        limit_concurrency=2 * settings.limits.requests + 64,
-        timeout_keep_alive=30,
-        timeout_graceful_shutdown=1,
-    )
-    server = _Server(config, serving, drain_seconds=settings.limits.drain_seconds, started=started)
-    try:
-        server.run([listener])
-    finally:
-        # A thread that waits for one of them would be waited for.
-        for child in multiprocessing.active_children():
-            child.terminate()
-    if failures:
-        raise failures[0]
-
-
-class _Server(uvicorn.Server):
-    """Uvicorn that, told to end, first lets those inside out, while it refuses others."""
-
-    def __init__(
-        self, config: uvicorn.Config, serving: Serving, *, drain_seconds: float, started: Callable[[], None]
-    ) -> None:
+    def __init__(self, session: Session, settings: Settings, *, started: Callable[[], None] = lambda: None) -> None:
+        self._serving = Serving(session, settings, failed=self._fail)
+        limits = settings.limits
+        config = uvicorn.Config(
+            self._serving.app,
+            log_level="warning",
+            access_log=False,
+            lifespan="on",
+            ws="none",
+            server_header=False,
+            # Its refusals are not in OpenAI's shape, so only for what the door can't see: connections without requests.
+            limit_concurrency=2 * limits.requests + 64,
+            timeout_keep_alive=30,
+            timeout_graceful_shutdown=1,
+        )
         super().__init__(config)
-        self._serving, self._drain_seconds, self._when_started = serving, drain_seconds, started
+        self._drain_seconds, self._when_started = limits.drain_seconds, started
         self._tasks: list[asyncio.Task[None]] = []
+        self._failures: list[Exception] = []
+
+    def answer(self, listener: socket.socket) -> None:
+        """Answer requests that come in at a socket, see `listen`, until SIGTERM, SIGINT or `drain`.
+
+        Raises:
+            HimmelError: the model or a worker cannot be loaded.
+        """
+        self.run([listener])
+        if self._failures:
+            raise self._failures[0]
+
+    def drain(self) -> None:
+        """Refuse what is new, finish what is under way, then end; from any thread."""
+        self._serving.door.draining = True
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to end, at once for SIGINT or a second signal."""
         if sig == signal.SIGTERM and not self._serving.door.draining:
-            self._serving.door.draining = True
-            return
-        super().handle_exit(sig, frame)
+            self.drain()
+        else:
+            super().handle_exit(sig, frame)
 
     async def main_loop(self) -> None:
         """Uvicorn's own loop, with an eye on the door."""
@@ -106,6 +94,10 @@ class _Server(uvicorn.Server):
         await super().main_loop()
         for task in self._tasks:
             task.cancel()
+
+    def _fail(self, error: Exception) -> None:
+        self._failures.append(error)
+        self.should_exit = True
 
     async def _tell_start(self) -> None:
         while not self._serving.is_ready:

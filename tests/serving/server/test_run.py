@@ -1,0 +1,223 @@
+"""A server from its start to its end: who is waited for, who is refused, who has gone."""
+
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from himmel.errors import HimmelError, UsageError
+from himmel.methods.session import Session
+from serving_live import KEY, Live, running
+
+
+def body(media: Path, **more: Any) -> str:
+    content = [
+        {"type": "video_url", "video_url": {"url": (media / "clip.mp4").as_uri()}},
+        {"type": "text", "text": "What moves?"},
+    ]
+    messages = [{"role": "user", "content": content}]
+    return json.dumps({"model": "dense", "messages": messages, "max_tokens": 4, **more})
+
+
+def post(url: str, content: str) -> tuple[int, Any]:
+    with closing(http.client.HTTPConnection(urlsplit(url).netloc, timeout=120)) as connection:
+        connection.request("POST", "/v1/chat/completions", content, {"Authorization": f"Bearer {KEY}"})
+        response = connection.getresponse()
+        return response.status, json.loads(response.read())
+
+
+def status(url: str, path: str) -> int:
+    with closing(http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)) as connection:
+        connection.request("GET", path)
+        return connection.getresponse().status
+
+
+def wait_for(reached: Callable[[], bool]) -> None:
+    end = time.monotonic() + 120
+    while not reached():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@contextmanager
+def held_model(session: Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Have the model wait before it answers, until the event is set or the block ends."""
+    go, answer = threading.Event(), session.answer
+
+    def wait(*arguments: Any, **options: Any) -> Any:
+        assert go.wait(120)
+        return answer(*arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(session, "answer", wait)
+        try:
+            yield go
+        finally:
+            go.set()
+
+
+def settings(media: Path, **limits: Any) -> Any:
+    from himmel.serving.server.app import Settings
+    from himmel.serving.server.limits import Limits
+
+    return Settings(limits=Limits(workers=1, **limits), media=(media,), threads=1)
+
+
+@pytest.fixture(scope="module")
+def live(session: Session, media: Path) -> Iterator[Live]:
+    with running(session, settings(media, queue=2, body_bytes=10_000, receive_seconds=0.5), media) as found:
+        yield found
+
+
+def inside(live: Live) -> int:
+    return live.server._serving.door.inside
+
+
+def test_a_full_queue_refuses_and_empties(live: Live, media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with held_model(live.session, monkeypatch) as go, ThreadPoolExecutor(2) as pool:
+        waiting = [pool.submit(post, live.url, body(media)) for _ in range(2)]
+        wait_for(lambda: inside(live) == 2)
+        wait_for(lambda: post(live.url, body(media))[0] == 429)
+        code, refused = post(live.url, body(media))
+        assert (code, refused["error"]["code"]) == (429, "rate_limit_exceeded")
+        go.set()
+        assert [future.result()[0] for future in waiting] == [200, 200]
+    assert post(live.url, body(media))[0] == 200
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_that_hangs_up_is_given_up(
+    live: Live, media: Path, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    with held_model(live.session, monkeypatch) as go:
+        content = body(media, stream=stream)
+        with closing(socket.create_connection(("127.0.0.1", int(live.url.rpartition(":")[2])))) as client:
+            head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Length: {len(content)}\r\n\r\n"
+            client.sendall((head + content).encode())
+            wait_for(lambda: inside(live) == 1)
+        wait_for(lambda: inside(live) == 0)
+        go.set()
+    assert post(live.url, body(media))[0] == 200
+
+
+def test_a_body_that_is_too_large_or_too_slow_is_refused(live: Live, media: Path) -> None:
+    code, refused = post(live.url, body(media, user="x" * 10_000))
+    assert (code, refused["error"]["code"]) == (413, "request_too_large")
+    with closing(socket.create_connection(("127.0.0.1", int(live.url.rpartition(":")[2])))) as client:
+        client.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{")
+        client.settimeout(60)
+        assert b" 408 " in client.recv(2**16).splitlines()[0]
+    with closing(socket.create_connection(("127.0.0.1", int(live.url.rpartition(":")[2])))) as client:
+        client.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        client.sendall(b"3000\r\n" + b" " * 0x3000 + b"\r\n")
+        client.settimeout(60)
+        assert b" 413 " in client.recv(2**16).splitlines()[0]
+    assert inside(live) == 0
+
+
+def test_an_answer_beyond_its_time_is_refused(session: Session, media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with running(session, settings(media, request_seconds=2.0), media) as live:
+        assert post(live.url, body(media))[0] == 200
+        with held_model(session, monkeypatch) as go, ThreadPoolExecutor(2) as pool:
+            waiting = [pool.submit(post, live.url, body(media)) for _ in range(2)]
+            wait_for(lambda: inside(live) == 2)
+            time.sleep(2.1)
+            go.set()
+            found = [future.result() for future in waiting]
+        assert [(code, one["error"]["code"]) for code, one in found] == [(504, "timeout")] * 2
+
+
+def test_told_to_end_it_finishes_and_refuses(session: Session, media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (
+        running(session, settings(media), media) as live,
+        held_model(session, monkeypatch) as go,
+        ThreadPoolExecutor(3) as pool,
+    ):
+        waiting = [pool.submit(post, live.url, body(media)) for _ in range(3)]
+        wait_for(lambda: inside(live) == 3)
+        live.server.drain()
+        assert status(live.url, "/ready") == 503
+        assert status(live.url, "/health") == 200
+        code, refused = post(live.url, body(media))
+        assert (code, refused["error"]["code"]) == (503, "shutting_down")
+        go.set()
+        assert [future.result()[0] for future in waiting] == [200] * 3
+
+
+def test_addresses_that_cannot_be_listened_at() -> None:
+    from himmel.serving.server.run import listen
+
+    for address in ("8000", "localhost:", "127.0.0.1:99999", ":8000"):
+        with pytest.raises(UsageError, match=re.escape(repr(address))):
+            listen(address)
+    with closing(listen("127.0.0.1:0")) as taken, pytest.raises(HimmelError, match="Cannot listen"):
+        listen(f"127.0.0.1:{taken.getsockname()[1]}")
+
+
+def command(*arguments: object, **environment: str) -> "subprocess.Popen[str]":
+    program = "from himmel.cli import main; main()"
+    return subprocess.Popen(
+        [sys.executable, "-c", program, "serve", *map(str, arguments)],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | environment,
+    )
+
+
+@pytest.mark.slow
+def test_the_command_ends_well_at_sigterm(tiny_host: Callable[[str], str], media: Path, tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text(f"\n{KEY}\n")
+    options = ["--listen", "127.0.0.1:0", "--host", tiny_host("qwen2_5_vl"), "--device", "cpu", "--media", media]
+    with command(*options, "--api-keys", keys, "--limit", "workers=1", "--threads", 1, "--spool", tmp_path) as server:
+        assert server.stderr is not None
+        lines: list[str] = []
+        while not lines or "ready at" not in lines[-1]:
+            lines.append(server.stderr.readline())
+            assert lines[-1], lines
+        url = lines[-1].split()[-1]
+        assert post(url, body(media))[0] == 200
+        with ThreadPoolExecutor(8) as pool:
+            waiting = [pool.submit(post, url, body(media, max_tokens=60)) for _ in range(8)]
+            time.sleep(0.5)
+            server.send_signal(signal.SIGTERM)
+            found = [future.result()[0] for future in waiting]
+        assert set(found) <= {200, 503}
+        assert 200 in found
+        assert server.wait(120) == 0
+        assert KEY not in "".join(lines) + server.stderr.read()
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["keys"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--listen", "nowhere"], "'nowhere' is no address to listen at"),
+        (["--media", "/no/such/folder"], "There is no folder '/no/such/folder'"),
+        (["--fetch-network", "here"], "'here' is no network"),
+        (["--limit", "speed=3"], "There is no limit 'speed'; there are body_bytes"),
+        (["--limit", "requests=0"], "requests=0 is out of range"),
+        (["--api-keys", "/no/such/file"], "The API keys in '/no/such/file' cannot be read"),
+    ],
+)
+def test_the_command_refuses_what_makes_no_sense(arguments: list[str], said: str) -> None:
+    with command(*arguments) as server:
+        _, told = server.communicate(timeout=120)
+    assert server.returncode == 2
+    assert said in told
+    assert "Traceback" not in told
