@@ -115,11 +115,11 @@ $(VENV)/.installed-demo: pyproject.toml constraints.txt $(NATIVE) | $(BIN)/pytho
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt $(NATIVE) | $(BIN)/python
-	$(call with-engine,$(VENV),-c constraints.txt,-e ".[api$(comma)dev$(comma)docs$(comma)ray]")
+	$(call with-engine,$(VENV),-c constraints.txt,-e ".[api$(comma)dev$(comma)docs$(comma)ray$(comma)serve]")
 	@touch $@
 
 .venv-lowest/.installed: pyproject.toml constraints-lowest.txt $(NATIVE) | .venv-lowest/bin/python
-	$(call with-engine,.venv-lowest,-c constraints-lowest.txt,-e ".[api$(comma)docs$(comma)test]")
+	$(call with-engine,.venv-lowest,-c constraints-lowest.txt,-e ".[api$(comma)docs$(comma)serve$(comma)test]")
 	@touch $@
 
 .venv-newest/.installed: pyproject.toml $(NATIVE) | .venv-newest/bin/python

@@ -18,7 +18,7 @@ _PAGES = ("README.md", *(f"docs/{page.name}" for page in sorted(_ROOT.glob("docs
 # These take minutes, the network, a data set or what training made; their options are looked up instead of being run.
 _ELSEWHERE = {"--ray", "--features"}
 """Options for which a cluster or a large host is needed."""
-_ONLY_HELP = {"report", "compress", "train", "eval", "nano", "merge", "card", "push", "cache", "watch"}
+_ONLY_HELP = {"report", "compress", "train", "eval", "nano", "merge", "card", "push", "cache", "watch", "serve"}
 
 
 def blocks(kind: str) -> list[str]:

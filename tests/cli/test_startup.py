@@ -34,6 +34,7 @@ def loaded_by(*arguments: str | Path) -> set[str]:
         ("ask", "--help"),
         ("describe", "--help"),
         ("streams", "--help"),
+        ("serve", "--help"),
         ("view", "--help"),
         ("audit", "--help"),
         ("compress", "--help"),

@@ -136,9 +136,9 @@ def test_pictures_are_read_as_they_are_meant(readers: Readers, tmp_path: Path) -
 
 def test_pictures_that_are_none_or_too_large_are_refused(readers: Readers, tmp_path: Path) -> None:
     header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
-    chunk = b"IHDR" + header
-    bomb = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
-    (tmp_path / "bomb.png").write_bytes(bomb)
+    chunks = [b"IHDR" + header, b"IDAT" + zlib.compress(b"\0" * 10_000)]
+    framed = [struct.pack(">I", len(one) - 4) + one + struct.pack(">I", zlib.crc32(one)) for one in chunks]
+    (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(framed))
     script = io.BytesIO()
     Image.new("RGB", (8, 8)).save(script, "EPS")
     (tmp_path / "a.eps").write_bytes(script.getvalue())

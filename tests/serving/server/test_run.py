@@ -126,7 +126,7 @@ def test_a_body_that_is_too_large_or_too_slow_is_refused(live: Live, media: Path
         client.sendall(b"3000\r\n" + b" " * 0x3000 + b"\r\n")
         client.settimeout(60)
         assert b" 413 " in client.recv(2**16).splitlines()[0]
-    assert inside(live) == 0
+    wait_for(lambda: inside(live) == 0)
 
 
 def test_an_answer_beyond_its_time_is_refused(session: Session, media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
