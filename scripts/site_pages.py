@@ -1,4 +1,4 @@
-"""A hook of MkDocs: the change log and the scripts in `examples/` become pages, and links to other files lead to them.
+"""A hook of MkDocs: pages are made of the change log, the scripts in `examples/` and the help of all commands.
 
 Pages link to files by their place in the repository, as GitHub reads them. What the site has no page for is
 linked in the repository where its address is known (`repo_url`), and is plain text where it is not.
@@ -6,9 +6,12 @@ linked in the repository where its address is known (`repo_url`), and is plain t
 
 import posixpath
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
@@ -28,7 +31,29 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         text = (ROOT / source).read_text(encoding="utf-8")
         content = script_page(source, text) if source.endswith(".py") else text
         files.append(File.generated(config, page, content=content))
+    files.append(File.generated(config, "commands.md", content=commands_page()))
     return files
+
+
+def commands_page() -> str:
+    """The help of `himmel` and all its verbs as Markdown, by typer's own command for that."""
+    command = [
+        "-m",
+        "typer",
+        "--app",
+        "app",
+        "himmel.cli.app",
+        "utils",
+        "docs",
+        "--name",
+        "himmel",
+        "--title",
+        "Commands",
+    ]
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise PluginError(f"The help of the commands cannot be read; is himmel installed here?\n{done.stderr}")
+    return done.stdout
 
 
 def script_page(source: str, script: str) -> str:

@@ -109,6 +109,19 @@ def test_lines_about_several_arguments_are_told_apart(site: Path) -> None:
     assert re.findall(r"<b><code>(\w+)</code></b>", between)[:2] == ["start", "end"]
 
 
+def test_every_command_is_on_the_page_of_commands(site: Path) -> None:
+    import typer.main
+
+    from himmel.cli.app import app
+
+    titles = re.findall(
+        r"<h[23] id=[^>]*><code>(himmel [^<]*)</code>", (site / "commands" / "index.html").read_text("utf-8")
+    )
+    verbs = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    assert [f"himmel {verb}" for verb in verbs if f"himmel {verb}" not in titles] == []
+    assert "himmel nano sample" in titles
+
+
 def test_all_public_names_have_a_place_on_the_site(pages: dict[Path, Page]) -> None:
     import himmel.adapter
     import himmel.model
