@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar, cast, get_args
 
 from himmel._checks import check_choice
-from himmel.choices import AnchorMode, Backend, MethodName, PlacementName, TimesName
+from himmel.choices import AnchorMode, Backend, PlacementName, TimesName
 from himmel.errors import UsageError
 from himmel.methods.answer import describe
 from himmel.methods.asking import ask_batch
@@ -50,7 +50,7 @@ class Himmel:
         UsageError: an option does not exist or is out of its range.
     """
 
-    name: ClassVar[MethodName] = "himmel"
+    name: ClassVar[str] = "himmel"
     needs_adapter: ClassVar[bool] = True
     motion: ClassVar[bool] = True
 
@@ -137,7 +137,7 @@ class Anchors(Himmel):
     Options: those of `Himmel`.
     """
 
-    name: ClassVar[MethodName] = "anchors"
+    name: ClassVar[str] = "anchors"
     motion: ClassVar[bool] = False
 
 
@@ -148,7 +148,7 @@ class RgbDiff(Himmel):
     Options: those of `Himmel`.
     """
 
-    name: ClassVar[MethodName] = "rgb_diff"
+    name: ClassVar[str] = "rgb_diff"
 
     def reading(self, config: HimmelConfig | None) -> DecomposedReading:
         """See `Method.reading`.

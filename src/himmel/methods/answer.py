@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from himmel.choices import AnswerForm, Listing, MethodName, Scoring
+from himmel.choices import AnswerForm, Listing, Scoring
 from himmel.errors import HostError
 from himmel.methods.answer_view import answer_html
 from himmel.methods.removed import Removed
@@ -114,7 +114,7 @@ class Answer:
     text: str
     question: str
     choices: tuple[ChoiceScore, ...]
-    method: MethodName
+    method: str
     options: dict[str, Any]
     video: VideoRead
     host: str

@@ -4,7 +4,6 @@ import difflib
 from dataclasses import fields
 from typing import Any, Final
 
-from himmel.choices import MethodName
 from himmel.errors import UsageError
 from himmel.methods.adapter_methods import Anchors, Himmel, RgbDiff
 from himmel.methods.cached.hermes import Hermes
@@ -29,7 +28,7 @@ _EVERY: tuple[type[Method], ...] = (
     Hermes,
     *REDUCTIONS,
 )
-METHODS: Final[dict[MethodName, type[Method]]] = {method.name: method for method in _EVERY}
+METHODS: Final[dict[str, type[Method]]] = {method.name: method for method in _EVERY}
 
 
 def build(name: str, **options: Any) -> Method:

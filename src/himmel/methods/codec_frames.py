@@ -4,7 +4,6 @@ import time
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from himmel.choices import MethodName
 from himmel.methods.answer import describe_frames
 from himmel.methods.frames import FrameMode, FramesMethod
 from himmel.methods.protocol import Read, Reading
@@ -60,7 +59,7 @@ class CodecFrames(FramesMethod):
         UsageError: an option is out of its range.
     """
 
-    name: ClassVar[MethodName] = "codec_frames"
+    name: ClassVar[str] = "codec_frames"
 
     least_density: float = LEAST
     most_density: float = MOST

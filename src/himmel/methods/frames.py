@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from himmel._checks import check_choice, check_whole
-from himmel.choices import MethodName
 from himmel.methods.answer import describe_frames
 from himmel.methods.asking import ask_batch
 from himmel.methods.decoding import Decoding
@@ -55,7 +54,7 @@ class FramesMethod:
         UsageError: an option is out of its range.
     """
 
-    name: ClassVar[MethodName]
+    name: ClassVar[str]
     needs_adapter: ClassVar[bool] = False
 
     num_frames: int = 32
@@ -98,7 +97,7 @@ class Dense(FramesMethod):
     Options: see `FramesMethod`.
     """
 
-    name: ClassVar[MethodName] = "dense"
+    name: ClassVar[str] = "dense"
 
     @classmethod
     def beneath(cls, method: FramesMethod) -> "Dense":
@@ -130,7 +129,7 @@ class Panel(FramesMethod):
         UsageError: an option is out of its range.
     """
 
-    name: ClassVar[MethodName] = "panel"
+    name: ClassVar[str] = "panel"
 
     num_frames: int = 9
     tile_pixels: int = 336 * 336

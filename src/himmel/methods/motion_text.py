@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, get_args
 
 from himmel._checks import check_choice, check_whole
-from himmel.choices import Backend, MethodName
+from himmel.choices import Backend
 from himmel.methods.answer import VideoRead, describe_frames
 from himmel.methods.frames import MOST_FRAMES, FrameMode, FramesMethod
 from himmel.methods.protocol import Read, Reading, Shown, show_frames
@@ -70,7 +70,7 @@ class MotionText(FramesMethod):
         UsageError: an option is out of its range.
     """
 
-    name: ClassVar[MethodName] = "motion_text"
+    name: ClassVar[str] = "motion_text"
 
     num_frames: int = 8
     text_tokens: int = 256

@@ -8,7 +8,6 @@ from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from himmel.adapter.tensors import ShowsShapes
-from himmel.choices import MethodName
 from himmel.hosts import Host
 from himmel.methods.answer import VideoRead
 from himmel.methods.decoding import Decoding
@@ -152,12 +151,12 @@ class Method(Protocol):
     """A way to ask a host about a video; a frozen dataclass whose fields are its options, with defaults.
 
     Attributes:
-        name: as on the command line.
+        name: one of `MethodName`, as on the command line, or that of a method of your own.
         needs_adapter: whether it asks a model with an adapter. Others ask the host alone, without LoRA; of nano they
             take the image projector that the checkpoint brings, as no package ships one.
     """
 
-    name: ClassVar[MethodName]
+    name: ClassVar[str]
     needs_adapter: ClassVar[bool]
 
     def reading(self, config: HimmelConfig | None) -> Reading:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import ClassVar, get_args
 
 from himmel._checks import check_choice, check_whole
-from himmel.choices import MethodName
 from himmel.errors import UsageError
 from himmel.methods.cached.hierarchy import Compression, Hierarchy
 from himmel.methods.cached.memory import Reader, Segment
@@ -53,7 +52,7 @@ class Hermes(FramesMethod):
         UsageError: an option is out of its range.
     """
 
-    name: ClassVar[MethodName] = "hermes"
+    name: ClassVar[str] = "hermes"
 
     budget: int = 6000
     chunk_frames: int = 16

@@ -7,7 +7,6 @@ from typing import ClassVar, get_args
 from torch import Tensor
 
 from himmel._checks import check_choice, check_number, check_whole
-from himmel.choices import MethodName
 from himmel.errors import UsageError
 from himmel.methods.cached.memory import Memory, Reader, Segment
 from himmel.methods.cached.merging import Merge, choose, merge_entries, shares
@@ -52,7 +51,7 @@ class LookM(FramesMethod):
         UsageError: an option is out of its range.
     """
 
-    name: ClassVar[MethodName] = "look_m"
+    name: ClassVar[str] = "look_m"
 
     merge: Merge = "pivot"
     important_ratio: float = 0.1

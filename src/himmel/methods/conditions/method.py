@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, get_args
 
 from himmel._checks import check_choice, check_whole
-from himmel.choices import Backend, Interleaving, MethodName
+from himmel.choices import Backend, Interleaving
 from himmel.methods.answer import AnchorRead, describe
 from himmel.methods.asking import ask_batch
 from himmel.methods.conditions.show import LONGEST_SIDE, Showing, decompose, draw
@@ -70,7 +70,7 @@ class StreamPictures:
         UsageError: an option is out of its range.
     """
 
-    name: ClassVar[MethodName] = "stream_pictures"
+    name: ClassVar[str] = "stream_pictures"
     needs_adapter: ClassVar[bool] = False
 
     condition: Interleaving = "B"

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from himmel._checks import MOST_SEED, check_whole
-from himmel.choices import MethodName
 from himmel.methods.protocol import Shown
 from himmel.methods.reduction.dycoke import KEEP as DYCOKE_KEEP
 from himmel.methods.reduction.dycoke import dycoke
@@ -24,7 +23,7 @@ class Evs(ReducingMethod):
     Options: see `ReducingMethod`; the first frame is always kept whole.
     """
 
-    name: ClassVar[MethodName] = "evs"
+    name: ClassVar[str] = "evs"
 
     def reduce(self, tokens: FrameTokens, shown: Shown) -> Reduction:
         """See `ReducingMethod.reduce`."""
@@ -39,7 +38,7 @@ class VidCom2(ReducingMethod):
     Options: see `ReducingMethod`.
     """
 
-    name: ClassVar[MethodName] = "vidcom2"
+    name: ClassVar[str] = "vidcom2"
 
     def reduce(self, tokens: FrameTokens, shown: Shown) -> Reduction:
         """See `ReducingMethod.reduce`."""
@@ -56,7 +55,7 @@ class DyCoke(ReducingMethod):
         keep: 0.475 by default, the paper's merging rate of 0.7; every fourth frame is always kept whole.
     """
 
-    name: ClassVar[MethodName] = "dycoke"
+    name: ClassVar[str] = "dycoke"
 
     keep: float = DYCOKE_KEEP
 
@@ -73,7 +72,7 @@ class ToMe(ReducingMethod):
     Options: see `ReducingMethod`; every frame keeps a token.
     """
 
-    name: ClassVar[MethodName] = "tome"
+    name: ClassVar[str] = "tome"
 
     def reduce(self, tokens: FrameTokens, shown: Shown) -> Reduction:
         """See `ReducingMethod.reduce`."""
@@ -90,7 +89,7 @@ class UniformDrop(ReducingMethod):
         drop_seed: decides which tokens are kept, 0 to 2**63 - 1.
     """
 
-    name: ClassVar[MethodName] = "uniform_drop"
+    name: ClassVar[str] = "uniform_drop"
 
     drop_seed: int = 0
 

@@ -9,7 +9,6 @@ from typing import ClassVar, cast
 from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from himmel.choices import MethodName
 from himmel.hosts import Host
 from himmel.methods.asking import ask_batch
 from himmel.methods.decoding import Decoding
@@ -37,7 +36,7 @@ class ReducingMethod(FramesMethod, ABC):
         UsageError: an option is out of its range.
     """
 
-    name: ClassVar[MethodName]
+    name: ClassVar[str]
 
     keep: float = KEEP
 

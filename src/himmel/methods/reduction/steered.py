@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from himmel._checks import check_whole
-from himmel.choices import MethodName
 from himmel.errors import UsageError
 from himmel.hosts.boxes import Boxes
 from himmel.methods.frames import FrameReading
@@ -72,7 +71,7 @@ class Metom(ReducingMethod):
         steps_per_frame: pictures that are looked at before each frame, 0 to 128.
     """
 
-    name: ClassVar[MethodName] = "metom"
+    name: ClassVar[str] = "metom"
 
     steps_per_frame: int = 4
 
