@@ -40,6 +40,11 @@ def test_links_lead_to_files_and_headings(page: str) -> None:
             assert fragment in {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+def test_the_first_page_leads_to_every_other() -> None:
+    linked = set(re.findall(r"\]\(([\w/]+\.md)", text("docs/index.md")))
+    assert {page.name for page in ROOT.glob("docs/*.md")} - {"index.md"} <= linked
+
+
 def test_every_result_file_is_listed_with_its_command() -> None:
     folder = ROOT / "docs" / "results"
     rows = [row for row in text("docs/results/README.md").splitlines() if row.startswith("| [")]

@@ -123,6 +123,7 @@ def test_every_command_is_on_the_page_of_commands(site: Path) -> None:
 
 
 def test_all_public_names_have_a_place_on_the_site(pages: dict[Path, Page]) -> None:
+    import himmel
     import himmel.adapter
     import himmel.model
     import himmel.publish
@@ -136,6 +137,7 @@ def test_all_public_names_have_a_place_on_the_site(pages: dict[Path, Page]) -> N
         for name in package.__all__
         if f"{package.__name__}.{name}" not in ids
     ]
+    missing += [name for name, home in himmel._HOMES.items() if f"{home}.{name}" not in ids]
     assert missing == []
 
 
