@@ -45,6 +45,7 @@ class Questions:
         self._loading, self._asking = loading, asking
         self._lines: queue.Queue[str] = queue.Queue()
         self._read_all = threading.Event()
+        self._answering = threading.Thread(target=self._answer_all, name="himmel-answers", daemon=True)
         self._watch: Watch | None = None
 
     def start(self) -> None:
@@ -52,13 +53,14 @@ class Questions:
         if sys.platform != "win32" and threading.current_thread() is threading.main_thread():
             # In the background of a shell, reading from the terminal would stop the program; so it only fails.
             signal.signal(signal.SIGTTIN, signal.SIG_IGN)
-        for work in (self._listen, self._answer_all):
-            threading.Thread(target=work, name=f"himmel-{work.__name__.strip('_')}", daemon=True).start()
+        threading.Thread(target=self._listen, name="himmel-questions", daemon=True).start()
+        self._answering.start()
 
     def finish(self) -> None:
         """Wait for the answers to all that was asked."""
         self._read_all.wait(_GRACE)
-        while self._lines.unfinished_tasks:
+        # It ends where nobody reads what it prints any more.
+        while self._lines.unfinished_tasks and self._answering.is_alive():
             time.sleep(_TICK)
 
     def _listen(self) -> None:
@@ -74,6 +76,8 @@ class Questions:
             line = self._lines.get()
             try:
                 self._answer(line)
+            except BrokenPipeError:
+                return
             except Exception as error:
                 self._printer.failure(line, _sentence(error))
             finally:

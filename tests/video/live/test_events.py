@@ -67,10 +67,10 @@ def test_something_that_moves_is_told_once(write_clip: Encode, pan: Pan, tmp_pat
         pictures.append(picture)
     path = write_clip(tmp_path / "a.ts", pictures, options={"g": "50", "bf": "0"})
     with LiveVideo(path, patience=0.3) as live:
-        regions = [event for event in live.events() if isinstance(event.what, MovingRegion)]
+        [seen] = [event.what for event in live.events() if isinstance(event.what, MovingRegion)]
     [whole] = Video(path).describe().regions
-    assert [event.what.direction for event in regions] == ["right"]
-    assert (regions[0].start, regions[0].end) == pytest.approx((whole.start, whole.end), abs=0.3)
+    assert seen.direction == whole.direction == "right"
+    assert (seen.start, seen.end) == pytest.approx((whole.start, whole.end), abs=0.3)
 
 
 def test_what_lasts_is_told_in_pieces_of_a_minute(write_clip: Encode, pan: Pan, tmp_path: Path) -> None:
@@ -85,7 +85,9 @@ def test_regular_keyframes_are_no_cuts(write_clip: Encode, tmp_path: Path) -> No
     options = {"g": "77", "keyint_min": "77", "sc_threshold": "0"}
     path = write_clip(tmp_path / "a.ts", num_frames=600, options=options)
     with LiveVideo(path, patience=0.3) as live:
-        assert [event.kind for event in live.events()] == ["camera"]
+        kinds = {event.kind for event in live.events()}
+    assert "camera" in kinds
+    assert "cut" not in kinds
 
 
 def test_reading_a_file_waits_for_who_reads_events(clip: Path, tmp_path: Path) -> None:

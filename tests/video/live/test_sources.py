@@ -209,6 +209,7 @@ def test_a_playlist_of_the_network_reads_no_file_here(encode_clip: Encode) -> No
     [
         ("nowhere.ts", VideoError, "There is no file 'nowhere.ts'"),
         (".", VideoError, "is a folder"),
+        ("x" * 5000, VideoError, "is too long for a path"),
         ("gopher://x/y", UsageError, "himmel follows files and addresses that begin with http://"),
         (7, UsageError, "7 is nothing that can be watched"),
     ],

@@ -83,8 +83,8 @@ def _on_disk(text: str, options: dict[str, str]) -> Address:
     try:
         check_file(path)
     except VideoError:
-        # One that is empty has only just been made.
-        if not (path.is_file() and path.stat().st_size == 0 and os.access(path, os.R_OK)):
+        # One that was empty has only just been made, and may have grown by now.
+        if not (os.path.isfile(path) and os.access(path, os.R_OK)):
             raise
     with path.open("rb") as file:
         is_playlist = file.read(len(_PLAYLIST)) == _PLAYLIST

@@ -86,8 +86,8 @@ class Connection:
         self.header = None if context.extradata is None else bytes(context.extradata)
         self.template = keep_template(stream)
         is_list = container.format.name in ("hls", "dash")
-        # A broadcast has no length; FFmpeg makes one up only where the file can be sought.
-        is_whole = container.duration is not None
+        # A broadcast has no length, or says 0; FFmpeg makes one up only where the file can be sought.
+        is_whole = bool(container.duration)
         self.waits = file is not None or is_whole
         self.repeats = math.inf if is_list and is_whole else _REPEATED if is_list else 0.0
         self._ends = is_list or is_whole
@@ -158,7 +158,8 @@ def connect(address: Address, *, patience: float, stop: threading.Event) -> Iter
     file = GrowingFile(Path(address.text), patience=patience, stop=stop) if address.grows else None
     what: Any = address.text if file is None else file
     try:
-        container = av.open(what, options=dict(address.options), timeout=(limit, limit), **LENIENT)
+        # Not `options`, which PyAV 15 also hands to streams that are found only later: it crashes there.
+        container = av.open(what, container_options=dict(address.options), timeout=(limit, limit), **LENIENT)
     except (av.FFmpegError, OSError) as error:
         if file is not None:
             file.close()

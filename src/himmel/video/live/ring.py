@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from himmel.video.file.headers import HeaderChanges
 from himmel.video.live.template import TICKS, write_window
 
@@ -153,18 +155,22 @@ def write_groups(path: Path, groups: Sequence[Group]) -> None:
             changes.append((count, header or b""))
         count += len(group.ticks)
     headers = HeaderChanges(first.format.codec, first.header, changes)
-    packets, used = list[tuple[int, bytes, bool]](), set[int]()
+    packets = list[tuple[bytes, bool]]()
     for group in groups:
         begin = 0
         view = memoryview(group.data)
-        for tick, key, end in zip(group.ticks, group.keys, group.ends, strict=True):
+        for key, end in zip(group.keys, group.ends, strict=True):
             data = bytes(view[begin:end])
             if changes:
                 data = bytes(headers.prepare(len(packets), data))
-            # Two pictures never have one time in a file that can be put in order.
-            while tick in used:
-                tick += 1
-            used.add(tick)
-            packets.append((tick, data, bool(key)))
+            packets.append((data, bool(key)))
             begin = end
-    write_window(path, first.template, packets, sorted(used))
+    write_window(path, first.template, packets, _distinct([tick for group in groups for tick in group.ticks]))
+
+
+def _distinct(ticks: list[int]) -> list[int]:
+    """Times, later by as little as is needed for no two to be equal: a file has no other order of presentation."""
+    times = np.array(ticks, np.int64)
+    order, steps = np.argsort(times, kind="stable"), np.arange(len(times))
+    times[order] = np.maximum.accumulate(times[order] - steps) + steps
+    return [int(time) for time in times]

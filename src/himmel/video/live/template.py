@@ -5,7 +5,7 @@ source is long gone when a window of it is written.
 """
 
 import io
-from collections.abc import Iterable
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Final
@@ -27,15 +27,16 @@ def keep_template(stream: VideoStream) -> bytes:
     return kept.getvalue()
 
 
-def write_window(path: Path, template: bytes, packets: Iterable[tuple[int, bytes, bool]], ticks: list[int]) -> None:
+def write_window(path: Path, template: bytes, packets: Sequence[tuple[bytes, bool]], ticks: Sequence[int]) -> None:
     """Write packets, in decode order, to a new file.
 
     Args:
         template: from `keep_template`.
-        packets: (time of presentation in ticks, bytes, whether it is a keyframe).
-        ticks: all of the packets' times, sorted and distinct; decoding times, which some sources do not tell, are
-            made of them.
+        packets: (bytes, whether it is a keyframe).
+        ticks: when each is shown, no two at once; decoding times, which some sources do not tell, are made of them.
     """
+    due = sorted(ticks)
+    ahead = max(time - shown for time, shown in zip(due, ticks, strict=True))
     with (
         av.open(io.BytesIO(template), format="nut") as origin,
         # Or FFmpeg would move all times of a window whose first decoding time is negative.
@@ -43,10 +44,8 @@ def write_window(path: Path, template: bytes, packets: Iterable[tuple[int, bytes
     ):
         stream = container.add_stream_from_template(origin.streams.video[0], opaque=True)
         stream.time_base = _UNIT
-        kept = list(packets)
-        ahead = max(due - shown for due, (shown, _, _) in zip(ticks, kept, strict=True))
-        for due, (shown, data, key) in zip(ticks, kept, strict=True):
-            _put(container, stream, data, shown, due - ahead, key)
+        for (data, key), shown, time in zip(packets, ticks, due, strict=True):
+            _put(container, stream, data, shown, time - ahead, key)
 
 
 def _put(
