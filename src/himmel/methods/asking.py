@@ -9,14 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import LogitsProcessorList, StoppingCriteriaList
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from himmel.methods.decoding import ChooseTokens, Decoding, Steps, StopRows, end_ids
 from himmel.methods.protocol import Reducer, Reply, Shown
 from himmel.methods.question import Question
 from himmel.methods.removed import Removed
+from himmel.methods.seen import join_vision
 from himmel.model.encoder import PromptEncoder
 from himmel.model.host_model import HostModel
-from himmel.model.inputs import ChoiceInputs
+from himmel.model.inputs import ChoiceInputs, ModelInputs
 from himmel.model.scoring import count_bytes, count_tokens, weigh
 
 
@@ -78,7 +80,7 @@ def _continue(
 ) -> list[Reply]:
     asked = [video.turns(question) for video, question in zip(shown, questions, strict=True)]
     inputs = processor.encode([video.sample for video in shown], asked, motion=motion)
-    vision = model.see(inputs.images)
+    vision = _see(model, inputs, shown)
     removed: tuple[Removed | None, ...] = (None,) * len(shown)
     if reduce is not None and vision is not None:
         reduced = reduce(inputs, vision, shown)
@@ -95,6 +97,13 @@ def _continue(
     ]
 
 
+def _see(model: HostModel, inputs: ModelInputs, shown: Sequence[Shown]) -> BaseModelOutputWithPooling | None:
+    """What the model sees of the pictures in a batch; it does not look where it has looked before."""
+    seen = [video.vision for video in shown if video.sample.images]
+    known = [one for one in seen if one is not None]
+    return join_vision(known, model.host) if known and len(known) == len(seen) else model.see(inputs.images)
+
+
 def _score(
     model: HostModel,
     processor: PromptEncoder,
@@ -109,7 +118,7 @@ def _score(
     asked = processor.encode_choices(
         samples, [[(video.ask(question), question.targets)] for video, question in pairs], motion=motion
     )
-    vision = model.see(asked.inputs.images)
+    vision = _see(model, asked.inputs, shown)
     removed: tuple[Removed | None, ...] = (None,) * len(shown)
     if reduce is not None and vision is not None:
         reduced = reduce(asked.inputs, vision, shown)

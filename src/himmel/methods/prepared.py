@@ -1,7 +1,7 @@
 """Videos as a session keeps them: what was read of one, and what the model needs of it."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 
@@ -19,12 +19,14 @@ class Prepared:
         shown: pictures and streams.
         video: the record of what was read.
         notes: sentences about what was unusual.
+        key: equal for equal videos that were prepared alike; None where nothing of it is kept.
         seconds: wall time by stage of what was done for this; empty where all of it was there already.
     """
 
     shown: Shown
     video: VideoRead
     notes: tuple[str, ...]
+    key: Hashable = None
     seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property

@@ -1,7 +1,7 @@
 """What a method is: how a video becomes a prompt, and what happens to it inside the language model."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
 from torch import Tensor
@@ -67,12 +67,15 @@ class Shown:
         preface: what is said before the question; empty for nothing.
         evidence: whether the preface tells of the video, so that it is left out where the model is asked blind.
         notes: sentences about how it was prepared.
+        vision: what the host's vision part made of the sample's pictures, see `SeenPictures`; None where it has not
+            looked yet.
     """
 
     sample: PreparedSample
     preface: str = ""
     evidence: bool = False
     notes: tuple[str, ...] = ()
+    vision: BaseModelOutputWithPooling | None = field(default=None, repr=False)
 
     def ask(self, question: Question) -> str:
         """What the model is asked: the preface and the question's prompt."""

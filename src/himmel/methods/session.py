@@ -22,6 +22,7 @@ from himmel.methods.prepared import Prepared, count_bytes, streams_of, timed
 from himmel.methods.protocol import Method, Read, Reading, Reply
 from himmel.methods.question import DEFAULT_ANSWER_FORM, DEFAULT_LISTING, DEFAULT_SCORING, Question
 from himmel.methods.request import Request, choose_method
+from himmel.methods.seen import SeenPictures
 from himmel.methods.source import FileState, MediaSource, Readable
 from himmel.methods.still import read_picture
 from himmel.model.host_model import HostModel
@@ -86,10 +87,11 @@ class Session:
             quantization=quantization,
             max_anchor_tokens=max_anchor_tokens,
         )
-        # Half for each: pictures and maps, which are large, must not drive out the inputs of many more videos.
+        # Shares of their own: pictures and maps, which are large, must not drive out what is kept of many more videos.
         check_whole("cache_bytes", cache_bytes, 0, MOST_CACHE_BYTES)
         self._reads: BoundedCache[Read] = BoundedCache(cache_bytes // 2)
-        self._inputs: BoundedCache[Prepared] = BoundedCache(cache_bytes // 2)
+        self._inputs: BoundedCache[Prepared] = BoundedCache(cache_bytes // 4)
+        self._seen = SeenPictures(cache_bytes // 4)
 
     @property
     def model(self) -> HimmelForConditionalGeneration:
@@ -299,6 +301,7 @@ class Session:
                 kept = source is video if isinstance(source, Video) else isinstance(source, FileState | Readable)
                 if kept and (not isinstance(source, FileState) or source.is_unchanged()):
                     self._reads.put(key, read, count_bytes(read))
+                    prepared = replace(prepared, key=key)
                     self._inputs.put(key, prepared, prepared.num_bytes)
         assert prepared is not None
         return replace(prepared, seconds=seconds)
@@ -334,17 +337,22 @@ class Session:
         begin: float,
     ) -> list[Answer]:
         method = request.method
+        shown, looking = [], []
         with torch_threads(request.threads or self._models.few_threads(method)):
             model = self._models.get(method)
+            for one in prepared:
+                start = time.perf_counter()
+                video, looked = self._seen.see(model, one.shown, one.key)
+                shown.append(video)
+                looking.append({"see": time.perf_counter() - start} if looked else {})
             start = time.perf_counter()
-            replies = method.answer(
-                model, method.processor(model), [one.shown for one in prepared], questions, decodings=decodings
-            )
+            replies = method.answer(model, method.processor(model), shown, questions, decodings=decodings)
         spent = (time.perf_counter() - start) / len(prepared)
         common = {"begin": begin, "memory": peak_memory(), "versions": versions()}
+        stages = [{**one.seconds, **seeing, "answer": spent} for one, seeing in zip(prepared, looking, strict=True)]
         return [
-            self._record(request, *one, seconds={**one[1].seconds, "answer": spent}, common=common)
-            for one in zip(questions, prepared, decodings, replies, strict=True)
+            self._record(request, *one, common=common)
+            for one in zip(questions, prepared, decodings, replies, stages, strict=True)
         ]
 
     def _record(
@@ -354,8 +362,8 @@ class Session:
         prepared: Prepared,
         decoding: Decoding,
         reply: Reply,
-        *,
         seconds: dict[str, float],
+        *,
         common: dict[str, Any],
     ) -> Answer:
         choices = share_out(question.choices, reply.likelihoods, reply.scores) if question.choices else ()

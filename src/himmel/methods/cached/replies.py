@@ -52,6 +52,8 @@ class Replier:
 
     def see(self, video: Shown) -> BaseModelOutputWithPooling:
         """What the tower makes of the video's pictures, of which there is at least one."""
+        if video.vision is not None:
+            return video.vision
         seen = self.model.see(self.processor.host.join_images([video.sample.images]))
         return cast(BaseModelOutputWithPooling, seen)
 
