@@ -159,11 +159,21 @@ async def _watch(server: psutil.Process, tally: Tally, *, kills: bool) -> None:
     for second in range(10**6):
         with suppress(psutil.Error):
             tally.memory.append(server.memory_info().rss / _MEGABYTE)
-            readers = [one for one in server.children() if "spawn_main" in " ".join(one.cmdline())]
-            if kills and second % 10 == 9 and readers:
+            readers = _readers(server) if kills and second % 10 == 9 else []
+            if readers:
                 os.kill(random.choice(readers).pid, signal.SIGKILL)
                 tally.outcomes["readers killed"] += 1
         await asyncio.sleep(1)
+
+
+def _readers(server: psutil.Process) -> list[psutil.Process]:
+    """Reading processes that live."""
+    found = []
+    for one in server.children():
+        with suppress(psutil.Error):
+            if "spawn_main" in " ".join(one.cmdline()):
+                found.append(one)
+    return found
 
 
 async def _hang_up(client: httpx.AsyncClient, asking: Asking, tally: Tally) -> None:

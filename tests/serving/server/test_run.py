@@ -1,5 +1,6 @@
 """A server from its start to its end: who is waited for, who is refused, who has gone."""
 
+import asyncio
 import http.client
 import json
 import os
@@ -156,6 +157,52 @@ def test_told_to_end_it_finishes_and_refuses(session: Session, media: Path, monk
         assert (code, refused["error"]["code"]) == (503, "shutting_down")
         go.set()
         assert [future.result()[0] for future in waiting] == [200] * 3
+
+
+def test_one_that_cannot_be_answered_does_not_spoil_its_batch(
+    session: Session, media: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three requests are answered together, of which one is longer than the host was made for."""
+    long = json.loads(body(media))
+    long["messages"][0]["content"][1]["text"] = "Which " * 20_000
+    with (
+        running(session, settings(media, text_characters=200_000), media) as live,
+        held_model(session, monkeypatch) as go,
+        ThreadPoolExecutor(4) as pool,
+    ):
+        first = pool.submit(post, live.url, body(media))
+        wait_for(lambda: inside(live) == 1)
+        waiting = [pool.submit(post, live.url, content) for content in (body(media), json.dumps(long), body(media))]
+        wait_for(lambda: inside(live) == 4)
+        go.set()
+        found = [future.result() for future in (first, *waiting)]
+    assert [code for code, _ in found] == [200, 200, 400, 200]
+    assert found[2][1]["error"]["code"] == "context_length_exceeded"
+    texts = {one["choices"][0]["message"]["content"] for code, one in found if code == 200}
+    assert len(texts) == 1
+
+
+def test_a_client_that_takes_no_answer_is_given_up() -> None:
+    from himmel.serving.server.app import _Gate
+    from himmel.serving.server.door import Door, Keys
+    from himmel.serving.server.limits import Limits
+
+    limits = Limits(send_seconds=0.05)
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def never(*arguments: Any) -> None:
+        await asyncio.Event().wait()
+
+    async def run() -> int:
+        door = Door(limits)
+        gate = _Gate(answer, door=door, keys=Keys([]), limits=limits)
+        with pytest.raises(TimeoutError):
+            await gate({"type": "http", "path": "/v1/models", "headers": []}, never, never)
+        return door.inside
+
+    assert asyncio.run(run()) == 0
 
 
 def test_addresses_that_cannot_be_listened_at() -> None:

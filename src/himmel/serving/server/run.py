@@ -83,10 +83,13 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to end, at once for SIGINT or a second signal."""
-        if sig == signal.SIGTERM and not self._serving.door.draining:
-            self.drain()
-        else:
+        if sig != signal.SIGTERM:
             super().handle_exit(sig, frame)
+        elif self._serving.door.draining:
+            # Uvicorn would raise the signal once more at its end, and the process would not end well.
+            self.should_exit = self.force_exit = True
+        else:
+            self.drain()
 
     async def main_loop(self) -> None:
         """Uvicorn's own loop, with an eye on the door."""
