@@ -49,7 +49,7 @@ def test_a_camera_that_hangs_up_is_connected_to_again(encode_clip: Encode) -> No
     def play(number: int, send: Sender) -> None:
         send(first if number == 1 else second)
 
-    with rtsp_server(first, play) as address, LiveVideo(address, patience=3) as live:
+    with rtsp_server(first, play) as address, LiveVideo(address, patience=8) as live:
         notices = live.events(motion=False)
         words = [next(notices).words for _ in range(2)]
         window = live.window()

@@ -150,9 +150,9 @@ def test_http_is_followed_and_connected_to_again(encode_clip: Encode) -> None:
         else:
             send(handler, data)
 
-    with http_server(answer) as address, LiveVideo(f"{address}/live.ts", patience=2.5) as live:
+    with http_server(answer) as address, LiveVideo(f"{address}/live.ts", patience=3) as live:
         told: list[LiveEvent] = []
-        with pytest.raises(VideoError, match=r"was lost \(.*\) and no picture has come for 2.5 s"):
+        with pytest.raises(VideoError, match=r"was lost \(.*\) and no picture has come for 3 s"):
             told.extend(live.events())
         assert ["trying again" in event.words for event in told if event.kind == "notice"] == [True, True]
         assert (live.state.pictures, live.state.connections) == (100, 2)
