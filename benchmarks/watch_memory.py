@@ -117,7 +117,8 @@ def serve(port: Connection) -> None:
             try:
                 time.sleep(PAUSE if number else 0)
                 _send(self, clips[number % 2, size], size, start)
-            except OSError:
+            except (OSError, av.FFmpegError):
+                # Whoever watched has gone.
                 pass
             self.close_connection = True
 
