@@ -34,6 +34,7 @@ from transformers import (
 )
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
+from himmel.hosts.nano import NanoConfig
 from himmel.hosts.nano.build import build_nano_host, compact
 from himmel.hosts.nano.modeling import NanoTower
 
@@ -163,7 +164,12 @@ def make_nano(folder: Path) -> None:
         eos_token_id=2,
         pad_token_id=2,
     )
-    host, tokenizer = build_nano_host(LlamaForCausalLM(text), tokenizer, NanoTower().net.state_dict())
+    tower = NanoTower(NanoConfig(text_config=text)).net.state_dict()
+    words, labels = (".", "red", "blue", "square", "dog", "cat", "one"), ("dog", "", "cat")
+    sizes = {"projector_width": 16, "projector_layers": 1, "projector_heads": 2}
+    host, tokenizer = build_nano_host(
+        LlamaForCausalLM(text), tokenizer, tower, words=words, label_words=labels, **sizes
+    )
     compact(host).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 

@@ -1,6 +1,7 @@
 """Rendered and encoded clips, with the real emoji, photographs and codec."""
 
 import dataclasses
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -14,14 +15,16 @@ from himmel.nano.catalogue import CAMERA_MOTIONS, DIRECTIONS, EMOJI, HELD_OUT_EM
 from himmel.nano.clips import FIRST_EVAL_SEED, SIZE, ClipSpec, Kind, Thing, ground_truth
 from himmel.nano.draw import draw_spec
 from himmel.nano.pictures import thing_picture
-from himmel.nano.render import clip_file, encode_clip_file, render_clip
+from himmel.nano.render import clip_file, encode_clip_file, first_picture, render_clip
 from himmel.video import StepMaps, Video
 
 pytestmark = pytest.mark.assets
 
 
-def eval_specs(kind: Kind | None, number: int) -> list[ClipSpec]:
-    return [draw_spec(FIRST_EVAL_SEED + seed, "eval", kind) for seed in range(number)]
+def short_specs(kind: Kind, number: int) -> list[ClipSpec]:
+    """Evaluation clips in which each picture is sampled, so that vectors can be held against what was drawn."""
+    found = (draw_spec(FIRST_EVAL_SEED + seed, "eval", kind) for seed in range(2000))
+    return list(islice((spec for spec in found if max(spec.lengths) <= 10), number))
 
 
 def decode(path: Path) -> tuple[NDArray[np.uint8], list[bool]]:
@@ -38,23 +41,23 @@ def test_every_emoji_is_drawn() -> None:
 
 
 def test_every_anchor_shows_the_same() -> None:
-    for spec in eval_specs(None, 10):
+    for spec in short_specs("direction", 4) + short_specs("action", 6):
         pictures = render_clip(spec)
         assert pictures.shape == (spec.num_pictures, SIZE, SIZE, 3)
         assert (pictures[list(spec.anchors)] == pictures[0]).all()
-        moving = any(spec.moves) or any(spec.camera)
+        moving = any(spec.acts) or any(spec.camera)
         assert bool((pictures != pictures[0]).any()) == moving
 
 
 def test_decoded_anchors_hold_no_trace_of_the_motion(tmp_path: Path) -> None:
     """Other motion in the same scene, backwards and in other intervals, gives the same anchors bit for bit."""
-    for spec in eval_specs(None, 12):
-        moves = tuple(move and dataclasses.replace(move, dx=-move.dy, dy=move.dx) for move in spec.moves[1:])
+    for spec in short_specs("count", 6) + short_specs("camera", 6):
+        acts = tuple(act and dataclasses.replace(act, dx=-act.dy, dy=act.dx) for act in spec.acts[1:])
         camera = tuple(move and dataclasses.replace(move, dx=-move.dx, dy=-move.dy, growth=0.0) for move in spec.camera)
         lengths = spec.lengths
         spec = dataclasses.replace(spec, lengths=(max(lengths),) * len(lengths))
-        other = dataclasses.replace(spec, moves=(*moves, spec.moves[0]), camera=camera[::-1])
-        if any(a is not None and b is not None for a, b in zip(other.moves, other.camera, strict=True)):
+        other = dataclasses.replace(spec, acts=(*acts, spec.acts[0]), camera=camera[::-1])
+        if any(a is not None and b is not None for a, b in zip(other.acts, other.camera, strict=True)):
             other = dataclasses.replace(other, camera=(None,) * len(camera))
         encode_clip_file(spec, tmp_path / "one.mp4")
         encode_clip_file(other, tmp_path / "other.mp4")
@@ -83,9 +86,9 @@ def test_what_drifts_stays_where_it_went() -> None:
     spec = draw_spec(3, "train", "direction", returns=False)
     pictures = render_clip(spec)
     starts = (*spec.anchors, spec.num_pictures - 1)
-    for index, (move, camera) in enumerate(zip(spec.moves, spec.camera, strict=True)):
+    for index, (act, camera) in enumerate(zip(spec.acts, spec.camera, strict=True)):
         changed = bool((pictures[starts[index]] != pictures[starts[index + 1]]).any())
-        assert changed == (move is not None or camera is not None)
+        assert changed == (act is not None or camera is not None)
 
 
 @pytest.mark.parametrize("returns", [True, False])
@@ -131,6 +134,66 @@ def velocity(maps: StepMaps) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     return total / np.maximum(weight, 1e-6)[:, None], weight
 
 
+def centre(picture: NDArray[np.uint8], plain: NDArray[np.uint8]) -> tuple[float, float, float]:
+    """Where a picture differs from another: centre of mass, and how many pixels do."""
+    changed = (picture.astype(int) - plain).__abs__().max(-1) > 24
+    y, x = np.nonzero(changed)
+    return float(x.mean()), float(y.mean()), float(changed.sum())
+
+
+@pytest.mark.parametrize("action", ["shakes", "jumps", "spins", "grows", "vanishes"])
+def test_a_thing_acts_as_it_is_said_to(action: str) -> None:
+    """Oracle: pixels that differ from the clip without the thing."""
+    specs = (draw_spec(seed, "train", "action") for seed in range(400))
+    found = [spec for spec in specs if max(spec.lengths) <= 10 and any(a and a.action == action for a in spec.acts)]
+    for spec in found[:3]:
+        index, act = next((index, act) for index, act in enumerate(spec.acts) if act is not None)
+        without = tuple(thing for place, thing in enumerate(spec.things) if place != act.thing)
+        plain = render_clip(dataclasses.replace(spec, things=without, acts=(None,) * len(spec.acts)))[0]
+        first = spec.anchors[index] + act.start
+        pictures = render_clip(spec)[first : first + act.steps + 1]
+        shown = [bool((picture != plain).any()) for picture in pictures]
+        if action == "vanishes":
+            assert shown == [True, *[False] * (act.steps - 1), True]
+            continue
+        assert all(shown)
+        x, y, size = np.array([centre(picture, plain) for picture in pictures]).T
+        if action == "shakes":
+            assert np.ptp(x) > 4
+            assert np.ptp(y) < 2
+        elif action == "jumps":
+            assert y.max() - y.min() > 5
+            assert y.max() < y[0] + 1
+            assert np.ptp(x) < 2
+        elif action == "spins":
+            assert max(np.ptp(x), np.ptp(y)) < 6
+            assert (pictures[1:-1] != pictures[0]).any(axis=(1, 2, 3)).all()
+        else:
+            assert (np.diff(size) > 0).mean() > 0.7
+            assert size[-1] > 1.4 * size[0]
+
+
+@pytest.mark.parametrize("kind", ["appears", "disappears", "turns"])
+def test_a_change_lasts(kind: str) -> None:
+    specs = (draw_spec(seed, "train", "state") for seed in range(200))
+    spec = next(spec for spec in specs if spec.change is not None and spec.change.kind == kind)
+    assert spec.change
+    pictures = render_clip(spec)
+    happens = spec.anchors[spec.change.interval] + spec.change.start
+    thing = spec.things[spec.change.thing]
+    at = (slice(None), round(thing.y), round(thing.x))
+    before, after = pictures[: happens + 1], pictures[happens + 1 :]
+    assert (before == before[0]).all()
+    assert (after == after[0]).all()
+    assert (before[at][0] != after[at][0]).any()
+
+
+def test_the_first_picture_is_the_first_of_all() -> None:
+    for seed in range(4):
+        spec = draw_spec(seed)
+        assert np.array_equal(first_picture(spec), render_clip(spec)[0])
+
+
 @pytest.mark.parametrize("backend", ["bitstream", "libav"])
 def test_vectors_of_the_file_tell_where_a_thing_goes(backend: str) -> None:
     """Directions one by one; speeds one by one where distances are guessed, and in the median where they are exact.
@@ -138,19 +201,19 @@ def test_vectors_of_the_file_tell_where_a_thing_goes(backend: str) -> None:
     A vector that reaches back past the beginning of a move rightly tells the mean speed of rest and move together.
     """
     ratios = []
-    for spec in eval_specs("direction", 8):
+    for spec in short_specs("direction", 8):
         with clip_file(spec) as path:
             decomposition = Video(path).decompose(backend=backend)
         assert tuple(anchor.frame for anchor in decomposition.anchors) == spec.anchors
-        for interval, move in zip(decomposition.intervals, spec.moves, strict=True):
-            if move is None:
+        for interval, act in zip(decomposition.intervals, spec.acts, strict=True):
+            if act is None:
                 continue
             flow, weight = velocity(interval.maps)
             moving = (np.hypot(flow[:, 0], flow[:, 1]) > 0.5) & (weight > 0.3)
             seen = flow.transpose(0, 2, 3, 1)[moving]
             along = {name: float((seen @ np.array(unit)).sum()) for name, unit in DIRECTIONS.items()}
-            assert max(along, key=lambda name: along[name]) == move.direction
-            ratios.append(np.median(seen @ np.array(DIRECTIONS[move.direction])) / np.hypot(move.dx, move.dy))
+            assert max(along, key=lambda name: along[name]) == act.direction
+            ratios.append(np.median(seen @ np.array(DIRECTIONS[act.direction])) / np.hypot(act.dx, act.dy))
     assert len(ratios) > 8
     assert max(ratios) <= 1.6
     if backend == "libav":
@@ -160,7 +223,7 @@ def test_vectors_of_the_file_tell_where_a_thing_goes(backend: str) -> None:
 
 
 def test_vectors_of_the_file_tell_what_the_camera_does() -> None:
-    for spec in eval_specs("camera", 8):
+    for spec in short_specs("camera", 8):
         with clip_file(spec) as path:
             decomposition = Video(path).decompose()
         for interval, camera in zip(decomposition.intervals, spec.camera, strict=True):

@@ -2,28 +2,38 @@
 
 A clip is a few things over a photograph, in intervals that each open with an intra-coded picture, the anchor. By
 default everything is back in its place at every anchor, so that the anchors alone show no motion; what moves lives in
-the vectors between them.
+the vectors between them. In each interval one thing acts, or the camera moves, or nothing happens.
 """
 
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from himmel.nano.catalogue import CAMERA_MOTIONS, DIRECTIONS, PLACES, Split
+from himmel.nano.catalogue import ACTIONS, CAMERA_MOTIONS, CHANGES, DIRECTIONS, MOVES, PACES, PLACES, ChangeKind, Split
 
 SIZE: Final = 160
 """Width and height of a clip in pixels."""
 NUM_INTERVALS: Final = 8
 FIRST_EVAL_SEED: Final = 10_000_000
 
-Kind = Literal["direction", "camera", "count", "mover", "order", "when", "place", "object", "colour", "number"]
-MOTION_KINDS: Final[tuple[Kind, ...]] = ("direction", "camera", "count", "mover", "order", "when", "place")
-STATIC_KINDS: Final[tuple[Kind, ...]] = ("object", "colour", "number")
+MotionKind = Literal[
+    "direction", "camera", "count", "mover", "first", "order", "when", "place", "speed", "moving count", "action",
+    "action count", "action order",
+]  # fmt: skip
+StaticKind = Literal["object", "colour", "number", "scene", "position", "state"]
+Kind = MotionKind | StaticKind
+MOTION_KINDS: Final[tuple[Kind, ...]] = get_args(MotionKind)
+"""Answered by what happens between the anchors; the anchors alone do not tell."""
+STATIC_KINDS: Final[tuple[Kind, ...]] = get_args(StaticKind)
+"""Answered by the anchors; "state" by comparing them, since what changes in a clip's state stays changed."""
 KINDS: Final = MOTION_KINDS + STATIC_KINDS
 
-Scenario = Literal["moves", "period", "two ways", "two things", "camera"]
+Scenario = Literal[
+    "moves", "period", "two ways", "two things", "camera", "speeds", "several", "acts", "repeats", "action pair",
+    "change",
+]  # fmt: skip
 Style = Literal["named", "mover", "place"]
 
 
@@ -53,24 +63,50 @@ class Thing:
 
 
 @dataclass(frozen=True)
-class Move:
-    """A thing's movement within one interval.
+class Act:
+    """What a thing does within one interval.
 
     Attributes:
         thing: index into the clip's things.
-        direction: key of the catalogue's `DIRECTIONS`.
-        dx: pixels a picture, positive to the right.
-        dy: pixels a picture, positive down.
-        start: pictures after the anchor until it starts; the first displaced picture is `start + 1`.
-        steps: how many pictures it moves for.
+        action: key of the catalogue's `ACTIONS`.
+        direction: of what moves, key of the catalogue's `DIRECTIONS`; else "".
+        dx: of what moves, pixels a picture, positive to the right; else 0.
+        dy: of what moves, pixels a picture, positive down; else 0.
+        extent: how far it goes: pixels to each side (shakes), pixels up (jumps), degrees clockwise in all (spins),
+            natural logarithm of the final magnification (grows); 0 for what moves or vanishes.
+        cycles: how often it swings (shakes) or leaves the ground (jumps); else 1.
+        start: pictures after the anchor until it starts; the first changed picture is `start + 1`.
+        steps: how many pictures it goes on for.
     """
 
     thing: int
+    action: str
     direction: str
     dx: float
     dy: float
+    extent: float
+    cycles: int
     start: int
     steps: int
+
+
+@dataclass(frozen=True)
+class Change:
+    """A lasting change of a thing, within one interval.
+
+    Attributes:
+        thing: index into the clip's things.
+        kind: "appears", "disappears", or "turns" into another colour.
+        colour: after it has turned; else "".
+        interval: in which it happens.
+        start: pictures after that interval's anchor; from the next one on all pictures show it.
+    """
+
+    thing: int
+    kind: ChangeKind
+    colour: str
+    interval: int
+    start: int
 
 
 @dataclass(frozen=True)
@@ -81,7 +117,7 @@ class CameraMove:
         dx: pixels a picture that the content moves to the right; negative where the camera pans right.
         dy: pixels a picture that the content moves down.
         growth: natural logarithm of the content's magnification a picture; positive where the camera zooms in.
-        start: see `Move.start`.
+        start: see `Act.start`.
         steps: how many pictures it moves for.
     """
 
@@ -158,10 +194,12 @@ class ClipSpec:
         asked: kinds of its questions, in the order asked.
         lengths: pictures in each interval, the anchor included.
         things: those with a place first, then the small ones.
-        moves: one per interval, None where nothing of its own moves.
+        acts: one per interval, None where no thing does anything.
         camera: one per interval, None where the camera rests.
         camera_motion: key of the catalogue's `CAMERA_MOTIONS`.
-        returns: whether all is back in its place at each anchor; else movements add up.
+        counted: the action that is counted, where the same thing does another one beside; else "".
+        change: what changes for good; None where nothing does.
+        returns: whether all is back in its place at each anchor, but for `change`; else movements add up.
         background: what is behind.
         encoding: how it is coded.
     """
@@ -174,9 +212,11 @@ class ClipSpec:
     asked: tuple[Kind, ...]
     lengths: tuple[int, ...]
     things: tuple[Thing, ...] = field(repr=False)
-    moves: tuple[Move | None, ...] = field(repr=False)
+    acts: tuple[Act | None, ...] = field(repr=False)
     camera: tuple[CameraMove | None, ...] = field(repr=False)
     camera_motion: str
+    counted: str
+    change: Change | None
     returns: bool
     background: Background = field(repr=False)
     encoding: Encoding = field(repr=False)
@@ -195,8 +235,10 @@ class ClipSpec:
 VALUE_COLUMNS: Final = (
     "object_dx", "object_dy", "object_share", "camera_dx", "camera_dy", "camera_growth", "camera_share",
 )  # fmt: skip
-CLASS_COLUMNS: Final = ("activity", "direction", "place", "camera")
-CLASS_SIZES: Final = (3, len(DIRECTIONS), len(PLACES), len(CAMERA_MOTIONS))
+CLASS_COLUMNS: Final = ("activity", "direction", "place", "camera", "action", "pace")
+CLASS_SIZES: Final = (4, len(DIRECTIONS), len(PLACES), len(CAMERA_MOTIONS), len(ACTIONS) + len(CHANGES), len(PACES))
+_PACE_BOUNDS: Final = (0.25, 0.6, 1.3, 2.6)
+"""Between the catalogue's `PACES`, pixels a picture."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -207,10 +249,12 @@ class GroundTruth:
         values: float32 [N, 7], columns as in `VALUE_COLUMNS`: displacement of the moving thing and of the content
             under the moving camera in percent of the picture's side per picture while it moves (x right, y down),
             growth in percent per picture, and the share (0 to 1) of the interval's picture-to-picture steps in which it
-            moves. 0 where nothing moves.
-        classes: int64 [N, 4], columns as in `CLASS_COLUMNS`: 0 nothing moves, 1 a thing, 2 the camera; the thing's
-            direction (order of `DIRECTIONS`) and home (`PLACES`), -1 without one; the camera (`CAMERA_MOTIONS`).
-        things: index of the moving thing, or None.
+            moves. 0 where nothing moves; what acts without going anywhere has a share alone.
+        classes: int64 [N, 6], columns as in `CLASS_COLUMNS`: 0 nothing happens, 1 a thing acts, 2 the camera moves, 3
+            a thing changes for good; the thing's direction (order of `DIRECTIONS`, -1 if it doesn't move along) and
+            home (`PLACES`, -1 without one); the camera (`CAMERA_MOTIONS`); what the thing does (`ACTIONS`, then
+            `CHANGES`, -1 if nothing); how fast it or the camera moves along (`PACES`, -1 where nothing does).
+        things: index of the thing that acts, or None.
     """
 
     values: NDArray[np.float32]
@@ -225,16 +269,38 @@ def ground_truth(spec: ClipSpec) -> GroundTruth:
     """The exact motion of each interval; targets of stage 1's probes."""
     count = len(spec.lengths)
     values = np.zeros((count, len(VALUE_COLUMNS)), np.float32)
-    classes = np.tile(np.array([0, -1, -1, len(CAMERA_MOTIONS) - 1], np.int64), (count, 1))
-    for index, (length, move, camera) in enumerate(zip(spec.lengths, spec.moves, spec.camera, strict=True)):
-        percent = 100 / SIZE
-        if move is not None:
-            values[index, :3] = move.dx * percent, move.dy * percent, move.steps / (length - 1)
-            place = spec.things[move.thing].place
-            classes[index, :3] = 1, tuple(DIRECTIONS).index(move.direction), -1 if place is None else place
+    classes = np.tile(np.array([0, -1, -1, len(CAMERA_MOTIONS) - 1, -1, -1], np.int64), (count, 1))
+    percent = 100 / SIZE
+    for index, (length, act, camera) in enumerate(zip(spec.lengths, spec.acts, spec.camera, strict=True)):
+        if act is not None:
+            values[index, :3] = act.dx * percent, act.dy * percent, act.steps / (length - 1)
+            moves = act.action == MOVES
+            direction = tuple(DIRECTIONS).index(act.direction) if moves else -1
+            classes[index, :3] = 1, direction, _place(spec, act.thing)
+            classes[index, 4] = tuple(ACTIONS).index(act.action)
+            classes[index, 5] = _pace(act_speed(act)) if moves else -1
         if camera is not None:
             share = camera.steps / (length - 1)
             values[index, 3:] = camera.dx * percent, camera.dy * percent, camera.growth * 100, share
             classes[index, 0] = 2
             classes[index, 3] = tuple(CAMERA_MOTIONS).index(spec.camera_motion)
-    return GroundTruth(values, classes, tuple(None if move is None else move.thing for move in spec.moves))
+            if camera.growth == 0:
+                classes[index, 5] = _pace(float(np.hypot(camera.dx, camera.dy)))
+    if spec.change is not None:
+        kind = len(ACTIONS) + CHANGES.index(spec.change.kind)
+        classes[spec.change.interval, [0, 2, 4]] = 3, _place(spec, spec.change.thing), kind
+    return GroundTruth(values, classes, tuple(None if act is None else act.thing for act in spec.acts))
+
+
+def act_speed(act: Act) -> float:
+    """Pixels a picture that a thing moves; 0 where it acts without going anywhere."""
+    return float(np.hypot(act.dx, act.dy))
+
+
+def _place(spec: ClipSpec, thing: int) -> int:
+    place = spec.things[thing].place
+    return -1 if place is None else place
+
+
+def _pace(speed: float) -> int:
+    return int(np.searchsorted(_PACE_BOUNDS, speed))

@@ -9,6 +9,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, LlamaF
 from himmel._quiet import quiet_transformers
 from himmel.errors import HostError
 from himmel.hosts.nano.build import build_nano_host, compact
+from himmel.nano.words import image_words, label_words
 
 # The projector is drawn at random; everyone's must be the same, or trained weights would not fit.
 _SEED = 20261122
@@ -41,7 +42,9 @@ def convert(gguf: Path, tower: Path, folder: Path) -> None:
     state = torch.load(tower, map_location="cpu", weights_only=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_SEED)
-        host, extended = build_nano_host(cast(LlamaForCausalLM, llm), tokenizer, state)
+        host, extended = build_nano_host(
+            cast(LlamaForCausalLM, llm), tokenizer, state, words=image_words(), label_words=label_words()
+        )
     with quiet_transformers():
         compact(host).save_pretrained(folder)
         extended.save_pretrained(folder)

@@ -1,4 +1,4 @@
-"""Drawing a clip's specification from a seed, so that only the motion gives the answers to motion questions.
+"""Drawing a clip's specification from a seed, so that only what it shows gives the answers to its questions.
 
 Three habits keep other roads shut. What is asked about is drawn first and evenly. Homes, backgrounds and encodings are
 drawn without looking at it. And the questions of one clip are chosen so that no question's wording or options answer
@@ -7,63 +7,80 @@ another, as several may be read in one conversation.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 
 from himmel.errors import UsageError
-from himmel.nano.catalogue import (
-    CAMERA_MOTIONS,
-    COLOURS,
-    COUNTS,
-    DIRECTIONS,
-    EMOJI,
-    HELD_OUT_EMOJI,
-    PERIODS,
-    PHOTOGRAPHS,
-    SHAPES,
-    Split,
-)
+from himmel.nano.catalogue import ACTIONS, CAMERA_MOTIONS, COLOURS, EMOJI, HELD_OUT_EMOJI, PHOTOGRAPHS, SHAPES, Split
 from himmel.nano.clips import (
     FIRST_EVAL_SEED,
     KINDS,
     NUM_INTERVALS,
     SIZE,
+    Act,
     Background,
-    CameraMove,
     ClipSpec,
     Encoding,
     Kind,
-    Move,
     Scenario,
     Style,
     Thing,
 )
+from himmel.nano.plan import draw_change, plan_acts, plan_camera
 
 T = TypeVar("T")
 
-_SCENARIOS: dict[Kind, tuple[Scenario, ...]] = {
+_ANY: Final[tuple[Scenario, ...]] = (
+    "moves", "period", "two ways", "two things", "camera", "speeds", "several", "acts", "repeats", "action pair",
+)  # fmt: skip
+# Where the options name all things, as in "two things", none of them can be asked about beside.
+_UNNAMED: Final = tuple(scenario for scenario in _ANY if scenario != "two things")
+_SCENARIOS: Final[dict[Kind, tuple[Scenario, ...]]] = {
     "direction": ("moves", "moves", "period", "camera"),
     "camera": ("camera",),
     "count": ("moves", "moves", "moves", "camera"),
-    "mover": ("moves", "period", "two ways"),
-    "order": ("two ways", "two things"),
+    "mover": ("moves", "period", "two ways", "acts"),
+    "first": ("two things",),
+    "order": ("two ways",),
     "when": ("period",),
-    "place": ("moves", "period", "two ways"),
-    "object": ("moves", "period", "two ways", "camera"),
-    "colour": ("moves", "period", "two ways", "two things", "camera"),
-    "number": ("moves", "period", "two ways", "two things", "camera"),
+    "place": ("moves", "period", "two ways", "acts"),
+    "speed": ("speeds",),
+    "moving count": ("several",),
+    "action": ("acts",),
+    "action count": ("repeats",),
+    "action order": ("action pair",),
+    "object": _UNNAMED,
+    "colour": _ANY,
+    "number": _ANY,
+    "scene": _ANY,
+    "position": _UNNAMED,
+    "state": ("change",),
 }
-_ASKABLE: dict[Scenario, tuple[Kind, ...]] = {
+_ASKABLE: Final[dict[Scenario, tuple[Kind, ...]]] = {
     "moves": ("direction", "count"),
     "period": ("direction", "when"),
     "two ways": ("order",),
-    "two things": ("order",),
+    "two things": ("first",),
     "camera": ("camera",),
+    "speeds": ("speed",),
+    "several": ("moving count",),
+    "acts": ("action",),
+    "repeats": ("action count",),
+    "action pair": ("action order",),
+    "change": ("state",),
 }
-# Intervals, out of eight, in which something may move.
-_PERIOD_INTERVALS = {PERIODS[0]: (0, 1), PERIODS[1]: (3, 4), PERIODS[2]: (6, 7)}
-_DRIFT_SHARE = 0.25
+_STYLED: Final = ("moves", "period", "two ways", "acts")
+"""Scenarios in which one thing acts, so that it may be asked which, or where."""
+_DRIFT_SHARE: Final = 0.25
+_DRIFTING: Final = ("moves", "period", "two ways", "two things", "camera", "several")
+_LONG_SHARE: Final = 0.15
+_MOST_PICTURES: Final = 1440
+_ENCODINGS: Final[dict[Split, tuple[tuple[str, ...], tuple[int, ...]]]] = {
+    "train": (("superfast", "veryfast", "veryfast", "fast"), tuple(range(20, 33, 2))),
+    "eval": (("ultrafast", "faster", "faster", "medium"), tuple(range(21, 33, 2))),
+}
+"""Presets, and quantisers or constant rate factors, of x264; no setting of one half is one of the other's."""
 
 
 def draw_spec(seed: int, split: Split = "train", kind: Kind | None = None, *, returns: bool | None = None) -> ClipSpec:
@@ -71,13 +88,13 @@ def draw_spec(seed: int, split: Split = "train", kind: Kind | None = None, *, re
 
     Args:
         seed: 0 to 9,999,999 for training, from 10,000,000 for evaluation.
-        split: "train" or "eval", which use other photographs and partly other emoji.
+        split: "train" or "eval", which use other photographs, other emoji and other settings of the encoder.
         kind: a kind of question that the clip must answer; None draws one evenly.
         returns: whether all is back in its place at each anchor; None: always in evaluation, in three of four training
-            clips. Kind "place" exists only where it is.
+            clips whose things or camera move along. Kinds about anything else exist only where it is.
 
     Raises:
-        UsageError: the seed belongs to the other split, or there is no such kind.
+        UsageError: the seed belongs to the other split, there is no such kind, or a clip of that kind always returns.
     """
     if seed < 0 or (seed >= FIRST_EVAL_SEED) != (split == "eval"):
         raise UsageError(
@@ -86,35 +103,45 @@ def draw_spec(seed: int, split: Split = "train", kind: Kind | None = None, *, re
         )
     if kind is not None and kind not in KINDS:
         raise UsageError(f"There is no question kind {kind!r}; choose one of {', '.join(KINDS)}.")
-    if kind == "place" and returns is False:
-        raise UsageError(
-            "A clip of kind 'place' always returns, because something that drifts is not in one place; leave "
-            "`returns` out."
-        )
     rng = np.random.default_rng([seed])
     drawn = _pick(rng, KINDS)
     kind = drawn if kind is None else kind
-    drifts = split == "train" and rng.random() < _DRIFT_SHARE
-    return _draw(rng, seed, split, kind, (kind == "place" or not drifts) if returns is None else returns)
+    scenarios = _SCENARIOS[kind]
+    may_drift = kind != "place" and any(scenario in _DRIFTING for scenario in scenarios)
+    if returns is False and not may_drift:
+        raise UsageError(
+            f"A clip of kind {kind!r} always returns, because what it asks about has no lasting place; leave "
+            "`returns` out."
+        )
+    drifts = rng.random() < _DRIFT_SHARE and split == "train" if returns is None else not returns
+    if returns is False:
+        scenarios = tuple(scenario for scenario in scenarios if scenario in _DRIFTING)
+    scenario = _pick(rng, scenarios)
+    drifts = drifts and scenario in _DRIFTING and kind != "place"
+    return _draw(rng, seed, split, kind, scenario, returns=not drifts)
 
 
-def _draw(rng: np.random.Generator, seed: int, split: Split, kind: Kind, returns: bool) -> ClipSpec:
-    scenario = _pick(rng, _SCENARIOS[kind])
-    style = _draw_style(rng, kind, scenario, returns)
+def _draw(
+    rng: np.random.Generator, seed: int, split: Split, kind: Kind, scenario: Scenario, *, returns: bool
+) -> ClipSpec:
+    style = _draw_style(rng, kind, scenario, returns=returns)
     photograph = _pick(rng, tuple(PHOTOGRAPHS[split]))
-    lengths = _draw_lengths(rng)
-    moving_camera = _pick(rng, tuple(CAMERA_MOTIONS)) if scenario == "camera" else "stays still"
+    camera_motion = _pick(rng, tuple(CAMERA_MOTIONS)) if scenario == "camera" else "stays still"
     object_moves = scenario != "camera" or kind in ("direction", "count") or rng.random() < 0.5
-    everything = style != "named" or scenario == "two things"
-    asked = _draw_asked(rng, kind, scenario, style, object_moves)
-    main, second = _draw_movers(rng, count := 4 if everything else int(rng.integers(2, 5)))
-    hidden = split == "eval" and style == "named" and scenario != "two things" and rng.random() < 0.5
+    asked = _draw_asked(rng, kind, scenario, style, object_moves=object_moves)
+    everything = style != "named" or scenario in ("two things", "several")
+    count = 4 if everything else int(rng.integers(2, 5))
+    order = tuple(int(i) for i in rng.permutation(count))
     shapes = [SHAPES[i] for i in rng.permutation(len(SHAPES))]
-    names = _draw_names(rng, count, main, _names_to_draw(split, photograph), shapes[:2])
-    if hidden:
-        names[main] = _pick(rng, tuple(HELD_OUT_EMOJI))
+    names = _draw_names(rng, count, order[0], _names_to_draw(split, photograph), shapes[:2], scenario)
     things = (*_place_things(rng, names), *_small_shapes(rng, shapes[2], shapes[3]))
-    moves, camera = _draw_story(rng, scenario, moving_camera, object_moves, (main, second), lengths, returns)
+    rate, lengths = _draw_lengths(rng, split)
+    camera = plan_camera(rng, camera_motion, lengths, returns=returns)
+    one, other = (ACTIONS[int(i)] for i in rng.permutation(len(ACTIONS))[:2])
+    acts: tuple[Act | None, ...] = (None,) * len(camera)
+    if object_moves:
+        acts = plan_acts(rng, scenario, order, (one, other), lengths, camera, returns=returns)
+    change = draw_change(rng, order[0], things[order[0]], lengths) if scenario == "change" else None
     return ClipSpec(
         seed=seed,
         split=split,
@@ -123,13 +150,15 @@ def _draw(rng: np.random.Generator, seed: int, split: Split, kind: Kind, returns
         style=style,
         asked=asked,
         lengths=lengths,
-        things=_shift_start(things, moves, lengths) if not returns else things,
-        moves=moves,
+        things=things if returns else _shift_start(things, acts),
+        acts=acts,
         camera=camera,
-        camera_motion=moving_camera,
+        camera_motion=camera_motion,
+        counted=one if scenario == "repeats" else "",
+        change=change,
         returns=returns,
         background=_draw_background(rng, photograph),
-        encoding=_draw_encoding(rng, constant_qp=returns),
+        encoding=_draw_encoding(rng, split, rate, constant_qp=returns),
     )
 
 
@@ -137,17 +166,17 @@ def _pick(rng: np.random.Generator, options: Sequence[T]) -> T:
     return options[int(rng.integers(len(options)))]
 
 
-def _draw_style(rng: np.random.Generator, kind: Kind, scenario: Scenario, returns: bool) -> Style:
+def _draw_style(rng: np.random.Generator, kind: Kind, scenario: Scenario, *, returns: bool) -> Style:
     if kind in ("mover", "place"):
         return "mover" if kind == "mover" else "place"
-    if kind == "object" or scenario in ("two things", "camera"):
+    if kind in ("object", "position") or scenario not in _STYLED:
         return "named"
     styles: tuple[Style, ...] = ("named", "mover", "place") if returns else ("named", "mover")
     return _pick(rng, styles)
 
 
 def _draw_asked(
-    rng: np.random.Generator, kind: Kind, scenario: Scenario, style: Style, object_moves: bool
+    rng: np.random.Generator, kind: Kind, scenario: Scenario, style: Style, *, object_moves: bool
 ) -> tuple[Kind, ...]:
     motion: list[Kind] = list(_ASKABLE[scenario])
     if scenario == "camera" and object_moves:
@@ -156,9 +185,10 @@ def _draw_asked(
         motion.append("mover")
     elif style == "place":
         motion.append("place")
-    # Where the options name what is there, asking what is there would be answered by them.
-    static: list[Kind] = ["colour", "number"] if style == "mover" or scenario == "two things" else []
-    static = static or ["object", "colour", "number"]
+    static: list[Kind] = ["colour", "number", "scene"]
+    # Where the options name what is there, asking what is there, or where, would be answered by them.
+    if style != "mover" and scenario not in ("two things", "change"):
+        static.append("object" if kind == "object" or (kind != "position" and rng.random() < 0.5) else "position")
     wanted = max(3 - len(motion), int(rng.integers(1, len(static) + 1)))
     chosen = [static[i] for i in rng.permutation(len(static))[:wanted]]
     if kind in static and kind not in chosen:
@@ -167,39 +197,45 @@ def _draw_asked(
     return tuple(asked[i] for i in rng.permutation(len(asked)))
 
 
-def _draw_lengths(rng: np.random.Generator) -> tuple[int, ...]:
-    length = int(rng.integers(6, 11))
-    if rng.random() < 0.5:
-        return (length,) * NUM_INTERVALS
+def _draw_lengths(rng: np.random.Generator, split: Split) -> tuple[int, tuple[int, ...]]:
+    """Pictures a second, and pictures in each interval: 4 to 120 seconds, in training mostly below 8."""
+    most = 120.0 if split == "eval" else 60.0 if rng.random() < _LONG_SHARE else 8.0
+    least = 4.0 if split == "eval" else 2.0
+    seconds = float(np.exp(rng.uniform(np.log(least), np.log(most))))
+    rate = _pick(rng, (25, 25, 12, 15, 24, 30, 50) if seconds < 12 else (8, 10, 12, 15))
+    length = int(np.clip(round(seconds * rate / NUM_INTERVALS), 6, _MOST_PICTURES // NUM_INTERVALS))
+    if length < 7 or rng.random() < 0.5:
+        return rate, (length,) * NUM_INTERVALS
     # Neighbours trade a picture, so that anchors stay within one picture of their even places.
-    lengths = [min(max(length, 7), 9)] * NUM_INTERVALS
+    lengths = [length] * NUM_INTERVALS
     for left in range(0, NUM_INTERVALS, 2):
         trade = int(rng.integers(-1, 2))
         lengths[left] += trade
         lengths[left + 1] -= trade
-    return tuple(lengths)
-
-
-def _draw_movers(rng: np.random.Generator, count: int) -> tuple[int, int]:
-    first, second = rng.permutation(count)[:2]
-    return int(first), int(second)
+    return rate, tuple(lengths)
 
 
 def _names_to_draw(split: Split, photograph: str) -> tuple[str, ...]:
-    return tuple(name for name in EMOJI if name not in PHOTOGRAPHS[split][photograph])
+    names = EMOJI if split == "train" else HELD_OUT_EMOJI
+    return tuple(name for name in names if name not in PHOTOGRAPHS[split][photograph].names)
 
 
 def _draw_names(
-    rng: np.random.Generator, count: int, main: int, emoji: Sequence[str], shapes: Sequence[str]
+    rng: np.random.Generator, count: int, main: int, emoji: Sequence[str], shapes: Sequence[str], scenario: Scenario
 ) -> list[str]:
+    """Names of the things: a quarter are shapes, but for one that rests; what changes in a clip's state is one."""
     names = [emoji[i] for i in rng.permutation(len(emoji))[:count]]
     painted = [f"{colour} {shape}" for colour in COLOURS for shape in shapes]
     order = rng.permutation(len(painted))
-    for index in range(count):
-        # At least one emoji stays that isn't the mover, for questions about what is there.
-        if rng.random() < 0.25 and index != (main + 1) % count:
-            names[index] = painted[order[index]]
-    return names
+    drawn = rng.random(count) < 0.25
+    if drawn.all() or (count > 1 and drawn[np.arange(count) != main].all()):
+        drawn[:] = False
+    if scenario in ("acts", "repeats", "action pair"):
+        # A circle that spins looks as one that rests.
+        drawn[main] = False
+    if scenario == "change":
+        drawn[main] = True
+    return [painted[order[index]] if drawn[index] else names[index] for index in range(count)]
 
 
 def _place_things(rng: np.random.Generator, names: Sequence[str]) -> tuple[Thing, ...]:
@@ -235,86 +271,14 @@ def _thing(name: str, size: int, x: float, y: float, place: int | None) -> Thing
     return Thing(name=name, emoji=emoji, shape=shape, colour=colour, size=size, x=x, y=y, place=place)
 
 
-def _draw_story(
-    rng: np.random.Generator,
-    scenario: Scenario,
-    camera_motion: str,
-    object_moves: bool,
-    movers: tuple[int, int],
-    lengths: Sequence[int],
-    returns: bool,
-) -> tuple[tuple[Move | None, ...], tuple[CameraMove | None, ...]]:
-    moves: list[Move | None] = [None] * NUM_INTERVALS
-    camera: list[CameraMove | None] = [None] * NUM_INTERVALS
-    free = [int(i) for i in rng.permutation(NUM_INTERVALS)]
-    if scenario == "camera":
-        used = [free.pop() for _ in range(int(rng.integers(2, 5)))]
-        if camera_motion != "stays still":
-            for index in used:
-                camera[index] = _draw_camera(rng, camera_motion, lengths[index], 30 if returns else 60 / len(used))
-    if object_moves:
-        plan = _plan(rng, scenario, movers, free)
-        for index, (thing, direction) in plan.items():
-            moves[index] = _draw_move(rng, thing, direction, lengths[index], 26 if returns else 56 / len(plan))
-    return tuple(moves), tuple(camera)
-
-
-def _plan(
-    rng: np.random.Generator, scenario: Scenario, movers: tuple[int, int], free: list[int]
-) -> dict[int, tuple[int, str]]:
-    """Which thing moves which way in which interval."""
-    main, second = movers
-    first_way, other_way = (tuple(DIRECTIONS)[i] for i in rng.permutation(4)[:2])
-    if scenario == "period":
-        return dict.fromkeys(_draw_period(rng), (main, first_way))
-    if scenario in ("two ways", "two things"):
-        # One or two moves each, all of the first before all of the second.
-        early, late = int(rng.integers(1, 3)), int(rng.integers(1, 3))
-        order = sorted(free[: early + late])
-        later = (main, other_way) if scenario == "two ways" else (second, _pick(rng, tuple(DIRECTIONS)))
-        return {index: (main, first_way) if place < early else later for place, index in enumerate(order)}
-    return dict.fromkeys(free[: int(rng.integers(1, len(COUNTS) + 1))], (main, first_way))
-
-
-def _draw_period(rng: np.random.Generator) -> tuple[int, ...]:
-    period = _pick(rng, PERIODS)
-    if period not in _PERIOD_INTERVALS:
-        return tuple(sorted(int(i) for i in rng.permutation(NUM_INTERVALS)[: int(rng.integers(6, 9))]))
-    intervals = _PERIOD_INTERVALS[period]
-    return intervals if rng.random() < 0.5 else (_pick(rng, intervals),)
-
-
-def _draw_span(rng: np.random.Generator, length: int) -> tuple[int, int]:
-    """When within an interval: start and number of steps, at least three of the `length - 1`."""
-    steps = int(rng.integers(3, length))
-    return int(rng.integers(0, length - steps)), steps
-
-
-def _draw_move(rng: np.random.Generator, thing: int, direction: str, length: int, longest: float) -> Move:
-    start, steps = _draw_span(rng, length)
-    speed = min(rng.uniform(1.6, 5.0), longest / steps)
-    angle = rng.uniform(-0.2, 0.2)
-    x, y = DIRECTIONS[direction]
-    dx, dy = speed * (x * np.cos(angle) - y * np.sin(angle)), speed * (x * np.sin(angle) + y * np.cos(angle))
-    return Move(thing=thing, direction=direction, dx=float(dx), dy=float(dy), start=start, steps=steps)
-
-
-def _draw_camera(rng: np.random.Generator, motion: str, length: int, longest: float) -> CameraMove:
-    start, steps = _draw_span(rng, length)
-    x, y, growth = CAMERA_MOTIONS[motion]
-    speed = min(rng.uniform(1.0, 4.0), longest / steps)
-    rate = min(rng.uniform(0.015, 0.045), longest / 100 / steps)
-    return CameraMove(dx=float(x * speed), dy=float(y * speed), growth=float(growth * rate), start=start, steps=steps)
-
-
-def _shift_start(things: tuple[Thing, ...], moves: Sequence[Move | None], lengths: Sequence[int]) -> tuple[Thing, ...]:
+def _shift_start(things: tuple[Thing, ...], acts: Sequence[Act | None]) -> tuple[Thing, ...]:
     """Start what drifts half its way back, so that it stays in the picture."""
     shifted = list(things)
-    for move in moves:
-        if move is not None:
-            old = shifted[move.thing]
-            x, y = old.x - move.dx * move.steps / 2, old.y - move.dy * move.steps / 2
-            shifted[move.thing] = replace(old, x=x, y=y)
+    for act in acts:
+        if act is not None:
+            old = shifted[act.thing]
+            x, y = old.x - act.dx * act.steps / 2, old.y - act.dy * act.steps / 2
+            shifted[act.thing] = replace(old, x=x, y=y)
     return tuple(shifted)
 
 
@@ -330,16 +294,17 @@ def _draw_background(rng: np.random.Generator, photograph: str) -> Background:
     )
 
 
-def _draw_encoding(rng: np.random.Generator, *, constant_qp: bool) -> Encoding:
+def _draw_encoding(rng: np.random.Generator, split: Split, rate: int, *, constant_qp: bool) -> Encoding:
+    presets, levels = _ENCODINGS[split]
     return Encoding(
-        preset=_pick(rng, ("superfast", "veryfast", "veryfast", "veryfast", "faster", "fast", "medium")),
-        level=int(rng.integers(20, 33)),
+        preset=_pick(rng, presets),
+        level=_pick(rng, levels),
         bframes=int(rng.integers(0, 4)),
         refs=int(rng.integers(1, 5)),
         b_pyramid=bool(rng.random() < 0.5),
         cabac=bool(rng.random() < 0.75),
         dct8x8=bool(rng.random() < 0.8),
         constant_qp=constant_qp,
-        rate=_pick(rng, (25, 25, 25, 12, 15, 24, 30, 50)),
+        rate=rate,
         noise=float(rng.uniform(0.5, 2.0)) if rng.random() < 0.25 else 0.0,
     )

@@ -39,7 +39,7 @@ def write_clips(
     Beside them go the two files of a task for lmms-eval (`write_task`).
 
     A line has `id`, `video`, `question`, `choices`, `answer` (the text of the right choice), `category` (the question's
-    kind), `task` ("motion" or "still") and `duration` (seconds). The questions are those of `himmel eval motion`. The
+    kind), `task` ("motion" or "still") and `duration` (seconds). The questions are those of `himmel nano bench`. The
     same call continues one that was interrupted: a clip gets its name when it is whole.
 
     Args:

@@ -42,10 +42,10 @@ def background_picture(background: Background, side: int) -> Picture:
     cut = int(background.scale * min(height, width))
     x, y = int(background.x * (width - cut)), int(background.y * (height - cut))
     square = photograph[y : y + cut, x : x + cut]
-    if background.flip:
-        square = square[:, ::-1]
     method = cv2.INTER_AREA if cut > side else cv2.INTER_CUBIC
-    resized = cv2.resize(np.ascontiguousarray(square), (side, side), interpolation=method)
+    resized = cv2.resize(square, (side, side), interpolation=method)
+    if background.flip:
+        resized = resized[:, ::-1]
     return np.clip(resized * np.array(background.gains, np.float32), 0, 255).astype(np.uint8)
 
 

@@ -3,96 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import permutations
-from typing import Final
 
 import numpy as np
 
 from himmel.nano.catalogue import (
+    ACTIONS,
     CAMERA_MOTIONS,
     COLOURS,
-    COUNTS,
-    DIRECTIONS,
     EMOJI,
-    NUMBERS,
+    HELD_OUT_EMOJI,
     PERIODS,
     PHOTOGRAPHS,
-    PLACES,
 )
-from himmel.nano.clips import MOTION_KINDS, ClipSpec, Kind, Move, Thing
-
-# `{it}` is what moves: its name, or "the moving thing" where the name would give another answer away.
-_TEMPLATES: Final[dict[Kind, tuple[str, ...]]] = {
-    "direction": (
-        "Which way does {it} move?",
-        "In which direction does {it} go?",
-        "Where does {it} move to: which direction?",
-        "In what direction is {it} moving?",
-        "Which way is {it} going?",
-    ),
-    "camera": (
-        "What does the camera do?",
-        "How does the camera move?",
-        "What is the camera's motion?",
-        "Describe the motion of the camera.",
-        "Which camera movement is it?",
-    ),
-    "count": (
-        "How often does {it} move?",
-        "How many times does {it} move?",
-        "How many times is {it} seen to move?",
-        "Count the movements of {it}: how many times does it move?",
-        "How often is {it} moving?",
-    ),
-    "mover": (
-        "What moves?",
-        "Which thing moves?",
-        "Which of these is moving?",
-        "What is it that moves in the video?",
-        "Which of the things in the video moves?",
-    ),
-    "order": (
-        "In which order does {it} move?",
-        "Which way does {it} move first, and which way then?",
-        "{It} moves two ways: which comes first, which second?",
-        "First one way, then another: how does {it} move?",
-    ),
-    "when": (
-        "When does {it} move?",
-        "At what time does {it} move?",
-        "In which part of the video does {it} move?",
-        "When is {it} in motion?",
-    ),
-    "place": (
-        "Where is the movement?",
-        "In which corner does something move?",
-        "Where in the picture does something move?",
-        "Which part of the picture moves?",
-    ),
-    "object": (
-        "Which of these is in the video?",
-        "What can be seen in the video?",
-        "Which of these things does the video show?",
-        "What is there in the video?",
-    ),
-    "colour": (
-        "What colour is the {shape}?",
-        "Which colour does the {shape} have?",
-        "The {shape} is of which colour?",
-        "What is the colour of the {shape}?",
-    ),
-    "number": (
-        "How many {shape}s are there?",
-        "How many {shape}s can be seen?",
-        "What is the number of {shape}s in the video?",
-        "Count the {shape}s: how many are there?",
-    ),
-}
-_FIRST_MOVER: Final = (
-    "Which of these moves first?",
-    "What is the first thing to move?",
-    "Two things move, one after the other: which moves first?",
-    "Which thing starts to move first?",
-)
+from himmel.nano.clips import MOTION_KINDS, Act, ClipSpec, Kind, Thing, act_speed
+from himmel.nano.wordings import DO, MOVING, OPTIONS, QUESTIONS, STATES
 
 
 @dataclass(frozen=True)
@@ -113,9 +37,10 @@ class Question:
 
 
 def questions(spec: ClipSpec) -> tuple[Question, ...]:
-    """The questions of a clip, three to six of different kinds, in the order of `spec.asked`; the same each time.
+    """The questions of a clip, three to seven of different kinds, in the order of `spec.asked`; the same each time.
 
-    They may be read in one conversation: none gives another's answer away by its wording or its options.
+    They may be read in one conversation: none gives another's answer away by its wording or its options. The options of
+    evaluation clips are worded in all ways of `OPTIONS`, those of training clips in all but the last.
     """
     rng = np.random.default_rng([spec.seed, 2])
     return tuple(_question(rng, spec, kind) for kind in spec.asked)
@@ -133,83 +58,136 @@ def choose_questions(asked: Sequence[Question], *, most: int) -> list[int]:
 
 
 def _question(rng: np.random.Generator, spec: ClipSpec, kind: Kind) -> Question:
-    right, wrong = _answer(rng, spec, kind)
+    thing = _placed(rng, spec) if kind == "position" else None
+    right, wrong = _worded(rng, spec, kind, thing) if kind in OPTIONS else _named(rng, spec, kind)
     options = [right, *wrong]
     order = rng.permutation(4)
     a, b, c, d = (options[i] for i in order)
-    text = _wording(rng, spec, kind)
-    return Question(kind=kind, text=text, choices=(a, b, c, d), answer=int(np.argmin(order)))
+    return Question(kind=kind, text=_text(rng, spec, kind, thing), choices=(a, b, c, d), answer=int(np.argmin(order)))
 
 
-def _wording(rng: np.random.Generator, spec: ClipSpec, kind: Kind) -> str:
-    templates = _FIRST_MOVER if kind == "order" and spec.scenario == "two things" else _TEMPLATES[kind]
+def _text(rng: np.random.Generator, spec: ClipSpec, kind: Kind, thing: Thing | None) -> str:
+    templates = QUESTIONS[kind]
     template = templates[int(rng.integers(len(templates)))]
     if kind in ("colour", "number"):
         return template.format(shape=_small(spec, kind).shape)
+    if thing is not None:
+        return template.format(thing=thing.name)
     if "{it}" not in template.lower():
         return template
-    it = f"the {spec.things[_moves(spec)[0].thing].name}" if spec.style == "named" else "the moving thing"
-    return template.format(it=it, It=it.capitalize())
+    acts = _acts(spec)
+    it = f"the {spec.things[acts[0].thing].name}" if spec.style == "named" else "the moving thing"
+    return template.format(it=it, It=it.capitalize(), do=DO.get(spec.counted, ""))
 
 
-def _answer(rng: np.random.Generator, spec: ClipSpec, kind: Kind) -> tuple[str, list[str]]:
-    """The right option and three wrong ones."""
-    moves = _moves(spec)
-    if kind == "direction":
-        return _among(rng, moves[0].direction, tuple(DIRECTIONS))
-    if kind == "camera":
-        return _among(rng, spec.camera_motion, tuple(CAMERA_MOTIONS))
-    if kind == "count":
-        return _among(rng, COUNTS[len(moves) - 1], COUNTS)
-    if kind == "mover":
-        return _among(rng, f"the {spec.things[moves[0].thing].name}", _present(spec))
-    if kind == "order":
-        return _order_answer(rng, spec)
-    if kind == "when":
-        return _among(rng, _period(spec), PERIODS)
-    if kind == "place":
-        place = spec.things[moves[0].thing].place
-        return _among(rng, PLACES[place or 0], PLACES)
-    if kind == "object":
-        return _object_answer(rng, spec)
-    if kind == "colour":
-        return _among(rng, _small(spec, kind).colour, tuple(COLOURS))
-    counted = _small(spec, "number").name
-    return _among(rng, NUMBERS[sum(t.place is None and t.name == counted for t in spec.things) - 1], NUMBERS)
+def _worded(rng: np.random.Generator, spec: ClipSpec, kind: Kind, thing: Thing | None) -> tuple[str, list[str]]:
+    """The right option and three wrong ones of a kind whose answers are always the same few."""
+    ways = OPTIONS[kind]
+    words = ways[int(rng.integers(len(ways) - (spec.split == "train")))]
+    right = _answer(spec, kind, thing)
+    wrong = [i for i in range(len(words)) if i != right]
+    return words[right], [words[wrong[i]] for i in rng.permutation(len(wrong))[:3]]
 
 
-def _order_answer(rng: np.random.Generator, spec: ClipSpec) -> tuple[str, list[str]]:
-    moves = _moves(spec)
-    if spec.scenario == "two things":
-        return _among(rng, f"the {spec.things[moves[0].thing].name}", _present(spec))
-    pair = (moves[0].direction, moves[-1].direction)
+def _answer(spec: ClipSpec, kind: Kind, thing: Thing | None) -> int:
+    """Index of the right answer among the canonical ones, in the order of `OPTIONS`."""
+    acts = _acts(spec)
+    match kind:
+        case "direction":
+            return ("left", "right", "up", "down").index(acts[0].direction)
+        case "camera":
+            return tuple(CAMERA_MOTIONS).index(spec.camera_motion)
+        case "count":
+            return len(acts) - 1
+        case "action count":
+            return sum(act.action == spec.counted for act in acts) - 1
+        case "when":
+            return PERIODS.index(_period(spec))
+        case "place":
+            return spec.things[acts[0].thing].place or 0
+        case "position":
+            return 0 if thing is None else thing.place or 0
+        case "speed":
+            return _faster([act_speed(act) for act in acts])
+        case "moving count":
+            return min(len({act.thing for act in acts}), len(MOVING) - 1)
+        case "action":
+            return ACTIONS.index(acts[0].action)
+        case "state":
+            return STATES.index("" if spec.change is None else spec.change.kind)
+        case _:
+            return sum(t.place is None and t.name == _small(spec, "number").name for t in spec.things) - 1
+
+
+def _faster(speeds: Sequence[float]) -> int:
+    """Index into `SPEEDS`."""
+    if len(speeds) == 1:
+        return 3
+    if np.isclose(speeds[0], speeds[1], rtol=0.05):
+        return 2
+    return 0 if speeds[0] > speeds[1] else 1
+
+
+def _named(rng: np.random.Generator, spec: ClipSpec, kind: Kind) -> tuple[str, list[str]]:
+    """The right option and three wrong ones of a kind whose answers depend on the clip."""
+    acts = _acts(spec)
+    match kind:
+        case "mover" | "first":
+            return _among(rng, f"the {spec.things[acts[0].thing].name}", _present(spec))
+        case "order":
+            return _pairs(rng, acts[0].direction, acts[-1].direction, ("left", "right", "up", "down"))
+        case "action order":
+            return _pairs(rng, acts[0].action, acts[-1].action, ACTIONS)
+        case "colour":
+            return _among(rng, _small(spec, kind).colour, tuple(COLOURS))
+        case "scene":
+            shown = PHOTOGRAPHS[spec.split][spec.background.photograph].scene
+            return _among(rng, shown, tuple(photograph.scene for photograph in PHOTOGRAPHS[spec.split].values()))
+        case _:
+            return _object_answer(rng, spec)
+
+
+def _pairs(rng: np.random.Generator, first: str, last: str, every: Sequence[str]) -> tuple[str, list[str]]:
     # Another pair comes in both orders too: an option whose reverse is missing would be known to be wrong.
-    others = [p for p in permutations(DIRECTIONS, 2) if set(p) != set(pair)]
+    others = [p for p in permutations(every, 2) if set(p) != {first, last}]
     other = others[int(rng.integers(len(others)))]
-    return _then(pair), [_then(pair[::-1]), _then(other), _then(other[::-1])]
+    return _then((first, last)), [_then((last, first)), _then(other), _then(other[::-1])]
 
 
-def _then(pair: tuple[str, str]) -> str:
+def _then(pair: tuple[str, ...]) -> str:
     return f"{pair[0]}, then {pair[1]}"
 
 
 def _object_answer(rng: np.random.Generator, spec: ClipSpec) -> tuple[str, list[str]]:
-    moving = {move.thing for move in spec.moves if move is not None}
-    # What moves is named in other questions, and names kept for evaluation are never the answer.
-    resting = [t.name for i, t in enumerate(spec.things) if t.emoji and (i not in moving or spec.style == "place")]
-    candidates = [name for name in resting if name in EMOJI]
+    candidates = [thing.name for thing in _resting(spec)]
     right = candidates[int(rng.integers(len(candidates)))]
     drawn = {thing.name for thing in spec.things}
-    shown = PHOTOGRAPHS[spec.split][spec.background.photograph]
-    absent = [name for name in EMOJI if name not in drawn and name not in shown]
+    shown = PHOTOGRAPHS[spec.split][spec.background.photograph].names
+    absent = [name for name in _emoji_of(spec) if name not in drawn and name not in shown]
     return f"the {right}", [f"the {absent[i]}" for i in rng.permutation(len(absent))[:3]]
 
 
+def _placed(rng: np.random.Generator, spec: ClipSpec) -> Thing:
+    resting = _resting(spec)
+    return resting[int(rng.integers(len(resting)))]
+
+
+def _resting(spec: ClipSpec) -> list[Thing]:
+    """Emoji that other questions don't name: what acts is named in them, unless it is asked where it is."""
+    acting = {act.thing for act in _acts(spec)}
+    things = [thing for thing in spec.things if thing.emoji]
+    return [thing for thing in things if spec.things.index(thing) not in acting] or things
+
+
+def _emoji_of(spec: ClipSpec) -> dict[str, str]:
+    return EMOJI if spec.split == "train" else HELD_OUT_EMOJI
+
+
 def _period(spec: ClipSpec) -> str:
-    used = [index for index, move in enumerate(spec.moves) if move is not None]
+    used = [index for index, act in enumerate(spec.acts) if act is not None]
     if len(used) > 2:
         return PERIODS[3]
-    return PERIODS[used[0] * 3 // len(spec.moves)]
+    return PERIODS[used[0] * 3 // len(spec.acts)]
 
 
 def _present(spec: ClipSpec) -> tuple[str, ...]:
@@ -222,8 +200,8 @@ def _small(spec: ClipSpec, kind: Kind) -> Thing:
     return small[0] if kind == "number" else small[-1]
 
 
-def _moves(spec: ClipSpec) -> list[Move]:
-    return [move for move in spec.moves if move is not None]
+def _acts(spec: ClipSpec) -> list[Act]:
+    return [act for act in spec.acts if act is not None]
 
 
 def _among(rng: np.random.Generator, right: str, options: Sequence[str]) -> tuple[str, list[str]]:

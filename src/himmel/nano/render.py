@@ -1,10 +1,11 @@
 """From a specification to pictures and to an H.264 file whose anchors carry no trace of the motion between them."""
 
+import math
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import av
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from himmel._files import atomic_path
 from himmel._x264 import repeatable_x264
-from himmel.nano.clips import SIZE, ClipSpec, Encoding, Thing
+from himmel.nano.clips import SIZE, Act, Change, ClipSpec, Encoding
 from himmel.nano.pictures import Picture, background_picture, thing_picture
 
 # How far the background reaches beyond the picture on each side; a camera that drifts on goes further.
@@ -25,13 +26,34 @@ _NOISE_TILE = 256
 
 
 @dataclass(frozen=True)
-class _State:
-    """Where all is in one picture: the content's displacement (pixels), log magnification, and each mover's own."""
+class Pose:
+    """Where and how a thing is, against its home.
+
+    Attributes:
+        x: pixels to the right.
+        y: pixels down.
+        growth: natural logarithm of its magnification.
+        angle: degrees, clockwise.
+        shown: whether it is there.
+        turned: whether it has the colour that it turns into.
+    """
 
     x: float = 0.0
     y: float = 0.0
     growth: float = 0.0
-    moved: tuple[tuple[int, float, float], ...] = ()
+    angle: float = 0.0
+    shown: bool = True
+    turned: bool = False
+
+
+@dataclass(frozen=True)
+class _State:
+    """Where all is in one picture: the content's displacement (pixels), log magnification, and what acts or changes."""
+
+    x: float = 0.0
+    y: float = 0.0
+    growth: float = 0.0
+    poses: tuple[tuple[int, Pose], ...] = ()
 
 
 def render_clip(spec: ClipSpec) -> Picture:
@@ -90,38 +112,78 @@ def clip_file(spec: ClipSpec) -> Iterator[Path]:
         yield path
 
 
+def first_picture(spec: ClipSpec) -> Picture:
+    """The first picture alone, as `render_clip` draws it: uint8 [160, 160, 3], RGB."""
+    return _Stage(spec).draw(next(_states(spec)))
+
+
+def pose_of(act: Act, done: int) -> Pose:
+    """How a thing is after `done` of an act's steps, 0 to all of them, against how it was before the act."""
+    share = done / act.steps
+    match act.action:
+        case "moves":
+            return Pose(x=done * act.dx, y=done * act.dy)
+        case "shakes":
+            return Pose(x=act.extent * math.sin(2 * math.pi * act.cycles * share))
+        case "jumps":
+            return Pose(y=-act.extent * abs(math.sin(math.pi * act.cycles * share)))
+        case "spins":
+            return Pose(angle=act.extent * share)
+        case "grows":
+            return Pose(growth=act.extent * share)
+        case _:
+            return Pose(shown=not 0 < done < act.steps)
+
+
 def _states(spec: ClipSpec) -> Iterator[_State]:
-    """One state per picture; the design of the clips allows one mover, or the camera, in an interval."""
+    """One state per picture; the design of the clips allows one thing that acts, or the camera, in an interval."""
     rest = _rest(spec)
-    for length, move, camera in zip(spec.lengths, spec.moves, spec.camera, strict=True):
+    for index, (length, act, camera) in enumerate(zip(spec.lengths, spec.acts, spec.camera, strict=True)):
         state = rest
         for picture in range(length):
-            state = rest
-            if move is not None:
-                done = _progress(picture, move.start, move.steps)
-                moved = tuple(
-                    (thing, x + done * move.dx, y + done * move.dy) if thing == move.thing else (thing, x, y)
-                    for thing, x, y in rest.moved
+            state = _changed(rest, spec.change, index, picture)
+            if act is not None:
+                pose = pose_of(act, _progress(picture, act.start, act.steps))
+                poses = tuple(
+                    (thing, _moved(home, pose) if thing == act.thing else home) for thing, home in state.poses
                 )
-                state = _State(rest.x, rest.y, rest.growth, moved)
+                state = replace(state, poses=poses)
             elif camera is not None:
                 done = _progress(picture, camera.start, camera.steps)
-                grown = rest.growth + done * camera.growth
-                state = _State(rest.x + done * camera.dx, rest.y + done * camera.dy, grown, rest.moved)
+                x, y = rest.x + done * camera.dx, rest.y + done * camera.dy
+                state = replace(state, x=x, y=y, growth=rest.growth + done * camera.growth)
             yield state
         if not spec.returns:
             rest = state
 
 
+def _changed(state: _State, change: Change | None, interval: int, picture: int) -> _State:
+    """The state with the clip's lasting change, if it has one and it has happened by then."""
+    if change is None:
+        return state
+    done = (interval, picture) > (change.interval, change.start)
+    pose = Pose(
+        shown=done if change.kind == "appears" else not (done and change.kind == "disappears"),
+        turned=done and change.kind == "turns",
+    )
+    return replace(state, poses=tuple((thing, pose if thing == change.thing else old) for thing, old in state.poses))
+
+
+def _moved(home: Pose, pose: Pose) -> Pose:
+    return replace(pose, x=home.x + pose.x, y=home.y + pose.y)
+
+
 def _rest(spec: ClipSpec) -> _State:
     """The state at the first anchor: what drifts starts half its way back."""
-    movers = sorted({move.thing for move in spec.moves if move is not None})
-    moved = tuple((thing, 0.0, 0.0) for thing in movers)
+    dynamic = {act.thing for act in spec.acts if act is not None}
+    if spec.change is not None:
+        dynamic.add(spec.change.thing)
+    poses = tuple((thing, Pose()) for thing in sorted(dynamic))
     if spec.returns:
-        return _State(moved=moved)
+        return _State(poses=poses)
     done = [camera for camera in spec.camera if camera is not None]
     x, y = -sum(c.steps * c.dx for c in done) / 2, -sum(c.steps * c.dy for c in done) / 2
-    return _State(x, y, -sum(c.steps * c.growth for c in done) / 2, moved)
+    return _State(x, y, -sum(c.steps * c.growth for c in done) / 2, poses)
 
 
 def _progress(picture: int, start: int, steps: int) -> int:
@@ -129,30 +191,36 @@ def _progress(picture: int, start: int, steps: int) -> int:
 
 
 class _Stage:
-    """The background with all that never moves by itself painted on, and the movers to be put over it."""
+    """The background with all that never acts or changes painted on, and the others to be put over it."""
 
     def __init__(self, spec: ClipSpec) -> None:
-        movers = {move.thing for move in spec.moves if move is not None}
+        dynamic = {thing for thing, _ in _rest(spec).poses}
         self._margin = _MARGIN if spec.returns else _DRIFT_MARGIN
         self._side = SIZE + 2 * self._margin
         self._canvas = background_picture(spec.background, self._side)
         for index, thing in enumerate(spec.things):
-            if index not in movers:
-                matrix = _placement(thing, self._margin, self._margin, 1.0)
-                _overlay(self._canvas, thing_picture(thing), matrix)
-        self._movers = {index: (spec.things[index], thing_picture(spec.things[index])) for index in movers}
+            if index not in dynamic:
+                x, y = thing.x + self._margin, thing.y + self._margin
+                _overlay(self._canvas, thing_picture(thing), x, y)
+        self._things = {index: spec.things[index] for index in dynamic}
+        self._turned = {}
+        if spec.change is not None and spec.change.kind == "turns":
+            self._turned[spec.change.thing] = replace(spec.things[spec.change.thing], colour=spec.change.colour)
         self._plates: dict[tuple[float, float, float], Picture] = {}
 
     def draw(self, state: _State) -> Picture:
         """One picture, uint8 [160, 160, 3]."""
         scale = float(np.exp(state.growth))
         picture = self._plate(state, scale).copy()
-        for index, x, y in state.moved:
-            thing, sprite = self._movers[index]
+        for index, pose in state.poses:
+            if not pose.shown:
+                continue
+            thing = self._turned[index] if pose.turned else self._things[index]
             # Home, in a picture magnified about its centre, plus the content's shift.
-            shift_x = (1 - scale) * SIZE / 2 + scale * x + state.x
-            shift_y = (1 - scale) * SIZE / 2 + scale * y + state.y
-            _overlay(picture, sprite, _placement(thing, shift_x, shift_y, scale))
+            x = (1 - scale) * SIZE / 2 + scale * (thing.x + pose.x) + state.x
+            y = (1 - scale) * SIZE / 2 + scale * (thing.y + pose.y) + state.y
+            magnified = scale * float(np.exp(pose.growth))
+            _overlay(picture, thing_picture(thing), x, y, scale=magnified, angle=pose.angle)
         return picture
 
     def _plate(self, state: _State, scale: float) -> Picture:
@@ -175,21 +243,25 @@ def _pixel(shift: float, scale: float) -> float:
     return shift + (scale - 1) / 2
 
 
-def _placement(thing: Thing, shift_x: float, shift_y: float, scale: float) -> tuple[float, float, float]:
-    return shift_x + scale * thing.x, shift_y + scale * thing.y, scale
-
-
-def _overlay(picture: Picture, sprite: NDArray[np.float32], placement: tuple[float, float, float]) -> None:
-    """Blend a premultiplied sprite over `picture` in place; its centre goes to (x, y), magnified by `scale`."""
-    x, y, scale = placement
-    height, width = sprite.shape[0] * scale, sprite.shape[1] * scale
-    left, top = x - width / 2, y - height / 2
-    x0, y0 = max(int(np.floor(left)) - 1, 0), max(int(np.floor(top)) - 1, 0)
-    x1 = min(int(np.ceil(left + width)) + 1, picture.shape[1])
-    y1 = min(int(np.ceil(top + height)) + 1, picture.shape[0])
+def _overlay(
+    picture: Picture, sprite: NDArray[np.float32], x: float, y: float, *, scale: float = 1.0, angle: float = 0.0
+) -> None:
+    """Blend a premultiplied sprite over `picture` in place; its centre goes to (x, y), magnified and turned."""
+    height, width = sprite.shape[:2]
+    cos, sin = scale * math.cos(math.radians(angle)), scale * math.sin(math.radians(angle))
+    reach_x = (abs(cos) * width + abs(sin) * height) / 2
+    reach_y = (abs(sin) * width + abs(cos) * height) / 2
+    x0, y0 = max(int(np.floor(x - reach_x)) - 1, 0), max(int(np.floor(y - reach_y)) - 1, 0)
+    x1 = min(int(np.ceil(x + reach_x)) + 1, picture.shape[1])
+    y1 = min(int(np.ceil(y + reach_y)) + 1, picture.shape[0])
     if x0 >= x1 or y0 >= y1:
         return
-    matrix = np.array([[scale, 0, _pixel(left - x0, scale)], [0, scale, _pixel(top - y0, scale)]], np.float32)
+    # OpenCV counts from the centres of first pixels, this file from pictures' edges.
+    across, down = width / 2 - 0.5, height / 2 - 0.5
+    matrix = np.array(
+        [[cos, -sin, x - x0 - 0.5 - cos * across + sin * down], [sin, cos, y - y0 - 0.5 - sin * across - cos * down]],
+        np.float32,
+    )
     patch = cv2.warpAffine(sprite, matrix, (x1 - x0, y1 - y0), flags=cv2.INTER_LINEAR)
     region = picture[y0:y1, x0:x1]
     region[:] = np.clip(region * (1 - patch[..., 3:]) + patch[..., :3] + 0.5, 0, 255).astype(np.uint8)
