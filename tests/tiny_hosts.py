@@ -111,7 +111,7 @@ def tiny_adapter(host_hidden_size: int, **changes: object) -> AdapterConfig:
 
 
 def nano_config(folder: str, **changes: object) -> HimmelConfig:
-    adapter = tiny_adapter(32, context_size=7, context_channels=1280)
+    adapter = tiny_adapter(32, context_size=7, context_channels=1472)
     fields = {"host": folder, "adapter_config": adapter, "context_source": "tower", "lora_rank": 4, "lora_alpha": 8}
     return HimmelConfig(**{**fields, **changes})
 

@@ -177,14 +177,14 @@ class AdapterSettings:
 
     @classmethod
     def nano(cls, host_hidden_size: int = 576, **changes: Any) -> Self:
-        """About 2 M parameters for the embedded host: 20 x 20 maps, context from the host tower's 1280 x 7 x 7 map."""
+        """About 2 M parameters for the embedded host: 20 x 20 maps, context from the host tower's 1472 x 7 x 7 map."""
         settings: dict[str, Any] = {
             "hidden_size": 192,
             "host_hidden_size": host_hidden_size,
             "tokens_per_interval": 9,
             "map_size": 20,
             "context_size": 7,
-            "context_channels": 1280,
+            "context_channels": 1472,
             "branch": "conv",
             "ssm_layers": 2,
             "ssm_expand": 1,

@@ -17,7 +17,7 @@ def test_paper_and_nano_follow_the_design():
     assert (paper.hidden_size, paper.host_hidden_size, paper.tokens_per_interval) == (768, 3584, 64)
     assert (paper.map_size, paper.context_channels, paper.context_size, paper.branch) == (64, 3, 112, "resnet18")
     assert (nano.hidden_size, nano.host_hidden_size, nano.tokens_per_interval) == (192, 576, 9)
-    assert (nano.map_size, nano.context_channels, nano.context_size, nano.branch) == (20, 1280, 7, "conv")
+    assert (nano.map_size, nano.context_channels, nano.context_size, nano.branch) == (20, 1472, 7, "conv")
 
 
 def test_a_config_of_before_the_families_means_ssm():

@@ -29,7 +29,7 @@ def _clips(number: int, generator: torch.Generator) -> tuple[StreamInputs, torch
     inputs = StreamInputs(
         motion=motion,
         residual=0.3 * torch.randn(number, 4, 4, 20, 20, generator=generator),
-        context=torch.randn(number, 1280, 7, 7, generator=generator).relu(),
+        context=torch.randn(number, 1472, 7, 7, generator=generator).relu(),
         step_mask=torch.ones(number, 4, dtype=torch.bool),
     )
     return inputs, way

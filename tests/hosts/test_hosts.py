@@ -43,7 +43,7 @@ def test_nano_knows_its_size_and_tokens(nano: Host) -> None:
         "nano",
         32,
         "sequential",
-        (1280, 7, 7),
+        (1472, 7, 7),
     )
     assert nano.tokenizer.convert_tokens_to_ids("<|motion_pad|>") == nano.motion_token_id
     assert nano.tokens_per_anchor(1920, 1080) == 16
@@ -75,7 +75,7 @@ def test_nano_tower_stays_as_it_is_in_training(network: NanoForConditionalGenera
 def test_nano_features_may_be_kept(nano: Host, network: NanoForConditionalGeneration) -> None:
     images = nano.prepare_images([picture(seed=1), picture(seed=2)])
     kept = nano.keep_features(network, images)
-    assert kept["tower_features"].shape == (2, 1280, 7, 7)
+    assert kept["tower_features"].shape == (2, 1472, 7, 7)
     assert kept["tower_features"].dtype == torch.float16
     direct = nano.image_features(network, nano.join_images([images]))
     later = nano.image_features(network, nano.join_images([kept]))
@@ -124,7 +124,7 @@ def test_new_tokens_start_at_the_mean(nano: Host, network: NanoForConditionalGen
     old = llm.config.vocab_size - 4
     llm.resize_token_embeddings(old)
     mean = llm.model.embed_tokens.weight.mean(0)
-    host, _ = build_nano_host(llm, nano.tokenizer, NanoTower().net.state_dict())
+    host, _ = build_nano_host(llm, nano.tokenizer, NanoTower(network.config).net.state_dict())
     for row in host.get_input_embeddings().weight[old:]:
         torch.testing.assert_close(row, mean)
     assert host.lm_head.weight is host.get_input_embeddings().weight

@@ -139,6 +139,8 @@ def test_llava_counts_tiles_as_its_processor_does(
 @pytest.mark.parametrize("size", [(320, 180), (150, 240)])
 def test_boxes_are_where_the_tower_sees_a_change(host: Host, size: tuple[int, int]) -> None:
     width, height = size
+    if host.name == "nano":
+        pytest.skip("its tokens look where they have learned to look: tests/hosts/nano/test_projector.py")
     network = host.load_network()
     for name, weight in network.named_parameters():
         # A random tower of few patches mixes them all; without its attention each sees itself.

@@ -76,7 +76,7 @@ def test_without_motion_the_prompt_is_the_same_but_for_the_pads(setup: Setup) ->
 
 def test_motion_alone_takes_its_context_along(nano: Setup) -> None:
     inputs = nano.processor.encode([nano.samples[0]], [ASK], anchors=False)
-    assert inputs.motion.context.shape == (2, 1280, 7, 7)
+    assert inputs.motion.context.shape == (2, 1472, 7, 7)
     assert nano.processor.count_tokens(inputs)["image"] == 0
     fresh = nano.processor.prepare(make_decomposition((2, 2)))
     with pytest.raises(HostError, match="call keep_features on them first"):

