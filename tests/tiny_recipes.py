@@ -41,7 +41,10 @@ def tiny_base(folder: Path, *, of: str, host: str, **model: Any) -> str:
         "output": str(folder / "runs"),
     }
     if of == "nano":
-        content["projector"] = _STAGE
+        # In single precision, in which processes that share a stage come to the same weights as one.
+        exact = {**_STAGE, "compute": {**_STAGE["compute"], "precision": "float32"}}
+        content["projector"] = {**exact, "stills": 8}
+        content["stage2"] = {**content["stage2"], **exact}
     path = folder / f"tiny_{of}.yaml"
     path.write_text(yaml.safe_dump(content))
     return str(path)

@@ -14,11 +14,12 @@ from himmel.hosts import load_host
 from himmel.model import HimmelProcessor, PreparedSample
 from himmel.nano.clips import CLASS_COLUMNS, VALUE_COLUMNS
 from himmel.nano.questions import Question
+from himmel.nano.stills import Still
 from himmel.training.store import ClipStore
 from himmel.video import Decomposition
-from tiny_hosts import Setup, build, make_decomposition, nano_config, nano_folder, tiny_host
+from tiny_hosts import Setup, build, make_decomposition, nano_config, nano_folder, seeing_nano, tiny_host
 
-__all__ = ["nano_folder", "tiny_host"]
+__all__ = ["nano_folder", "seeing_nano", "tiny_host"]
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +36,11 @@ def write_clip(path: Path, sample: PreparedSample, seed: int) -> None:
     ]
     truth = torch.full((sample.num_intervals, len(VALUE_COLUMNS)), float(seed))
     classes = torch.zeros(sample.num_intervals, len(CLASS_COLUMNS), dtype=torch.long)
-    facts = {"questions": [asdict(question) for question in questions], "returns": seed % 2 == 0}
+    facts = {
+        "questions": [asdict(question) for question in questions],
+        "sentences": [("What is this?", f"I see seed {seed}.")],
+        "returns": seed % 2 == 0,
+    }
     tensors = {**sample.tensors(), "truth.values": truth, "truth.classes": classes}
     save_file(tensors, path, metadata={"facts": json.dumps(facts)})
 
@@ -65,7 +70,7 @@ def _with_rgb_difference(clip: Decomposition) -> Decomposition:
 
 @pytest.fixture
 def unrendered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Clips of noise in place of rendered ones, which take seconds; as many anchors and steps as a store asks for."""
+    """Clips and stills of noise in place of rendered ones, which take seconds; as many anchors as a store asks for."""
 
     def prepare(store: ClipStore, seeds: Iterable[int], *, workers: int) -> None:
         store.folder.mkdir(parents=True, exist_ok=True)
@@ -86,5 +91,11 @@ def unrendered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
                 )
             write_clip(store.path(seed), sample, seed)
 
+    def draw(seed: int) -> Still:
+        picture = np.random.default_rng(seed).integers(0, 256, (160, 160, 3), np.uint8)
+        words = (None, "dog", "red", "square", *["."] * 12)
+        return Still(picture=picture, words=words, reserved=np.arange(16) == 1)
+
     monkeypatch.setattr(ClipStore, "prepare", prepare)
+    monkeypatch.setattr("himmel.training.stills.draw_still", draw)
     monkeypatch.setenv("HIMMEL_CACHE", str(tmp_path / "cache"))

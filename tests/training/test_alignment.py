@@ -50,11 +50,13 @@ def test_loss_is_the_alignment_plus_the_weighted_probes(setup: Setup, filled_sto
 @pytest.mark.parametrize(
     ("classes", "text"),
     [
-        ((0, -1, -1, 6), "nothing moves"),
-        ((1, 0, 1, 6), "thing moves left top right"),
-        ((1, 3, -1, 6), "thing moves down"),
-        ((2, -1, -1, 0), "camera pans left"),
-        ((2, -1, -1, 5), "camera zooms out"),
+        ((0, -1, -1, 6, -1, -1), "nothing moves"),
+        ((1, 0, 1, 6, 0, 4), "moves left top right fast"),
+        ((1, 3, -1, 6, 0, 1), "moves down slowly"),
+        ((1, -1, 2, 6, 2, -1), "jumps bottom left"),
+        ((2, -1, -1, 0, -1, 2), "camera pans left steadily"),
+        ((2, -1, -1, 5, -1, -1), "camera zooms out"),
+        ((3, -1, 0, 6, 7, -1), "disappears top left"),
     ],
 )
 def test_captions_say_what_the_classes_mean(classes: tuple[int, ...], text: str, setup: Setup) -> None:
@@ -68,7 +70,7 @@ def test_captions_say_what_the_classes_mean(classes: tuple[int, ...], text: str,
 
 def test_tokens_that_are_the_words_themselves_are_read_without_a_miss(setup: Setup) -> None:
     embeddings = setup.model.network.get_input_embeddings().weight.detach()
-    words = caption_ids(torch.tensor([[1, 0, 1, 6], [2, -1, -1, 5]]), setup.model.host)
+    words = caption_ids(torch.tensor([[1, 0, 1, 6, 0, 2], [2, -1, -1, 5, -1, -1]]), setup.model.host)
     targets = ProbeTargets(values=torch.zeros(2, len(VALUE_COLUMNS)), words=words)
     right = _probes(setup)(embeddings[words], targets)
     wrong = _probes(setup)(embeddings[words].flip(0), targets)
@@ -79,7 +81,7 @@ def test_tokens_that_are_the_words_themselves_are_read_without_a_miss(setup: Set
 def test_word_loss_equals_a_literal_computation(setup: Setup) -> None:
     probes = _probes(setup)
     tokens = torch.randn(2, 7, setup.config.adapter.host_hidden_size)
-    words = caption_ids(torch.tensor([[0, -1, -1, 6], [1, 2, 3, 6]]), setup.model.host)
+    words = caption_ids(torch.tensor([[0, -1, -1, 6, -1, -1], [1, 2, 3, 6, 0, 1]]), setup.model.host)
     vocabulary = sorted(caption_vocabulary(setup.model.host))
     table = setup.model.network.get_input_embeddings().weight.detach()[vocabulary]
     table = table - table.mean(1, keepdim=True)

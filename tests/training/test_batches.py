@@ -1,6 +1,7 @@
 import copy
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -60,12 +61,30 @@ def test_questions_are_drawn_from_the_seed_and_the_item(setup: Setup, filled_sto
     assert len(set(drawn)) == 2
 
 
-def test_still_questions_come_with_one_anchor_and_no_motion(setup: Setup, filled_store: Fill) -> None:
-    collator = InstructCollator(filled_store(1), setup.processor, questions_per_clip=4, seed=0, still_only=True)
-    batch = collator([(0, 0)])
-    assert batch["inputs"].motion is None
-    assert len(batch["inputs"].images["tower_features"]) == 1
-    assert _answers(setup, batch["inputs"].labels[0]) == "red"
+@pytest.mark.parametrize(
+    ("shows", "image", "motion"), [("video", True, True), ("anchors", True, False), ("nothing", False, False)]
+)
+def test_what_is_shown_is_in_the_prompt(
+    setup: Setup, filled_store: Fill, shows: Literal["video", "anchors", "nothing"], image: bool, motion: bool
+) -> None:
+    collator = InstructCollator(filled_store(1), setup.processor, questions_per_clip=4, seed=0, shows=shows)
+    inputs = collator([(0, 0)])["inputs"]
+    tokens = setup.processor.count_tokens(inputs)
+    assert (tokens["image"] > 0, tokens["motion"] > 0) == (image, motion)
+    assert setup.model(inputs).loss.isfinite()
+
+
+def test_sentences_are_learned_beside_the_questions(setup: Setup, filled_store: Fill) -> None:
+    options = {"questions_per_clip": 4, "seed": 0, "sentence_share": 0.35}
+    collator = InstructCollator(filled_store(1), setup.processor, **options)
+    said = ["I see seed 0" in _answers(setup, collator([(item, 0)])["inputs"].labels[0]) for item in range(60)]
+    assert 10 < sum(said) < 35
+
+
+def test_questions_about_motion_come_first_in_most_clips(setup: Setup, filled_store: Fill) -> None:
+    collator = InstructCollator(filled_store(1), setup.processor, questions_per_clip=1, seed=0)
+    moving = ["right" in _answers(setup, collator([(item, 0)])["inputs"].labels[0]) for item in range(100)]
+    assert 70 < sum(moving) < 97
 
 
 def test_blind_batches_ask_about_motion_alone_without_pictures(setup: Setup, filled_store: Fill) -> None:
@@ -90,7 +109,7 @@ def test_processes_are_blind_together(setup: Setup, filled_store: Fill) -> None:
 
 
 def test_stage_1_takes_the_towers_features(nano_folder: str) -> None:
-    adapter = tiny_adapter(32, context_size=7, context_channels=1280, encoder="shared_vit")
+    adapter = tiny_adapter(32, context_size=7, context_channels=1472, encoder="shared_vit")
     setup = build(nano_config(nano_folder, adapter_config=adapter))
     streams = setup.model.adapter_inputs(AlignmentCollator.streams_of(setup.samples))
     assert streams.motion.shape == (5, 4, 32, 1, 1)
@@ -98,7 +117,7 @@ def test_stage_1_takes_the_towers_features(nano_folder: str) -> None:
 
 
 def test_clips_with_rgb_difference_are_stored_apart(setup: Setup, tmp_path: Path) -> None:
-    adapter = tiny_adapter(32, context_size=7, context_channels=1280, streams=("context", "rgb_diff"))
+    adapter = tiny_adapter(32, context_size=7, context_channels=1472, streams=("context", "rgb_diff"))
     other = nano_config(setup.config.host, num_anchors=2, steps_per_interval=3, adapter_config=adapter)
     folders = [ClipStore(config, split="train", root=tmp_path).folder for config in (setup.config, other)]
     assert folders[0] != folders[1]

@@ -42,6 +42,7 @@ def _stage(base: str, number: int, **compute: str) -> Stage:
         "projector": "null",
         f"stage{number}.optimizer": "{steps: 4, batch_size: 2, save_every: 2, log_every: 1, warmup_steps: 0}",
         "stage2.blind_share": "0",
+        "stage2.sentence_share": "0",
         "data": "{clips: 5}",
         **{f"stage{number}.compute.{key}": value for key, value in compute.items()},
     }

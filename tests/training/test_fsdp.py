@@ -35,6 +35,7 @@ def _stage(base: str, number: int, *, steps: int = 4, **compute: str) -> Stage:
         "projector": "null",
         f"stage{number}.optimizer": f"{{steps: {steps}, batch_size: 2, save_every: 2, log_every: 1, warmup_steps: 0}}",
         "stage2.blind_share": "0",
+        "stage2.sentence_share": "0",
         "data": "{clips: 5}",
         **{f"stage{number}.compute.{key}": value for key, value in compute.items()},
     }

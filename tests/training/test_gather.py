@@ -121,6 +121,7 @@ def test_a_stage_in_two_processes_ends_where_it_ends_in_one(
         "projector": "null",
         f"stage{stage}.optimizer.batch_size": "2",
         "stage2.blind_share": "0",
+        "stage2.sentence_share": "0",
         "data": "{clips: 1, first_seed: 1}",
     }
     alone = plan_stages(resolve_recipe("default", base=base, overrides=few).recipe)[0]

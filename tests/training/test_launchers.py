@@ -41,6 +41,7 @@ def _train(launcher: str, base: str, output: Path, **changes: str) -> Path:
         "projector": "null",
         "stage2.optimizer.batch_size": "2",
         "stage2.blind_share": "0",
+        "stage2.sentence_share": "0",
         "data": "{clips: 1, first_seed: 1}",
         "output": str(output),
         **changes,

@@ -70,7 +70,7 @@ def test_prepared_clips_are_made_once_and_read_back_whole(nano_folder: str, tmp_
     assert store.path(5).stat().st_mtime_ns == made
     clip = store.load(5)
     assert clip.sample.num_intervals == len(clip.truth_values) == 8
-    assert clip.sample.images["tower_features"].shape == (8, 1280, 7, 7)
+    assert clip.sample.images["tower_features"].shape == (8, 1472, 7, 7)
     assert all(len(question.choices) == 4 for question in clip.questions)
 
 
@@ -82,7 +82,7 @@ def test_clips_are_prepared_with_the_anchors_that_the_settings_name(nano_folder:
         stores[mode] = ClipStore(config, split="train", root=tmp_path)
         stores[mode].prepare([5], workers=1)
     keyframes, exact = (store.load(5).sample.images["tower_features"] for store in stores.values())
-    assert keyframes.shape == exact.shape == (5, 1280, 7, 7)
+    assert keyframes.shape == exact.shape == (5, 1472, 7, 7)
     # A clip has keyframes at eight places, of which five evenly spaced ones are four at the most.
     assert not torch.equal(keyframes, exact)
 
@@ -213,7 +213,7 @@ def test_a_method_that_has_no_such_option_is_refused_before_anything_is_trained(
 def test_packed_questions_and_attention_without_masks_are_refused(nano_folder: str, tmp_path: Path) -> None:
     base = str(tiny_base(tmp_path, of="nano", host=nano_folder))
     changes = {"stage2.compute.attn_implementation": "flash_attention_2"}
-    with pytest.raises(RecipeError, match=r"stage2.questions_per_clip = 4 .*set questions_per_clip to 1, or"):
+    with pytest.raises(RecipeError, match=r"stage2.questions_per_clip = 6 .*set questions_per_clip to 1, or"):
         run_recipe("default", base=base, overrides=changes)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final, Literal
 
 import numpy as np
 import torch
@@ -18,6 +19,10 @@ from himmel.nano.questions import Question
 from himmel.training.probes import caption_ids
 from himmel.training.store import ClipStore, StoredClip
 from himmel.training.targets import TargetStore
+
+_NAMING: Final = ("mover", "first")
+"""Kinds about motion whose options name what the pictures show."""
+_MOTION_FIRST: Final = 0.7
 
 
 class DrawnClips(Dataset[tuple[int, int]]):
@@ -45,10 +50,12 @@ class InstructCollator:
     Args:
         store: of the clips.
         processor: builds prompts.
-        questions_per_clip: at most so many questions of a clip.
+        questions_per_clip: at most so many questions of a clip; those about motion come first in most clips, since
+            any clip has questions about what is still.
         seed: of the choice among them.
-        still_only: take the questions that a single picture answers, and that picture alone (for the projector).
+        shows: see `Stage2Section`.
         blind_share: share of the batches, 0..1, without the anchors' pictures; asked about motion alone, without names.
+        sentence_share: see `Stage2Section`; blind batches have no sentences.
         together: items of a micro-step over all processes. They are blind together: where parameters are spread over
             processes, one that shows pictures would wait for the others to go through the host's tower with it.
     """
@@ -60,16 +67,18 @@ class InstructCollator:
         *,
         questions_per_clip: int,
         seed: int,
-        still_only: bool = False,
+        shows: Literal["video", "anchors", "nothing"] = "video",
         blind_share: float = 0.0,
+        sentence_share: float = 0.0,
         together: int = 1,
     ) -> None:
         self._store = store
         self._processor = processor
         self._most = questions_per_clip
         self._seed = seed
-        self._still_only = still_only
+        self._shows = shows
         self._blind_share = blind_share
+        self._sentence_share = sentence_share
         self._together = together
 
     def __call__(self, items: Sequence[tuple[int, int]]) -> dict[str, ModelInputs]:
@@ -82,33 +91,28 @@ class InstructCollator:
             rng = np.random.default_rng([self._seed, index])
             clip = self._store.load(seed)
             asked = [one for one in clip.questions if self._fits(one, blind=blind)]
-            chosen = [asked[i] for i in rng.permutation(len(asked))[: self._most]]
+            chosen: list[tuple[str, str | None]] = [
+                (one.text, one.choices[one.answer]) for one in _first(rng, asked, self._most)
+            ]
+            if not blind and clip.sentences and rng.random() < self._sentence_share:
+                chosen.append(clip.sentences[int(rng.integers(len(clip.sentences)))])
             if chosen:
-                samples.append(self._shown(clip.sample, rng, blind=blind))
-                turns.append([(question.text, question.choices[question.answer]) for question in chosen])
-        made = self._processor.encode(samples, turns, motion=not self._still_only, anchors=not blind, independent=True)
+                samples.append(replace(clip.sample, context=_context(clip.sample)) if blind else clip.sample)
+                turns.append(chosen)
+        motion, anchors = self._shows == "video", self._shows != "nothing" and not blind
+        made = self._processor.encode(samples, turns, motion=motion, anchors=anchors, independent=True)
         return {"inputs": made}
 
     def _fits(self, question: Question, *, blind: bool) -> bool:
-        if self._still_only:
-            return question.kind not in MOTION_KINDS
-        return not blind or (question.kind in MOTION_KINDS and question.kind != "mover")
-
-    def _shown(self, sample: PreparedSample, rng: np.random.Generator, *, blind: bool) -> PreparedSample:
-        if self._still_only:
-            return _one_anchor(sample, rng)
-        return replace(sample, context=_context(sample)) if blind else sample
+        return not blind or (question.kind in MOTION_KINDS and question.kind not in _NAMING)
 
 
-def _one_anchor(sample: PreparedSample, rng: np.random.Generator) -> PreparedSample:
-    place = int(rng.integers(sample.num_intervals))
-    return PreparedSample(
-        motion=sample.motion[place : place + 1],
-        residual=sample.residual[place : place + 1],
-        step_mask=sample.step_mask[place : place + 1],
-        images={name: value[place : place + 1] for name, value in sample.images.items()},
-        times=None if sample.times is None else sample.times[place : place + 1],
-    )
+def _first(rng: np.random.Generator, asked: Sequence[Question], most: int) -> list[Question]:
+    """At most so many of them in random order, in most clips those about motion first."""
+    order = [asked[i] for i in rng.permutation(len(asked))]
+    if rng.random() < _MOTION_FIRST:
+        order.sort(key=lambda question: question.kind not in MOTION_KINDS)
+    return order[:most]
 
 
 class AlignmentCollator:

@@ -1,4 +1,4 @@
-"""Stage 2, and the projector's stage: the language model learns the answers (docs/method.md, equation 9)."""
+"""Stage 2: the language model learns the answers (docs/method.md, equation 9)."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -23,7 +23,13 @@ from himmel.training.recipe import (
 from himmel.training.settings import make_settings, stage_1_settings
 
 Kind = Literal["projector", "stage1", "stage2", "start"]
-_LATER: Final[dict[str, Any]] = {"attn_implementation": None, "fsdp": None, "times": "none"}
+_LATER: Final[dict[str, Any]] = {
+    "attn_implementation": None,
+    "fsdp": None,
+    "times": "none",
+    "shows": "video",
+    "sentence_share": 0.35,
+}
 """Keys that came later count where they are not at their default, so that older stages are found again."""
 RECORD = "stage.json"
 """Written last into a stage's folder: where it is, the stage is whole."""
@@ -87,6 +93,7 @@ class Stage:
             for name in ("save_every", "log_every", "validate_every"):
                 del section["optimizer"][name]
             section["compute"] = _what_computes(self.compute)
+            section = _without_later(section)
             section.pop("full_compute", None)
         found = {
             "kind": self.kind,
@@ -133,7 +140,7 @@ def plan_stages(recipe: Recipe) -> list[Stage]:
                 kind="projector",
                 model=recipe.base_model,
                 section=recipe.projector,
-                data=recipe.data,
+                data=None,
                 after=None,
                 **common,
             )

@@ -14,24 +14,29 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from himmel.hosts import Host
-from himmel.nano.catalogue import CAMERA_MOTIONS, DIRECTIONS, PLACES
+from himmel.nano.catalogue import ACTIONS, CAMERA_MOTIONS, CHANGES, DIRECTIONS, PACES, PLACES
 
-CAPTION_TOKENS: Final = 6
+CAPTION_TOKENS: Final = 7
 """Motion tokens of an interval that a caption is written into."""
 _TEMPERATURE = 0.1
 _FILLER = " ."
 
 
 def caption(classes: Sequence[int]) -> str:
-    """What a row of `GroundTruth.classes` says, in words: "thing moves left top right", "camera pans left"."""
-    activity, direction, place, camera = classes
-    if activity == 1:
-        return " ".join(("thing moves", tuple(DIRECTIONS)[direction], PLACES[place] if place >= 0 else "")).strip()
-    return f"camera {tuple(CAMERA_MOTIONS)[camera]}" if activity == 2 else "nothing moves"
+    """What a row of `GroundTruth.classes` says: "moves left top right fast", "jumps top left", "camera pans left"."""
+    activity, direction, place, camera, action, pace = classes
+    if activity in (1, 3):
+        words = [(*ACTIONS, *CHANGES)[action]]
+        words += [tuple(DIRECTIONS)[direction]] * (direction >= 0) + [PLACES[place]] * (place >= 0)
+    elif activity == 2:
+        words = ["camera", tuple(CAMERA_MOTIONS)[camera]]
+    else:
+        words = ["nothing moves"]
+    return " ".join(words + [PACES[pace]] * (pace >= 0))
 
 
 def caption_ids(classes: Tensor, host: Host) -> Tensor:
-    """Token ids of each interval's caption, int64 [M, CAPTION_TOKENS], from int64 [M, 4] classes."""
+    """Token ids of each interval's caption, int64 [M, CAPTION_TOKENS], from int64 [M, 6] classes."""
     rows = []
     filler = host.encode_text(_FILLER)
     for row in classes.tolist():
@@ -104,7 +109,6 @@ def _unit(vectors: Tensor) -> Tensor:
 
 def caption_vocabulary(host: Host) -> set[int]:
     """Ids of all tokens that captions are made of."""
-    rows = [[0, -1, -1, 0]]
-    rows += [[1, way, place, 0] for way in range(len(DIRECTIONS)) for place in range(-1, len(PLACES))]
-    rows += [[2, -1, -1, camera] for camera in range(len(CAMERA_MOTIONS))]
-    return set(caption_ids(torch.tensor(rows), host).flatten().tolist())
+    every = [caption((0, -1, -1, 0, -1, -1)), *ACTIONS, *CHANGES, *DIRECTIONS, *PLACES, *PACES]
+    every += [f"camera {motion}" for motion in CAMERA_MOTIONS]
+    return {one for words in every for one in host.encode_text(f" {words}")} | set(host.encode_text(_FILLER))

@@ -196,10 +196,14 @@ class AlignmentSection(Section):
 
 
 class ProjectorSection(Section):
-    """The host's own image projector, on still questions; for hosts that come without one (nano)."""
+    """The host's own image projector, on drawn pictures; for hosts that come without one (nano).
+
+    Attributes:
+        stills: how many different pictures it learns from, whatever else the recipe's data are.
+    """
 
     seed: Seed = 0
-    questions_per_clip: Positive = 4
+    stills: Positive = 50_000
     optimizer: OptimizerSection = OptimizerSection()
     compute: ComputeSection = ComputeSection()
 
@@ -217,18 +221,24 @@ class Stage2Section(Section):
     """The language-modelling loss on the answers (docs/method.md, equation 9).
 
     Attributes:
+        shows: what the language model is shown: the `video`, with anchors and motion; the `anchors` alone; or
+            `nothing` but the question, which tells what can be answered from the words alone. Of rendered clips.
         trains: what learns beside the adapter: LoRA on the language model's projections, or the `full` language model.
         also_train: parts of the host that also learn; only nano's projector, which was made here, may.
         blind_share: of the batches leave the anchors' pictures out and ask about motion alone: they are shorter, and
             teach the language model to look at motion tokens sooner.
+        sentence_share: of rendered clips: with this probability a clip is also asked for a sentence, such as a
+            description.
         full_compute: what takes the place of `compute` where the full language model is trained.
     """
 
     seed: Seed = 0
+    shows: Literal["video", "anchors", "nothing"] = "video"
     trains: Literal["lora", "full"] = "lora"
     also_train: tuple[Literal["host_projector"], ...] = ()
     questions_per_clip: Positive = 4
     blind_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    sentence_share: Annotated[float, Field(ge=0, le=1)] = 0.35
     optimizer: OptimizerSection = OptimizerSection()
     compute: ComputeSection = ComputeSection()
     full_compute: ComputeSection | None = None
@@ -238,7 +248,7 @@ class EvalSection(Section):
     """How the result is measured to give the row's figure.
 
     Attributes:
-        benchmark: `rendered` (files of rendered clips, whose questions are those of `himmel eval motion`), `report`
+        benchmark: `rendered` (files of rendered clips, whose questions are those of `himmel nano bench`), `report`
             (the benchmarks that the report names) or `parameters` (`himmel params`).
         method: by which the questions are asked.
         options: of the method, by name; what is not among them is as the method's class or the checkpoint says.

@@ -40,9 +40,10 @@ from himmel.training.sharding import (
     straighten,
     whole_parameters,
 )
+from himmel.training.stills import still_trainer
 from himmel.training.store import ClipStore
 from himmel.training.targets import TargetStore
-from himmel.training.trainer import PartsTrainer, run_training, training_arguments
+from himmel.training.trainer import PartsTrainer, learn_exactly, run_training, training_arguments
 from himmel.training.validation import BEST, HeldOut, Validation, in_batches, looks
 from himmel.training.watching import check_trackers
 
@@ -185,7 +186,7 @@ def _check_attention(recipe: Recipe) -> None:
     """Refuse packed questions where attention takes no mask that would part them."""
     for stage in plan_stages(recipe):
         section = stage.section
-        if section is None or isinstance(section, Stage1Section) or section.questions_per_clip == 1:
+        if not isinstance(section, Stage2Section) or section.questions_per_clip == 1:
             continue
         if stage.compute.attn_implementation == "flash_attention_2":
             raise RecipeError(
@@ -278,6 +279,8 @@ def _host_dtype(stage: Stage) -> torch.dtype | None:
 
 
 def _make_trainer(stage: Stage, model: HimmelForConditionalGeneration, arguments: TrainingArguments) -> PartsTrainer:
+    if isinstance(stage.section, ProjectorSection):
+        return still_trainer(stage.section, model, arguments)
     assert stage.data is not None
     if stage.data.source == "files":
         return _trainer_on_files(stage, model, arguments)
@@ -307,8 +310,7 @@ def _make_trainer(stage: Stage, model: HimmelForConditionalGeneration, arguments
         options |= {"data_collator": collator, "validation": look(collator, learner)}
         return PartsTrainer(model=learner, rate_of=lambda _: rate, **options)
     section = stage.section
-    assert isinstance(section, (ProjectorSection, Stage2Section))
-    still_only = isinstance(section, ProjectorSection)
+    assert isinstance(section, Stage2Section)
 
     def collate(blind_share: float) -> InstructCollator:
         return InstructCollator(
@@ -316,15 +318,16 @@ def _make_trainer(stage: Stage, model: HimmelForConditionalGeneration, arguments
             HimmelProcessor(model.config, model.host),
             questions_per_clip=section.questions_per_clip,
             seed=section.seed,
-            still_only=still_only,
+            shows=section.shows,
             blind_share=blind_share,
+            sentence_share=section.sentence_share,
             together=section.optimizer.batch_size // section.optimizer.gradient_accumulation,
         )
 
     instructed = instruct_model(stage, model)
     return PartsTrainer(
         model=instructed,
-        data_collator=collate(0.0 if isinstance(section, ProjectorSection) else section.blind_share),
+        data_collator=collate(section.blind_share),
         # What is held out is asked as users ask: with its pictures.
         validation=look(collate(0.0), instructed),
         rate_of=lambda name: _rate(section.optimizer, name),
@@ -372,13 +375,10 @@ def alignment_model(section: Stage1Section, model: HimmelForConditionalGeneratio
 
 
 def instruct_model(stage: Stage, model: HimmelForConditionalGeneration) -> InstructModel:
-    """What stage 2, or the projector's stage, trains of a model, which is changed by it."""
+    """What stage 2 trains of a model, which is changed by it."""
     section = stage.section
-    assert isinstance(section, (ProjectorSection, Stage2Section))
-    if isinstance(section, ProjectorSection):
-        model.train_only(["host_projector"])
-    else:
-        model.train_only(["adapter", "language_model" if section.trains == "full" else "lora", *section.also_train])
+    assert isinstance(section, Stage2Section)
+    learn_exactly(model, ["adapter", "language_model" if section.trains == "full" else "lora", *section.also_train])
     # Stage 1's head is not read any more.
     model.adapter.alignment_head.requires_grad_(False)
     if stage.compute.gradient_checkpointing:

@@ -2,19 +2,19 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from multiprocessing import active_children, get_context
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from himmel._files import atomic_path, cache_root
 from himmel._interrupts import interrupts_held
@@ -29,10 +29,12 @@ from himmel.nano.clips import ground_truth
 from himmel.nano.draw import draw_spec
 from himmel.nano.questions import Question, questions
 from himmel.nano.render import clip_file
+from himmel.nano.sentences import sentences
 from himmel.video import Video
 
-_LAYOUT = 2
+_LAYOUT = 4
 _PICTURES = "pictures"
+_READERS, _AT_ONCE = 4, 16
 _TRUTH_VALUES, _TRUTH_CLASSES = "truth.values", "truth.classes"
 
 
@@ -46,6 +48,7 @@ class StoredClip:
         truth_values: float32 [N, V], see `GroundTruth.values`.
         truth_classes: int64 [N, C], see `GroundTruth.classes`.
         questions: with their options and right answers.
+        sentences: what is asked without options, each with its answer in sentences; see `himmel.nano.sentences`.
         returns: whether everything is back in its place at each anchor, so that anchors show no change.
     """
 
@@ -54,6 +57,7 @@ class StoredClip:
     truth_values: Tensor
     truth_classes: Tensor
     questions: tuple[Question, ...]
+    sentences: tuple[tuple[str, str], ...]
     returns: bool
 
 
@@ -96,15 +100,29 @@ class ClipStore:
         return self.folder / f"{seed}.safetensors"
 
     def prepare(self, seeds: Iterable[int], *, workers: int) -> None:
-        """Render, encode and read the clips that are not there yet, in `workers` processes."""
+        """Render, encode and read the clips that are not there yet, in `workers` processes.
+
+        Where the host's tower is frozen, its features of the anchors are kept in place of the pictures; it runs on the
+        accelerator, if there is one.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         missing = [seed for seed in seeds if not self.path(seed).is_file()]
+        self._render([seed for seed in missing if not self._unseen(seed).is_file()], workers=workers)
+        if missing and self._host.tower_map is not None:
+            self._keep_features(missing)
+
+    def _unseen(self, seed: int) -> Path:
+        """The file of a clip whose pictures the host's tower has not seen yet, where it is to see them."""
+        path = self.path(seed)
+        return path if self._host.tower_map is None else path.with_suffix(f".pictures{path.suffix}")
+
+    def _render(self, missing: Sequence[int], *, workers: int) -> None:
         if not missing:
             return
         with ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (self.config,)) as pool:
             # Workers start at the submission, and inherit what is blocked: Ctrl-C is this process's to answer.
             with interrupts_held():
-                jobs = [pool.submit(_prepare_one, seed, self.split, self.path(seed)) for seed in missing]
+                jobs = [pool.submit(_prepare_one, seed, self.split, self._unseen(seed)) for seed in missing]
             try:
                 for job in track(as_completed(jobs), what=f"Rendering {self.split} clips", total=len(jobs)):
                     job.result()
@@ -115,6 +133,42 @@ class ClipStore:
                 raise
             finally:
                 pool.shutdown(cancel_futures=True)
+
+    def _keep_features(self, seeds: Sequence[int]) -> None:
+        device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        network = self._host.load_network(Loading(vision_alone=True, device=device))
+        with ThreadPoolExecutor(_READERS) as pool:
+            batches = [seeds[start : start + _AT_ONCE] for start in range(0, len(seeds), _AT_ONCE)]
+            written: list[Future[None]] = []
+            for batch in track(batches, what=f"Showing the host {self.split} clips", total=len(batches)):
+                files = list(pool.map(lambda seed: _read(self._unseen(seed)), batch))
+                shown = torch.cat([tensors.pop(_PICTURES) for tensors, _ in files])
+                images = self._host.prepare_images([np.ascontiguousarray(picture) for picture in shown.numpy()])
+                kept = self._host.keep_features(network, images)
+                # The batch before is written while this one is seen.
+                _finish(written)
+                written = [
+                    pool.submit(self._write_seen, seed, tensors, metadata, place, kept)
+                    for place, (seed, (tensors, metadata)) in enumerate(zip(batch, files, strict=True))
+                ]
+            _finish(written)
+
+    def _write_seen(
+        self, seed: int, tensors: dict[str, Tensor], metadata: dict[str, str], place: int, kept: dict[str, Tensor]
+    ) -> None:
+        """A clip with its share of what the tower has kept of a batch: its anchors, then its last picture."""
+        count = self.config.num_anchors + 1
+        own = {name: value[place * count : (place + 1) * count] for name, value in kept.items()}
+        truth = {name: tensors.pop(name) for name in (_TRUTH_VALUES, _TRUTH_CLASSES)}
+        sample = replace(
+            PreparedSample.from_tensors(tensors),
+            images={name: value[:-1] for name, value in own.items()},
+            far_images={name: value[-1:] for name, value in own.items()},
+        )
+        tensors = {**sample.tensors(), **truth}
+        with atomic_path(self.path(seed)) as path:
+            save_file(tensors, path, metadata=metadata)
+        self._unseen(seed).unlink()
 
     def load(self, seed: int, *, pictures: bool = True) -> StoredClip:
         """Read a prepared clip; without `pictures`, its anchors are left out where they are pictures still."""
@@ -131,6 +185,7 @@ class ClipStore:
             truth_classes=classes,
             sample=sample if stored is None else self._with_pictures(sample, stored),
             questions=tuple(Question(**{**item, "choices": tuple(item["choices"])}) for item in facts["questions"]),
+            sentences=tuple((asked, answer) for asked, answer in facts["sentences"]),
             returns=facts["returns"],
         )
 
@@ -145,16 +200,24 @@ class ClipStore:
 
 
 _processor: HimmelProcessor
-_network: PreTrainedModel
 
 
 def _start_worker(config: HimmelConfig) -> None:
     # A worker is one process of several: one thread each keeps them from fighting over cores.
-    global _processor, _network
+    global _processor
     torch.set_num_threads(1)
+    cv2.setNumThreads(1)
     _processor = HimmelProcessor(config)
-    host: Host = _processor.host
-    _network = host.load_network(Loading(vision_alone=True))
+
+
+def _finish(jobs: Iterable[Future[None]]) -> None:
+    for job in jobs:
+        job.result()
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    with safe_open(path, "pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118 (no mapping)
 
 
 def _prepare_one(seed: int, split: Split, target: Path) -> None:
@@ -165,24 +228,20 @@ def _prepare_one(seed: int, split: Split, target: Path) -> None:
         # Decoded, as the anchors are: the picture as it was drawn would differ from them by all that coding does.
         far = video.frames([video.num_frames - 1], threads=1).frames[0].image
     sample = _processor.prepare(decomposition, far_image=far)
-    pictures = {}
-    if _processor.host.tower_map is None:
-        # As the file has them: patches in float32, which the host's processor makes of them, take many times as much.
-        pictures[_PICTURES] = torch.from_numpy(np.stack([*(one.image for one in decomposition.anchors), far]))
-        sample = replace(sample, images={}, far_images={})
-    else:
-        sample = replace(
-            sample,
-            images=_processor.host.keep_features(_network, sample.images),
-            far_images=_processor.host.keep_features(_network, sample.far_images),
-        )
+    # As the file has them: what the host's processor or tower makes of them takes more room, or the host itself.
+    pictures = torch.from_numpy(np.stack([*(one.image for one in decomposition.anchors), far]))
+    sample = replace(sample, images={}, far_images={})
     truth = ground_truth(spec)
     tensors = {
         **sample.tensors(),
-        **pictures,
+        _PICTURES: pictures,
         _TRUTH_VALUES: torch.from_numpy(truth.values),
         _TRUTH_CLASSES: torch.from_numpy(truth.classes),
     }
-    facts = {"questions": [asdict(question) for question in questions(spec)], "returns": spec.returns}
+    facts = {
+        "questions": [asdict(question) for question in questions(spec)],
+        "sentences": sentences(spec) if split == "train" else (),
+        "returns": spec.returns,
+    }
     with atomic_path(target) as path:
         save_file(tensors, path, metadata={"facts": json.dumps(facts)})

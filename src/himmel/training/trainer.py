@@ -21,6 +21,8 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from himmel._files import atomic_path
 from himmel.errors import RecipeError
+from himmel.model import HimmelForConditionalGeneration
+from himmel.model.lifecycle import Part
 from himmel.training.bar import TrainingBar
 from himmel.training.gather import sum_of_all, wait_for_all
 from himmel.training.recipe import ComputeSection, OptimizerSection
@@ -299,6 +301,17 @@ def _remove(checkpoints: Sequence[Path]) -> None:
         (path / _WHOLE).unlink(missing_ok=True)
     for path in checkpoints:
         shutil.rmtree(path)
+
+
+def learn_exactly(model: HimmelForConditionalGeneration, parts: Sequence[Part]) -> None:
+    """Choose what learns (`train_only`); parts of the host that do are kept in float32, whatever the host is in.
+
+    In half precision small steps are lost to rounding.
+    """
+    model.train_only(parts)
+    for name, module in model.host_parts().items():
+        if name in parts:
+            module.float()
 
 
 def training_arguments(

@@ -95,6 +95,17 @@ def test_a_step_takes_what_is_said(
     assert said.activations == pytest.approx(measured["activations"], rel=0.1)
 
 
+def test_a_projector_that_learns_keeps_what_goes_into_its_layers(
+    tiny_host: Callable[[str], str], tmp_path: Path
+) -> None:
+    options = {"stage2.also_train": "[host_projector]", "stage2.compute": "{precision: float32}"}
+    stage = _stage(tmp_path, "nano", tiny_host("nano"), **options)
+    measured, sizes = _train_once(stage)
+    said = device_memory(sizes, stage.compute, devices=1, videos=2)
+    assert said.gradients == measured["gradients"]
+    assert said.activations == pytest.approx(measured["activations"], rel=0.1)
+
+
 def test_checkpointing_keeps_what_goes_into_each_layer(tiny_host: Callable[[str], str], tmp_path: Path) -> None:
     found = {}
     for on in ("true", "false"):

@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 from himmel.adapter import MotionAdapter, StreamInputs
 from himmel.hosts import Host, Loading, load_host
 from himmel.hosts.families import write_family
+from himmel.hosts.nano import NanoConfig
 from himmel.hosts.sizes import PUBLISHED_SIZES
 from himmel.model import HimmelConfig, HimmelForConditionalGeneration
 from himmel.training.memory.kept import kept_bytes
@@ -22,6 +23,7 @@ from himmel.training.plan import Stage
 from himmel.training.recipe import ProjectorSection, Stage1Section, Stage2Section
 from himmel.training.run import alignment_model, instruct_model
 from himmel.training.settings import make_settings
+from himmel.training.stills import still_model
 
 _PICTURE: Final = (1280, 720)
 _TEXT: Final = 512
@@ -75,6 +77,12 @@ class StageSizes:
     interval: dict[str, int]
 
 
+# Of which the nano tower's classifier speaks, and what it may say of each.
+_REGIONS: Final = 6
+_LABELS: Final = 1000
+_NO_INTERVAL: Final = {"float32": 0, "bfloat16": 0}
+
+
 def measure_stage(stage: Stage) -> StageSizes:
     """Build a stage's model without the host's weights, and count.
 
@@ -95,9 +103,12 @@ def measure_stage(stage: Stage) -> StageSizes:
         # A type that nothing else has marks what is in the host's own type.
         network = host.outline_network(Loading(dtype=torch.bfloat16, vision_alone=aligns))
         model = HimmelForConditionalGeneration(config, host, network)
-        learner = (
-            alignment_model(section, model) if isinstance(section, Stage1Section) else instruct_model(stage, model)
-        )
+        stills = isinstance(section, ProjectorSection)
+        learner: nn.Module
+        if isinstance(section, Stage1Section):
+            learner = alignment_model(section, model)
+        else:
+            learner = still_model(model) if stills else instruct_model(stage, model)
         on_files = stage.data is not None and stage.data.source == "files"
         sees = not aligns or on_files or config.adapter.encoder == "shared_vit"
         held = nn.ModuleList([learner, model.network] if aligns and sees else [learner])
@@ -107,17 +118,17 @@ def measure_stage(stage: Stage) -> StageSizes:
             StageSizes(
                 **dict.fromkeys(("host", "own", "learned_host", "learned", "tensors", "buffers"), 0),
                 idle=_idle(network),
-                way=None if aligns else _way(stage),
+                way=None if aligns or stills else _way(stage),
                 layers=int(text.num_hidden_layers),
                 layer=LayerSize.of(text, rank=config.lora_rank),
                 rows=host.vocab_size,
-                anchors=config.num_anchors,
-                prompt=_prompt(stage, host, config),
+                anchors=1 if stills else config.num_anchors,
+                prompt=0 if stills else _prompt(stage, host, config),
                 answer=_ANSWER,
                 picture=host.tokens_per_anchor(*_PICTURE),
-                projected=_projected(stage, host),
+                projected=_projected(stage, host, network),
                 tower_width=_tower_width(network) if sees and aligns else 0,
-                interval=_interval_bytes(model.adapter, config.steps_per_interval),
+                interval=_NO_INTERVAL if stills else _interval_bytes(model.adapter, config.steps_per_interval),
             ),
         )
 
@@ -135,7 +146,7 @@ def _host_folder(name: str) -> Iterator[str]:
 
 
 def _count(held: nn.Module, sizes: StageSizes) -> StageSizes:
-    host = own = learned_host = learned = tensors = 0
+    host = own = learned_host = learned = tensors = buffers = 0
     for parameter in held.parameters():
         count, of_host = parameter.numel(), parameter.dtype is torch.bfloat16
         if parameter.requires_grad:
@@ -143,7 +154,9 @@ def _count(held: nn.Module, sizes: StageSizes) -> StageSizes:
             learned_host, learned = learned_host + count * of_host, learned + count * (not of_host)
         else:
             host, own = host + count * of_host, own + count * (not of_host)
-    buffers = sum(one.nbytes for one in held.buffers())
+    for buffer in held.buffers():
+        of_host = buffer.dtype is torch.bfloat16
+        host, buffers = host + buffer.numel() * of_host, buffers + buffer.nbytes * (not of_host)
     return replace(
         sizes, host=host, own=own, learned_host=learned_host, learned=learned, tensors=tensors, buffers=buffers
     )
@@ -173,13 +186,23 @@ def _prompt(stage: Stage, host: Host, config: HimmelConfig) -> int:
     return min(config.num_anchors * shown + _TEXT, host.context_length)
 
 
-def _projected(stage: Stage, host: Host) -> int:
-    """A norm and two layers, each of which keeps what goes into it (`NanoProjector`)."""
+def _projected(stage: Stage, host: Host, network: PreTrainedModel) -> int:
+    """What goes into each of its layers (`NanoProjector`): convolutions, a transformer, words."""
     section = stage.section
     learns = isinstance(section, ProjectorSection) or (isinstance(section, Stage2Section) and section.also_train)
     if not learns or host.tower_map is None:
         return 0
-    return host.tokens_per_anchor(*_PICTURE) * 2 * (host.tower_map[0] + host.hidden_size)
+    config = cast(NanoConfig, network.config)
+    width, places, slots = config.projector_width, config.tower_grid**2, config.tokens_per_anchor
+    side, channels = config.picture_size, 32
+    pictured = (3 + 2 * channels) * side**2
+    while side > config.tower_grid:
+        channels, side = min(2 * channels, width), side // 2
+        # Before the norm, after it, and after its activation.
+        pictured += 3 * channels * side**2
+    layers = 16 * width * (places + slots) * config.projector_layers
+    words = 2 * (_REGIONS * _LABELS + len(config.image_words or ()) * slots)
+    return pictured + places * config.tower_width + layers + words + 2 * width * slots
 
 
 def _tower_width(network: PreTrainedModel) -> int:
