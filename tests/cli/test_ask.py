@@ -203,7 +203,7 @@ def test_arguments_that_make_no_sense(clip: Path, options: dict[str, Any]) -> No
 
 
 def test_a_model_of_rgb_difference_gets_it(clip: Path, nano_folder: str) -> None:
-    adapter = tiny_adapter(32, context_size=7, context_channels=1280, streams=("context", "rgb_diff"))
+    adapter = tiny_adapter(32, context_size=7, context_channels=1472, streams=("context", "rgb_diff"))
     config = nano_config(nano_folder, adapter_config=adapter, num_anchors=2, steps_per_interval=3)
     model = himmel.HimmelForConditionalGeneration.from_config(config)
     answer = himmel.ask(clip, "What moves?", model=model, max_new_tokens=2)

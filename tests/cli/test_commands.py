@@ -58,7 +58,7 @@ def test_help_begins_with_what_most_people_want(run: Run) -> None:
         ("himmel streams --backend ", get_args(Backend)),
         ("himmel ask --anchor-mode ", get_args(AnchorMode)),
         ("himmel ask --placement ", get_args(PlacementName)),
-        ("himmel eval motion --condition ", get_args(Condition)),
+        ("himmel nano bench --condition ", get_args(Condition)),
         ("himmel params --encoder s", ("ssm", "siglip", "shared_vit")),
         ("himmel recipe show def", ("default",)),
         ("himmel train default --base q", ("qwen2_5_vl", "qwen3_vl")),
@@ -255,7 +255,7 @@ def test_a_bug_is_one_line_and_debug_shows_where(
 
 def test_a_package_of_an_extra_that_is_not_there_is_named_with_the_extra(tmp_path: Path) -> None:
     without = "import sys; sys.modules['statsmodels'] = None; from himmel.cli import main; main(sys.argv[1:])"
-    command = [sys.executable, "-c", without, "eval", "motion", "-o", str(tmp_path / "found.json")]
+    command = [sys.executable, "-c", without, "nano", "bench", "-o", str(tmp_path / "found.json")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (1, "")
     needs = "This needs the package statsmodels of the extra 'train', which is not installed"

@@ -54,7 +54,7 @@ def test_show_says_where_each_value_comes_from(run: Run) -> None:
     said = json.loads(out)
     settings = {item["key"]: (item["value"], item["origin"]) for item in said["settings"]}
     assert settings["stage2.seed"] == (5, "--set")
-    assert settings["stage1.optimizer.steps"] == (400, "recipes/base/nano.yaml")
+    assert settings["stage1.optimizer.steps"] == (500, "recipes/base/nano.yaml")
     assert settings["model.num_anchors"] == (8, "recipes/default.yaml")
     assert settings["model.adapter.hidden_size"] == (192, "preset nano")
     assert settings["stage2.optimizer.weight_decay"] == (0.01, "default")

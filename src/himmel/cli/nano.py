@@ -1,4 +1,4 @@
-"""`himmel nano`: the default host, a clip to try it on, and rendered clips to test any model on."""
+"""`himmel nano`: the default host, a clip to try it on, its benchmark, and rendered clips to test any model on."""
 
 import shutil
 from pathlib import Path
@@ -10,10 +10,12 @@ from himmel._progress import working
 from himmel.choices import SampleClip
 from himmel.cli.checks import check_writable
 from himmel.cli.console import print_json, switch_bars_off
+from himmel.cli.nano_bench import nano_bench
 from himmel.cli.options import Json
 
 nano_app = typer.Typer(
-    no_args_is_help=True, help="The default host, a clip to try it on, and rendered clips to test any model on."
+    no_args_is_help=True,
+    help="The default host, a clip to try it on, its benchmark, and rendered clips to test any model on.",
 )
 
 
@@ -29,6 +31,9 @@ def nano_get(as_json: Json = False) -> None:
         print_json({"host": str(folder)})
     else:
         typer.echo(f"The default host is in {folder}")
+
+
+nano_app.command("bench")(nano_bench)
 
 
 @nano_app.command("sample")

@@ -1,7 +1,8 @@
-"""The motion benchmark: freshly rendered clips of evaluation seeds, four options a question, with controls.
+"""nano's benchmark: freshly rendered clips of evaluation seeds, four options a question, with controls.
 
 Conditions, on the same questions: `motion` (anchors and motion tokens), `no-motion` (anchors alone, the same prompt
-without motion tokens), `shuffled` (anchors with the motion streams of another clip) and `text` (the question alone).
+without motion tokens), `shuffled` (anchors with the motion streams of the next seed's clip) and `text` (the question
+alone, best asked of a model that was trained on the text alone).
 """
 
 import hashlib
@@ -23,7 +24,9 @@ from himmel.choices import Condition, Scoring
 from himmel.errors import UsageError
 from himmel.evaluation.gates import MeanShares, shares_by_kind
 from himmel.evaluation.summary import Judged, Summary, summarise
-from himmel.model import HimmelForConditionalGeneration, HimmelProcessor
+from himmel.hosts import Loading
+from himmel.model import HimmelForConditionalGeneration, HimmelProcessor, PreparedSample
+from himmel.model.inputs import ChoiceInputs
 from himmel.model.repository import local_folder
 from himmel.model.scoring import score_logits, weigh
 from himmel.nano.clips import FIRST_EVAL_SEED, MOTION_KINDS
@@ -31,6 +34,8 @@ from himmel.nano.questions import choose_questions
 from himmel.training.store import ClipStore, StoredClip
 
 CONDITIONS: Final[tuple[Condition, ...]] = get_args(Condition)
+_COUNTED: Final = 50
+"""Clips whose prompts' tokens are counted."""
 SCORING: Final[Scoring] = "raw"
 """The options are as long as each other and nano was trained on them, so that their likelihoods need no correction."""
 
@@ -46,6 +51,9 @@ class MotionResult:
         questions: number of questions asked under each condition.
         first_seed: seed of the first clip; the others follow.
         checkpoint: folder of the adapter and LoRA.
+        control: folder of the checkpoint that was asked by text alone; None: the same one.
+        tokens: of text, image and motion that a prompt has under each condition, mean over the clips, with all of a
+            clip's questions and options behind one video.
         seconds: wall time of the answering.
     """
 
@@ -55,6 +63,8 @@ class MotionResult:
     questions: int
     first_seed: int
     checkpoint: str
+    control: str | None
+    tokens: dict[str, dict[str, float]]
     seconds: float
 
 
@@ -65,6 +75,7 @@ def run_motion_benchmark(
     seed: int = FIRST_EVAL_SEED,
     questions_per_clip: int = 2,
     conditions: Sequence[Condition] = CONDITIONS,
+    control: str | Path | None = None,
     output: str | Path | None = None,
 ) -> MotionResult:
     """Render clips that were never trained on, ask, and compare with the controls.
@@ -78,6 +89,7 @@ def run_motion_benchmark(
         seed: of the first clip, an evaluation seed.
         questions_per_clip: at most so many questions of a clip; at least half of them ask about motion.
         conditions: which of `CONDITIONS` to ask under.
+        control: checkpoint that is asked by text alone, such as one that was trained so; None: `checkpoint`.
         output: result file, JSON; None writes nothing.
 
     Raises:
@@ -85,18 +97,19 @@ def run_motion_benchmark(
         HimmelError: checkpoint, host or clips are missing and cannot be fetched.
     """
     _check(num_clips, seed, conditions)
-    model = HimmelForConditionalGeneration.from_pretrained(checkpoint)
-    model.eval()
+    model = _load(checkpoint)
     store = ClipStore(model.config, split="eval")
     seeds = list(range(seed, seed + num_clips))
     store.prepare(seeds, workers=os.cpu_count() or 1)
-    mark = _fingerprint(local_folder(checkpoint), num_clips, seed, questions_per_clip, conditions)
+    folders = [local_folder(checkpoint)] + ([] if control is None else [local_folder(control)])
+    mark = _fingerprint(folders, num_clips, seed, questions_per_clip, conditions)
     answers = _AnswerFile(None if output is None else Path(output), mark)
-    asker = _Asker(model, store, questions_per_clip)
+    asker = _Asker(model, store, questions_per_clip, control=model if control is None else _load(control))
     begun = time.monotonic()
     for place, one in enumerate(track(seeds, what="Asking about motion", total=len(seeds))):
         if one not in answers.done:
             answers.add(one, asker.ask(one, seeds[(place + 1) % len(seeds)], conditions))
+    counted = asker.count_tokens(seeds[: min(num_clips, _COUNTED)], conditions)
     judged = [item for one in seeds for item in answers.done[one]]
     result = MotionResult(
         summary=summarise(judged),
@@ -105,6 +118,8 @@ def run_motion_benchmark(
         questions=len(judged) // len(conditions),
         first_seed=seed,
         checkpoint=str(checkpoint),
+        control=None if control is None else str(control),
+        tokens=counted,
         seconds=time.monotonic() - begun,
     )
     if output is not None:
@@ -113,8 +128,16 @@ def run_motion_benchmark(
 
 
 class _Asker:
-    def __init__(self, model: HimmelForConditionalGeneration, store: ClipStore, most: int) -> None:
+    def __init__(
+        self,
+        model: HimmelForConditionalGeneration,
+        store: ClipStore,
+        most: int,
+        *,
+        control: HimmelForConditionalGeneration,
+    ) -> None:
         self._model = model
+        self._control = control
         self._store = store
         self._processor = HimmelProcessor(model.config, model.host)
         self._most = most
@@ -124,19 +147,38 @@ class _Asker:
         clip = self._store.load(seed)
         return [item for condition in conditions for item in self._ask_one(clip, condition, other)]
 
-    def _ask_one(self, clip: StoredClip, condition: Condition, other: int) -> list[Judged]:
-        sample = clip.sample
-        if condition == "shuffled":
-            sample = sample.with_streams_of(self._store.load(other).sample)
+    def count_tokens(self, seeds: Sequence[int], conditions: Sequence[Condition]) -> dict[str, dict[str, float]]:
+        """Mean tokens of the prompts about these clips, see `MotionResult.tokens`."""
+        found: dict[str, dict[str, float]] = {}
+        for condition in conditions:
+            rows = []
+            for seed in seeds:
+                clip = self._store.load(seed)
+                inputs = self._encode(clip, clip.sample, condition)[1].inputs
+                image = int((inputs.input_ids == self._model.host.image_token_id).sum())
+                motion = int((inputs.input_ids == self._model.host.motion_token_id).sum())
+                rows.append((int(inputs.real.sum()) - image - motion, image, motion))
+            means = np.mean(rows, axis=0).round(1).tolist()
+            found[condition] = dict(zip(("text", "image", "motion"), means, strict=True))
+        return found
+
+    def _encode(self, clip: StoredClip, sample: PreparedSample, condition: Condition) -> tuple[list[int], ChoiceInputs]:
         places = choose_questions(clip.questions, most=self._most)
-        asked = self._processor.encode_choices(
+        return places, self._processor.encode_choices(
             [sample],
             [[(clip.questions[place].text, clip.questions[place].choices) for place in places]],
             motion=condition in ("motion", "shuffled"),
             anchors=condition != "text",
         )
+
+    def _ask_one(self, clip: StoredClip, condition: Condition, other: int) -> list[Judged]:
+        sample = clip.sample
+        if condition == "shuffled":
+            sample = sample.with_streams_of(self._store.load(other).sample)
+        places, asked = self._encode(clip, sample, condition)
+        model = self._control if condition == "text" else self._model
         with torch.no_grad():
-            output = self._model(asked.inputs)
+            output = model(asked.inputs)
         scores = score_logits(output.logits, asked)[0]
         gates = None if output.motion is None else output.motion.gates
         shares = None if gates is None or not bool(gates.step_mask.any()) else gates.mean_shares()[0].tolist()
@@ -196,11 +238,20 @@ def _check(num_clips: int, seed: int, conditions: Sequence[Condition]) -> None:
         raise UsageError(f"Seed {seed} may have been trained on; evaluation seeds start at {FIRST_EVAL_SEED}.")
 
 
-def _fingerprint(checkpoint: Path, *settings: Any) -> str:
+def _load(checkpoint: str | Path) -> HimmelForConditionalGeneration:
+    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    loading = None if device is None else Loading(device=device)
+    model = HimmelForConditionalGeneration.from_pretrained(checkpoint, loading=loading)
+    model.eval()
+    return model
+
+
+def _fingerprint(checkpoints: Sequence[Path], *settings: Any) -> str:
     digest = hashlib.sha256(repr(settings).encode())
-    for file in sorted(checkpoint.rglob("*.safetensors")):
-        if "state" not in file.relative_to(checkpoint).parts:
-            digest.update(file.read_bytes())
+    for checkpoint in checkpoints:
+        for file in sorted(checkpoint.rglob("*.safetensors")):
+            if "state" not in file.relative_to(checkpoint).parts:
+                digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -208,6 +259,8 @@ def _write(result: MotionResult, mark: str, judged: Sequence[Judged], output: Pa
     content = {
         "benchmark": "nano-motion",
         "checkpoint": result.checkpoint,
+        "control": result.control,
+        "tokens": result.tokens,
         "run": mark,
         "clips": result.clips,
         "first_seed": result.first_seed,

@@ -2,12 +2,19 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from html import escape
 from typing import Any
 
 from himmel._html import table
-from himmel.evaluation.statistics import Accuracy, PairedComparison, accuracy, compare_paired
+from himmel.evaluation.statistics import (
+    Accuracy,
+    PairedComparison,
+    accuracy,
+    cluster_interval,
+    compare_paired,
+    wider,
+)
 
 
 @dataclass(frozen=True)
@@ -96,15 +103,15 @@ def summarise(judged: Iterable[Judged], *, reference: str = "motion") -> Summary
     Raises:
         ValueError: two conditions did not answer the same motion questions.
     """
-    cells: dict[str, dict[str, list[bool]]] = defaultdict(lambda: defaultdict(list))
+    cells: dict[str, dict[str, list[tuple[bool, int]]]] = defaultdict(lambda: defaultdict(list))
     matched: dict[str, dict[tuple[int, int], bool]] = defaultdict(dict)
     for one in judged:
         for row in rows_of(one):
-            cells[one.condition][row].append(one.right)
+            cells[one.condition][row].append((one.right, one.clip))
         if one.motion:
             matched[one.condition][one.clip, one.question] = one.right
     by_kind = {
-        condition: {kind: accuracy(right) for kind, right in sorted(kinds.items())}
+        condition: {kind: _by_clip(answers) for kind, answers in sorted(kinds.items())}
         for condition, kinds in cells.items()
     }
     paired = {
@@ -113,6 +120,18 @@ def summarise(judged: Iterable[Judged], *, reference: str = "motion") -> Summary
         if other != reference and reference in matched
     }
     return Summary(by_kind=by_kind, paired=paired)
+
+
+def _by_clip(answers: Sequence[tuple[bool, int]]) -> Accuracy:
+    """Accuracy with the wider of Wilson's interval and that of drawing whole clips, if these have several answers."""
+    right, clips = zip(*answers, strict=True)
+    found = accuracy(right)
+    if len(set(clips)) == len(clips):
+        return found
+    clustered = cluster_interval([float(one) for one in right], clips)
+    if wider(found, clustered) == "wilson":
+        return found
+    return replace(found, low=clustered.low, high=clustered.high)
 
 
 def rows_of(one: Judged) -> tuple[str, str, str]:

@@ -31,7 +31,7 @@ class Results:
     Attributes:
         runs: whole runs of `himmel eval`.
         partial: folders of runs of which answers are missing; they are in no table.
-        motion: what `himmel eval motion -o FILE` wrote.
+        motion: what `himmel nano bench -o FILE` wrote.
         training: what `himmel train` wrote into a checkpoint's `training` folder, one file a stage.
         rungs: what `himmel compress` wrote about each rung.
         timings: what `python -m benchmarks.end_to_end -o FILE` wrote.

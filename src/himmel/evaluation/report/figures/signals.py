@@ -23,7 +23,7 @@ def gate_map(motion: Sequence[Document]) -> "Figure":
     kinds = [] if gates is None else sorted(gates, key=lambda kind: (kind.startswith("all"), kind))
     figure, axes = new_figure("How the fusion weighs the streams", width=6, height=max(3.0, 0.32 * len(kinds) + 1.5))
     if gates is None:
-        say_missing(axes, "no result holds gates", "himmel eval motion --gates -o FILE")
+        say_missing(axes, "no result holds gates", "himmel nano bench --gates -o FILE")
         return figure
     values = np.array([[gates[kind][stream] for stream in _STREAMS] for kind in kinds])
     most = 10 * np.ceil(10 * values.max())
