@@ -4,7 +4,7 @@
 
 Two kinds of questions to nano, each asked with its options in four wordings: all short, all but the right one long, the
 right one alone long, and two of each. `motion` asks about rendered clips (direction, camera, place), which nano knows
-from its motion tokens; none of these clips was trained on or is asked about by `himmel eval motion`. `knowledge` asks
+from its motion tokens; none of these clips was trained on or is asked about by `himmel nano bench`. `knowledge` asks
 things that a language model knows without looking, beside the photographs that come with himmel. Each question is asked
 with the options listed in the prompt or not, and answered by texts or by letters; each answer is scored in all ways of
 `himmel.model.scoring.weigh`. The table shows per cent right (chance: 25). The default of `himmel ask` and `himmel eval`
