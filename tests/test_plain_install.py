@@ -78,7 +78,7 @@ def test_doctor_says_which_extras_are_missing() -> None:
         ("params",),
         ("recipe", "show", "default"),
         ("budget", "{clip}"),
-        ("eval", "motion"),
+        ("nano", "bench"),
     ],
     ids=lambda arguments: arguments[0],
 )

@@ -38,7 +38,7 @@ def loaded_by(*arguments: str | Path) -> set[str]:
         ("view", "--help"),
         ("audit", "--help"),
         ("compress", "--help"),
-        ("eval", "motion", "--help"),
+        ("nano", "bench", "--help"),
         ("recipe", "list"),
         ("recipe", "list", "--json"),
         ("recipe", "show", "default"),
