@@ -1,5 +1,6 @@
 """Image tokens that are mixtures of words."""
 
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -106,3 +107,27 @@ def test_the_shipped_projector_reads_what_it_has_not_seen() -> None:
     told = ("one", "two", "three", "four")
     assert np.mean([said == told[len(things) - 1] for said, things in zip(number, counted, strict=True)]) > 0.7
     assert np.mean([said == things[0].colour for said, things in zip(colour, counted, strict=True)]) > 0.8
+
+
+@pytest.mark.assets
+def test_the_shipped_projectors_names_change_where_a_thing_does() -> None:
+    """What goes from a quarter changes the name that is told of that quarter, more than those of the others."""
+    model = HimmelForConditionalGeneration.from_pretrained(default_checkpoint())
+    network = cast(NanoForConditionalGeneration, model.network)
+    names = [place for place, slot in enumerate(SLOTS) if slot.startswith("name")]
+    boxes = model.host.token_boxes((4, 4), 160, 160)
+    for seed in range(4):
+        spec = replace(draw_spec(9_900_100 + seed, "train", "mover"), acts=(None,) * 8)
+        # With these, all four quarters have a thing.
+        large = [thing for thing in spec.things if thing.place is not None]
+        assert len(large) == 4
+        without = [replace(spec, things=tuple(t for t in spec.things if t is not thing)) for thing in large]
+        images = model.host.prepare_images([first_picture(one) for one in (spec, *without)])
+        tower_map = model.host.keep_features(network, images)["tower_features"].float()
+        with torch.no_grad():
+            tokens = network.model.projector(tower_map, network.model.tower.classify(tower_map))
+        for thing, changed in zip(large, tokens[1:], strict=True):
+            difference = (changed - tokens[0])[names].norm(dim=-1)
+            left, top, right, bottom = boxes[names[int(difference.argmax())]]
+            assert left < thing.x / 160 < right
+            assert top < thing.y / 160 < bottom
