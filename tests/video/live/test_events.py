@@ -1,5 +1,6 @@
 """Events of a stream as it goes: those of the whole file, each told once."""
 
+import time
 from collections.abc import Callable, Iterator
 from itertools import chain, pairwise
 from pathlib import Path
@@ -102,6 +103,21 @@ def test_reading_a_file_waits_for_who_reads_events(clip: Path, tmp_path: Path) -
         for _ in events:
             pass
         assert live.state.end > ahead + 20
+
+
+def test_a_file_longer_than_its_window_is_told_whole_however_late_events_are_asked_for(
+    clip: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "long.ts"
+    path.write_bytes(clip.read_bytes() * 4)
+    with LiveVideo(path, minutes=0.1, patience=0.3) as live:
+        # Time enough to read all of it.
+        time.sleep(1)
+        events = list(live.events())
+    camera = [event for event in events if event.kind == "camera"]
+    assert camera[0].start == 0
+    assert camera[-1].end == pytest.approx(96, abs=0.1)
+    assert all(one.end == pytest.approx(other.start, abs=0.1) for one, other in pairwise(camera))
 
 
 def test_events_may_be_left_and_begun_again(clip: Path) -> None:

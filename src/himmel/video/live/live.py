@@ -62,8 +62,9 @@ class LiveState:
 class LiveVideo:
     """A growing file, a segment list or a network stream, of which the last minutes are kept as coded packets.
 
-    A thread reads the source as it comes. Memory stays within `megabytes`, however long it runs: packets are kept, not
-    pictures. The window begins at a keyframe, so that it is up to one group of pictures longer than asked for.
+    A thread reads the source as it comes; of a file it reads no more than the first seconds until something is asked.
+    Memory stays within `megabytes`, however long it runs: packets are kept, not pictures. The window begins at a
+    keyframe, so that it is up to one group of pictures longer than asked for.
 
     Times are seconds since the first picture. They only rise: where the source's clock jumps or starts again, they are
     counted on; while a connection is lost, they go on with the clock on the wall.
@@ -142,6 +143,7 @@ class LiveVideo:
     def state(self) -> LiveState:
         """Where the stream is now."""
         with self._reader.changed:
+            self._reader.release()
             groups, reader = self._ring.groups, self._reader
             first, last = (groups[0].start, groups[-1].end) if groups else (0, 0)
             return LiveState(
@@ -184,6 +186,7 @@ class LiveVideo:
             HimmelError: its folder doesn't exist or can't be written.
         """
         with self._reader.changed:
+            self._reader.release()
             self._wait_for_pictures()
             groups = self._ring.latest()
         with atomic_path(path) as unfinished:
@@ -232,6 +235,7 @@ class LiveVideo:
             with reader.changed:
                 if motion and self._ring.groups:
                     reader.described = self._ring.groups[0].start
+                reader.release()
             while not self._closed:
                 with reader.changed:
                     piece = self._next_piece() if motion else None

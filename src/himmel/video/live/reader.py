@@ -37,6 +37,7 @@ class Reader:
         pictures: how many came.
         notices: (time in ticks, sentence), oldest first.
         described: up to where events were read, in ticks; None where nobody reads any.
+        held: nobody has asked for anything yet, so a source that waits is read only a little ahead of its beginning.
     """
 
     def __init__(self, address: Address, ring: Ring, *, patience: float) -> None:
@@ -52,6 +53,7 @@ class Reader:
         self.connections = self.pictures = 0
         self.notices: deque[tuple[int, str]] = deque(maxlen=_MOST_NOTICES)
         self.described: int | None = None
+        self.held = True
         self.waits = True
         # What Ctrl-C interrupts is the caller's thread; FFmpeg may hold this one for a while.
         self._thread = threading.Thread(target=self._run, name="himmel-live", daemon=True)
@@ -136,14 +138,21 @@ class Reader:
                     f"{self._address.shown} has sent no keyframe for {self._patience:g} s, without which nothing can be"
                     " decoded; let the encoder send one every few seconds."
                 )
-            while (
-                connection.waits
-                and self.described is not None
-                and self._now() - self.described > _AHEAD
-                and not self._stop.is_set()
-            ):
+            while connection.waits and self._is_ahead() and not self._stop.is_set():
                 self.changed.wait(1.0)
                 self._heard = time.monotonic()
+
+    def release(self) -> None:
+        """Read on, however far that is ahead of who reads events, if anybody does."""
+        if self.held:
+            self.held = False
+            self.changed.notify_all()
+
+    def _is_ahead(self) -> bool:
+        if not self._ring.groups:
+            return False
+        since = 0 if self.held else self.described
+        return since is not None and self._now() - since > min(_AHEAD, self._ring.ticks)
 
     def _now(self) -> int:
         return self._ring.end if self._ring.groups else 0

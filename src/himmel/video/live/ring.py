@@ -79,10 +79,14 @@ class Ring:
     Args:
         seconds: what is kept: at least so much, back to the keyframe before.
         most: bytes that are kept at most.
+
+    Attributes:
+        ticks: `seconds` in ticks.
+        groups: what is kept, oldest first.
     """
 
     def __init__(self, *, seconds: float, most: int) -> None:
-        self._ticks = round(seconds * TICKS)
+        self.ticks = round(seconds * TICKS)
         self._most = most
         self.groups: deque[Group] = deque()
         self._size = 0
@@ -114,7 +118,7 @@ class Ring:
         group.add(tick, data, key)
         group.end = max(group.end, end)
         self._size += len(data) + _OVERHEAD
-        while len(self.groups) > 1 and self.groups[1].start <= self.end - self._ticks:
+        while len(self.groups) > 1 and self.groups[1].start <= self.end - self.ticks:
             self._drop()
         while self._size > self._most and len(self.groups) > 1:
             self._drop()
