@@ -110,11 +110,18 @@ def retrieval(p: Tensor, v: Tensor) -> dict[str, float]:
         `recall_at_1` and `recall_at_5`, shares 0..1 of rows whose own target is the nearest, or among the nearest five;
         `positive`, the mean cosine of a pair.
     """
+    found = nearer(p, v)
+    recalls = {f"recall_at_{k}": float((found < k).float().mean()) for k in (1, 5)}
+    return {**recalls, "positive": float(_cosines(p, v).diagonal().mean())}
+
+
+def nearer(p: Tensor, v: Tensor) -> Tensor:
+    """How many other targets `v` [M, D] are at least as near to each row of `p` [M, D] as its own: int64 [M].
+
+    Targets of the same direction as one's own are not counted.
+    """
     cosines = _cosines(p, v)
-    own = cosines.diagonal()
-    nearer = ((cosines >= own[:, None]) & (_cosines(v, v) <= _SAME)).sum(1)
-    recalls = {f"recall_at_{k}": float((nearer < k).float().mean()) for k in (1, 5)}
-    return {**recalls, "positive": float(own.mean())}
+    return ((cosines >= cosines.diagonal()[:, None]) & (_cosines(v, v) <= _SAME)).sum(1)
 
 
 def cosine_gap(p: Tensor, v: Tensor) -> Tensor:
