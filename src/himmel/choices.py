@@ -4,7 +4,7 @@ The library checks its arguments against them; the command line's help and compl
 them. This module imports nothing, so that showing help stays fast.
 """
 
-from typing import Literal
+from typing import Final, Literal
 
 AnchorMode = Literal["keyframe", "exact", "scene"]
 """How anchors are placed, see `Video.decompose`."""
@@ -101,3 +101,5 @@ MapPrecision = Literal["int8", "float16"]
 """How a cache keeps maps, see `himmel.data.cache.quantise`."""
 PictureFormat = Literal["jpeg", "png"]
 """How a cache keeps pictures."""
+SOUND_SHAPE: Final = (4, 32)
+"""Channels and slots of an interval's sound, see `himmel.video.Interval`."""

@@ -13,7 +13,7 @@ from himmel._checks import check_choice, check_number, check_whole
 from himmel.choices import AnchorMode, Encoder, PlacementName, TimesName
 from himmel.errors import UsageError
 
-STREAMS = ("context", "motion", "residual", "rgb_diff")
+STREAMS = ("context", "motion", "residual", "rgb_diff", "sound")
 ENCODERS: Final = get_args(Encoder)
 FUSIONS = ("gated", "weighted_sum", "concat_mlp", "concat")
 BRANCHES = ("resnet18", "conv")
@@ -41,8 +41,9 @@ class AdapterSettings:
         hidden_size: width d of the adapter (docs/method.md, section 1).
         host_hidden_size: width D of the host's token embeddings.
         tokens_per_interval: K, motion tokens of one interval, 1 to 256.
-        streams: which of context, motion, residual and rgb_diff are read. A missing one is replaced by zeros (section
-            3, item 4); rgb_diff, the difference of decoded pictures, takes motion's place and excludes it.
+        streams: which of context, motion, residual, rgb_diff and sound are read. Of the first three, a missing one is
+            replaced by zeros (section 3, item 4); rgb_diff, the difference of decoded pictures, takes motion's place
+            and excludes it; sound is joined by a fusion stage of its own.
         encoder: how maps become hidden states and steps become tokens (report, I.4).
             ssm: `branch` on each map, a bidirectional state-space stack over the steps, token queries.
             resnet18: ResNet-18 on each map, token queries over the steps.
@@ -300,6 +301,11 @@ class ModelSettings:
     def rgb_difference(self) -> bool:
         """Whether videos must be decomposed with their RGB difference, which then takes motion's place."""
         return self.adapter.motion_stream == "rgb_diff"
+
+    @property
+    def sound(self) -> bool:
+        """Whether videos must be decomposed with their sound."""
+        return "sound" in self.adapter.streams
 
     @property
     def motion_tokens(self) -> int:

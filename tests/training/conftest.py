@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from himmel.choices import SOUND_SHAPE
 from himmel.hosts import load_host
 from himmel.model import HimmelProcessor, PreparedSample
 from himmel.nano.clips import CLASS_COLUMNS, VALUE_COLUMNS
@@ -59,10 +60,14 @@ def filled_store(setup: Setup, tmp_path: Path) -> Callable[[int], ClipStore]:
     return fill
 
 
-def _with_rgb_difference(clip: Decomposition) -> Decomposition:
+def _with_extras(clip: Decomposition) -> Decomposition:
     shape = (3, *clip.grid)
     intervals = (
-        replace(one, rgb_difference=np.full((len(one.frames), *shape), one.anchor + 1, np.float32))
+        replace(
+            one,
+            rgb_difference=np.full((len(one.frames), *shape), one.anchor + 1, np.float32),
+            sound=np.full(SOUND_SHAPE, one.anchor + 1, np.float32),
+        )
         for one in clip.intervals
     )
     return replace(clip, intervals=tuple(intervals))
@@ -77,9 +82,7 @@ def unrendered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         config = store.config
         processor = HimmelProcessor(config, load_host(config.host, max_anchor_tokens=config.max_anchor_tokens))
         for seed in seeds:
-            clip = _with_rgb_difference(
-                make_decomposition((config.steps_per_interval,) * config.num_anchors, seed=seed)
-            )
+            clip = _with_extras(make_decomposition((config.steps_per_interval,) * config.num_anchors, seed=seed))
             sample = processor.prepare(clip, far_image=clip.anchors[0].image)
             if processor.host.tower_map is not None:
                 # Such a tower is frozen, and of real size even here.

@@ -18,9 +18,12 @@ from himmel.adapter.siglip import SiglipMapBranch
 from himmel.adapter.steps import TokenQueries
 from himmel.adapter.tensors import StreamInputs
 
+# Streams with one state for a whole interval.
+_OF_INTERVAL = ("context", "sound")
+
 
 class MotionAdapter(PreTrainedModel):
-    """Branches, two fusion stages, motion encoder, alignment head and projector (docs/method.md).
+    """Branches, two fusion stages (with sound: three), motion encoder, alignment head and projector (docs/method.md).
 
     Examples:
         >>> from himmel.adapter import AdapterConfig, MotionAdapter, StreamInputs
@@ -45,6 +48,8 @@ class MotionAdapter(PreTrainedModel):
         self.encoder = make_encoder(config)
         self.alignment_head = AlignmentHead(config)
         self.projector = MotionProjector(config)
+        if "sound" in config.streams:
+            self.sound_fusion = CompressedStreamFusion(config)
         self.post_init()
 
     @torch.no_grad()
@@ -101,6 +106,9 @@ class MotionAdapter(PreTrainedModel):
         motion = self.config.motion_stream
         moved, motion_share = self.motion_fusion(states[motion], states["residual"])
         fused, context_share = self.context_fusion(moved, states["context"])
+        sound_share = None
+        if "sound" in states:
+            fused, sound_share = self.sound_fusion(fused, states["sound"])
         sequence, token_set = self.encoder(fused, mask)
         pooled = token_set.mean(dim=1)
         return AdapterOutput(
@@ -109,7 +117,7 @@ class MotionAdapter(PreTrainedModel):
             branches={name: self.alignment_head(_pool(states[name], mask, name), name) for name in self.branches},
             pooled=pooled,
             sequence=sequence,
-            gates=_gate_statistics(motion, motion_share, context_share, mask),
+            gates=_gate_statistics(motion, motion_share, context_share, sound_share, mask),
         )
 
     def _check(self, inputs: StreamInputs) -> None:
@@ -120,6 +128,8 @@ class MotionAdapter(PreTrainedModel):
             raise ValueError(
                 f"The adapter takes {config.motion_stream}, residual and context of {expected}, got {given}."
             )
+        if "sound" in config.streams and inputs.sound is None:
+            raise ValueError("The adapter reads the stream sound, and the inputs have none.")
         mask = inputs.step_mask
         if bool((mask[:, 1:] & ~mask[:, :-1]).any()):
             raise ValueError(
@@ -128,13 +138,14 @@ class MotionAdapter(PreTrainedModel):
             )
 
     def _encode_streams(self, inputs: StreamInputs) -> dict[str, Tensor]:
-        """Hidden states [M, F, d] of all three streams; zeros for a stream that is not read."""
+        """Hidden states [M, F, d] of all streams; zeros for one of the first three that is not read."""
         mask = inputs.step_mask
         absent = inputs.motion.new_zeros(*mask.shape, self.config.hidden_size)
         states = dict.fromkeys(("context", self.config.motion_stream, "residual"), absent)
         for name, branch in self.branches.items():
-            if name == "context":
-                states[name] = branch(inputs.context)[:, None].expand_as(absent)
+            if name in _OF_INTERVAL:
+                whole = inputs.sound if name == "sound" else inputs.context
+                states[name] = branch(whole)[:, None].expand_as(absent)
             else:
                 maps = inputs.residual if name == "residual" else inputs.motion
                 states[name] = _encode_steps(branch, maps, mask, absent)
@@ -153,15 +164,21 @@ def _encode_steps(branch: nn.Module, maps: Tensor, mask: Tensor, absent: Tensor)
 
 
 def _pool(states: Tensor, mask: Tensor, name: str) -> Tensor:
-    """Mean over the steps that exist [M, d]; the context is the same at every step, also where none exists."""
-    if name == "context":
+    """Mean over the steps that exist [M, d]; context and sound are the same at every step, also where none exists."""
+    if name in _OF_INTERVAL:
         return states[:, 0]
     return (states * mask[:, :, None]).sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp(min=1)
 
 
-def _gate_statistics(name: str, motion: Tensor | None, context: Tensor | None, mask: Tensor) -> GateStatistics | None:
+def _gate_statistics(
+    name: str, motion: Tensor | None, context: Tensor | None, sound: Tensor | None, mask: Tensor
+) -> GateStatistics | None:
     if motion is None or context is None:
         return None
     return GateStatistics(
-        streams=(name, "residual", "context"), motion_gate=motion * mask, context_gate=context * mask, step_mask=mask
+        streams=(name, "residual", "context", *(() if sound is None else ("sound",))),
+        motion_gate=motion * mask,
+        context_gate=context * mask,
+        sound_gate=None if sound is None else sound * mask,
+        step_mask=mask,
     )

@@ -13,10 +13,12 @@ from transformers import ResNetConfig, ResNetModel
 
 from himmel.adapter.config import AdapterConfig
 from himmel.adapter.norms import store_statistics
+from himmel.choices import SOUND_SHAPE
 from himmel.errors import UsageError
 
 # A ResNet-18 halves a map four times before the first convolution of its last stage.
 _CELLS_OF_ONE = 16
+_SOUND_WIDTH = 16
 
 
 def _resnet18(channels: int) -> ResNetModel:
@@ -145,6 +147,26 @@ class GridMapBranch(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """[n, channels, S, S] -> [n, d]."""
         return self.norm(self.project(F.adaptive_avg_pool2d(maps, self.grid).flatten(1)))
+
+
+class SoundBranch(nn.Module):
+    """Two convolutions over the slots of an interval's sound, which go beside it into one linear layer."""
+
+    def __init__(self, config: AdapterConfig) -> None:
+        super().__init__()
+        channels, slots = SOUND_SHAPE
+        self.convolutions = nn.Sequential(
+            nn.Conv1d(channels, _SOUND_WIDTH, kernel_size=5, padding=2),
+            nn.GELU(),
+            nn.Conv1d(_SOUND_WIDTH, _SOUND_WIDTH, kernel_size=3, padding=1),
+            nn.GELU(),
+        )
+        self.project = nn.Linear((_SOUND_WIDTH + channels) * slots, config.hidden_size)
+        self.norm = nn.LayerNorm(config.hidden_size)
+
+    def forward(self, sound: Tensor) -> Tensor:
+        """[n, 4, 32] -> [n, d]."""
+        return self.norm(self.project(torch.cat((self.convolutions(sound), sound), dim=1).flatten(1)))
 
 
 class TowerMapBranch(nn.Module):

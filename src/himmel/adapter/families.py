@@ -8,6 +8,7 @@ from himmel.adapter.branches import (
     GridMapBranch,
     ResNetContextBranch,
     ResNetMapBranch,
+    SoundBranch,
     TowerMapBranch,
 )
 from himmel.adapter.config import AdapterConfig
@@ -26,13 +27,15 @@ _OVER_TIME: dict[str, type[nn.Module]] = {
 
 
 def make_branches(config: AdapterConfig) -> nn.ModuleDict:
-    """An encoder for each stream that `config.streams` names, in the fixed order context, motion, residual."""
+    """An encoder for each stream that `config.streams` names, in the fixed order context, motion, residual, sound."""
     branches: dict[str, nn.Module] = {}
     if "context" in config.streams:
         branches["context"] = ConvContextBranch(config) if config.branch == "conv" else ResNetContextBranch(config)
     for name, shape in ((config.motion_stream, config.motion_shape), ("residual", config.residual_shape)):
         if name in config.streams:
             branches[name] = _make_map_branch(config, name, channels=shape[0])
+    if "sound" in config.streams:
+        branches["sound"] = SoundBranch(config)
     return nn.ModuleDict(branches)
 
 

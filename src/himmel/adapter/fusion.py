@@ -14,7 +14,7 @@ class _OperandMap(nn.Linear):
 
 
 class CompressedStreamFusion(nn.Module):
-    """One fusion stage; the adapter has two, each with its own weights: motion with residual, then that with context.
+    """One fusion stage, with weights of its own: motion with residual, that with context, and that with any sound.
 
     Modes, for operands a and b of width d:
         gated:        g = sigmoid(W_g [a ; b] + b_g), result g * U a + (1 - g) * V b

@@ -1,4 +1,4 @@
-"""What the two fusion stages preferred: kept for analysis, of every stream at every step (report, O.3)."""
+"""What the fusion stages preferred: kept for analysis, of every stream at every step (report, O.3)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,26 +20,35 @@ class GateStatistics(ShowsShapes):
     first. A stream that the adapter does not read keeps its weight: it weighs zeros.
 
     Attributes:
-        streams: names of the operands: motion (or rgb_diff), residual, context.
+        streams: names of the operands: motion (or rgb_diff), residual, context and, if the adapter reads it, sound.
         motion_gate: float [M, F] in 0..1, g: weight of the motion operand against the residual, averaged over the
             width; 0 at steps that do not exist.
         context_gate: float [M, F] in 0..1, g': weight of the fused motion against the context, likewise.
         step_mask: bool [M, F], the steps that exist.
+        sound_gate: float [M, F] in 0..1, g'': weight of all that against the sound, likewise; None without sound.
     """
 
-    streams: tuple[str, str, str]
+    streams: tuple[str, ...]
     motion_gate: Tensor
     context_gate: Tensor
     step_mask: Tensor
+    sound_gate: Tensor | None = None
 
     @property
     def shares(self) -> Tensor:
-        """[M, F, 3]: g g', (1 - g) g' and 1 - g', which add up to 1; 0 at steps that do not exist."""
+        """[M, F, 3]: g g', (1 - g) g' and 1 - g', which add up to 1; 0 at steps that do not exist.
+
+        With sound [M, F, 4]: these times g'', and 1 - g''.
+        """
         moved, kept = self.motion_gate * self.context_gate, (1 - self.motion_gate) * self.context_gate
-        return torch.stack((moved, kept, 1 - self.context_gate), dim=-1) * self.step_mask[:, :, None]
+        shares = torch.stack((moved, kept, 1 - self.context_gate), dim=-1)
+        if self.sound_gate is not None:
+            gate = self.sound_gate[:, :, None]
+            shares = torch.cat((shares * gate, 1 - gate), dim=-1)
+        return shares * self.step_mask[:, :, None]
 
     def mean_shares(self, intervals_per_sample: Sequence[int] | None = None) -> Tensor:
-        """Mean of `shares` over the steps that exist: float32 [B, 3], NaN for a sample without any.
+        """Mean of `shares` over the steps that exist: float32 [B, 3] (with sound 4), NaN for a sample without any.
 
         Args:
             intervals_per_sample: how the M intervals belong to B samples; None: to one.

@@ -47,9 +47,10 @@ def parameter_table(config: AdapterConfig) -> list[ComponentCount]:
     """
     with torch.device("meta"):
         adapter = MotionAdapter(config)
-    streams = [name for name in (config.motion_stream, "residual", "context") if name in config.streams]
+    streams = [name for name in (config.motion_stream, "residual", "context", "sound") if name in config.streams]
     counts = {f"{name} branch": _count(adapter.branches[name]) for name in streams}
-    counts["fusion"] = _count(adapter.motion_fusion) + _count(adapter.context_fusion)
+    fusions = (adapter.motion_fusion, adapter.context_fusion, *([adapter.sound_fusion] if "sound" in streams else []))
+    counts["fusion"] = sum(map(_count, fusions))
     counts["motion encoder"] = _count(adapter.encoder)
     counts["alignment head"] = _count(adapter.alignment_head)
     counts["stage 1 in total"] = sum(counts.values())

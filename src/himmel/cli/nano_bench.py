@@ -80,7 +80,7 @@ def print_gates(gates: "dict[str, MeanShares]") -> None:
     table = []
     for kind in sorted(gates, key=lambda kind: (kind.startswith("all"), kind)):
         one = gates[kind]
-        shares = (f"{100 * share:.1f}" for share in (one.motion, one.residual, one.context))
-        table.append((kind, str(one.questions), *shares))
-    names = ("asked", "motion", "residual", "context")
+        shares = (one.motion, one.residual, one.context, *([] if one.sound is None else [one.sound]))
+        table.append((kind, str(one.questions), *(f"{100 * share:.1f}" for share in shares)))
+    names = ("asked", "motion", "residual", "context", "sound")[: len(table[0]) - 1]
     print_table([Column("weight, %", text=True, whole=True), *map(Column, names)], table)

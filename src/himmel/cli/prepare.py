@@ -45,6 +45,9 @@ def prepare(
     rgb_difference: Annotated[
         bool, typer.Option("--rgb-difference", help="Also keep each step's colour difference; this decodes the video.")
     ] = False,
+    sound: Annotated[
+        bool, typer.Option("--sound", help="Also keep the sizes and the loudness of the sound's packets.")
+    ] = False,
     last_picture: Annotated[
         bool,
         typer.Option(
@@ -115,6 +118,7 @@ def prepare(
         max_anchor_pixels=anchor_pixels,
         accumulate=accumulate,
         rgb_difference=rgb_difference,
+        sound=sound,
         last_picture=last_picture,
         maps=maps,
         pictures=pictures,

@@ -51,6 +51,10 @@ def streams(
             "--rgb-difference", help="Also decode each step, and write how it differs from the picture before it."
         ),
     ] = False,
+    sound: Annotated[
+        bool,
+        typer.Option("--sound", help="Also write how large and how loud the sound's packets are; none is decoded."),
+    ] = False,
     every: Annotated[
         Every | None,
         typer.Option(
@@ -65,7 +69,16 @@ def streams(
     """Write a video's motion and residual maps, with their times, as arrays. Needs no model."""
     if every is not None:
         refuse_given(
-            context, "--every", "anchors", "steps", "anchor_mode", "accumulate", "rgb_difference", "threads", "picture"
+            context,
+            "--every",
+            "anchors",
+            "steps",
+            "anchor_mode",
+            "accumulate",
+            "rgb_difference",
+            "sound",
+            "threads",
+            "picture",
         )
         write_every(video, output, every=every, cell=cell, backend=backend, as_json=as_json)
         return
@@ -86,6 +99,7 @@ def streams(
             accumulate=accumulate,
             threads=threads,
             rgb_difference=rgb_difference,
+            sound=sound,
         )
     save_streams(decomposition, output)
     if picture is not None:

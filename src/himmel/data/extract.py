@@ -134,6 +134,7 @@ def read_video(
             max_anchor_pixels=settings.max_anchor_pixels,
             accumulate=settings.accumulate,
             rgb_difference=settings.rgb_difference,
+            sound=settings.sound,
             threads=1,
         )
         last = _last_picture(opened, settings) if settings.last_picture else None

@@ -20,12 +20,14 @@ class MeanShares:
         residual: of the residual stream.
         context: of the context stream.
         questions: over how many questions.
+        sound: of the sound; None where the adapter does not read it.
     """
 
     motion: float
     residual: float
     context: float
     questions: int
+    sound: float | None = None
 
 
 def shares_by_kind(judged: Iterable[Judged], *, condition: str = "motion") -> dict[str, MeanShares]:
@@ -42,5 +44,11 @@ def shares_by_kind(judged: Iterable[Judged], *, condition: str = "motion") -> di
 
 
 def _mean(shares: list[list[float]]) -> MeanShares:
-    motion, residual, context = (sum(column) / len(shares) for column in zip(*shares, strict=True))
-    return MeanShares(motion=motion, residual=residual, context=context, questions=len(shares))
+    motion, residual, context, *sound = (sum(column) / len(shares) for column in zip(*shares, strict=True))
+    return MeanShares(
+        motion=motion,
+        residual=residual,
+        context=context,
+        questions=len(shares),
+        sound=sound[0] if sound else None,
+    )

@@ -55,7 +55,7 @@ def count_bytes(read: Read) -> int:
     for interval in () if read.decomposition is None else read.decomposition.intervals:
         arrays = [interval.frames, interval.times, *(vars(interval.maps)[item.name] for item in fields(interval.maps))]
         total += sum(array.nbytes for array in arrays)
-        total += 0 if interval.rgb_difference is None else interval.rgb_difference.nbytes
+        total += sum(extra.nbytes for extra in (interval.rgb_difference, interval.sound) if extra is not None)
     if read.spending is not None:
         total += sum(plane.nbytes for plane in (read.spending.energy, read.spending.motion, read.spending.place_bits))
     return total

@@ -22,6 +22,7 @@ class MotionInputs(ShowsShapes):
         intervals_per_sample: int64 [B], M in sum.
         index: int64 [P], which of the M * K tokens that the adapter makes, interval by interval, each placeholder of
             the batch takes.
+        sound: float32 [M, 4, 32]; None where the adapter does not read it.
     """
 
     motion: Tensor
@@ -30,6 +31,7 @@ class MotionInputs(ShowsShapes):
     context: Tensor | None
     intervals_per_sample: Tensor
     index: Tensor
+    sound: Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

@@ -61,7 +61,13 @@ class HimmelForConditionalGeneration(HostedModel):
             if self.config.context_source != "tower" or vision is None:
                 raise HostError("The inputs hold no context stream; encode them with the processor of this model.")
             context = cast(Tensor, vision.last_hidden_state)
-        streams = StreamInputs(motion=given.motion, residual=given.residual, context=context, step_mask=given.step_mask)
+        streams = StreamInputs(
+            motion=given.motion,
+            residual=given.residual,
+            context=context,
+            step_mask=given.step_mask,
+            sound=given.sound,
+        )
         return cast(AdapterOutput, self.adapter(self.adapter_inputs(streams.to(self.device))))
 
     @contextmanager

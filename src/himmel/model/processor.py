@@ -18,8 +18,8 @@ from himmel.model.inputs import ModelInputs, MotionInputs
 from himmel.model.placement import Placement, place
 from himmel.model.reading import Reading
 from himmel.model.salience import predict_salience
-from himmel.model.sample import PreparedSample, pad_steps
-from himmel.model.streams import motion_channels, residual_channels, rgb_channels, small_picture
+from himmel.model.sample import PreparedSample, join_sound, pad_steps
+from himmel.model.streams import motion_channels, residual_channels, rgb_channels, small_picture, sound_channels
 from himmel.video import Decomposition, Video
 
 
@@ -115,7 +115,8 @@ class HimmelProcessor(PromptEncoder):
         """Turn a decomposition into tensors, once.
 
         Args:
-            decomposition: of one video, with its RGB difference where `config.rgb_difference` says so.
+            decomposition: of one video, with its RGB difference and its sound where `config.rgb_difference` and
+                `config.sound` say so.
             far_image: uint8 [H, W, 3], the video's last picture, wanted by stage 1 alone (`align_targets`).
             pictures: whether anchors and last picture are prepared for the host; stage 1 doesn't need them where its
                 targets are known.
@@ -137,6 +138,10 @@ class HimmelProcessor(PromptEncoder):
                 motion[index, :taken] = motion_channels(maps, adapter.map_size, width=size[0], height=size[1])
             residual[index, :taken] = residual_channels(maps, adapter.map_size)
             mask[index, :taken] = True
+        sound = None
+        if self.config.sound:
+            heard = [sound_channels(interval) for interval in decomposition.intervals]
+            sound = torch.from_numpy(np.stack(heard).astype(np.float16))
         anchors = [anchor.image for anchor in decomposition.anchors]
         context = None
         if self.config.context_source == "rgb":
@@ -150,6 +155,7 @@ class HimmelProcessor(PromptEncoder):
             images=self.host.prepare_images(anchors) if pictures else {},
             far_images=self.host.prepare_images([far_image]) if pictures and far_image is not None else {},
             times=_times(decomposition),
+            sound=sound,
         )
 
     def _place(self, sample: PreparedSample, *, motion: bool, anchors: bool) -> Placement:
@@ -177,6 +183,7 @@ class HimmelProcessor(PromptEncoder):
             context=self._context(samples, anchors=anchors),
             intervals_per_sample=counts,
             index=self._motion_index(placed, counts),
+            sound=join_sound(samples),
         )
 
     def _motion_index(self, placed: Sequence[Placement], counts: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ class Reading:
     backend: Backend
     accumulate: bool
     rgb_difference: bool
+    sound: bool
 
     @classmethod
     def of(
@@ -38,6 +39,7 @@ class Reading:
             backend=backend,
             accumulate=config.accumulate if accumulate is None else accumulate,
             rgb_difference=config.rgb_difference,
+            sound=config.sound,
         )
 
     def read(self, video: Video, *, threads: int | None = None) -> Decomposition:
@@ -50,4 +52,5 @@ class Reading:
             accumulate=self.accumulate,
             threads=threads,
             rgb_difference=self.rgb_difference,
+            sound=self.sound,
         )

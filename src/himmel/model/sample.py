@@ -28,6 +28,7 @@ class PreparedSample(ShowsShapes):
         far_images: the far anchor of the last interval in the same form (docs/method.md, equation 5), or empty.
         times: float64 [N, 2], when each interval begins (at its anchor) and ends, in seconds since the first shown
             picture; None where they are not known.
+        sound: float16 [N, 4, 32], see `himmel.model.streams.sound_channels`; None where the adapter does not read it.
     """
 
     motion: Tensor
@@ -37,6 +38,7 @@ class PreparedSample(ShowsShapes):
     images: Mapping[str, Tensor]
     far_images: Mapping[str, Tensor] = field(default_factory=dict)
     times: Tensor | None = None
+    sound: Tensor | None = None
 
     @classmethod
     def of_pictures(cls, images: Mapping[str, Tensor]) -> Self:
@@ -57,6 +59,8 @@ class PreparedSample(ShowsShapes):
             plain["context"] = self.context
         if self.times is not None:
             plain["times"] = self.times
+        if self.sound is not None:
+            plain["sound"] = self.sound
         plain |= {_IMAGES + name: value for name, value in self.images.items()}
         plain |= {_FAR + name: value for name, value in self.far_images.items()}
         # Some image processors give pictures whose channels come last in memory, which the format does not take.
@@ -79,6 +83,7 @@ class PreparedSample(ShowsShapes):
             step_mask=plain["step_mask"],
             context=plain.get("context"),
             times=plain.get("times"),
+            sound=plain.get("sound"),
             images=groups[_IMAGES],
             far_images=groups[_FAR],
         )
@@ -97,7 +102,28 @@ class PreparedSample(ShowsShapes):
         context = other.context if other.context is not None else other.images.get("tower_features")
         if context is None:
             raise HostError("The other sample has no context stream yet; call keep_features on it first.")
-        return replace(self, motion=other.motion, residual=other.residual, step_mask=other.step_mask, context=context)
+        return replace(
+            self,
+            motion=other.motion,
+            residual=other.residual,
+            step_mask=other.step_mask,
+            context=context,
+            sound=other.sound,
+        )
+
+
+def join_sound(samples: Sequence[PreparedSample]) -> Tensor | None:
+    """The sound of all intervals of a batch, float32 [M, 4, 32]; None where the adapter does not read it.
+
+    Raises:
+        HostError: some of the samples have sound, and others have intervals without it.
+    """
+    given = [sample.sound for sample in samples if sample.sound is not None]
+    if not given:
+        return None
+    if sum(map(len, given)) != sum(sample.num_intervals for sample in samples):
+        raise HostError("Some samples of a batch were prepared without sound; prepare them all in the same way.")
+    return torch.cat(given).float()
 
 
 def pad_steps(streams: Sequence[Tensor]) -> Tensor:

@@ -76,6 +76,21 @@ def rgb_channels(interval: Interval, size: int) -> FloatArray:
     return resize_area(interval.rgb_difference / np.float32(_RESIDUAL_UNIT), size)
 
 
+def sound_channels(interval: Interval) -> FloatArray:
+    """The interval's sound in small numbers.
+
+    Returns:
+        [4, 32]: ln(1 + bytes a second / 1000); (dB + 60) / 20, or 0 where loudness isn't known; the two shares.
+
+    Raises:
+        HostError: the decomposition holds none.
+    """
+    if interval.sound is None:
+        raise HostError("The decomposition holds no sound; decompose the video with sound=True.")
+    size, loudness, covered, heard = interval.sound
+    return np.stack([np.log1p(size / 1000), np.where(heard > 0, (loudness + 60) / 20, 0), covered, heard])
+
+
 def resize_weighted(values: FloatArray, weights: FloatArray, size: int) -> tuple[FloatArray, FloatArray]:
     """Area-weighted means of [F, N, R, C] `values` over [F, R, C] `weights`, on size x size; 0 where no weight is.
 

@@ -65,11 +65,12 @@ class AlignmentModel(nn.Module):
         valid: Tensor,
         probe_values: Tensor | None = None,
         probe_words: Tensor | None = None,
+        sound: Tensor | None = None,
     ) -> dict[str, Any]:
         """Loss of M intervals, with those of all processes as negatives; M may differ between them.
 
         Args:
-            motion, residual, context, step_mask: see `StreamInputs`.
+            motion, residual, context, step_mask, sound: see `StreamInputs`.
             targets: [M, D], visual change across each interval (equation 5).
             valid: bool [M], intervals whose target shows what moved. Where everything is back in its place at the next
                 anchor, the target holds coding noise alone; the probes read such intervals all the same.
@@ -79,7 +80,7 @@ class AlignmentModel(nn.Module):
             `loss` and its named `parts`, scalars; `counts`, how many intervals there were; and, when this is not
             training, `rows` of this process's own intervals (`interval_rows`).
         """
-        streams = StreamInputs(motion=motion, residual=residual, context=context, step_mask=step_mask)
+        streams = StreamInputs(motion=motion, residual=residual, context=context, step_mask=step_mask, sound=sound)
         output = self.adapter(self._show(streams))
         valid = valid & step_mask.any(1)
         every, all_targets, all_valid = gather_alignment(output, targets, valid)

@@ -13,7 +13,7 @@ from himmel.adapter import StreamInputs
 from himmel.hosts import Host
 from himmel.model import HimmelProcessor, PreparedSample
 from himmel.model.inputs import ModelInputs
-from himmel.model.sample import pad_steps
+from himmel.model.sample import join_sound, pad_steps
 from himmel.nano.clips import MOTION_KINDS
 from himmel.nano.questions import Question
 from himmel.training.probes import caption_ids
@@ -134,8 +134,9 @@ class AlignmentCollator:
     def __call__(self, items: Sequence[tuple[int, int]]) -> dict[str, Tensor]:
         """Items of `DrawnClips` to keyword arguments of `AlignmentModel`."""
         clips = [self._store.load(seed, pictures=False) for _, seed in items]
+        streams = vars(self.streams_of([clip.sample for clip in clips]))
         return {
-            **vars(self.streams_of([clip.sample for clip in clips])),
+            **{name: stream for name, stream in streams.items() if stream is not None},
             "targets": torch.cat([self._targets.load(seed) for _, seed in items]),
             "valid": torch.cat([_moves_on(clip) for clip in clips]),
             "probe_values": torch.cat([clip.truth_values for clip in clips]),
@@ -150,6 +151,7 @@ class AlignmentCollator:
             residual=pad_steps([sample.residual for sample in samples]).float(),
             context=torch.cat([_context(sample) for sample in samples]).float(),
             step_mask=pad_steps([sample.step_mask for sample in samples]),
+            sound=join_sound(samples),
         )
 
 

@@ -86,6 +86,7 @@ class ClipStore:
         # Settings of later versions count where they are not at their default, so that older clips stay good.
         later: dict[str, tuple[object, object]] = {
             "motion": ("rgb_diff" if config.rgb_difference else "motion", "motion"),
+            "sound": (config.sound, False),
             "anchor_mode": (config.anchor_mode, "keyframe"),
             "accumulate": (config.accumulate, False),
             "times": (config.times, "none"),

@@ -21,6 +21,7 @@ def save_streams(decomposition: Decomposition, path: str | os.PathLike[str]) -> 
         step_interval int64 [S], step_frames int64 [S], step_times float64 [S],
         past, future, past_valid, future_valid, past_distance, future_distance, residual, covered as in `StepMaps` with
         S in place of F, rgb_difference likewise if it was requested,
+        sound float32 [n, 4, 32] if it was requested,
         and about, a JSON text with the other attributes of the decomposition but `seconds`.
 
     Raises:
@@ -52,6 +53,9 @@ def stream_arrays(decomposition: Decomposition) -> dict[str, npt.NDArray[np.gene
     differences = [interval.rgb_difference for interval in intervals if interval.rgb_difference is not None]
     if differences:
         arrays["rgb_difference"] = np.concatenate(differences)
+    sounds = [interval.sound for interval in intervals if interval.sound is not None]
+    if sounds:
+        arrays["sound"] = np.stack(sounds)
     return arrays
 
 

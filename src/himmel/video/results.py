@@ -107,6 +107,10 @@ class Interval(_ShapeRepr):
         maps: what was read there.
         rgb_difference: float32 [F, 3, R, C], each step's mean colour of each cell minus that of the picture before, in
             8-bit code values; None unless requested.
+        sound: float32 [4, 32], what 32 equal stretches of time from the anchor to the next one (the last one: to the
+            end) have of sound: bytes a second; loudness in dB, 0 being a full-scale square wave, at least -100; the
+            share of the stretch that packets cover; the share whose loudness is known. Where a share is 0, so is what
+            it is of. None unless requested.
     """
 
     anchor: int
@@ -116,6 +120,7 @@ class Interval(_ShapeRepr):
     times: npt.NDArray[np.float64]
     maps: StepMaps
     rgb_difference: FloatArray | None = None
+    sound: FloatArray | None = None
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -139,7 +144,7 @@ class Decomposition(_ShapeRepr):
         num_damaged: how many of the pictures read for anchors and steps are missing or damaged. Missing parts are
             guessed or left out of the maps. A damaged anchor that was replaced doesn't count.
         notes: sentences about what was unusual in the file or in what was asked.
-        seconds: wall time by stage: "open", "probe", "extract", and "rgb_difference" if requested.
+        seconds: wall time by stage: "open", "probe", "extract", and "rgb_difference" and "sound" if requested.
     """
 
     path: str

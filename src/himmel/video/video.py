@@ -27,6 +27,7 @@ from himmel.video.frames import Frames, place_frames, read_frames
 from himmel.video.full_rate import FullRate, choose_for_vectors, read_pictures, read_vectors
 from himmel.video.results import Decomposition, Picture, PictureVectors, Spending
 from himmel.video.rgb_difference import add_rgb_difference
+from himmel.video.sound.slots import add_sound
 from himmel.video.spending import cell_for, read_spending
 
 IntArray = npt.NDArray[np.int64]
@@ -153,6 +154,7 @@ class Video:
         accumulate: bool = False,
         threads: int | None = None,
         rgb_difference: bool = False,
+        sound: bool = False,
     ) -> Decomposition:
         """Split the video into anchors and intervals, and read the intervals' motion and residual.
 
@@ -178,6 +180,8 @@ class Video:
                 result is the same for any number.
             rgb_difference: also decode each step and the picture before it, for `Interval.rgb_difference`; this costs
                 the decoding of all pictures between them and their keyframes.
+            sound: also read the sizes of the sound's packets and, of AAC-LC and HE-AAC, how loud they are, for
+                `Interval.sound`; no sound is decoded. Of several tracks the one that FFmpeg takes for the best counts.
 
         Raises:
             UsageError: an argument is outside its range.
@@ -200,8 +204,8 @@ class Video:
         )
         found = decompose(self._file, request, sha256=self._hash.known, open_seconds=self._open_seconds)
         if rgb_difference:
-            return add_rgb_difference(found, self._file, threads=request.threads)
-        return found
+            found = add_rgb_difference(found, self._file, threads=request.threads)
+        return add_sound(found, self._file) if sound else found
 
     def frames(
         self,

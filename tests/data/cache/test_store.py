@@ -1,7 +1,7 @@
 import pickle
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from himmel.data.cache.settings import VERSION
 from himmel.data.prepare import prepare
 from himmel.errors import HimmelError, UsageError
 from himmel.video import Decomposition, Video
+from sound_clips import swelling, write_sound
 from work_apart import anchor_frames
 
 Encode = Callable[..., Path]
@@ -152,6 +153,7 @@ def test_settings_name_videos_and_each_of_them_counts() -> None:
         "max_anchor_pixels": 1000,
         "accumulate": True,
         "rgb_difference": True,
+        "sound": True,
         "last_picture": False,
         "maps": "float16",
         "pictures": "png",
@@ -214,3 +216,26 @@ def test_a_video_of_one_picture_comes_back(tmp_path: Path, encode_clip: Encode) 
     found = cache.read(str(cache.find("a.mp4")))
     assert [len(interval.frames) for interval in found.intervals] == [0] * len(found.anchors)
     assert maps(found, "past").shape[0] == 0
+
+
+def test_sound_is_kept_whole_and_caches_without_it_are_what_they_were(tmp_path: Path) -> None:
+    (tmp_path / "videos").mkdir()
+    path = write_sound(tmp_path / "videos" / "a.mp4", swelling(2))
+    with_sound = CacheSettings(**READING, sound=True)
+    prepare(str(path.parent), tmp_path / "with", settings=with_sound)
+    prepare(str(path.parent), tmp_path / "without", settings=CacheSettings(**READING))
+    wanted = Video(path).decompose(**READING, sound=True)
+    cache, plain = StreamCache(tmp_path / "with"), StreamCache(tmp_path / "without")
+    found = cache.read(next(cache.keys()))
+    for one, other in zip(found.intervals, wanted.intervals, strict=True):
+        np.testing.assert_array_equal(one.sound, other.sound)
+    assert all(interval.sound is None for interval in plain.read(next(plain.keys())).intervals)
+    shards = [next((tmp_path / name / "shards").glob("*.parquet")) for name in ("with", "without")]
+    columns = [pyarrow.parquet.ParquetFile(shard).schema_arrow.names for shard in shards]
+    assert columns[0] == [*columns[1], "sound"]
+    # The marks of settings that caches in the world have: another one would have them made again.
+    assert CacheSettings(engine=True).mark == "8604880dbd53a279"
+    assert with_sound.mark != CacheSettings(**READING).mark
+    said = asdict(CacheSettings())
+    del said["sound"]
+    assert CacheSettings.from_json(said) == CacheSettings()

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow
 
+from himmel.choices import SOUND_SHAPE
 from himmel.data.cache.quantise import from_int8, from_shares, to_half, to_int8, to_shares
 from himmel.data.cache.settings import CacheSettings
 from himmel.errors import HimmelError
@@ -53,8 +54,15 @@ SCHEMA: Final = pyarrow.schema(
 [S x C] are the scales of maps in int8; null where maps are in float16, as `rgb_difference` is where there is none and
 `last_picture` where it was not wanted.
 """
+WITH_SOUND: Final = SCHEMA.append(pyarrow.field("sound", pyarrow.binary()))
+"""Of a shard of a cache with sound: float32 [n, 4, 32], see `Interval.sound`. Others have the bytes they always had."""
 _MOST: Final = 2**31 - 1
 _LEFT_OUT: Final = frozenset({"path", "sha256", "anchors", "intervals", "seconds"})
+
+
+def schema_of(record: Record) -> pyarrow.Schema:
+    """The columns of a row's file."""
+    return WITH_SOUND if "sound" in record else SCHEMA
 
 
 def to_record(streams: Decomposition, settings: CacheSettings, *, sha256: str, last: Picture | None) -> Record:
@@ -83,6 +91,9 @@ def to_record(streams: Decomposition, settings: CacheSettings, *, sha256: str, l
         "step_frames": np.concatenate([interval.frames for interval in intervals]).tolist(),
         "step_times": np.concatenate([interval.times for interval in intervals]).tolist(),
     }
+    sounds = [interval.sound for interval in intervals if interval.sound is not None]
+    if sounds:
+        record["sound"] = np.stack(sounds).tobytes()
     for name, values in _maps(streams).items():
         if values.nbytes > 2 * _MOST:
             raise HimmelError(
@@ -185,7 +196,7 @@ def _read_map(
 
 
 def _interval(record: Record, maps: dict[str, Any], index: int, steps: slice) -> Interval:
-    difference = maps["rgb_difference"]
+    difference, sound = maps["rgb_difference"], record.get("sound")
     return Interval(
         anchor=index,
         start=record["interval_start"][index],
@@ -194,4 +205,5 @@ def _interval(record: Record, maps: dict[str, Any], index: int, steps: slice) ->
         times=np.array(record["step_times"][steps], np.float64),
         maps=StepMaps(**{item.name: maps[item.name][steps] for item in fields(StepMaps)}),
         rgb_difference=None if difference is None else difference[steps],
+        sound=None if sound is None else np.frombuffer(sound, np.float32).reshape(-1, *SOUND_SHAPE)[index].copy(),
     )

@@ -19,7 +19,7 @@ _MARK: Final = 16
 
 @dataclass(frozen=True, kw_only=True)
 class CacheSettings:
-    """How each video is read and kept; the first eight are arguments of `Video.decompose`.
+    """How each video is read and kept; the first nine are arguments of `Video.decompose`.
 
     Attributes:
         last_picture: also keep the video's last picture, which stage 1 takes as the end of the last interval
@@ -41,6 +41,7 @@ class CacheSettings:
     max_anchor_pixels: int | None = None
     accumulate: bool = False
     rgb_difference: bool = False
+    sound: bool = False
     last_picture: bool = True
     maps: MapPrecision = "int8"
     pictures: PictureFormat = "jpeg"
@@ -70,6 +71,9 @@ class CacheSettings:
         if self.pictures == "png":
             # Nothing depends on it.
             del whole["quality"]
+        if not self.sound:
+            # Caches of versions that knew of no sound keep their marks.
+            del whole["sound"]
         return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:_MARK]
 
     def key(self, sha256: str) -> str:
@@ -83,6 +87,8 @@ class CacheSettings:
         Raises:
             UsageError: there is a field too many or too few, or a value is not possible.
         """
+        # Caches of versions that knew of no sound don't mention it.
+        found = {"sound": False, **found}
         names = {item.name for item in fields(cls)}
         if set(found) != names:
             odd = ", ".join(sorted(names ^ set(found)))

@@ -7,6 +7,7 @@ which cost no compression. Both are on the disk, whole, before they have their n
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ import pyarrow.parquet
 from himmel._files import atomic_path
 from himmel.data.cache.layout import Layout, Shard
 from himmel.data.cache.lines import write_through
-from himmel.data.cache.records import SCHEMA, Record
+from himmel.data.cache.records import SCHEMA, Record, schema_of
 from himmel.errors import HimmelError
 from himmel.video.file.source import show
 
@@ -28,8 +29,9 @@ _LEVEL: Final = 3
 def write_piece(path: Path, record: Record) -> None:
     """Keep one video until its shard is made."""
     with atomic_path(path) as temporary:
-        with pyarrow.OSFile(str(temporary), "wb") as file, pyarrow.ipc.new_file(file, SCHEMA) as writer:
-            writer.write_table(_table(record, SCHEMA))
+        schema = schema_of(record)
+        with pyarrow.OSFile(str(temporary), "wb") as file, pyarrow.ipc.new_file(file, schema) as writer:
+            writer.write_table(_table(record, schema))
         write_through(temporary)
 
 
@@ -117,7 +119,9 @@ def _write_shard(layout: Layout, number: int, records: Iterable[Record], hashes:
             seconds += json.loads(record["about"])["duration"]
             yield record
 
-    size, digest = write_rows(layout.shard(number), counted(), SCHEMA)
+    rows = counted()
+    first = list(islice(rows, 1))
+    size, digest = write_rows(layout.shard(number), chain(first, rows), schema_of(*first) if first else SCHEMA)
     return Shard(number, size, digest, tuple(hashes), seconds)
 
 

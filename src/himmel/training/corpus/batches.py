@@ -102,6 +102,7 @@ class CorpusAlignment(nn.Module):
                 residual=streams.residual,
                 context=streams.context,
                 step_mask=streams.step_mask,
+                sound=streams.sound,
                 targets=targets.to(device),
                 valid=changes.to(device),
             ),

@@ -23,6 +23,8 @@ from himmel.model.reading import Reading
 
 _MOST_PIXELS: Final = 2**27
 _MOST_BYTES: Final = 2**30
+# What a cache may hold beyond what a model reads.
+_EXTRAS: Final = {"rgb_difference": "RGB difference", "sound": "sound"}
 
 
 class VideoReader(Protocol):
@@ -76,7 +78,12 @@ class FromCache:
     ) -> None:
         kept = asdict(cache.settings)
         for name, wanted in asdict(reading).items():
-            if kept[name] != wanted:
+            if name in _EXTRAS and wanted and not kept[name]:
+                raise RecipeError(
+                    f"The recipe's model reads the {_EXTRAS[name]}, and the cache was prepared without it; prepare the "
+                    f"videos once more, with --{name.replace('_', '-')}."
+                )
+            if name not in _EXTRAS and kept[name] != wanted:
                 raise RecipeError(
                     f"The cache was prepared with {name} = {kept[name]!r} and the recipe's model wants {wanted!r}; "
                     f"set model.{name}, or prepare the videos once more."

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from himmel.adapter import MotionAdapter, StreamInputs
+from himmel.choices import SOUND_SHAPE
 from himmel.hosts import Host, Loading, load_host
 from himmel.hosts.families import write_family
 from himmel.hosts.nano import NanoConfig
@@ -227,6 +228,7 @@ def _adapter_bytes(adapter: MotionAdapter, intervals: int, steps: int, precision
         residual=torch.randn(intervals, steps, *config.residual_shape),
         context=torch.randn(intervals, *config.context_shape),
         step_mask=torch.ones(intervals, steps, dtype=torch.bool),
+        sound=torch.randn(intervals, *SOUND_SHAPE) if "sound" in config.streams else None,
     )
 
     def run() -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 
 import av
 from av.container import InputContainer
+from av.stream import Stream
 from av.video.stream import VideoStream
 
 from himmel._interrupts import interrupts_kept
@@ -37,7 +38,7 @@ def open_stream(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         yield container, video_stream(container, show(path))
 
 
-def demux(container: InputContainer, *streams: VideoStream) -> "Iterator[av.Packet[Any]]":
+def demux(container: InputContainer, *streams: Stream) -> "Iterator[av.Packet[Any]]":
     """Packets that hold something, of some streams or of all."""
     try:
         yield from (packet for packet in container.demux(*streams) if packet.size)
