@@ -39,7 +39,7 @@ def test_shapes_and_representation(adapter, tiny, streams):
     assert output.sequence.shape == (3, 6, 32)
     assert output.gates.streams == ("motion", "residual", "context")
     assert "tokens=float32[3, 4, 24]" in repr(output)
-    assert repr(inputs).endswith("step_mask=bool[3, 6])")
+    assert repr(inputs).endswith("step_mask=bool[3, 6], sound=None)")
 
 
 @pytest.mark.parametrize("training", [False, True])

@@ -31,7 +31,7 @@ def test_a_config_of_before_the_families_means_ssm():
     ("changes", "words"),
     [
         ({"streams": ()}, ("streams=[]", "context, motion, residual")),
-        ({"streams": ("motion", "sound")}, ("'sound'", "context, motion, residual")),
+        ({"streams": ("motion", "smell")}, ("'smell'", "context, motion, residual")),
         ({"streams": ("motion", "motion")}, ("'motion', 'motion'",)),
         ({"fusion": "softmax"}, ("fusion='softmax'", "gated")),
         ({"streams": ("context", "motion", "rgb_diff")}, ("'rgb_diff'", "name one of them")),
