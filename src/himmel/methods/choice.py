@@ -31,7 +31,7 @@ _EVERY: tuple[type[Method], ...] = (
 METHODS: Final[dict[str, type[Method]]] = {method.name: method for method in _EVERY}
 
 
-def build(name: str, **options: Any) -> Method:
+def build(name: str, /, **options: Any) -> Method:
     """A method with some of its options set.
 
     Args:

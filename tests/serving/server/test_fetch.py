@@ -116,6 +116,13 @@ def test_a_redirect_is_followed_to_listed_hosts_alone() -> None:
         "::ffff:127.0.0.1",
         "2002:7f00:1::",
         "64:ff9b::7f00:1",
+        "64:ff9b:1::7f00:1",
+        "::7f00:1",
+        "::ffff:0:7f00:1",
+        "2001:0:7f00:1::",
+        "fec0::1",
+        "192.0.0.8",
+        "192.88.99.1",
     ],
 )
 def test_addresses_that_are_not_public_are_refused(address: str) -> None:
@@ -137,10 +144,45 @@ def test_a_name_is_looked_up_once_for_check_and_connection() -> None:
     assert len(answers) == 2
 
 
+def test_where_the_first_address_does_not_answer_the_next_is_tried() -> None:
+    networks = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
+    with web(lambda handler: send(handler, b"film")) as port:
+        assert fetch(port, addresses=["::1", "127.0.0.2", "127.0.0.1"], networks=networks) == b"film"
+
+
+def test_an_address_may_hold_blanks_and_letters_of_any_script() -> None:
+    asked: list[str] = []
+
+    def answer(handler: Any) -> None:
+        asked.append(handler.path)
+        send(handler, b"film")
+
+    with web(answer) as port:
+        fetch(port, "/a b/\u00fc%20.mp4?q=\u00e9&r=%2F")
+    assert asked == ["/a%20b/%C3%BC%20.mp4?q=%C3%A9&r=%2F"]
+
+
+def test_a_download_ends_with_its_request_s_time() -> None:
+    gone = threading.Event()
+    begin = time.monotonic()
+    with web(lambda handler: gone.wait(60)) as port:
+        with pytest.raises(Refusal, match="more than"):
+            fetcher(port).fetch(f"http://videos.test:{port}/", lambda piece: None, deadline=begin + 0.3)
+        gone.set()
+    assert time.monotonic() - begin < 30
+
+
 @pytest.mark.parametrize(
     "url",
     [
         "http://other.test/",
+        "http://2130706433/",
+        "http://0x7f.1/",
+        "http://0177.0.0.1/",
+        "http://videos.test@169.254.169.254/",
+        "http://other.test#videos.test:{port}",
+        "http://other.test\\@videos.test:{port}/",
+        "http://\uff56ideos.test.evil:{port}/",
         "http://videos.test/",
         "http://videos.test.evil.test:{port}/",
         "http://user:word@videos.test:{port}/",

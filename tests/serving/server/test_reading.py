@@ -57,7 +57,7 @@ def readers(ended: list[str]) -> Iterator[Readers]:
 
 def medium(readers: Readers, *paths: Path, sha256: str | None = None, kind: str = "video", **more: float) -> Medium:
     spool = Spool(LIMITS)
-    hashes = tuple(sha256 or spool.hash_of(path).sha256 for path in paths)
+    hashes = tuple(sha256 or spool.hash_of(path, 2**30).sha256 for path in paths)
     spool.close()
     return Medium(kind, hashes, paths=paths, readers=readers, **more)  # type: ignore[arg-type]
 
@@ -145,3 +145,35 @@ def test_pictures_that_are_none_or_too_large_are_refused(readers: Readers, tmp_p
     for name, said in (("bomb.png", "60000 x 60000 pixels"), ("a.eps", "no picture that can be read")):
         with pytest.raises(VideoError, match=said):
             medium(readers, tmp_path / name, kind="pictures").read(READING)
+
+
+def test_a_video_that_names_other_files_is_refused(
+    readers: Readers, encode_clip: Callable[..., Path], tmp_path: Path
+) -> None:
+    """What FFmpeg would open beside it: a playlist's segments, wherever they are, and other uploads by their names."""
+    encode_clip("other.mp4", num_frames=4)
+    (tmp_path / "inner").mkdir()
+    playlist = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n../other.mp4\n#EXT-X-ENDLIST\n"
+    (tmp_path / "inner" / "list.m3u8").write_text(playlist)
+    (tmp_path / "upload").write_text("ffconcat version 1.0\nfile other.mp4\n")
+    assert Video(tmp_path / "upload").num_frames == 4
+    for name in ("inner/list.m3u8", "upload"):
+        with pytest.raises(VideoError, match=r"^The file is a list of others"):
+            medium(readers, tmp_path / name).read(READING)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi", "a.ts", "a.mpg", "a.flv", "a.mov", "a.nut", "a.h264"])
+def test_usual_containers_are_read(readers: Readers, encode_clip: Callable[..., Path], name: str) -> None:
+    assert medium(readers, encode_clip(name, num_frames=12)).read(READING).frames
+
+
+def test_a_picture_that_is_exchanged_meanwhile_is_not_taken_for_the_other(readers: Readers, tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    with pytest.raises(VideoError, match="changed before it was read"):
+        medium(readers, tmp_path / "a.png", sha256=64 * "0", kind="pictures").read(READING)
+
+
+def test_pictures_that_are_too_many_together_are_refused(readers: Readers, tmp_path: Path) -> None:
+    Image.new("RGB", (160, 120)).save(tmp_path / "a.png")
+    with pytest.raises(VideoError, match="takes 1,094,400 bytes and 1,048,576 are allowed"):
+        medium(readers, *[tmp_path / "a.png"] * 30, kind="pictures").read(READING)

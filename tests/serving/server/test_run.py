@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -198,8 +198,7 @@ def test_a_client_that_takes_no_answer_is_given_up() -> None:
     async def run() -> int:
         door = Door(limits)
         gate = _Gate(answer, door=door, keys=Keys([]), limits=limits)
-        with pytest.raises(TimeoutError):
-            await gate({"type": "http", "path": "/v1/models", "headers": []}, never, never)
+        await gate({"type": "http", "path": "/v1/models", "headers": []}, never, never)
         return door.inside
 
     assert asyncio.run(run()) == 0
@@ -268,3 +267,38 @@ def test_the_command_refuses_what_makes_no_sense(arguments: list[str], said: str
     assert server.returncode == 2
     assert said in told
     assert "Traceback" not in told
+
+
+def test_connections_that_bring_no_request_are_closed(
+    session: Session, media: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from himmel.serving.server import connections
+
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.3)
+    with running(session, settings(media), media) as live:
+        address = "127.0.0.1", int(live.url.rpartition(":")[2])
+        with closing(socket.create_connection(address)) as idle, closing(socket.create_connection(address)) as slow:
+            slow.sendall(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
+            slow.settimeout(60)
+            idle.settimeout(60)
+            assert slow.recv(2**16).startswith(b"HTTP/1.1 200")
+            slow.sendall(b"GET /health HTTP/1.1\r\nX-Slow: ")
+            assert idle.recv(1) == b""
+            with suppress(ConnectionResetError):
+                assert not slow.recv(2**16).startswith(b"HTTP/1.1 200")
+        # A request that takes long to answer is no such connection.
+        with held_model(session, monkeypatch) as go, ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(post, live.url, body(media))
+            wait_for(lambda: inside(live) == 1)
+            time.sleep(0.6)
+            go.set()
+            assert waiting.result()[0] == 200
+
+
+def test_a_head_that_is_too_large_is_refused(live: Live) -> None:
+    with closing(socket.create_connection(("127.0.0.1", int(live.url.rpartition(":")[2])))) as client:
+        client.settimeout(60)
+        with suppress(OSError):
+            client.sendall(b"GET /health HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 200_000)
+        with suppress(ConnectionResetError):
+            assert client.recv(2**16).startswith(b"HTTP/1.1 400")

@@ -1,11 +1,12 @@
 """Files that a request may name, and the spool that keeps uploads."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
 import pytest
 
@@ -15,10 +16,13 @@ from himmel.serving.server.messages import Source
 from himmel.serving.server.metrics import Metrics
 from himmel.serving.server.reading import Medium, Readers
 from himmel.serving.server.refusal import Refusal
-from himmel.serving.server.sources import Sources
+from himmel.serving.server.sources import Sources, _decode
 from himmel.serving.server.spool import Spool, Stored
+from himmel.serving.server.uploads import Uploads
 
-LIMITS = Limits(source_bytes=100, spool_bytes=250, workers=1)
+# The least that a file counts for.
+UNIT = 2**16
+LIMITS = Limits(source_bytes=UNIT, spool_bytes=5 * UNIT // 2, workers=1)
 
 
 @pytest.fixture
@@ -35,7 +39,7 @@ def folder(tmp_path: Path) -> Path:
     media = tmp_path / "media"
     media.mkdir()
     (media / "a b.mp4").write_bytes(b"film")
-    (media / "large.mp4").write_bytes(b"x" * 101)
+    (media / "large.mp4").write_bytes(b"x" * (UNIT + 1))
     (tmp_path / "secret").write_bytes(b"secret")
     (tmp_path / "media2").mkdir()
     (tmp_path / "media2" / "c.mp4").write_bytes(b"other")
@@ -49,6 +53,7 @@ def folder(tmp_path: Path) -> Path:
 def bring(spool: Spool, folder: Path, url: str) -> Stored:
     sources = Sources(
         spool=spool,
+        uploads=Uploads(spool),
         fetcher=Fetcher(frozenset(), (), LIMITS),
         folders=[folder],
         readers=Readers(LIMITS),
@@ -118,26 +123,27 @@ def is_there(spool: Spool, sha256: str) -> bool:
 
 
 def test_what_was_used_longest_ago_makes_room_unless_it_is_held(spool: Spool) -> None:
-    first, second = put(spool, b"a" * 100), put(spool, b"b" * 100)
+    first, second = put(spool, b"a" * UNIT), put(spool, b"b" * UNIT)
     with spool.holding(first):
-        third = put(spool, b"c" * 100)
+        third = put(spool, b"c" * UNIT)
         assert [is_there(spool, one) for one in (first, second, third)] == [True, False, True]
-    assert spool.num_bytes == 200
-    assert put(spool, b"c" * 100) == third
-    assert spool.num_bytes == 200
+    assert spool.num_bytes == 2 * UNIT
+    spool.discard(first)
+    assert put(spool, b"c" * UNIT) == third
+    assert spool.num_bytes == UNIT
 
 
 def test_where_everything_is_held_a_file_is_refused(spool: Spool) -> None:
-    first, second = put(spool, b"a" * 100), put(spool, b"b" * 100)
+    first, second = put(spool, b"a" * UNIT), put(spool, b"b" * UNIT)
     with spool.holding(first), spool.holding(second), pytest.raises(Refusal) as caught:
-        put(spool, b"c" * 100)
+        put(spool, b"c" * UNIT)
     assert (caught.value.status, caught.value.code) == (503, "no_room")
     assert is_there(spool, first)
 
 
 def test_files_that_are_too_large_or_empty_are_refused(spool: Spool) -> None:
-    with pytest.raises(Refusal, match="larger than 100 bytes"):
-        put(spool, b"x" * 101)
+    with pytest.raises(Refusal, match="larger than 65,536 bytes"):
+        put(spool, b"x" * (UNIT + 1))
     with pytest.raises(Refusal, match="empty"):
         put(spool, b"")
     assert spool.num_bytes == 0
@@ -145,7 +151,7 @@ def test_files_that_are_too_large_or_empty_are_refused(spool: Spool) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_a_full_disk_is_emptied_and_told(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = put(spool, b"a" * 100)
+    first = put(spool, b"a" * UNIT)
     opened = os.open
 
     def open_full(path: Any, *arguments: Any, **options: Any) -> int:
@@ -155,8 +161,65 @@ def test_a_full_disk_is_emptied_and_told(spool: Spool, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(os, "open", open_full)
     with pytest.raises(Refusal) as caught:
-        put(spool, b"b" * 100)
+        put(spool, b"b" * UNIT)
     monkeypatch.undo()
     assert (caught.value.status, caught.value.code, caught.value.retry_after) == (503, "no_room", 10)
     assert not is_there(spool, first)
-    assert is_there(spool, put(spool, b"b" * 100))
+    assert is_there(spool, put(spool, b"b" * UNIT))
+
+
+def test_what_is_being_written_counts(spool: Spool) -> None:
+    first = put(spool, b"a" * UNIT)
+    with spool.writing(UNIT) as one, spool.writing(UNIT) as other:
+        one.write(b"b" * UNIT)
+        assert is_there(spool, first)
+        other.write(b"c" * (UNIT - 1))
+        assert not is_there(spool, first)
+        assert spool.num_bytes == 2 * UNIT - 1
+        with spool.writing(UNIT) as third, pytest.raises(Refusal) as caught:
+            third.write(b"d" * UNIT)
+        assert caught.value.code == "no_room"
+    assert spool.num_bytes == 0
+
+
+def test_small_files_are_not_without_number(spool: Spool) -> None:
+    files = [put(spool, bytes([number])) for number in range(5)]
+    assert [is_there(spool, one) for one in files] == [False, False, False, True, True]
+    assert spool.num_files == 2
+
+
+def test_what_is_removed_while_it_is_held_goes_afterwards(spool: Spool) -> None:
+    first = put(spool, b"a")
+    with spool.holding(first) as held:
+        spool.discard(first)
+        assert held.path.exists()
+        assert not spool.has(first)
+    assert not held.path.exists()
+    with spool.holding(put(spool, b"a")):
+        spool.discard(first)
+        # What comes again is wanted again.
+        assert put(spool, b"a") == first
+    assert is_there(spool, first)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such links and pipes")
+def test_what_takes_a_file_s_place_after_it_was_checked_is_not_read(spool: Spool, folder: Path) -> None:
+    """The path was resolved; now a link, a pipe or a folder elsewhere lies there."""
+    assert spool.hash_of(folder / "a b.mp4", UNIT).size == 4
+    for name in ("out", "pipe", "folder"):
+        with pytest.raises(OSError, match=r"\w"):
+            spool.hash_of(folder / name, UNIT)
+    (folder / "way").symlink_to(folder.parent / "media2")
+    with pytest.raises(OSError, match=r"\w"):
+        spool.hash_of(folder / "way" / "c.mp4", UNIT)
+
+
+def test_a_file_that_grows_beyond_the_limit_is_left(spool: Spool, folder: Path) -> None:
+    with pytest.raises(Refusal, match="larger than 3 bytes"):
+        spool.hash_of(folder / "a b.mp4", 3)
+
+
+@pytest.mark.parametrize("length", [0, 1, 65_534, 65_535, 65_536, 65_537])
+def test_a_data_url_in_percent_is_the_same_in_pieces(length: int) -> None:
+    text = "a" * length + "%41%C3%BC%zz%" + "b" * 70_000 + "%4"
+    assert _decode(f"data:,{text}") == unquote_to_bytes(text)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from himmel.errors import HimmelError
 from himmel.methods.choice import METHODS
 from himmel.methods.session import Session
 from himmel.serving.server.chat import Chat
-from himmel.serving.server.door import Door, Keys
+from himmel.serving.server.door import OWNER, Door, Keys, owner_of
 from himmel.serving.server.engine import Engine
 from himmel.serving.server.fetch import Fetcher, Network, Resolver, look_up
 from himmel.serving.server.files import Files
@@ -31,6 +31,7 @@ from himmel.serving.server.reading import Readers
 from himmel.serving.server.refusal import Refusal
 from himmel.serving.server.sources import Sources
 from himmel.serving.server.spool import Spool
+from himmel.serving.server.uploads import Uploads
 
 _log = logging.getLogger("himmel.serve")
 _OPEN = frozenset({"/health", "/ready", "/metrics"})
@@ -82,7 +83,14 @@ class Serving:
         self._loaded: _Loaded | None = None
         self.door = Door(settings.limits)
         self._metrics.watch("himmel_under_way", "Requests that were let in.", lambda: self.door.inside)
-        self.app = FastAPI(title="HY-Himmel", version=himmel.__version__, lifespan=self._live, redoc_url=None)
+        self.app = FastAPI(
+            title="HY-Himmel",
+            version=himmel.__version__,
+            lifespan=self._live,
+            redoc_url=None,
+            # A redirect would go where the request's Host header says, past a proxy with TLS.
+            redirect_slashes=False,
+        )
         self._add_addresses()
         self.app.add_exception_handler(Refusal, _answer_refusal)
         self.app.add_exception_handler(HTTPException, _answer_http)
@@ -139,13 +147,23 @@ class Serving:
 
         @self.app.post("/v1/files")
         async def upload(request: Request) -> dict[str, Any]:
-            """Keep a video or picture for later requests."""
+            """Keep a video or picture for later requests with the same key."""
             return await self._ready().files.upload(request)
 
+        @self.app.get("/v1/files")
+        async def uploads(request: Request) -> dict[str, Any]:
+            """The uploads of a key that are still kept."""
+            return self._ready().files.all(owner_of(request))
+
         @self.app.get("/v1/files/{file_id}")
-        async def find(file_id: str) -> dict[str, Any]:
+        async def find(request: Request, file_id: str) -> dict[str, Any]:
             """Whether an upload is still kept."""
-            return self._ready().files.find(file_id)
+            return self._ready().files.find(file_id, owner_of(request))
+
+        @self.app.delete("/v1/files/{file_id}")
+        async def remove(request: Request, file_id: str) -> dict[str, Any]:
+            """Remove an upload."""
+            return self._ready().files.remove(file_id, owner_of(request))
 
         @self.app.get("/health")
         async def health() -> dict[str, str]:
@@ -181,14 +199,21 @@ class _Loaded:
         models = await asyncio.to_thread(_load_models, session)
         await asyncio.to_thread(readers.start)
         spool = Spool(limits, settings.spool)
+        uploads = Uploads(spool)
         metrics.watch("himmel_spool_bytes", "Bytes of uploads and downloads on the disk.", lambda: spool.num_bytes)
         fetcher = Fetcher(frozenset(settings.fetch_hosts), settings.fetch_networks, limits, settings.resolve)
         sources = Sources(
-            spool=spool, fetcher=fetcher, folders=settings.media, readers=readers, limits=limits, metrics=metrics
+            spool=spool,
+            uploads=uploads,
+            fetcher=fetcher,
+            folders=settings.media,
+            readers=readers,
+            limits=limits,
+            metrics=metrics,
         )
         engine = Engine(session, limits, metrics, threads=settings.threads)
         chat = Chat(engine=engine, sources=sources, door=door, limits=limits, metrics=metrics, models=models)
-        files = Files(spool=spool, door=door, limits=limits, metrics=metrics)
+        files = Files(spool=spool, uploads=uploads, door=door, limits=limits, metrics=metrics)
         return cls(models, engine, chat, files, readers, spool)
 
     def close(self) -> None:
@@ -230,19 +255,30 @@ class _Gate:
             return
 
         async def send_in_time(message: Message) -> None:
-            async with asyncio.timeout(self._limits.send_seconds):
-                await send(message)
+            try:
+                async with asyncio.timeout(self._limits.send_seconds):
+                    await send(message)
+            except TimeoutError:
+                raise _Stalled from None
 
-        if scope["path"] in _OPEN:
-            await self._app(scope, receive, send_in_time)
-            return
         try:
+            if scope["path"] in _OPEN:
+                await self._app(scope, receive, send_in_time)
+                return
             headers = dict(scope["headers"])
-            self._keys.check(headers.get(b"authorization", b"").decode("latin-1"))
+            owner = self._keys.check(headers.get(b"authorization", b"").decode("latin-1"))
+            scope.setdefault("state", {})[OWNER] = owner
             with self._door.passing():
                 await self._app(scope, receive, send_in_time)
         except Refusal as refusal:
-            await _respond(refusal)(scope, receive, send_in_time)
+            with suppress(_Stalled):
+                await _respond(refusal)(scope, receive, send_in_time)
+        except _Stalled:
+            _log.info("A client took no answer for %g seconds and was given up", self._limits.send_seconds)
+
+
+class _Stalled(Exception):
+    """A client does not take its answer."""
 
 
 def _respond(refusal: Refusal) -> JSONResponse:
@@ -257,8 +293,10 @@ async def _answer_refusal(request: Request, error: Exception) -> Response:
 
 async def _answer_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    said = f"{request.method} {request.url.path[:100]} is not served here ({error.detail})."
-    return _respond(Refusal(error.status_code, said, code="unknown_url"))
+    said = f"{request.method[:20]} {request.scope['path'][:100]} is not served here ({error.detail})."
+    response = _respond(Refusal(error.status_code, said, code="unknown_url"))
+    response.headers.update(error.headers or {})
+    return response
 
 
 async def _answer_bug(request: Request, error: Exception) -> Response:

@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, aclosing, asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -12,14 +13,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from himmel.methods.answer import Answer
-from himmel.serving.server.door import Door, gone
+from himmel.serving.server.door import Door, gone, owner_of
 from himmel.serving.server.engine import Engine, Job
 from himmel.serving.server.limits import Limits
 from himmel.serving.server.messages import Asked, parse
 from himmel.serving.server.metrics import Metrics
 from himmel.serving.server.refusal import Refusal, refuse
 from himmel.serving.server.replies import Reply, event
-from himmel.serving.server.sources import Sources
+from himmel.serving.server.sources import Sources, is_remote
 from himmel.serving.server.writing import Writing
 
 _BRINGING = 8
@@ -50,10 +51,12 @@ class Chat:
         self._engine, self._sources, self._door = engine, sources, door
         self._limits, self._metrics, self._models = limits, metrics, models
         self._pool = ThreadPoolExecutor(_BRINGING, thread_name_prefix="himmel-sources")
+        self._fetching = ThreadPoolExecutor(_BRINGING, thread_name_prefix="himmel-fetch")
 
     def close(self) -> None:
         """Bring nothing more."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._pool, self._fetching):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     async def respond(self, request: Request) -> Response:
         """The response to a request.
@@ -70,7 +73,9 @@ class Chat:
                     self._engine.check()
                     asked = parse(await self._door.receive(request, most), self._limits, models=self._models)
                     model = asked.model
-                    job = await self._job(asked, stack, deadline)
+                    job = await self._job(asked, stack, deadline, owner_of(request))
+                    # The bytes of data: URLs are counted no longer, so they must not be kept.
+                    asked = asked.without_urls()
                 task = await stack.enter_async_context(_working(self._engine, job))
                 watch = await stack.enter_async_context(_watching(request))
                 if asked.stream:
@@ -91,10 +96,13 @@ class Chat:
             self.count(asked, job, answer, begin)
             return JSONResponse(Reply(asked, job.writing).whole(answer))
 
-    async def _job(self, asked: Asked, stack: AsyncExitStack, deadline: float) -> Job:
+    async def _job(self, asked: Asked, stack: AsyncExitStack, deadline: float, owner: str) -> Job:
         held = stack.enter_context(ExitStack())
         loop = asyncio.get_running_loop()
-        medium = await loop.run_in_executor(self._pool, self._sources.bring, asked.sources, held)
+        # Hosts that are slow don't keep those waiting who bring their videos themselves.
+        pool = self._fetching if any(is_remote(source) for source in asked.sources) else self._pool
+        bring = partial(self._sources.bring, asked.sources, held, owner=owner, deadline=deadline)
+        medium = await loop.run_in_executor(pool, bring)
         host = self._engine.session.host_of(asked.method)
         writing = Writing(host.decode_text, stops=asked.stops, most=asked.decoding.max_new_tokens, deadline=deadline)
         return Job(asked.method, medium, asked.question, asked.decoding, writing, deadline)
@@ -112,8 +120,17 @@ class Chat:
         self._metrics.requests.labels(model, outcome).inc()
         return refusal
 
-    async def pieces(self, streaming: "_Streaming") -> AsyncIterator[bytes]:
+    async def pieces(self, streaming: "_Streaming") -> AsyncGenerator[bytes, None]:
         """A stream's events; an error that comes late is the last of them."""
+        try:
+            async for piece in self._pieces(streaming):
+                yield piece
+        except GeneratorExit:
+            # The client takes no more.
+            self._count(streaming.asked.model, gone())
+            raise
+
+    async def _pieces(self, streaming: "_Streaming") -> AsyncGenerator[bytes, None]:
         asked, job, task = streaming.asked, streaming.job, streaming.task
         reply = Reply(asked, job.writing)
         yield reply.opening()
@@ -166,8 +183,9 @@ class _EventStream(Response):
         del scope, receive
         async with self._streaming.stack:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            async for piece in self._streaming.chat.pieces(self._streaming):
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            async with aclosing(self._streaming.chat.pieces(self._streaming)) as pieces:
+                async for piece in pieces:
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

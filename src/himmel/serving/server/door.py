@@ -5,11 +5,20 @@ import hmac
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
+from typing import Final
 
 from starlette.requests import ClientDisconnect, Request
 
 from himmel.serving.server.limits import Limits
 from himmel.serving.server.refusal import Refusal, shutting_down, too_many
+
+# Where a request's state says whose key it brought, see `Keys.check`.
+OWNER: Final = "himmel_owner"
+
+
+def owner_of(request: Request) -> str:
+    """Whose key a request brought; empty where everybody is let in."""
+    return str(request.state[OWNER])
 
 
 class Keys:
@@ -22,14 +31,17 @@ class Keys:
     def __init__(self, keys: Sequence[str]) -> None:
         self._digests = [_digest(key) for key in keys]
 
-    def check(self, authorization: str | None) -> None:
+    def check(self, authorization: str | None) -> str:
         """See that a request brings one of the keys; what that takes does not depend on how much of a key is right.
+
+        Returns:
+            A word for whose key it is; empty where everybody is let in.
 
         Raises:
             Refusal: it brings none.
         """
         if not self._digests:
-            return
+            return ""
         scheme, _, given = (authorization or "").partition(" ")
         digest = _digest(given.strip())
         # Every key is compared, so that time does not tell which one was near.
@@ -38,6 +50,7 @@ class Keys:
             raise Refusal(
                 401, "The API key is missing or wrong; send it as 'Authorization: Bearer KEY'.", code="invalid_api_key"
             )
+        return digest.hex()
 
 
 class Door:
@@ -84,8 +97,15 @@ class Door:
         """Reserve memory for a request's body within the block; gives the most that the body may have.
 
         Raises:
-            Refusal: the body is too large, or those of all requests together are.
+            Refusal: the body is packed or too large, or those of all requests together are too large.
         """
+        encoding = request.headers.get("content-encoding", "identity").lower()
+        if encoding != "identity":
+            raise Refusal(
+                415,
+                f"A request that is packed ({encoding[:40]!r}) is not read here; send it without Content-Encoding.",
+                code="unsupported_encoding",
+            )
         most = self._limits.body_bytes
         declared = request.headers.get("content-length", "")
         size = int(declared) if declared.isdecimal() and len(declared) < 20 else most

@@ -114,7 +114,7 @@ class Engine:
             job.writing.give_up()
             raise
         except Exception as error:
-            raise _tell(error) from error
+            raise refuse(error) from error
 
     async def _prepare(self, job: Job) -> Prepared:
         """What the model needs of a job's video; jobs that need the same at once wait for one reading."""
@@ -228,10 +228,3 @@ def _late() -> Refusal:
         code="timeout",
         retry_after=5,
     )
-
-
-def _tell(error: Exception) -> Refusal:
-    """The refusal for an error, which goes into the log where nobody expected it."""
-    if not isinstance(error, Refusal | HimmelError):
-        _log.error("A request failed", exc_info=error)
-    return refuse(error)

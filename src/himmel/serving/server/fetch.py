@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from math import inf
 from typing import Final
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from himmel.serving.server.limits import Limits
 from himmel.serving.server.refusal import Refusal
@@ -23,8 +24,25 @@ _MOST_REDIRECTS: Final = 5
 _PIECE: Final = 2**16
 _PORTS: Final = {"http": 80, "https": 443}
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-# Addresses of IPv6 that lead to one of IPv4 (RFC 6052): what they hold is not looked at.
-_TRANSLATED: Final = ipaddress.ip_network("64:ff9b::/96")
+# Addresses that some release of Python takes for public and that are not, or that lead on to others of IPv4.
+_NOT_PUBLIC: Final = tuple(
+    ipaddress.ip_network(one)
+    for one in (
+        "192.0.0.0/24",  # protocol assignments (RFC 6890)
+        "192.88.99.0/24",  # 6to4 relays (RFC 7526)
+        "::/96",  # IPv4-compatible (RFC 4291, 2.5.5.1)
+        "::ffff:0:0:0/96",  # IPv4-translated (RFC 2765)
+        "64:ff9b::/96",  # NAT64 (RFC 6052)
+        "64:ff9b:1::/48",  # NAT64 of a site (RFC 8215)
+        "2001::/23",  # protocol assignments, Teredo among them (RFC 2928)
+        "2002::/16",  # 6to4 (RFC 3056)
+        "3fff::/20",  # documentation (RFC 9637)
+        "5f00::/16",  # segment routing (RFC 9602)
+        "fec0::/10",  # site-local (RFC 3879)
+    )
+)
+# Of a path and its query, what is sent as it stands; the rest, such as a blank or an umlaut, as percent and digits.
+_PLAIN: Final = "/?%:@!$&'()*+,;=~"
 
 
 def look_up(host: str, port: int) -> list[str]:
@@ -55,13 +73,18 @@ class Fetcher:
     limits: Limits
     resolve: Resolver = look_up
 
-    def fetch(self, url: str, write: Callable[[bytes], object]) -> None:
+    def fetch(self, url: str, write: Callable[[bytes], object], *, deadline: float = inf) -> None:
         """Hand the bytes at an address to `write`, piece by piece.
+
+        Args:
+            url: http or https.
+            write: takes a piece.
+            deadline: when the whole request's time is up, on the clock `time.monotonic`.
 
         Raises:
             Refusal: the address is not allowed, cannot be reached, is too large or takes too long.
         """
-        deadline = time.monotonic() + self.limits.fetch_seconds
+        deadline = min(deadline, time.monotonic() + self.limits.fetch_seconds)
         for _ in range(_MOST_REDIRECTS + 1):
             target = self._check(url)
             with self._answer(target, deadline) as response:
@@ -101,10 +124,10 @@ class Fetcher:
         """What a host answers; everything about it is over at the deadline."""
         host = (target.hostname or "").rstrip(".")
         port = target.port or _PORTS[target.scheme]
-        address = self._address(host, port)
-        path = (target.path or "/") + (f"?{target.query}" if target.query else "")
+        addresses = self._addresses(host, port)
+        path = quote((target.path or "/") + (f"?{target.query}" if target.query else ""), safe=_PLAIN)
         left = max(deadline - time.monotonic(), 0.1)
-        connection = _Pinned(host, port, address, secure=target.scheme == "https", timeout=left)
+        connection = _Pinned(host, port, addresses, secure=target.scheme == "https", timeout=left)
         # A host that sends a byte now and then meets no timeout of the socket.
         alarm = threading.Timer(left, connection.cut)
         alarm.daemon = True
@@ -120,7 +143,7 @@ class Fetcher:
         finally:
             alarm.cancel()
 
-    def _address(self, host: str, port: int) -> str:
+    def _addresses(self, host: str, port: int) -> Sequence[str]:
         try:
             found = self.resolve(host, port)
         except OSError as error:
@@ -129,16 +152,14 @@ class Fetcher:
             raise Refusal(
                 403, f"{host} is at an address that is not public, which is not fetched from.", code="host_not_allowed"
             )
-        return found[0]
+        return found
 
     def _is_allowed(self, address: Address) -> bool:
         if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
             address = address.ipv4_mapped
         if any(address in network for network in self.networks):
             return True
-        if isinstance(address, ipaddress.IPv6Address) and (
-            address.sixtofour is not None or address.teredo is not None or address in _TRANSLATED
-        ):
+        if any(address in network for network in _NOT_PUBLIC):
             return False
         return address.is_global and not address.is_multicast
 
@@ -163,17 +184,27 @@ class Fetcher:
 
 
 class _Pinned(http.client.HTTPConnection):
-    """A connection to an address, under its host's name."""
+    """A connection to the first of some addresses that answers, under its host's name."""
 
-    def __init__(self, host: str, port: int, address: str, *, secure: bool, timeout: float) -> None:
+    def __init__(self, host: str, port: int, addresses: Sequence[str], *, secure: bool, timeout: float) -> None:
         super().__init__(host, port, timeout=timeout)
-        self._pinned, self._secure = address, secure
+        self._pinned, self._secure = addresses, secure
         if secure:
             self.default_port = _PORTS["https"]
 
     def connect(self) -> None:
-        """Connect to the address that was checked."""
-        self.sock = socket.create_connection((self._pinned, self.port), self.timeout)
+        """Connect to one of the addresses that were checked."""
+        end = time.monotonic() + float(self.timeout or 0.0)
+        for number, address in enumerate(self._pinned, 1):
+            # One that does not answer leaves time for the others.
+            left = max(end - time.monotonic(), 0.1) / (len(self._pinned) - number + 1)
+            try:
+                self.sock = socket.create_connection((address, self.port), left)
+                break
+            except OSError:
+                if number == len(self._pinned):
+                    raise
+        self.sock.settimeout(max(end - time.monotonic(), 0.1))
         if self._secure:
             self.sock = ssl.create_default_context().wrap_socket(self.sock, server_hostname=self.host)
 

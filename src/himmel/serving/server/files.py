@@ -1,7 +1,6 @@
 """`/v1/files`: uploads by multipart, named in later requests by the hash of their content."""
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -9,12 +8,12 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
-from himmel.serving.server.door import Door, gone
+from himmel.serving.server.door import Door, gone, owner_of
 from himmel.serving.server.limits import Limits
 from himmel.serving.server.metrics import Metrics
 from himmel.serving.server.refusal import Refusal
-from himmel.serving.server.sources import FILE_ID
-from himmel.serving.server.spool import Spool, Stored
+from himmel.serving.server.spool import Spool
+from himmel.serving.server.uploads import Upload, Uploads
 
 _PIECE = 2**20
 
@@ -24,13 +23,15 @@ class Files:
 
     Args:
         spool: where they are kept, as long as there is room.
+        uploads: who uploaded what.
         door: counts what is brought.
         limits: see `Limits`.
         metrics: told of bytes.
     """
 
-    def __init__(self, *, spool: Spool, door: Door, limits: Limits, metrics: Metrics) -> None:
-        self._spool, self._door, self._limits, self._metrics = spool, door, limits, metrics
+    def __init__(self, *, spool: Spool, uploads: Uploads, door: Door, limits: Limits, metrics: Metrics) -> None:
+        self._spool, self._uploads, self._door = spool, uploads, door
+        self._limits, self._metrics = limits, metrics
 
     async def upload(self, request: Request) -> dict[str, Any]:
         """Keep the part `file` of a multipart body; the object `file` of OpenAI's API.
@@ -41,7 +42,7 @@ class Files:
         with self._door.carrying(request) as most:
             try:
                 async with asyncio.timeout(self._limits.receive_seconds):
-                    parser = MultiPartParser(request.headers, _bounded(request, most), max_files=1, max_fields=8)
+                    parser = _Parser(request.headers, _bounded(request, most), max_files=1, max_fields=8)
                     form = await parser.parse()
             except TimeoutError:
                 raise Refusal(
@@ -57,27 +58,44 @@ class Files:
                     raise Refusal(
                         400, "The form has no part 'file' with a file name.", code="invalid_request", param="file"
                     )
-                stored = await asyncio.to_thread(self._keep, part)
+                upload = await asyncio.to_thread(self._keep, part, owner_of(request))
             finally:
                 await form.close()
-        return _describe(stored, str(part.filename)[:256])
+        return _describe(upload)
 
-    def find(self, file_id: str) -> dict[str, Any]:
+    def all(self, owner: str) -> dict[str, Any]:
+        """The objects of a key's uploads that are still kept, the newest first."""
+        return {"object": "list", "data": [_describe(upload) for upload in self._uploads.all(owner)], "has_more": False}
+
+    def find(self, file_id: str, owner: str) -> dict[str, Any]:
         """The object of an upload that is still kept.
 
         Raises:
-            Refusal: it is not.
+            Refusal: it is not, or another key brought it.
         """
-        with self._spool.holding(file_id.removeprefix(FILE_ID)) as stored:
-            return _describe(stored, "")
+        return _describe(self._uploads.find(owner, file_id))
 
-    def _keep(self, part: UploadFile) -> Stored:
+    def remove(self, file_id: str, owner: str) -> dict[str, Any]:
+        """Remove an upload; requests that are under way keep it until they are answered.
+
+        Raises:
+            Refusal: as `find`.
+        """
+        return {"id": self._uploads.remove(owner, file_id).id, "object": "file", "deleted": True}
+
+    def _keep(self, part: UploadFile, owner: str) -> Upload:
         with self._spool.writing(self._limits.source_bytes) as writer:
             while piece := part.file.read(_PIECE):
                 writer.write(piece)
             with writer.kept() as stored:
                 self._metrics.bytes_read.labels("upload").inc(stored.size)
-                return stored
+                return self._uploads.add(owner, stored, str(part.filename)[:256])
+
+
+class _Parser(MultiPartParser):
+    """Keeps a form in memory, which the door has reserved; a file of its own would be beyond the spool's limit."""
+
+    spool_max_size = max_file_size = 2**62
 
 
 async def _bounded(request: Request, most: int) -> AsyncGenerator[bytes, None]:
@@ -90,13 +108,13 @@ async def _bounded(request: Request, most: int) -> AsyncGenerator[bytes, None]:
         yield piece
 
 
-def _describe(stored: Stored, name: str) -> dict[str, Any]:
+def _describe(upload: Upload) -> dict[str, Any]:
     return {
-        "id": FILE_ID + stored.sha256,
+        "id": upload.id,
         "object": "file",
-        "bytes": stored.size,
-        "created_at": int(time.time()),
-        "filename": name,
+        "bytes": upload.size,
+        "created_at": upload.created,
+        "filename": upload.name,
         "purpose": "user_data",
         "status": "processed",
     }

@@ -15,9 +15,10 @@ class Limits:
 
     Attributes:
         body_bytes: of one request: its JSON with all `data:` URLs, or its multipart upload.
-        bodies_bytes: of all requests that are being received or answered at once.
+        bodies_bytes: of all requests that are being received, or whose data: URLs and uploads are being kept, at once.
         source_bytes: of one video or picture that comes from a folder or another host.
-        spool_bytes: of uploads and downloads kept on the disk; what was used longest ago goes first.
+        spool_bytes: of uploads, downloads and data: URLs on the disk, each counted as 64 KiB at least; what was used
+            longest ago goes first.
         sources: videos and pictures in one request.
         messages: in one request.
         text_characters: of all texts of one request.

@@ -1,7 +1,7 @@
 """OpenAI's chat requests, and what they ask himmel: sources, a question, a method."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -20,6 +20,9 @@ from himmel.serving.server.refusal import Refusal
 
 _MOST_STOPS: Final = 4
 _MOST_URL: Final = 100
+# Values of a body besides what its texts hold; pydantic takes about 8 s and 2 GB for a million of them.
+_MOST_VALUES: Final = 2**14
+_MOST_PARAM: Final = 200
 # What would change the answer and is not done here, with the values that change nothing.
 _UNDONE: Final[dict[str, tuple[Any, ...]]] = {
     "n": (None, 1),
@@ -173,6 +176,10 @@ class Asked:
     usage: bool
     logprobs: bool
 
+    def without_urls(self) -> "Asked":
+        """The same once its sources were brought: data: URLs take much memory."""
+        return replace(self, sources=tuple(replace(source, url="") for source in self.sources))
+
 
 def parse(body: bytes, limits: Limits, *, models: Sequence[str]) -> Asked:
     """What a request's body asks.
@@ -185,6 +192,7 @@ def parse(body: bytes, limits: Limits, *, models: Sequence[str]) -> Asked:
     Raises:
         Refusal: it is no chat request, asks for something that is not done here, or is over a limit.
     """
+    _check_size(body, limits)
     try:
         request = ChatRequest.model_validate_json(body)
     except ValidationError as error:
@@ -214,6 +222,19 @@ def parse(body: bytes, limits: Limits, *, models: Sequence[str]) -> Asked:
         usage=request.stream_options is not None and request.stream_options.include_usage,
         logprobs=bool(request.logprobs),
     )
+
+
+def _check_size(body: bytes, limits: Limits) -> None:
+    """See that parsing a body takes neither long nor much memory: it is done between other requests' turns."""
+    # Each value but the first has one of these before it; a text may hold as many as it has characters.
+    values = sum(body.count(mark) for mark in (b",", b"[", b"{"))
+    if values > _MOST_VALUES + limits.text_characters:
+        raise Refusal(
+            400,
+            f"The request's JSON holds about {values:,} values, which is more than is read here; send fewer parts, and "
+            "data: URLs in base64.",
+            code="too_many_values",
+        )
 
 
 def _check_undone(request: ChatRequest) -> None:
@@ -349,17 +370,29 @@ def _explain(error: ValidationError) -> Refusal:
     found = error.errors(include_url=False, include_context=False, include_input=False)
     # Where alternatives failed, the one that got furthest is what was meant.
     first = max(found, key=lambda one: len(one["loc"]))
-    param = ""
-    for step in first["loc"]:
-        # The names of alternatives are pydantic's own.
-        if isinstance(step, int):
-            param += f"[{step}]"
-        elif step not in ("str", "list[nullable]") and not step.startswith(("list[", "function-")):
-            param += f".{step}" if param else step
+    param = _name_field(first["loc"])[:_MOST_PARAM]
     said = first["msg"][:300].rstrip(".")
     return Refusal(
         400,
         f"The request is wrong at {param or 'its top'!r}: {said}.",
         code="invalid_request",
-        param=param,
+        param=param or None,
     )
+
+
+def _name_field(place: Sequence[int | str]) -> str:
+    """A field as a client writes it, such as messages[0].content[1].text; the names of alternatives are pydantic's."""
+    name = ""
+    # In a list of alternatives, a part's number is followed by its kind.
+    is_list = is_kind = False
+    for step in place:
+        if isinstance(step, int):
+            name += f"[{step}]"
+            is_list, is_kind = False, is_list
+        elif step.startswith("list["):
+            is_list = True
+        elif is_kind:
+            is_kind = False
+        elif step != "str" and not step.startswith("function-"):
+            name += f".{step}" if name else step
+    return name

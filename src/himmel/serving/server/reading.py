@@ -1,11 +1,14 @@
 """Videos and pictures read in processes of their own: a file that crashes, hangs or fills one costs its own request."""
 
+import hashlib
+import io
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from queue import Empty, LifoQueue
 from typing import Final, Literal
 
+import av
 import cv2
 import numpy as np
 from PIL import Image, ImageOps
@@ -19,10 +22,17 @@ from himmel.methods.protocol import Read, Reading
 from himmel.methods.source import Readable
 from himmel.serving.server.limits import Limits
 from himmel.video import Anchor, Video
+from himmel.video.file.pyav import LENIENT
 
 Kind = Literal["video", "pictures"]
 # Formats that Pillow reads by itself: some others start programs.
 _FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+# FFmpeg's containers that hold all that they show. Others, such as playlists, name files that requests may not read.
+_CONTAINERS: Final = (
+    "mov,matroska,avi,mpegts,mpeg,mpegvideo,h264,hevc,vvc,av1,obu,ivf,m4v,h263,mjpeg,mjpeg_2000,flv,live_flv,asf,ogg,"
+    "rm,mxf,gxf,nut,nsv,wtv,dv,dirac,vc1,vc1test,avs,avs2,avs3,cavsvideo,yuv4mpegpipe,gif,apng,webp_pipe,png_pipe,"
+    "jpeg_pipe"
+)
 
 
 @dataclass(frozen=True)
@@ -135,17 +145,36 @@ def work(task: Task | None) -> Read | None:
         for path in task.medium.paths:
             said = said.replace(repr(str(path)), "the file")
         raise VideoError(said[:1].upper() + said[1:]) from error
-    taken = count_bytes(read)
+    _check_bytes(count_bytes(read), task)
+    return read
+
+
+def _check_bytes(taken: int, task: Task) -> None:
     if taken > task.limits.decoded_bytes:
         raise VideoError(
             f"What is read of the {task.medium.kind} takes {taken:,} bytes and {task.limits.decoded_bytes:,} are "
             "allowed here; ask for fewer frames, or send smaller pictures."
         )
-    return read
+
+
+def _check_container(path: Path) -> None:
+    """See that a video names no other file: FFmpeg would open it, wherever it is."""
+    try:
+        # FFmpeg compares the names before it opens anything else.
+        with av.open(f"file:{path.absolute()}", options={"format_whitelist": _CONTAINERS}, **LENIENT):
+            return
+    except av.ArgumentError as error:
+        raise VideoError(
+            "The file is a list of others or of a kind that is not read here; send the video itself, such as an MP4."
+        ) from error
+    except (av.FFmpegError, OSError):
+        # What else is wrong with it is said where it is read.
+        return
 
 
 def _read_video(task: Task) -> Read:
     medium, limits = task.medium, task.limits
+    _check_container(medium.paths[0])
     video = Video(medium.paths[0])
     _check_pixels(video.width, video.height, limits)
     if medium.start is not None or medium.end is not None:
@@ -164,18 +193,23 @@ def _read_video(task: Task) -> Read:
 
 
 def _read_pictures(task: Task) -> Read:
-    frames = tuple(
-        Anchor(frame=number, time=0.0, keyframe=True, image=_decode(path, task.limits))
-        for number, path in enumerate(task.medium.paths)
-    )
+    frames: list[Anchor] = []
+    for number, (path, sha256) in enumerate(zip(task.medium.paths, task.medium.sha256, strict=True)):
+        image = _decode(path, sha256, task.limits)
+        frames.append(Anchor(frame=number, time=0.0, keyframe=True, image=image))
+        # Before more of them fill the process.
+        _check_bytes(sum(one.image.nbytes for one in frames), task)
     record = describe_picture(frames[0].image, path="<picture>", sha256=task.medium.sha256[0])
-    return Read(frames, record)
+    return Read(tuple(frames), record)
 
 
-def _decode(path: Path, limits: Limits) -> "np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]":
+def _decode(path: Path, sha256: str, limits: Limits) -> "np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]":
     """A picture as uint8 [H, W, 3], turned as its camera says."""
+    data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise VideoError("The picture was changed before it was read; ask again.")
     try:
-        with Image.open(path, formats=_FORMATS) as picture:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
             _check_pixels(*picture.size, limits)
             return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"), np.uint8)
     except HimmelError:

@@ -1,5 +1,6 @@
 """Refusals in the shape in which OpenAI's API gives errors, so that its clients raise what they raise there."""
 
+import logging
 from typing import Any, Final
 
 from himmel.errors import HimmelError, PromptTooLongError, UsageError, VideoError
@@ -13,12 +14,20 @@ _KINDS: Final = {
 }
 
 
+# What a client sent may be repeated in a sentence; its end says what to do.
+_MOST_SAID: Final = 1_000
+_MOST_END: Final = 200
+
+_log = logging.getLogger("himmel.serve")
+
+
 class Refusal(Exception):
     """A request that is not answered.
 
     Attributes:
         status: of HTTP.
-        said: one sentence with what is wrong and what to do; nothing secret is in it.
+        said: one sentence with what is wrong and what to do; nothing secret is in it. Of a long one, the middle is left
+            out.
         code: a word for programs.
         param: the field of the request that is at fault, such as "messages[0].content[1]"; None for none.
         retry_after: seconds after which the same request may be answered; None where it never will.
@@ -27,6 +36,8 @@ class Refusal(Exception):
     def __init__(
         self, status: int, said: str, *, code: str, param: str | None = None, retry_after: int | None = None
     ) -> None:
+        if len(said) > _MOST_SAID:
+            said = f"{said[: _MOST_SAID - _MOST_END]} ... {said[-_MOST_END:]}"
         super().__init__(said)
         self.status, self.said, self.code, self.param, self.retry_after = status, said, code, param, retry_after
 
@@ -44,7 +55,7 @@ class Refusal(Exception):
 
 
 def refuse(error: Exception) -> Refusal:
-    """The refusal for an error of himmel; of any other error nothing is told but that there was one."""
+    """The refusal for an error of himmel; any other goes into the log, and the client is told that there was one."""
     if isinstance(error, Refusal):
         return error
     if isinstance(error, PromptTooLongError):
@@ -57,6 +68,7 @@ def refuse(error: Exception) -> Refusal:
         return Refusal(400, str(error), code="invalid_value")
     if isinstance(error, HimmelError):
         return Refusal(500, str(error), code="model_error")
+    _log.error("A request failed", exc_info=error)
     said = f"The server failed on this request ({type(error).__name__}); its log has more."
     return Refusal(500, said, code="internal_error")
 

@@ -92,9 +92,9 @@ class Reply:
         """Of the answer's tokens from one on; None where nobody asked."""
         if not self._asked.logprobs:
             return None
-        words = self._writing.words()
-        self._logged = len(words)
-        return {"content": [self._logged_token(word, token) for word, token in words[start:]], "refusal": None}
+        words = self._writing.words(start)
+        self._logged = start + len(words)
+        return {"content": [self._logged_token(word, token) for word, token in words], "refusal": None}
 
     def _logged_token(self, word: str, token: Token) -> dict[str, Any]:
         others = [

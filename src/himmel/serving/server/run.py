@@ -11,6 +11,7 @@ import uvicorn
 from himmel.errors import HimmelError, UsageError
 from himmel.methods.session import Session
 from himmel.serving.server.app import Serving, Settings
+from himmel.serving.server.connections import Connection
 
 _BACKLOG = 1024
 # Seconds between two looks, by which load balancers have seen that the server is not ready any more.
@@ -55,6 +56,7 @@ class Server(uvicorn.Server):
             log_level="warning",
             access_log=False,
             lifespan="on",
+            http=Connection,
             ws="none",
             server_header=False,
             # Its refusals are not in OpenAI's shape, so only for what the door can't see: connections without requests.

@@ -3,10 +3,11 @@
 import base64
 import binascii
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from hashlib import sha256
+from math import inf
 from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
@@ -22,10 +23,12 @@ from himmel.serving.server.messages import Source
 from himmel.serving.server.metrics import Metrics
 from himmel.serving.server.reading import Medium, Readers
 from himmel.serving.server.refusal import Refusal
-from himmel.serving.server.spool import Spool, Stored
+from himmel.serving.server.spool import Spool, Stored, too_large
+from himmel.serving.server.uploads import FILE_ID, Uploads
 
-FILE_ID: Final = "file-"
-_HEX: Final = frozenset("0123456789abcdef")
+# Characters of a data: URL that are decoded at once: all of them at once would take many times their memory.
+_PIECE: Final = 2**16
+_REMOTE: Final = ("http", "https")
 # How pictures begin.
 _PICTURES: Final = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM", b"II*\0", b"MM\0*")
 
@@ -45,7 +48,8 @@ class Sources:
     """Brings what requests name; for any number of threads.
 
     Args:
-        spool: where uploads and downloads are kept.
+        spool: where downloads and what requests bring are kept.
+        uploads: who uploaded what.
         fetcher: what downloads.
         folders: below which `file:` may name files.
         readers: what reads them later.
@@ -57,18 +61,25 @@ class Sources:
         self,
         *,
         spool: Spool,
+        uploads: Uploads,
         fetcher: Fetcher,
         folders: Sequence[Path],
         readers: Readers,
         limits: Limits,
         metrics: Metrics,
     ) -> None:
-        self._spool, self._fetcher, self._readers = spool, fetcher, readers
+        self._spool, self._uploads, self._fetcher, self._readers = spool, uploads, fetcher, readers
         self._folders = [(folder.absolute(), folder.resolve()) for folder in folders]
         self._limits, self._metrics = limits, metrics
 
-    def bring(self, sources: Sequence[Source], stack: ExitStack) -> Readable:
+    def bring(self, sources: Sequence[Source], stack: ExitStack, *, owner: str = "", deadline: float = inf) -> Readable:
         """The files of a request as one medium; they stay where they are until `stack` is closed.
+
+        Args:
+            sources: of the request.
+            stack: see above.
+            owner: whose uploads may be named, see `Keys.check`.
+            deadline: when the request's time is up, on the clock `time.monotonic`.
 
         Raises:
             Refusal: a source is not allowed, not there, too large, or they don't go together.
@@ -78,7 +89,7 @@ class Sources:
         stored, kinds = [], []
         for source in sources:
             try:
-                found = self._bring(source, stack)
+                found = self._bring(source, stack, owner, deadline)
             except Refusal as error:
                 error.param = error.param or source.param
                 raise
@@ -100,28 +111,22 @@ class Sources:
             readers=self._readers,
         )
 
-    def _bring(self, source: Source, stack: ExitStack) -> Stored:
+    def _bring(self, source: Source, stack: ExitStack, owner: str, deadline: float) -> Stored:
         url = source.url
-        scheme = url[:10].partition(":")[0].lower()
+        scheme = _scheme(url)
         if url.startswith(FILE_ID):
-            return self._uploaded(url, stack)
+            return stack.enter_context(self._uploads.holding(owner, url))
         if scheme == "data":
             return self._keep(_decode(url), stack)
         if scheme == "file":
             return self._local(url)
-        if scheme in ("http", "https"):
-            return self._fetch(url, stack)
+        if scheme in _REMOTE:
+            return self._fetch(url, stack, deadline)
         raise Refusal(
             400,
             "A source is named by data:, file:, http:, https: or the id of an upload to /v1/files.",
             code="invalid_url",
         )
-
-    def _uploaded(self, url: str, stack: ExitStack) -> Stored:
-        key = url.removeprefix(FILE_ID)
-        # Anything else is no name of a file here.
-        known = key if len(key) == 64 and set(key) <= _HEX else ""
-        return stack.enter_context(self._spool.holding(known))
 
     def _keep(self, data: bytes, stack: ExitStack) -> Stored:
         with self._spool.writing(self._limits.source_bytes) as writer:
@@ -130,9 +135,9 @@ class Sources:
             self._metrics.bytes_read.labels("data").inc(stored.size)
             return stored
 
-    def _fetch(self, url: str, stack: ExitStack) -> Stored:
+    def _fetch(self, url: str, stack: ExitStack, deadline: float) -> Stored:
         with self._spool.writing(self._limits.source_bytes) as writer:
-            self._fetcher.fetch(url, writer.write)
+            self._fetcher.fetch(url, writer.write, deadline=deadline)
             stored = stack.enter_context(writer.kept())
             self._metrics.bytes_read.labels("http").inc(stored.size)
             return stored
@@ -154,9 +159,9 @@ class Sources:
         if not stat.S_ISREG(state.st_mode):
             raise Refusal(400, "The path names no file; name a video.", code="no_such_file")
         if state.st_size > self._limits.source_bytes:
-            raise Refusal(413, f"The file is larger than {self._limits.source_bytes:,} bytes.", code="source_too_large")
+            raise too_large(self._limits.source_bytes)
         try:
-            stored = self._spool.hash_of(real)
+            stored = self._spool.hash_of(real, self._limits.source_bytes)
         except OSError as error:
             raise Refusal(403, "The server may not read this file.", code="path_not_allowed") from error
         self._metrics.bytes_read.labels("file").inc(stored.size)
@@ -171,13 +176,33 @@ def _decode(url: str) -> bytes:
             raise ValueError
         if head.lower().endswith(";base64"):
             return base64.b64decode(data, validate=True)
-        return unquote_to_bytes(data)
+        return b"".join(unquote_to_bytes(piece) for piece in _pieces(data))
     except (ValueError, binascii.Error):
         raise Refusal(
             400,
             "The data: URL cannot be decoded; write data:video/mp4;base64, and the bytes in base64.",
             code="invalid_url",
         ) from None
+
+
+def _pieces(data: str) -> Iterator[str]:
+    """A text in pieces that end before or behind a character that is written as %41."""
+    begin = 0
+    while begin < len(data):
+        end = begin + _PIECE
+        sign = data.rfind("%", end - 2, end)
+        end = sign if sign >= 0 else end
+        yield data[begin:end]
+        begin = end
+
+
+def _scheme(url: str) -> str:
+    return url[:10].partition(":")[0].lower()
+
+
+def is_remote(source: Source) -> bool:
+    """Whether another host has to be asked for it."""
+    return _scheme(source.url) in _REMOTE
 
 
 def _kind_of(path: Path) -> Literal["video", "picture"]:

@@ -5,6 +5,8 @@ import hashlib
 import os
 import secrets
 import shutil
+import stat
+import sys
 import tempfile
 import threading
 from collections import Counter, OrderedDict
@@ -12,14 +14,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from himmel.serving.server.limits import Limits
 from himmel.serving.server.refusal import Refusal
 
 _PIECE: Final = 2**20
+# A small file counts for this much, which bounds how many there are.
+_LEAST: Final = 2**16
 _FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _KNOWN: Final = 4096
+if sys.platform == "linux":
+    # Folders on the way need not be readable.
+    _FOLDER: Final = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
+elif sys.platform != "win32":
+    _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 @dataclass(frozen=True)
@@ -56,15 +65,35 @@ class Spool:
             folder.mkdir(parents=True, exist_ok=True)
         self._folder = Path(tempfile.mkdtemp(prefix="himmel-serve-", dir=folder))
         self._files: OrderedDict[str, Stored] = OrderedDict()
+        # Of the files, and of what is being written, as they count.
+        self._total = self._writing = 0
+        # To be removed once nobody holds them.
+        self._discarded: set[str] = set()
         self._held: Counter[str] = Counter()
         self._hashes: OrderedDict[tuple[str, int, int, int], str] = OrderedDict()
         self._lock = threading.Lock()
 
     @property
     def num_bytes(self) -> int:
-        """Bytes kept now."""
+        """Bytes kept now, what is being written among them; a small file counts for 64 KiB."""
+        return self._total + self._writing
+
+    @property
+    def num_files(self) -> int:
+        """Files kept now."""
+        return len(self._files)
+
+    def has(self, sha256: str) -> bool:
+        """Whether a file is kept."""
+        return sha256 in self._files and sha256 not in self._discarded
+
+    def discard(self, sha256: str) -> None:
+        """Remove a file, at once or when nobody holds it any more."""
         with self._lock:
-            return sum(one.size for one in self._files.values())
+            if self._held[sha256]:
+                self._discarded.add(sha256)
+            else:
+                self._remove(sha256)
 
     def close(self) -> None:
         """Remove the folder."""
@@ -88,6 +117,8 @@ class Spool:
         finally:
             os.close(file)
             path.unlink(missing_ok=True)
+            with self._lock:
+                self._writing -= writer.counted
 
     @contextmanager
     def holding(self, sha256: str) -> Iterator[Stored]:
@@ -102,52 +133,61 @@ class Spool:
                 self._files.move_to_end(sha256)
                 self._held[sha256] += 1
         if found is None:
-            raise Refusal(
-                404, "There is no such file here, or it was removed to make room; upload it again.", code="no_such_file"
-            )
+            raise no_such_file()
         with self._released(sha256):
             yield found
 
     @contextmanager
-    def adding(self, path: Path, sha256: str, size: int) -> Iterator[Stored]:
+    def adding(self, writer: "Writer", sha256: str) -> Iterator[Stored]:
         """Take in a file that was written whole, and keep it where it is within the block.
 
         Raises:
             Refusal: there is no room for it beside the files that are held.
         """
         with self._lock:
-            stored = Stored(self._folder / sha256, sha256, size)
+            stored = Stored(self._folder / sha256, sha256, writer.size)
+            self._discarded.discard(sha256)
+            self._writing -= writer.counted
+            writer.counted = 0
             if sha256 not in self._files:
-                self._drop(self._limits.spool_bytes - size)
-                if sum(one.size for one in self._files.values()) + size > self._limits.spool_bytes:
-                    raise _full()
-                os.replace(path, stored.path)
+                self._make_room(_count(stored.size))
+                os.replace(writer.path, stored.path)
                 self._files[sha256] = stored
+                self._total += _count(stored.size)
             self._files.move_to_end(sha256)
             self._held[sha256] += 1
         with self._released(sha256):
             yield stored
 
-    def hash_of(self, path: Path) -> Stored:
+    def hash_of(self, path: Path, most: int) -> Stored:
         """A file that lies elsewhere, with its hash; one that did not change since is not read again.
 
+        Args:
+            path: without links; one that was put there meanwhile is not followed.
+            most: bytes.
+
         Raises:
-            OSError: it can't be read.
+            OSError: it can't be read, or is no file.
+            Refusal: it is larger.
         """
-        state = path.stat()
-        key = str(path), state.st_size, state.st_mtime_ns, state.st_ino
-        with self._lock:
-            known = self._hashes.get(key)
-        if known is None:
-            digest = hashlib.sha256()
-            with path.open("rb", buffering=0) as file:
+        with _open_file(path) as file:
+            state = os.fstat(file.fileno())
+            # A file can be given another time of change, but not another ctime.
+            key = str(path), state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino
+            with self._lock:
+                known = self._hashes.get(key)
+            if known is None:
+                digest, size = hashlib.sha256(), 0
                 while piece := file.read(_PIECE):
                     digest.update(piece)
-            known = digest.hexdigest()
-            with self._lock:
-                self._hashes[key] = known
-                while len(self._hashes) > _KNOWN:
-                    self._hashes.popitem(last=False)
+                    size += len(piece)
+                    if size > most:
+                        raise too_large(most)
+                known = digest.hexdigest()
+                with self._lock:
+                    self._hashes[key] = known
+                    while len(self._hashes) > _KNOWN:
+                        self._hashes.popitem(last=False)
         return Stored(path, known, state.st_size)
 
     @contextmanager
@@ -160,17 +200,38 @@ class Spool:
                 self._held[sha256] -= 1
                 if not self._held[sha256]:
                     del self._held[sha256]
+                    if sha256 in self._discarded:
+                        self._remove(sha256)
+
+    def _remove(self, sha256: str) -> None:
+        self._discarded.discard(sha256)
+        found = self._files.pop(sha256, None)
+        if found is not None:
+            found.path.unlink(missing_ok=True)
+            self._total -= _count(found.size)
 
     def _drop(self, most: int) -> None:
         """Remove what was used longest ago and nobody holds, until at most so many bytes are left."""
-        total = sum(one.size for one in self._files.values())
-        for one in list(self._files.values()):
-            if total <= most:
+        if self._total <= most:
+            return
+        for sha256 in list(self._files):
+            if sha256 not in self._held:
+                self._remove(sha256)
+            if self._total <= most:
                 return
-            if not self._held[one.sha256]:
-                one.path.unlink(missing_ok=True)
-                del self._files[one.sha256]
-                total -= one.size
+
+    def _make_room(self, size: int) -> None:
+        """See that there is room for so many bytes beside what is being written."""
+        most = self._limits.spool_bytes - self._writing - size
+        self._drop(most)
+        if self._total > most:
+            raise _full()
+
+    def _reserve(self, size: int) -> None:
+        """Count bytes that are about to be written."""
+        with self._lock:
+            self._make_room(size)
+            self._writing += size
 
     def _no_room(self, error: OSError) -> Refusal:
         """The refusal after an error of the disk; a full one is emptied of what nobody holds."""
@@ -184,9 +245,10 @@ class Writer:
     """A file that is being written, see `Spool.writing`."""
 
     def __init__(self, spool: Spool, file: int, path: Path, most: int) -> None:
-        self._spool, self._file, self._path, self._most = spool, file, path, most
+        self._spool, self._file, self._most = spool, file, most
+        self.path = path
         self._digest = hashlib.sha256()
-        self.size = 0
+        self.size = self.counted = 0
 
     def write(self, data: bytes) -> None:
         """Add bytes.
@@ -196,7 +258,9 @@ class Writer:
         """
         self.size += len(data)
         if self.size > self._most:
-            raise Refusal(413, f"The file is larger than {self._most:,} bytes.", code="source_too_large")
+            raise too_large(self._most)
+        self._spool._reserve(len(data))
+        self.counted += len(data)
         self._digest.update(data)
         view = memoryview(data)
         try:
@@ -214,8 +278,48 @@ class Writer:
         """
         if not self.size:
             raise Refusal(400, "The file is empty; send its bytes.", code="empty_file")
-        with self._spool.adding(self._path, self._digest.hexdigest(), self.size) as stored:
+        with self._spool.adding(self, self._digest.hexdigest()) as stored:
             yield stored
+
+
+def _open_file(path: Path) -> BinaryIO:
+    """A file by its whole path without links: one that takes a folder's place meanwhile is not followed.
+
+    Raises:
+        OSError: it can't be opened, or is no file.
+    """
+    if sys.platform == "win32":
+        return path.open("rb", buffering=0)
+    place = os.open(path.anchor, _FOLDER)
+    try:
+        for name in path.parts[1:-1]:
+            inner = os.open(name, _FOLDER, dir_fd=place)
+            os.close(place)
+            place = inner
+        # A pipe is not waited for.
+        number = os.open(path.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place)
+    finally:
+        os.close(place)
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise OSError(errno.EINVAL, "no file")
+    return os.fdopen(number, "rb", buffering=0)
+
+
+def _count(size: int) -> int:
+    return max(size, _LEAST)
+
+
+def no_such_file() -> Refusal:
+    """For an upload that is not there, or not there for this key."""
+    return Refusal(
+        404, "There is no such file here, or it was removed to make room; upload it again.", code="no_such_file"
+    )
+
+
+def too_large(most: int) -> Refusal:
+    """For a file that is over a limit."""
+    return Refusal(413, f"The file is larger than {most:,} bytes.", code="source_too_large")
 
 
 def _full() -> Refusal:

@@ -88,10 +88,10 @@ class Writing:
             text = text[: len(text) - held]
         return text.rstrip()
 
-    def words(self) -> list[tuple[str, Token]]:
-        """The tokens of the text, each with its own piece of it."""
+    def words(self, start: int = 0) -> list[tuple[str, Token]]:
+        """The tokens of the text from one on, each with its own piece of it."""
         with self._lock:
-            tokens = [one for one in self.tokens if not one.ends]
+            tokens = [one for one in self.tokens[start:] if not one.ends]
         return [(self.word(one.id), one) for one in tokens]
 
     def word(self, number: int) -> str:
