@@ -12,7 +12,7 @@ from himmel.nano import export
 from himmel.nano.clips import FIRST_EVAL_SEED, MOTION_KINDS
 from himmel.nano.draw import draw_spec
 from himmel.nano.export import write_clips
-from himmel.nano.lmms_task import TASK
+from himmel.nano.lmms_task import TASK, WRITTEN_TASK
 from himmel.nano.questions import questions
 from himmel.video import Video
 
@@ -73,6 +73,14 @@ def test_the_task_for_lmms_eval_finds_the_clips_and_the_right_options(tmp_path: 
         doc = json.loads(line)
         assert [Path(path).is_file() for path in functions["doc_to_visual"](doc)] == [True]
         assert doc[settings["doc_to_choice"]][functions["doc_to_target"](doc)] == doc["answer"]
+        prompt = functions["doc_to_text"](doc)
+        assert prompt.startswith(doc["question"])
+        assert all(choice in prompt for choice in doc["choices"])
+        assert functions["process_results"](doc, [f" {doc['answer'].upper()}.\n"]) == {"acc": 1.0}
+        assert functions["process_results"](doc, [f"not {doc['answer']}"]) == {"acc": 0.0}
+    lines = (tmp_path / f"{WRITTEN_TASK}.yaml").read_text(encoding="utf-8").splitlines()
+    settings = yaml.safe_load("\n".join(line for line in lines if "!function" not in line))
+    assert (Path(settings["dataset_kwargs"]["data_files"]["test"]), settings["task"]) == (named, WRITTEN_TASK)
 
 
 def test_clips_that_may_have_been_trained_on_are_refused(tmp_path: Path) -> None:

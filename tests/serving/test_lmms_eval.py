@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pytest
 import himmel
 from himmel.errors import UsageError
 from himmel.video import Video
+from serving_live import KEY, Live, running
 from tiny_hosts import build, host_config
 
 pytest.importorskip("lmms_eval", reason="lmms-eval is not installed")
@@ -124,14 +125,14 @@ def prompt_of(question: dict[str, Any]) -> str:
     return "\n".join([question["question"], *question["choices"]])
 
 
-def evaluate(folder: Path, name: str, arguments: str, **options: Any) -> dict[str, Any]:
+def evaluate(folder: Path, name: str, arguments: str, *, model: str = "himmel", **options: Any) -> dict[str, Any]:
     """lmms-eval's results of a task, samples and all."""
     from lmms_eval.evaluator import simple_evaluate
     from lmms_eval.tasks import TaskManager
 
-    manager = TaskManager(include_path=str(folder), include_defaults=False, model_name="himmel")
+    manager = TaskManager(include_path=str(folder), include_defaults=False, model_name=model)
     found = simple_evaluate(
-        model="himmel", model_args=arguments, tasks=[name], task_manager=manager, device="cpu", **options
+        model=model, model_args=arguments, tasks=[name], task_manager=manager, device="cpu", **options
     )
     assert isinstance(found, dict)
     return found
@@ -221,6 +222,52 @@ def test_rounds_follow_each_other(simple: bool, task: Path, adapter: Path) -> No
 def test_options_that_do_not_exist_are_refused(task: Path, adapter: Path) -> None:
     with pytest.raises(UsageError, match="has no option 'frames'"):
         evaluate(task, "local_words", f"method=dense,frames=3,adapter={adapter}")
+
+
+@pytest.fixture(scope="module")
+def live(adapter: Path, task: Path) -> Iterator[Live]:
+    """`himmel serve` with the tiny adapter; the clips of the task may be named."""
+    for package in ("fastapi", "prometheus_client", "python_multipart", "uvicorn"):
+        pytest.importorskip(package, reason=f"{package} of the extra 'serve' is not installed")
+    from himmel.serving.server.app import Settings
+    from himmel.serving.server.limits import Limits
+
+    session = himmel.Session(adapter=adapter, device="cpu")
+    settings = Settings(limits=Limits(workers=1), media=(task,), api_keys=(KEY,), threads=1)
+    with running(session, settings, task) as found:
+        yield found
+
+
+@pytest.mark.parametrize(("method", "options"), [("himmel", {}), ("dense", {"num_frames": 5})])
+def test_its_client_of_openai_s_api_gets_what_a_session_answers(
+    method: str, options: dict[str, Any], task: Path, live: Live, tmp_path: Path
+) -> None:
+    """Its client of OpenAI's API can't name a stretch of a video, so no question is about one here."""
+    questions = [{**question, "start": None, "end": None} for question in questions_of(task)]
+    for file in task.iterdir():
+        if file.suffix in (".yaml", ".py"):
+            (tmp_path / file.name).write_text(file.read_text().replace(str(task), str(tmp_path)))
+    absolute = [{**question, "video": str(task / question["video"])} for question in questions]
+    (tmp_path / "questions.jsonl").write_text("".join(json.dumps(question) + "\n" for question in absolute))
+    arguments = {
+        **{"model": method, "base_url": f"{live.url}/v1", "api_key": KEY, "timeout": 120, "max_retries": 1},
+        **{"pass_video_url": True, "max_frames_num": 5, "num_concurrent": 4},
+    }
+    listed = ",".join(f"{name}={value}" for name, value in arguments.items())
+    found = evaluate(tmp_path, "local_words", listed, model="openai")
+    samples = sorted(found["samples"]["local_words"], key=lambda sample: sample["doc_id"])
+    assert len(samples) == len(questions) == 6
+    for sample, question in zip(samples, questions, strict=True):
+        own = live.session.ask(
+            task / question["video"],
+            prompt_of(question),
+            method=method,  # type: ignore[arg-type]
+            max_new_tokens=6,
+            threads=1,
+            **options,
+        )
+        assert sample["resps"] == [[own.text]]
+        assert sample["token_counts"][0]["input_tokens"] == sum(own.tokens.values())
 
 
 @pytest.mark.slow

@@ -36,7 +36,7 @@ def write_clips(
 ) -> WrittenClips:
     """Write `{seed}.mp4` for each clip and `questions.jsonl`, one question a line; the same bytes each time.
 
-    Beside them go the two files of a task for lmms-eval (`write_task`).
+    Beside them go the files of two tasks for lmms-eval (`write_task`).
 
     A line has `id`, `video`, `question`, `choices`, `answer` (the text of the right choice), `category` (the question's
     kind), `task` ("motion" or "still") and `duration` (seconds). The questions are those of `himmel nano bench`. The

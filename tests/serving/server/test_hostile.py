@@ -349,3 +349,14 @@ def test_while_a_request_waits_its_data_urls_are_not_kept(
         go.set()
         assert waiting.result()[0] == 200
     assert in_time
+
+
+def test_a_number_of_frames_may_come_as_vllm_s_clients_say_it(live: Live, media: Path) -> None:
+    """lmms-eval's client does, and says it for methods too that have none."""
+    asked = {"media_io_kwargs": {"video": {"num_frames": 3, "fps": 1}}}
+    for model, own, frames in (("dense", {}, 3), ("dense", {"num_frames": 2}, 2), ("himmel", {}, None)):
+        code, found = chat(live, about(media), model=model, himmel={"options": own}, **asked)
+        assert code == 200
+        assert found["himmel"]["options"].get("num_frames") == frames
+    code, found = chat(live, about(media), media_io_kwargs={"video": {"num_frames": -1}})
+    assert (code, found["error"]["code"]) == (400, "invalid_value")

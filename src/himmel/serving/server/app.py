@@ -25,10 +25,10 @@ from himmel.serving.server.engine import Engine
 from himmel.serving.server.fetch import Fetcher, Network, Resolver, look_up
 from himmel.serving.server.files import Files
 from himmel.serving.server.limits import Limits
-from himmel.serving.server.messages import ChatRequest
 from himmel.serving.server.metrics import Metrics
 from himmel.serving.server.reading import Readers
 from himmel.serving.server.refusal import Refusal
+from himmel.serving.server.schema import ChatRequest
 from himmel.serving.server.sources import Sources
 from himmel.serving.server.spool import Spool
 from himmel.serving.server.uploads import Uploads

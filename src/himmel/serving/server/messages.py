@@ -1,22 +1,21 @@
-"""OpenAI's chat requests, and what they ask himmel: sources, a question, a method."""
+"""What chat requests ask himmel: sources, a question, a method."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
-from himmel._checks import MOST_SEED
-from himmel.choices import AnswerForm, Listing, Scoring
 from himmel.errors import UsageError
 from himmel.methods.adapter_methods import Himmel
-from himmel.methods.choice import build
-from himmel.methods.decoding import MOST_ALTERNATIVES, MOST_TEMPERATURE, Decoding
+from himmel.methods.choice import METHODS, build, option_names
+from himmel.methods.decoding import Decoding
 from himmel.methods.frames import Dense, FramesMethod
 from himmel.methods.protocol import Method
-from himmel.methods.question import DEFAULT_ANSWER_FORM, DEFAULT_LISTING, DEFAULT_SCORING, Question
+from himmel.methods.question import Question
 from himmel.serving.server.limits import Limits
 from himmel.serving.server.refusal import Refusal
+from himmel.serving.server.schema import ChatRequest, FilePart, ImagePart, Message, TextPart, VideoPart
 
 _MOST_STOPS: Final = 4
 _MOST_URL: Final = 100
@@ -35,103 +34,6 @@ _UNDONE: Final[dict[str, tuple[Any, ...]]] = {
     "modalities": (None, ["text"]),
     "audio": (None,),
 }
-
-
-class VideoUrl(BaseModel):
-    """Where a video is, and which stretch of it is asked about, in seconds."""
-
-    url: str
-    start: Annotated[float, Field(ge=0)] | None = None
-    end: Annotated[float, Field(gt=0)] | None = None
-
-
-class ImageUrl(BaseModel):
-    """Where a picture is."""
-
-    url: str
-
-
-class FileData(BaseModel):
-    """A file that was uploaded to /v1/files, or its bytes as a data: URL."""
-
-    file_id: str | None = None
-    file_data: str | None = None
-
-
-class TextPart(BaseModel):
-    """A text."""
-
-    type: Literal["text"]
-    text: str
-
-
-class ImagePart(BaseModel):
-    """A picture."""
-
-    type: Literal["image_url"]
-    image_url: ImageUrl
-
-
-class VideoPart(BaseModel):
-    """A video."""
-
-    type: Literal["video_url"]
-    video_url: VideoUrl
-
-
-class FilePart(BaseModel):
-    """A video or a picture."""
-
-    type: Literal["file"]
-    file: FileData
-
-
-Part = Annotated[TextPart | ImagePart | VideoPart | FilePart, Field(discriminator="type")]
-
-
-class Message(BaseModel):
-    """One message of the conversation."""
-
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[Part]
-
-
-class StreamOptions(BaseModel):
-    """What a stream says besides the text."""
-
-    include_usage: bool = False
-
-
-class Further(BaseModel):
-    """The field `himmel` of a request: what OpenAI's API has no field for."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    options: dict[str, Any] = {}
-    choices: list[str] = []
-    scoring: Scoring = DEFAULT_SCORING
-    listing: Listing = DEFAULT_LISTING
-    answer_form: AnswerForm = DEFAULT_ANSWER_FORM
-
-
-class ChatRequest(BaseModel):
-    """A request to /v1/chat/completions; fields that are not here and change no answer are not looked at."""
-
-    model_config = ConfigDict(extra="allow")
-
-    model: str
-    messages: Annotated[list[Message], Field(min_length=1)]
-    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
-    temperature: Annotated[float, Field(ge=0, le=MOST_TEMPERATURE)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    seed: Annotated[int, Field(ge=0, le=MOST_SEED)] | None = None
-    stop: str | list[str] | None = None
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
-    logprobs: bool | None = None
-    top_logprobs: Annotated[int, Field(ge=0, le=MOST_ALTERNATIVES)] | None = None
-    himmel: Further = Further()
 
 
 @dataclass(frozen=True)
@@ -207,7 +109,7 @@ def parse(body: bytes, limits: Limits, *, models: Sequence[str]) -> Asked:
         )
     sources = _sources(request.messages, limits)
     try:
-        method = build(request.model, **request.himmel.options)
+        method = build(request.model, **_options(request))
         question = _question(request, limits)
     except UsageError as error:
         raise Refusal(400, str(error), code="invalid_value") from error
@@ -242,6 +144,14 @@ def _check_undone(request: ChatRequest) -> None:
         value = (request.model_extra or {}).get(name)
         if value not in allowed:
             raise Refusal(400, f"{name!r} is not supported here; leave it out.", code="unsupported_value", param=name)
+
+
+def _options(request: ChatRequest) -> dict[str, Any]:
+    """Options of the method; a number of frames that comes as vLLM's clients say it is for methods that have one."""
+    video = None if request.media_io_kwargs is None else request.media_io_kwargs.video
+    if video is None or video.num_frames is None or "num_frames" not in option_names(METHODS[request.model]):
+        return request.himmel.options
+    return {"num_frames": video.num_frames} | request.himmel.options
 
 
 def _for_text(method: Method) -> Method:

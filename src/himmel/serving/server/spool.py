@@ -70,7 +70,7 @@ class Spool:
         # To be removed once nobody holds them.
         self._discarded: set[str] = set()
         self._held: Counter[str] = Counter()
-        self._hashes: OrderedDict[tuple[str, int, int, int], str] = OrderedDict()
+        self._hashes: OrderedDict[tuple[str, int, int, int, int], str] = OrderedDict()
         self._lock = threading.Lock()
 
     @property
