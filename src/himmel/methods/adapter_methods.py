@@ -8,7 +8,7 @@ from himmel._checks import check_choice
 from himmel.choices import AnchorMode, Backend, PlacementName, TimesName
 from himmel.errors import UsageError
 from himmel.methods.answer import describe
-from himmel.methods.asking import ask_batch
+from himmel.methods.asking import Asking, ask_batch
 from himmel.methods.decoding import Decoding
 from himmel.methods.protocol import Read, Reply, Shown, show_frames
 from himmel.methods.question import Question
@@ -117,6 +117,10 @@ class Himmel:
             return Shown(show_frames(read, processor.host))
         return Shown(cast(HimmelProcessor, processor).prepare(read.decomposition))
 
+    def asking(self, model: HostModel, processor: PromptEncoder) -> Asking:
+        """See `Method.asking`."""
+        return Asking(model, processor, motion=self.motion)
+
     def answer(
         self,
         model: HostModel,
@@ -127,7 +131,7 @@ class Himmel:
         decodings: Sequence[Decoding],
     ) -> list[Reply]:
         """See `Method.answer`."""
-        return ask_batch(model, processor, shown, questions, decodings=decodings, motion=self.motion)
+        return ask_batch(self.asking(model, processor), shown, questions, decodings=decodings)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -109,6 +109,7 @@ class Answer:
         peak_memory: the most that this process ever held, in bytes.
         notes: sentences about what was unusual.
         versions: of everything that decides the result.
+        cached_tokens: tokens of the prompt that the model had read for an earlier question about the video.
     """
 
     text: str
@@ -132,6 +133,7 @@ class Answer:
     peak_memory: int
     notes: tuple[str, ...]
     versions: dict[str, str]
+    cached_tokens: int = 0
 
     def _repr_html_(self) -> str:
         """In Jupyter: the answer, when what was read for it, and a table."""

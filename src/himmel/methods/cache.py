@@ -25,6 +25,11 @@ class BoundedCache(Generic[Value]):
         self._working: WeakValueDictionary[Hashable, Any] = WeakValueDictionary()
 
     @property
+    def most(self) -> int:
+        """The bound in bytes."""
+        return self._most
+
+    @property
     def held(self) -> int:
         """Bytes held now."""
         return self._held

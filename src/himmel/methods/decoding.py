@@ -6,11 +6,11 @@ Each row of a batch has its own settings: what one draws, and where it ends, cha
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import torch
 from torch import Tensor
-from transformers import LogitsProcessor, PreTrainedModel, StoppingCriteria
+from transformers import PreTrainedModel
 
 from himmel._checks import MOST_SEED, check_number, check_whole
 from himmel.errors import UsageError
@@ -165,27 +165,3 @@ def _draw(logits: Tensor, top_p: float, generator: torch.Generator) -> int:
     left = int((reached - shares < top_p).sum())
     place = torch.rand((), generator=generator) * reached[left - 1]
     return int(order[min(int(torch.searchsorted(reached[:left], place, right=True)), left - 1)])
-
-
-class ChooseTokens(LogitsProcessor):
-    """`Steps.choose` as transformers' `generate` calls it."""
-
-    def __init__(self, steps: Steps) -> None:
-        self._steps = steps
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """Scores [B, V] whose highest is taken."""
-        del input_ids
-        return self._steps.choose(scores)
-
-
-class StopRows(StoppingCriteria):
-    """`Steps.stop` as transformers' `generate` calls it."""
-
-    def __init__(self, steps: Steps) -> None:
-        self._steps = steps
-
-    def __call__(self, input_ids: Tensor, scores: Tensor, **kwargs: Any) -> Tensor:
-        """Which rows have ended, bool [B]."""
-        del scores, kwargs
-        return torch.tensor(self._steps.stop(input_ids[:, -1]), dtype=torch.bool, device=input_ids.device)

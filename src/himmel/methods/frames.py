@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from himmel._checks import check_choice, check_whole
 from himmel.methods.answer import describe_frames
-from himmel.methods.asking import ask_batch
+from himmel.methods.asking import Asking, ask_batch
 from himmel.methods.decoding import Decoding
 from himmel.methods.protocol import Read, Reading, Reply, Shown, show_frames
 from himmel.methods.question import Question
@@ -77,6 +77,10 @@ class FramesMethod:
         """The frames, each a picture of its own."""
         return Shown(show_frames(read, processor.host))
 
+    def asking(self, model: HostModel, processor: PromptEncoder) -> Asking | None:
+        """See `Method.asking`."""
+        return Asking(model, processor)
+
     def answer(
         self,
         model: HostModel,
@@ -87,7 +91,7 @@ class FramesMethod:
         decodings: Sequence[Decoding],
     ) -> list[Reply]:
         """See `Method.answer`."""
-        return ask_batch(model, processor, shown, questions, decodings=decodings)
+        return ask_batch(Asking(model, processor), shown, questions, decodings=decodings)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutputWithPooling
@@ -11,6 +11,7 @@ from himmel.adapter.tensors import ShowsShapes
 from himmel.hosts import Host
 from himmel.methods.answer import VideoRead
 from himmel.methods.decoding import Decoding
+from himmel.methods.prefixes import NOTHING_PAST, Past
 from himmel.methods.question import Question
 from himmel.methods.removed import Removed
 from himmel.model import HimmelConfig
@@ -19,6 +20,9 @@ from himmel.model.host_model import HostModel
 from himmel.model.inputs import ModelInputs
 from himmel.model.sample import PreparedSample
 from himmel.video import Anchor, Decomposition, Spending, Video
+
+if TYPE_CHECKING:
+    from himmel.methods.asking import Asking
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +73,7 @@ class Shown:
         notes: sentences about how it was prepared.
         vision: what the host's vision part made of the sample's pictures, see `SeenPictures`; None where it has not
             looked yet.
+        past: where the beginning of prompts about it is kept.
     """
 
     sample: PreparedSample
@@ -76,6 +81,7 @@ class Shown:
     evidence: bool = False
     notes: tuple[str, ...] = ()
     vision: BaseModelOutputWithPooling | None = field(default=None, repr=False)
+    past: Past = field(default=NOTHING_PAST, repr=False)
 
     def ask(self, question: Question) -> str:
         """What the model is asked: the preface and the question's prompt."""
@@ -111,6 +117,7 @@ class Reply:
         prompt_sha256: hash of the prompt's token ids as little-endian 64-bit integers, before anything was removed.
         first_token: `time.perf_counter()` when the first token of the answer, or the options' scores, were there.
         removed: what the method took away; None where it takes nothing.
+        cached: prompt tokens that were not read again, as an earlier question about the video had begun with them.
     """
 
     text: str
@@ -120,6 +127,7 @@ class Reply:
     prompt_sha256: str
     first_token: float
     removed: Removed | None = None
+    cached: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -174,6 +182,16 @@ class Method(Protocol):
 
     def prepare(self, read: Read, processor: PromptEncoder) -> Shown:
         """Make of what was read what the model sees."""
+
+    def asking(self, model: HostModel, processor: PromptEncoder) -> "Asking | None":
+        """What takes questions while others are being answered; None where the method answers batches as a whole.
+
+        Args:
+            model, processor: of this method.
+
+        Raises:
+            HostError: host and method don't fit.
+        """
 
     def answer(
         self,

@@ -9,20 +9,18 @@ from typing import Any, cast
 from PIL.Image import Image
 
 from himmel._checks import check_options, check_picture, check_whole
-from himmel._memory import peak_memory
-from himmel._versions import versions
 from himmel.choices import AnswerForm, DeviceMap, Listing, MethodName, Quantization, Scoring
 from himmel.hosts import Host
-from himmel.methods.answer import Answer, share_out
+from himmel.methods.answer import Answer
 from himmel.methods.cache import BoundedCache
-from himmel.methods.choice import option_values
 from himmel.methods.decoding import Decoding
+from himmel.methods.gathering import Gathering, record
 from himmel.methods.models import Models
+from himmel.methods.memory import VideoMemory
 from himmel.methods.prepared import Prepared, count_bytes, streams_of, timed
-from himmel.methods.protocol import Method, Read, Reading, Reply
+from himmel.methods.protocol import Method, Read, Reading
 from himmel.methods.question import DEFAULT_ANSWER_FORM, DEFAULT_LISTING, DEFAULT_SCORING, Question
 from himmel.methods.request import Request, choose_method
-from himmel.methods.seen import SeenPictures
 from himmel.methods.source import FileState, MediaSource, Readable
 from himmel.methods.still import read_picture
 from himmel.model.host_model import HostModel
@@ -53,6 +51,9 @@ class Session:
             without an adapter; None for 256. An adapter brings its own number.
         cache_bytes: most memory for what was read of videos. A video in 1080p takes about 100 MB while its pictures and
             maps are kept, and a few MB once others have taken their place and only the model's inputs are left.
+        prompt_cache_bytes: most memory for what the language model made of videos (keys and values of their tokens), so
+            that a second question by the same method does not read them again. On nano a token takes 23 kB, so that a
+            video takes about 10 MB; on Qwen2.5-VL-7B 57 kB.
 
     Raises:
         UsageError: a model came together with how to load one, two options exclude each other, or there is no such
@@ -77,6 +78,7 @@ class Session:
         quantization: Quantization | None = None,
         max_anchor_tokens: int | None = None,
         cache_bytes: int = CACHE_BYTES,
+        prompt_cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self._models = Models(
             model,
@@ -91,7 +93,8 @@ class Session:
         check_whole("cache_bytes", cache_bytes, 0, MOST_CACHE_BYTES)
         self._reads: BoundedCache[Read] = BoundedCache(cache_bytes // 2)
         self._inputs: BoundedCache[Prepared] = BoundedCache(cache_bytes // 4)
-        self._seen = SeenPictures(cache_bytes // 4)
+        check_whole("prompt_cache_bytes", prompt_cache_bytes, 0, MOST_CACHE_BYTES)
+        self._memory = VideoMemory(cache_bytes // 4, prompt_cache_bytes)
 
     @property
     def model(self) -> HimmelForConditionalGeneration:
@@ -237,6 +240,23 @@ class Session:
         request = Request(method=choose_method(method, options), threads=threads)
         return self._answer(request, questions, prepared, decodings, begin)
 
+    def gather(
+        self, *, method: MethodName | Method = "himmel", threads: int | None = None, **options: Any
+    ) -> Gathering | None:
+        """Begin to answer questions of which more may come while others are being answered.
+
+        Args:
+            method, threads, options: see `ask`.
+
+        Returns:
+            What takes them; None where the method answers batches as a whole alone (`answer`).
+
+        Raises:
+            UsageError, HostError: as `ask`.
+        """
+        request = Request(method=choose_method(method, options), threads=threads)
+        return Gathering.begin(self._models, self._memory, request)
+
     def read_ahead(
         self, video: MediaSource, *, method: MethodName | Method = "himmel", threads: int | None = None, **options: Any
     ) -> bool:
@@ -342,51 +362,14 @@ class Session:
             model = self._models.get(method)
             for one in prepared:
                 start = time.perf_counter()
-                video, looked = self._seen.see(model, one.shown, one.key)
+                video, looked = self._memory.see(model, method, one)
                 shown.append(video)
                 looking.append({"see": time.perf_counter() - start} if looked else {})
             start = time.perf_counter()
             replies = method.answer(model, method.processor(model), shown, questions, decodings=decodings)
         spent = (time.perf_counter() - start) / len(prepared)
-        common = {"begin": begin, "memory": peak_memory(), "versions": versions()}
         stages = [{**one.seconds, **seeing, "answer": spent} for one, seeing in zip(prepared, looking, strict=True)]
         return [
-            self._record(request, *one, common=common)
+            record(self._models, method, *one, begin=begin)
             for one in zip(questions, prepared, decodings, replies, stages, strict=True)
         ]
-
-    def _record(
-        self,
-        request: Request,
-        question: Question,
-        prepared: Prepared,
-        decoding: Decoding,
-        reply: Reply,
-        seconds: dict[str, float],
-        *,
-        common: dict[str, Any],
-    ) -> Answer:
-        choices = share_out(question.choices, reply.likelihoods, reply.scores) if question.choices else ()
-        return Answer(
-            text=max(choices, key=lambda one: one.score).text if choices else reply.text,
-            question=question.text,
-            choices=choices,
-            method=request.method.name,
-            options=option_values(request.method),
-            video=prepared.video,
-            host=self._models.get(request.method).host.folder,
-            adapter=self._models.adapter_of(request.method),
-            tokens={str(kind): count for kind, count in reply.tokens.items()},
-            removed=reply.removed,
-            prompt_sha256=reply.prompt_sha256,
-            scoring=question.scoring,
-            listing=question.listing,
-            answer_form=question.answer_form,
-            max_new_tokens=decoding.max_new_tokens,
-            seed=decoding.seed,
-            seconds=seconds,
-            first_token=reply.first_token - common["begin"],
-            peak_memory=common["memory"],
-            notes=prepared.notes,
-            versions=common["versions"],
-        )

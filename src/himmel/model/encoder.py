@@ -73,6 +73,7 @@ class PromptEncoder:
         motion: bool = True,
         anchors: bool = True,
         independent: bool = False,
+        read: bool = False,
     ) -> ModelInputs:
         """Build a batch.
 
@@ -84,6 +85,7 @@ class PromptEncoder:
             anchors: whether it holds the anchors' pictures; without both, the question is asked blind.
             independent: whether every turn sees the video alone, not the turns before it (for packed training: as if
                 each question was asked by itself).
+            read: whether the model has read pictures and streams before, so that they are left out of the inputs.
 
         Returns:
             What the model takes. It has labels where any answer is given.
@@ -98,7 +100,7 @@ class PromptEncoder:
             for visual, (_, turns) in zip(placed, pairs, strict=True)
         ]
         batch = self._join(trees)
-        return self._inputs(batch, samples, placed, motion=motion, anchors=anchors)
+        return self._inputs(batch, samples, placed, motion=motion and not read, anchors=anchors and not read)
 
     def encode_choices(
         self,
@@ -107,14 +109,14 @@ class PromptEncoder:
         *,
         motion: bool = True,
         anchors: bool = True,
+        read: bool = False,
     ) -> ChoiceInputs:
         """Build a batch for `score_choices`: each video is read once for all its questions and their options.
 
         Args:
             samples: B prepared videos.
             questions: for each, questions with their options.
-            motion: see `encode`.
-            anchors: see `encode`.
+            motion, anchors, read: see `encode`.
 
         Returns:
             What `score_choices` takes.
@@ -127,7 +129,7 @@ class PromptEncoder:
         trees = [self._choice_tree(visual.runs, asked) for visual, (_, asked) in zip(placed, pairs, strict=True)]
         batch = self._join(trees)
         return ChoiceInputs(
-            inputs=self._inputs(batch, samples, placed, motion=motion, anchors=anchors),
+            inputs=self._inputs(batch, samples, placed, motion=motion and not read, anchors=anchors and not read),
             index=_number_choices(batch.labels, batch.owner),
             sizes=tuple(
                 tuple(tuple(len(option.strip().encode()) for option in options) for _, options in asked)

@@ -8,7 +8,7 @@ from typing import Any, Self, cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import PreTrainedModel
+from transformers import DynamicCache, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.utils.generic import ModelOutput
 
@@ -75,21 +75,28 @@ class HostModel(nn.Module):
             return None
         return self.host.image_features(self.network, {name: value.to(self.device) for name, value in images.items()})
 
-    def forward(self, inputs: ModelInputs, *, vision: BaseModelOutputWithPooling | None = None) -> HimmelOutput:
+    def forward(
+        self,
+        inputs: ModelInputs,
+        *,
+        vision: BaseModelOutputWithPooling | None = None,
+        cache: DynamicCache | None = None,
+    ) -> HimmelOutput:
         """Run the model on what `PromptEncoder.encode` makes.
 
         With labels, the language-model head runs at the labelled positions alone.
 
         Args:
-            inputs: the prompts.
+            inputs: the prompts; or their ends, with a mask over `cache` and these, see `ModelInputs.after`.
             vision: what `see` made of their pictures, where that was done already.
+            cache: keys and values of what comes before; those of `inputs` are added to it.
 
         Raises:
             HostError: placeholders and motion tokens don't match, or motion comes to a model without an adapter.
         """
         vision = self.see(inputs.images) if vision is None else vision
         output = self._encode_motion(inputs, vision)
-        options: dict[str, Any] = {"use_cache": False}
+        options: dict[str, Any] = {"use_cache": cache is not None, "past_key_values": cache}
         keep = None
         if inputs.labels is not None:
             # A token is predicted at the one before it; the first of a row is predicted by none.
@@ -105,6 +112,27 @@ class HostModel(nn.Module):
             logits = logits[keep[:, positions]]
             loss = functional.cross_entropy(logits.float(), targets)
         return HimmelOutput(loss=loss, logits=logits, motion=output)
+
+    @torch.no_grad()
+    def read(
+        self, inputs: ModelInputs, *, vision: BaseModelOutputWithPooling | None = None, cache: DynamicCache
+    ) -> Tensor:
+        """Read prompts, and predict the token after each.
+
+        Args:
+            inputs, vision, cache: see `forward`.
+
+        Returns:
+            Logits [B, V].
+
+        Raises:
+            HostError: as `forward`.
+        """
+        vision = self.see(inputs.images) if vision is None else vision
+        options: dict[str, Any] = {"use_cache": True, "past_key_values": cache, "logits_to_keep": 1}
+        with self._injecting(inputs, self._encode_motion(inputs, vision)):
+            arguments = {**self.text_arguments(inputs), **self.vision_arguments(vision), **options}
+            return cast(Tensor, self.network(**arguments).logits[:, -1])
 
     @torch.no_grad()
     def generate(
@@ -136,13 +164,17 @@ class HostModel(nn.Module):
 
     @torch.no_grad()
     def score_choices(
-        self, asked: ChoiceInputs, *, vision: BaseModelOutputWithPooling | None = None
+        self,
+        asked: ChoiceInputs,
+        *,
+        vision: BaseModelOutputWithPooling | None = None,
+        cache: DynamicCache | None = None,
     ) -> list[list[Tensor]]:
         """Log-likelihood of each option of each question with its end of turn, from one forward pass.
 
         Args:
             asked: from `PromptEncoder.encode_choices`.
-            vision: see `forward`.
+            vision, cache: see `forward`.
 
         Returns:
             For each sample and question, float32 [C] on the CPU, in the options' order; `weigh` makes scores of them.
@@ -150,7 +182,7 @@ class HostModel(nn.Module):
         Raises:
             HostError: as `forward`.
         """
-        return score_logits(self(asked.inputs, vision=vision).logits, asked)
+        return score_logits(self(asked.inputs, vision=vision, cache=cache).logits, asked)
 
     def text_arguments(self, inputs: ModelInputs) -> dict[str, Tensor]:
         """Ids, mask and positions as arguments of the network, on its device."""

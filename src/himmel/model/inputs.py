@@ -1,6 +1,6 @@
 """What the model takes: one batch of prompts with their pictures and their motion, the same for every host."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -69,6 +69,46 @@ class ModelInputs(ShowsShapes):
         first = (mask[:, 0].sum(-1) > 1).int().argmax(-1) - 1
         return torch.arange(mask.shape[-1], device=mask.device) >= first[:, None]
 
+    def after(self, lengths: Sequence[int]) -> Self:
+        """The same prompts without their beginnings, for a cache that holds those, padded on the left.
+
+        Args:
+            lengths: of the B beginnings, in tokens; each shorter than its prompt, and with all of its pictures and
+                motion tokens. What is left of a prompt of independent turns must see all of it.
+
+        Returns:
+            What is left of the prompts, padded on the left, without pictures and motion. The mask is over the cache's
+            columns and these.
+        """
+        begins = self._begins(lengths)
+        return replace(
+            self,
+            input_ids=_cut(self.input_ids, begins),
+            attention_mask=self._mask_after(begins, lengths),
+            position_ids=_cut(self.position_ids, begins),
+            labels=None if self.labels is None else _cut(self.labels, begins),
+            images={},
+            motion=None,
+        )
+
+    def _begins(self, lengths: Sequence[int]) -> list[int]:
+        """Of each prompt, the column where what comes after its first so many tokens begins."""
+        return [int(first) + length for first, length in zip(self.real.int().argmax(-1), lengths, strict=True)]
+
+    def _mask_after(self, begins: Sequence[int], lengths: Sequence[int]) -> Tensor:
+        rows, most, rest = [], max(lengths), self.input_ids.shape[1] - min(begins)
+        for row, (begin, length) in enumerate(zip(begins, lengths, strict=True)):
+            left = self.input_ids.shape[1] - begin
+            seen = torch.zeros(most + rest, dtype=torch.bool)
+            seen[most - length : most] = True
+            seen[most + rest - left :] = True
+            if self.independent:
+                among = torch.zeros(rest, rest, dtype=torch.bool)
+                among[rest - left :, rest - left :] = self.attention_mask[row, 0, begin:, begin:]
+                seen = torch.cat([seen[:most].expand(rest, -1), among], dim=1)[None]
+            rows.append(seen.to(self.attention_mask.dtype))
+        return torch.stack(rows)
+
     def without_labels(self) -> Self:
         """The same prompts, of which every token is predicted."""
         return replace(self, labels=None)
@@ -92,3 +132,16 @@ class ChoiceInputs(ShowsShapes):
     def counts(self) -> tuple[tuple[int, ...], ...]:
         """For each sample, how many options each of its questions has."""
         return tuple(tuple(len(question) for question in sample) for sample in self.sizes)
+
+    def after(self, lengths: Sequence[int]) -> Self:
+        """The same without the beginnings of the prompts, see `ModelInputs.after`; they hold no option's token."""
+        begins = self.inputs._begins(lengths)
+        return replace(self, inputs=self.inputs.after(lengths), index=_cut(self.index, begins))
+
+
+def _cut(values: Tensor, begins: Sequence[int]) -> Tensor:
+    """[..., B, L] from a column of each row on, padded on the left with what a row then begins with."""
+    rest = values.shape[-1] - min(begins)
+    rows = [values[..., row, begin:] for row, begin in enumerate(begins)]
+    padded = [torch.cat([one[..., :1].expand(*one.shape[:-1], rest - one.shape[-1]), one], dim=-1) for one in rows]
+    return torch.stack(padded, dim=-2)

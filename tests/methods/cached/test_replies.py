@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from cached_reference import QUESTION, ask
-from himmel.methods.asking import ask_batch
+from himmel.methods.asking import Asking, ask_batch
 from himmel.methods.cached.replies import Prompted, Replier
 from himmel.methods.decoding import Decoding
 from himmel.methods.protocol import Shown
@@ -38,7 +38,7 @@ def check(setup: Setup, question: Question) -> None:
     found = Replier(model, asked.reader, encoder).reply(
         video, question, Prompted(memory, prediction, NOTHING), decoding=decoding
     )
-    known = ask_batch(model, encoder, [video], [question], decodings=[decoding])[0]
+    known = ask_batch(Asking(model, encoder), [video], [question], decodings=[decoding])[0]
     assert found.likelihoods == pytest.approx(known.likelihoods, rel=1e-4)
     assert found.scores == pytest.approx(known.scores, rel=1e-3, abs=1e-4)
     assert found.first_token > 0

@@ -67,6 +67,10 @@ class Hermes(FramesMethod):
         if not isinstance(self.as_released, bool):
             raise UsageError(f"as_released={self.as_released!r} is not possible; give True or False.")
 
+    def asking(self, model: HostModel, processor: PromptEncoder) -> None:
+        """None: each question has a cache of its own."""
+        del model, processor
+
     def answer(
         self,
         model: HostModel,

@@ -71,6 +71,10 @@ class LookM(FramesMethod):
         if self.scored_queries is not None:
             check_whole("scored_queries", self.scored_queries, 1, 2**20)
 
+    def asking(self, model: HostModel, processor: PromptEncoder) -> None:
+        """None: each question has a cache of its own."""
+        del model, processor
+
     def answer(
         self,
         model: HostModel,

@@ -7,10 +7,10 @@ from typing import Any, Final, cast
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
-from transformers import LogitsProcessorList, RepetitionPenaltyLogitsProcessor, SuppressTokensLogitsProcessor
 
 from himmel.methods.cached.memory import Memory, Reader
 from himmel.methods.decoding import Decoding, Steps, end_ids
+from himmel.methods.generation import processors
 
 # Each has a copy of the memory.
 _AT_ONCE: Final = 4
@@ -42,12 +42,12 @@ def continue_memory(
         prompt: int64 [L], all ids that were read, for the host's penalty on repeating them (where it has one).
         decoding: how tokens are chosen, and where the text ends.
     """
-    processors = _processors(reader)
+    chosen_by = processors(reader.network, reader.host.motion_token_id, reader.device)
     steps = Steps([decoding], end_ids(reader.network))
     cache = memory.cache()
     ids = prompt[None].to(reader.device)
     for step in range(decoding.max_new_tokens):
-        scores = processors(cast(Any, ids), cast(Any, prediction[None].float().to(reader.device)))
+        scores = chosen_by(cast(Any, ids), cast(Any, prediction[None].float().to(reader.device)))
         token = steps.choose(scores).argmax(-1)
         ids = torch.cat([ids, token[None]], dim=1)
         if steps.stop(token)[0]:
@@ -98,11 +98,3 @@ def _score_group(reader: Reader, memory: Memory, prediction: Tensor, texts: Sequ
     before = torch.cat([prediction.expand(len(texts), 1, -1), output.logits[:, :-1]], dim=1)
     likelihood = before.float().log_softmax(-1).gather(2, ids[..., None].to(before.device))[..., 0].cpu()
     return [row[: len(text)] for row, text in zip(likelihood, texts, strict=True)]
-
-
-def _processors(reader: Reader) -> LogitsProcessorList:
-    """In the order in which `generate` applies them; a placeholder of motion is no answer."""
-    penalty = reader.network.generation_config.repetition_penalty
-    repeated = [] if penalty in (None, 1.0) else [RepetitionPenaltyLogitsProcessor(penalty)]
-    suppressed = SuppressTokensLogitsProcessor([reader.host.motion_token_id], device=str(reader.device))
-    return LogitsProcessorList([*repeated, suppressed])

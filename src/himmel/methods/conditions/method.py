@@ -7,7 +7,7 @@ from typing import ClassVar, get_args
 from himmel._checks import check_choice, check_whole
 from himmel.choices import Backend, Interleaving
 from himmel.methods.answer import AnchorRead, describe
-from himmel.methods.asking import ask_batch
+from himmel.methods.asking import Asking, ask_batch
 from himmel.methods.conditions.show import LONGEST_SIDE, Showing, decompose, draw
 from himmel.methods.decoding import Decoding
 from himmel.methods.interleaved import InterleavedEncoder, interleave
@@ -97,6 +97,10 @@ class StreamPictures:
             return Shown(interleave(processor.host, read.showing.visual))
         return Shown(interleave(processor.host, [one.image for one in read.frames]))
 
+    def asking(self, model: HostModel, processor: PromptEncoder) -> Asking:
+        """See `Method.asking`."""
+        return Asking(model, processor)
+
     def answer(
         self,
         model: HostModel,
@@ -107,4 +111,4 @@ class StreamPictures:
         decodings: Sequence[Decoding],
     ) -> list[Reply]:
         """See `Method.answer`."""
-        return ask_batch(model, processor, shown, questions, decodings=decodings)
+        return ask_batch(self.asking(model, processor), shown, questions, decodings=decodings)

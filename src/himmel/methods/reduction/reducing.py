@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from himmel.hosts import Host
-from himmel.methods.asking import ask_batch
+from himmel.methods.asking import Asking, ask_batch
 from himmel.methods.decoding import Decoding
 from himmel.methods.frames import FramesMethod
 from himmel.methods.protocol import Reduced, Reply, Shown
@@ -53,6 +53,10 @@ class ReducingMethod(FramesMethod, ABC):
             HostError: the frames differ in a way that the method can't do with.
         """
 
+    def asking(self, model: HostModel, processor: PromptEncoder) -> Asking:
+        """See `Method.asking`."""
+        return Asking(model, processor, reduce=partial(self.cut, host=model.host))
+
     def answer(
         self,
         model: HostModel,
@@ -63,8 +67,7 @@ class ReducingMethod(FramesMethod, ABC):
         decodings: Sequence[Decoding],
     ) -> list[Reply]:
         """See `Method.answer`."""
-        cut = partial(self.cut, host=model.host)
-        return ask_batch(model, processor, shown, questions, decodings=decodings, reduce=cut)
+        return ask_batch(self.asking(model, processor), shown, questions, decodings=decodings)
 
     def cut(
         self, inputs: ModelInputs, vision: BaseModelOutputWithPooling, shown: Sequence[Shown], *, host: Host
