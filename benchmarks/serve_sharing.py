@@ -2,9 +2,10 @@
 
     python -m benchmarks.serve_sharing [--methods himmel dense] [--minutes 1] [--rounds 3] [--threads 1] [--json]
 
-Each round asks two questions about 720p in a session of its own (the default model; loaded and warm before), and the
-median over rounds is printed: seconds of each question by stage, and their ratio. One new token is asked for, so that
-what is shared shows.
+Each round asks two questions about 720p in a session of its own (the default model; loaded and warm before), and both
+once more in a session without a prompt cache, whose language model reads the video's tokens again. The medians over
+rounds are printed: seconds of each question by stage, and how many times sooner the second is answered than the first,
+and than without the prompt cache. One new token is asked for, so that what is shared shows.
 """
 
 import argparse
@@ -27,23 +28,30 @@ def measure(clip: Path, method: str, *, rounds: int, threads: int) -> dict[str, 
     warm = Session()
     taken: list[list[float]] = []
     stages: list[dict[str, float]] = []
+    cached = 0
     for _ in range(rounds):
-        session = Session(warm.model)
         row = []
-        for question in _QUESTIONS:
-            begin = time.perf_counter()
-            answer = session.ask(clip, question, method=method, max_new_tokens=1, threads=threads)  # type: ignore[arg-type]
-            row.append(time.perf_counter() - begin)
-            stages.append(answer.seconds)
+        for session in (Session(warm.model), Session(warm.model, prompt_cache_bytes=0)):
+            for question in _QUESTIONS:
+                begin = time.perf_counter()
+                answer = session.ask(clip, question, method=method, max_new_tokens=1, threads=threads)  # type: ignore[arg-type]
+                row.append(time.perf_counter() - begin)
+                stages.append(answer.seconds)
+                cached = max(cached, answer.cached_tokens)
         taken.append(row)
-    first, second = (statistics.median(column) for column in zip(*taken, strict=True))
+    first, second, _, uncached = (statistics.median(column) for column in zip(*taken, strict=True))
     return {
         "method": method,
         "first": first,
         "second": second,
+        "second_without_prompt_cache": uncached,
         "ratio": first / second,
-        "stages_first": stages[-2],
-        "stages_second": stages[-1],
+        "ratio_of_prompt_cache": uncached / second,
+        "prompt_tokens": sum(answer.tokens.values()),
+        "cached_tokens": cached,
+        "stages_first": stages[-4],
+        "stages_second": stages[-3],
+        "stages_second_without_prompt_cache": stages[-1],
     }
 
 
@@ -64,11 +72,16 @@ def main() -> None:
     if options.json:
         print(json.dumps(rows))
         return
-    print(f"{'method':<14}{'first, s':>10}{'second, s':>11}{'ratio':>8}")
+    print(f"{'method':<10}{'first, s':>10}{'second, s':>11}{'ratio':>8}{'without prompt cache, s':>25}{'ratio':>8}")
     for row in rows:
-        print(f"{row['method']:<14}{row['first']:>10.2f}{row['second']:>11.2f}{row['ratio']:>8.2f}")
-        for which in ("first", "second"):
-            print(f"  {which}: " + ", ".join(f"{name} {value:.3f}" for name, value in row[f"stages_{which}"].items()))
+        print(
+            f"{row['method']:<10}{row['first']:>10.2f}{row['second']:>11.2f}{row['ratio']:>8.2f}"
+            f"{row['second_without_prompt_cache']:>25.2f}{row['ratio_of_prompt_cache']:>8.2f}"
+            f"   {row['cached_tokens']} of {row['prompt_tokens']} tokens cached"
+        )
+        for which in ("first", "second", "second_without_prompt_cache"):
+            stages = ", ".join(f"{name} {value:.3f}" for name, value in row[f"stages_{which}"].items())
+            print(f"  {which.replace('_', ' ')}: {stages}")
 
 
 if __name__ == "__main__":

@@ -166,7 +166,9 @@ def eval_conditions(
         from himmel.evaluation.runs.runner import Asker
         from himmel.methods.session import Session
 
-        session = Session(host=host, device=device, device_map=device_map, quantization=quantization)
+        session = Session(
+            host=host, device=device, device_map=device_map, quantization=quantization, prompt_cache_bytes=0
+        )
         by_host = Asker(session=session, method=next(iter(methods.values())), host=host, batch=batch, threads=threads)
         posing = Posing(generate=generate, subtitles=subtitles, max_new_tokens=max_new_tokens, seed=seed)
         study = study_by_host(asking, methods, by_host, posing=posing)

@@ -100,7 +100,15 @@ def eval_benchmark(
     from himmel.evaluation.runs.runner import Asker, run_benchmark
     from himmel.methods.session import Session
 
-    session = Session(adapter=adapter, host=host, device=device, device_map=device_map, quantization=quantization)
+    session = Session(
+        adapter=adapter,
+        host=host,
+        device=device,
+        device_map=device_map,
+        quantization=quantization,
+        # What was asked before must not show in any digit of a result.
+        prompt_cache_bytes=0,
+    )
     asker = Asker(
         session=session,
         method=chosen,

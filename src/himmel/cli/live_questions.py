@@ -90,7 +90,7 @@ class Questions:
             from himmel.methods.session import Session
             from himmel.methods.watch import Watch
 
-            self._watch = Watch(self._live, session=Session(**self._loading, cache_bytes=0))
+            self._watch = Watch(self._live, session=Session(**self._loading, cache_bytes=0, prompt_cache_bytes=0))
         question, *choices = (part.strip() for part in line.split(_BAR))
         self._printer.answer(self._watch.ask(question, choices=choices, **self._asking))
 

@@ -53,6 +53,10 @@ def serve(
     cache: Annotated[
         int, typer.Option(min=0, max=2**30, help="Memory for what was read and prepared of videos, in MB.")
     ] = 512,
+    prompt_cache: Annotated[
+        int,
+        typer.Option(min=0, max=2**30, help="Memory for what the language model has read of videos, in MB; 0: none."),
+    ] = 512,
     limit: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="A limit, such as requests=64; docs/serving.md lists all. Repeat."),
@@ -85,6 +89,7 @@ def serve(
         device_map=device_map,
         quantization=quantization,
         cache_bytes=cache * 2**20,
+        prompt_cache_bytes=prompt_cache * 2**20,
     )
     listener = run.listen(listen)
     name, port = listener.getsockname()[:2]

@@ -60,6 +60,7 @@ def ask(
         quantization=quantization,
         max_anchor_tokens=max_anchor_tokens,
         cache_bytes=0,
+        prompt_cache_bytes=0,
     )
     return session.ask(
         video,

@@ -156,9 +156,7 @@ class Asking:
             return None
         return prefix, length
 
-    def _begin(
-        self, group: dict[int, _Pending], known: list[tuple[Prefix, int]]
-    ) -> dict[int, Reply | Exception]:
+    def _begin(self, group: dict[int, _Pending], known: list[tuple[Prefix, int]]) -> dict[int, Reply | Exception]:
         """Read the prompts of a group; where that fails, one by one, so that each fails for itself alone."""
         asked = list(group.values())
         try:

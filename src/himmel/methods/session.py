@@ -15,8 +15,8 @@ from himmel.methods.answer import Answer
 from himmel.methods.cache import BoundedCache
 from himmel.methods.decoding import Decoding
 from himmel.methods.gathering import Gathering, record
-from himmel.methods.models import Models
 from himmel.methods.memory import VideoMemory
+from himmel.methods.models import Models
 from himmel.methods.prepared import Prepared, count_bytes, streams_of, timed
 from himmel.methods.protocol import Method, Read, Reading
 from himmel.methods.question import DEFAULT_ANSWER_FORM, DEFAULT_LISTING, DEFAULT_SCORING, Question
@@ -52,8 +52,9 @@ class Session:
         cache_bytes: most memory for what was read of videos. A video in 1080p takes about 100 MB while its pictures and
             maps are kept, and a few MB once others have taken their place and only the model's inputs are left.
         prompt_cache_bytes: most memory for what the language model made of videos (keys and values of their tokens), so
-            that a second question by the same method does not read them again. On nano a token takes 23 kB, so that a
-            video takes about 10 MB; on Qwen2.5-VL-7B 57 kB.
+            that a second question by the same method does not read them again. On nano a token takes 46 kB and a
+            video by the method `himmel` 11 MB; on Qwen2.5-VL-7B a token takes 57 kB. 0 keeps none: then
+            nothing that was asked before shows in the last digits of a likelihood.
 
     Raises:
         UsageError: a model came together with how to load one, two options exclude each other, or there is no such

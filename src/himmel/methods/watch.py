@@ -55,7 +55,7 @@ class Watch:
         patience: float = 60.0,
         options: Mapping[str, str] | None = None,
     ) -> None:
-        self.session = session or Session(cache_bytes=0)
+        self.session = session or Session(cache_bytes=0, prompt_cache_bytes=0)
         self.video = (
             source
             if isinstance(source, LiveVideo)

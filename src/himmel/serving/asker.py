@@ -107,7 +107,7 @@ class Asker:
         threads: int | None = None,
     ) -> None:
         self.method = build(method, **options)
-        self.session = Session(adapter=adapter, host=host, device=device)
+        self.session = Session(adapter=adapter, host=host, device=device, prompt_cache_bytes=0)
         self._threads = threads
         self._removes = False
         self._unreduced = 0

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from himmel.errors import HimmelError, UsageError
+from himmel.methods.gathering import Gathering
 from himmel.methods.session import Session
 from serving_live import KEY, Live, running
 
@@ -55,16 +56,16 @@ def wait_for(reached: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def held_model(session: Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """Have the model wait before it answers, until the event is set or the block ends."""
-    go, answer = threading.Event(), session.answer
+def held_model(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Have the model wait before each step of its answers, until the event is set or the block ends."""
+    go, step = threading.Event(), Gathering.step
 
-    def wait(*arguments: Any, **options: Any) -> Any:
+    def wait(gathering: Gathering) -> Any:
         assert go.wait(120)
-        return answer(*arguments, **options)
+        return step(gathering)
 
     with monkeypatch.context() as patched:
-        patched.setattr(session, "answer", wait)
+        patched.setattr(Gathering, "step", wait)
         try:
             yield go
         finally:
@@ -89,7 +90,7 @@ def inside(live: Live) -> int:
 
 
 def test_a_full_queue_refuses_and_empties(live: Live, media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with held_model(live.session, monkeypatch) as go, ThreadPoolExecutor(2) as pool:
+    with held_model(monkeypatch) as go, ThreadPoolExecutor(2) as pool:
         waiting = [pool.submit(post, live.url, body(media)) for _ in range(2)]
         wait_for(lambda: inside(live) == 2)
         wait_for(lambda: post(live.url, body(media))[0] == 429)
@@ -104,7 +105,7 @@ def test_a_full_queue_refuses_and_empties(live: Live, media: Path, monkeypatch: 
 def test_a_client_that_hangs_up_is_given_up(
     live: Live, media: Path, monkeypatch: pytest.MonkeyPatch, stream: bool
 ) -> None:
-    with held_model(live.session, monkeypatch) as go:
+    with held_model(monkeypatch) as go:
         content = body(media, stream=stream)
         with closing(socket.create_connection(("127.0.0.1", int(live.url.rpartition(":")[2])))) as client:
             head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Length: {len(content)}\r\n\r\n"
@@ -133,7 +134,7 @@ def test_a_body_that_is_too_large_or_too_slow_is_refused(live: Live, media: Path
 def test_an_answer_beyond_its_time_is_refused(session: Session, media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with running(session, settings(media, request_seconds=2.0), media) as live:
         assert post(live.url, body(media))[0] == 200
-        with held_model(session, monkeypatch) as go, ThreadPoolExecutor(2) as pool:
+        with held_model(monkeypatch) as go, ThreadPoolExecutor(2) as pool:
             waiting = [pool.submit(post, live.url, body(media)) for _ in range(2)]
             wait_for(lambda: inside(live) == 2)
             time.sleep(2.1)
@@ -145,7 +146,7 @@ def test_an_answer_beyond_its_time_is_refused(session: Session, media: Path, mon
 def test_told_to_end_it_finishes_and_refuses(session: Session, media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with (
         running(session, settings(media), media) as live,
-        held_model(session, monkeypatch) as go,
+        held_model(monkeypatch) as go,
         ThreadPoolExecutor(3) as pool,
     ):
         waiting = [pool.submit(post, live.url, body(media)) for _ in range(3)]
@@ -167,7 +168,7 @@ def test_one_that_cannot_be_answered_does_not_spoil_its_batch(
     long["messages"][0]["content"][1]["text"] = "Which " * 20_000
     with (
         running(session, settings(media, text_characters=200_000), media) as live,
-        held_model(session, monkeypatch) as go,
+        held_model(monkeypatch) as go,
         ThreadPoolExecutor(4) as pool,
     ):
         first = pool.submit(post, live.url, body(media))

@@ -113,7 +113,7 @@ class Chat:
         self._metrics.requests.labels(asked.model, "answered").inc()
         self._metrics.answer.labels(asked.model).observe(now - begin)
         self._metrics.first_token.labels(asked.model).observe((job.writing.first or now) - begin)
-        self._metrics.add_tokens({**answer.tokens, "answer": len(job.writing.tokens)})
+        self._metrics.add_tokens({**answer.tokens, "cached": answer.cached_tokens, "answer": len(job.writing.tokens)})
 
     def _count(self, model: str, refusal: Refusal) -> Refusal:
         outcome = "gone" if refusal.status == 499 else "refused" if refusal.status < 500 else "failed"

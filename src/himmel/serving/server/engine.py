@@ -1,8 +1,9 @@
 """One model, the requests that wait for it, and the thread that answers them together.
 
 A request's video is read and prepared by threads of their own, which wait for the workers; requests about the same
-video by the same method share that. Those that are ready and ask by the same method are answered in one batch; what
-comes meanwhile makes the next. Within a batch each answer ends by itself, and is told token by token.
+video by the same method share that. Those that are ready are answered together, a token each at every step: what comes
+meanwhile joins between two steps, and each answer ends by itself. Methods that keep a cache of their own for each
+question answer whole batches.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from himmel.errors import HimmelError
 from himmel.methods.answer import Answer
 from himmel.methods.decoding import Decoding
+from himmel.methods.gathering import Gathering
 from himmel.methods.prepared import Prepared
 from himmel.methods.protocol import Method
 from himmel.methods.question import Question
@@ -51,6 +53,33 @@ class Job:
     deadline: float
     prepared: Prepared | None = None
     done: "asyncio.Future[Answer]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+    @property
+    def heard(self) -> Decoding:
+        """How the answer is made, told to `writing` token by token."""
+        return replace(self.decoding, hear=self.writing.hear)
+
+
+class _Group:
+    """Jobs of one method that are being answered together, by their number in `gathering`."""
+
+    def __init__(self, gathering: Gathering) -> None:
+        self.gathering = gathering
+        self.jobs: dict[int, Job] = {}
+
+    def add(self, job: Job) -> None:
+        """Answer one more.
+
+        Raises:
+            UsageError, HostError: it cannot be asked.
+        """
+        assert job.prepared is not None
+        self.jobs[self.gathering.join(job.prepared, job.question, job.heard)] = job
+
+    def drop(self, number: int) -> None:
+        """Leave out one, if nothing was done for it yet."""
+        if self.gathering.drop(number):
+            del self.jobs[number]
 
 
 class Engine:
@@ -141,51 +170,77 @@ class Engine:
         return found
 
     def _work(self) -> None:
-        """What the answering thread does."""
+        """What the answering thread does: let requests in, and go on by one token of every answer, again and again."""
+        groups: dict[Method, _Group] = {}
         while True:
             with self._changed:
-                while not self._ready and not self._stopped:
+                while not (self._ready or groups or self._stopped):
                     self._changed.wait()
                 if self._stopped:
                     return
-                jobs = self._take()
-            self._answer(jobs)
+                room = self._limits.batch - sum(len(group.jobs) for group in groups.values())
+                jobs = [self._ready.popleft() for _ in range(min(room, len(self._ready)))]
+            self._let_in([job for job in jobs if self._is_wanted(job)], groups)
+            self._metrics.batch.observe(sum(len(group.jobs) for group in groups.values()))
+            for method, group in list(groups.items()):
+                self._step(group)
+                if not group.jobs:
+                    del groups[method]
 
-    def _take(self) -> list[Job]:
-        """The job that has waited longest, and others of its method; held to the batch's size."""
-        first = self._ready[0]
-        jobs = [job for job in self._ready if job.method == first.method][: self._limits.batch]
+    def _let_in(self, jobs: list[Job], groups: dict[Method, "_Group"]) -> None:
+        """Add jobs to the group of their method; where that takes none, answer them now."""
+        whole: dict[Method, list[Job]] = {}
         for job in jobs:
-            self._ready.remove(job)
-        return jobs
+            try:
+                group = groups.get(job.method)
+                if group is None:
+                    gathering = self.session.gather(method=job.method, threads=self._threads)
+                    if gathering is None:
+                        whole.setdefault(job.method, []).append(job)
+                        continue
+                    group = groups[job.method] = _Group(gathering)
+                group.add(job)
+            except Exception as error:
+                self._finish(job, error)
+        for together in whole.values():
+            self._answer(together)
+
+    def _step(self, group: "_Group") -> None:
+        for number, job in list(group.jobs.items()):
+            if not (job.writing.tokens or self._is_wanted(job)):
+                group.drop(number)
+        try:
+            outcomes = group.gathering.step()
+        except Exception as error:
+            _log.exception("%d answers failed while they were written", len(group.jobs))
+            outcomes = dict.fromkeys(group.jobs, error)
+        for number, outcome in outcomes.items():
+            job = group.jobs.pop(number)
+            self._finish(job, _late() if job.writing.late else outcome)
 
     def _answer(self, jobs: list[Job]) -> None:
-        """Answer jobs in one batch; where that fails, one by one, so that each fails for itself alone."""
-        asked = [job for job in jobs if self._is_wanted(job)]
-        if not asked:
-            return
-        self._metrics.batch.observe(len(asked))
+        """Answer jobs of one method in one batch; where that fails, one by one, so that each fails for itself alone."""
+        self._metrics.batch.observe(len(jobs))
         try:
-            answers = self._ask(asked)
+            answers = self._ask(jobs)
         except Exception as error:
             if not isinstance(error, HimmelError):
-                _log.exception("A batch of %d requests failed", len(asked))
-            for job in asked:
+                _log.exception("A batch of %d requests failed", len(jobs))
+            for job in jobs:
                 # What was told in part can't be told again.
-                if len(asked) > 1 and not job.writing.tokens:
+                if len(jobs) > 1 and not job.writing.tokens:
                     self._answer([job])
                 else:
                     self._finish(job, error)
             return
-        for job, answer in zip(asked, answers, strict=True):
+        for job, answer in zip(jobs, answers, strict=True):
             self._finish(job, _late() if job.writing.late else answer)
 
     def _ask(self, jobs: list[Job]) -> list[Answer]:
-        prepared = [job.prepared for job in jobs]
         return self.session.answer(
-            [one for one in prepared if one is not None],
+            [job.prepared for job in jobs if job.prepared is not None],
             [job.question for job in jobs],
-            [replace(job.decoding, hear=job.writing.hear) for job in jobs],
+            [job.heard for job in jobs],
             method=jobs[0].method,
             threads=self._threads,
         )

@@ -34,7 +34,8 @@ class Metrics:
         )
         self.tokens = Counter(
             "himmel_tokens",
-            "Tokens of prompts by kind (text, image, motion), and of answers (answer).",
+            "Tokens of prompts by kind (text, image, motion), those among them that were read before (cached), and of "
+            "answers (answer).",
             ["kind"],
             registry=self.registry,
         )
@@ -55,7 +56,7 @@ class Metrics:
         )
         self.batch = Histogram(
             "himmel_batch_size",
-            "Requests answered together.",
+            "Requests that are being answered, at each step of generation.",
             buckets=(1, 2, 4, 8, 16, 32, 64),
             registry=self.registry,
         )

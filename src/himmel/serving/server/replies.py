@@ -116,7 +116,7 @@ def usage(answer: Answer, tokens: Sequence[Token]) -> dict[str, Any]:
         "completion_tokens": len(tokens),
         "total_tokens": prompt + len(tokens),
         "prompt_tokens_details": {
-            "cached_tokens": 0,
+            "cached_tokens": answer.cached_tokens,
             "audio_tokens": 0,
             **{f"{kind}_tokens": count for kind, count in answer.tokens.items()},
         },
