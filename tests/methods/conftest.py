@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tiny_hosts import host_folder, host_kind, host_setup, nano_folder, tiny_host
+from tiny_hosts import host_folder, host_kind, host_setup, nano_folder, qwen_folder, tiny_host
 
-__all__ = ["host_folder", "host_kind", "host_setup", "nano_folder", "tiny_host"]
+__all__ = ["host_folder", "host_kind", "host_setup", "nano_folder", "qwen_folder", "tiny_host"]
 
 
 @pytest.fixture

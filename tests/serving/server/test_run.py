@@ -288,7 +288,7 @@ def test_connections_that_bring_no_request_are_closed(
             with suppress(ConnectionResetError):
                 assert not slow.recv(2**16).startswith(b"HTTP/1.1 200")
         # A request that takes long to answer is no such connection.
-        with held_model(session, monkeypatch) as go, ThreadPoolExecutor(1) as pool:
+        with held_model(monkeypatch) as go, ThreadPoolExecutor(1) as pool:
             waiting = pool.submit(post, live.url, body(media))
             wait_for(lambda: inside(live) == 1)
             time.sleep(0.6)
