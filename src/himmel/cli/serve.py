@@ -47,6 +47,13 @@ def serve(
         list[str] | None,
         typer.Option(metavar="NETWORK", help="Addresses such as 10.0.0.0/8 that may be reached although not public."),
     ] = None,
+    watch: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=SOURCE",
+            help="Stream whose last minutes may be asked about as live:NAME; sources as of `himmel watch`. Repeat.",
+        ),
+    ] = None,
     spool: Annotated[
         Path | None, typer.Option(help="Folder for uploads and downloads. Default: the system's temporary folder.")
     ] = None,
@@ -69,6 +76,9 @@ def serve(
     networks = tuple(_network(text) for text in fetch_network or [])
     keys = _read_keys(api_keys)
     quieten()
+    from himmel.serving.server.watched import read_watched
+
+    watched = read_watched(watch or [])
     from himmel.methods.session import Session
     from himmel.serving.server import run
     from himmel.serving.server.app import Settings
@@ -80,6 +90,7 @@ def serve(
         fetch_hosts=tuple(one.lower() for one in fetch_from or ()),
         fetch_networks=networks,
         spool=spool,
+        watch=watched,
         threads=threads,
     )
     session = Session(

@@ -320,6 +320,8 @@ class Session:
                 prepared = Prepared(shown, read.record, read.notes + shown.notes)
                 # The copy of bytes or of a file object is nobody's key again; kept, it would stay on the disk.
                 kept = source is video if isinstance(source, Video) else isinstance(source, FileState | Readable)
+                if isinstance(source, Readable):
+                    kept = source.lasts
                 if kept and (not isinstance(source, FileState) or source.is_unchanged()):
                     self._reads.put(key, read, count_bytes(read))
                     prepared = replace(prepared, key=key)

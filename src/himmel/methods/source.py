@@ -19,6 +19,11 @@ class Readable(ABC):
     then serves the other.
     """
 
+    @property
+    def lasts(self) -> bool:
+        """Whether the same may be asked about again; of what does not last, nothing is kept."""
+        return True
+
     @abstractmethod
     def read(self, reading: Reading, *, threads: int | None = None) -> Read:
         """What `reading` reads of it.

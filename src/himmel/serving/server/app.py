@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +32,7 @@ from himmel.serving.server.schema import ChatRequest
 from himmel.serving.server.sources import Sources
 from himmel.serving.server.spool import Spool
 from himmel.serving.server.uploads import Uploads
+from himmel.serving.server.watched import Watched
 
 _log = logging.getLogger("himmel.serve")
 _OPEN = frozenset({"/health", "/ready", "/metrics"})
@@ -48,6 +49,7 @@ class Settings:
         fetch_hosts: hosts that `http(s):` may name, with a port if it is another than the scheme's; empty: none.
         fetch_networks: addresses that may be reached although they are not public.
         spool: folder for uploads and downloads; None for the system's place for temporary files.
+        watch: sources of streams that `live:` may name, by name.
         threads: of one answer; None leaves torch's number.
         resolve: how a host's addresses are looked up.
     """
@@ -58,6 +60,7 @@ class Settings:
     fetch_hosts: tuple[str, ...] = ()
     fetch_networks: tuple[Network, ...] = ()
     spool: Path | None = None
+    watch: Mapping[str, str] = field(default_factory=dict)
     threads: int | None = None
     resolve: Resolver = look_up
 
@@ -165,6 +168,11 @@ class Serving:
             """Remove an upload."""
             return self._ready().files.remove(file_id, owner_of(request))
 
+        @self.app.get("/v1/live")
+        async def live() -> dict[str, Any]:
+            """The streams that are watched, and what of each can be asked about."""
+            return {"object": "list", "data": await asyncio.to_thread(self._ready().watched.describe)}
+
         @self.app.get("/health")
         async def health() -> dict[str, str]:
             """Whether the process lives."""
@@ -191,6 +199,7 @@ class _Loaded:
     files: Files
     readers: Readers
     spool: Spool
+    watched: Watched
 
     @classmethod
     async def load(cls, session: Session, settings: Settings, metrics: Metrics, door: Door) -> "_Loaded":
@@ -202,6 +211,7 @@ class _Loaded:
         uploads = Uploads(spool)
         metrics.watch("himmel_spool_bytes", "Bytes of uploads and downloads on the disk.", lambda: spool.num_bytes)
         fetcher = Fetcher(frozenset(settings.fetch_hosts), settings.fetch_networks, limits, settings.resolve)
+        watched = Watched(settings.watch, limits, settings.spool)
         sources = Sources(
             spool=spool,
             uploads=uploads,
@@ -210,16 +220,19 @@ class _Loaded:
             readers=readers,
             limits=limits,
             metrics=metrics,
+            watched=watched,
         )
+        watched.start()
         engine = Engine(session, limits, metrics, threads=settings.threads)
         chat = Chat(engine=engine, sources=sources, door=door, limits=limits, metrics=metrics, models=models)
         files = Files(spool=spool, uploads=uploads, door=door, limits=limits, metrics=metrics)
-        return cls(models, engine, chat, files, readers, spool)
+        return cls(models, engine, chat, files, readers, spool, watched)
 
     def close(self) -> None:
         self.engine.close()
         self.chat.close()
         self.readers.close()
+        self.watched.close()
         self.spool.close()
 
 

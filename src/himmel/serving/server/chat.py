@@ -18,10 +18,12 @@ from himmel.serving.server.engine import Engine, Job
 from himmel.serving.server.limits import Limits
 from himmel.serving.server.messages import Asked, parse
 from himmel.serving.server.metrics import Metrics
+from himmel.serving.server.reading import Medium
 from himmel.serving.server.refusal import Refusal, refuse
 from himmel.serving.server.replies import Reply, event
 from himmel.serving.server.sources import Sources, is_remote
 from himmel.serving.server.writing import Writing
+from himmel.video.live import LiveSpan
 
 _BRINGING = 8
 
@@ -94,7 +96,7 @@ class Chat:
         async with streaming.stack:
             answer = task.result()
             self.count(asked, job, answer, begin)
-            return JSONResponse(Reply(asked, job.writing).whole(answer))
+            return JSONResponse(Reply(asked, job.writing, _window_of(job)).whole(answer))
 
     async def _job(self, asked: Asked, stack: AsyncExitStack, deadline: float, owner: str) -> Job:
         held = stack.enter_context(ExitStack())
@@ -132,7 +134,7 @@ class Chat:
 
     async def _pieces(self, streaming: "_Streaming") -> AsyncGenerator[bytes, None]:
         asked, job, task = streaming.asked, streaming.job, streaming.task
-        reply = Reply(asked, job.writing)
+        reply = Reply(asked, job.writing, _window_of(job))
         yield reply.opening()
         while not task.done():
             if piece := reply.piece():
@@ -148,6 +150,10 @@ class Chat:
             return
         yield reply.closing(answer)
         self.count(asked, job, answer, streaming.begin)
+
+
+def _window_of(job: Job) -> LiveSpan | None:
+    return job.medium.window if isinstance(job.medium, Medium) else None
 
 
 class _Streaming:

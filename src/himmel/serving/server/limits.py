@@ -7,6 +7,7 @@ from himmel._checks import check_number, check_whole
 
 MEBIBYTE: Final = 2**20
 GIBIBYTE: Final = 2**30
+DAY: Final = 86_400.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,10 +38,13 @@ class Limits:
         read_seconds: of reading one video.
         read_bytes: memory of reading one video beyond what a worker takes anyway; kept on Linux alone.
         workers: processes that read videos.
+        watch_seconds: of a watched stream, that are kept.
+        watch_bytes: memory for them; the window is shorter where they take more.
+        watch_patience: seconds without a picture after which a watched stream is lost.
         drain_seconds: after SIGTERM, until what is under way is given up.
 
     Raises:
-        UsageError: a value is no number, or is not positive.
+        UsageError: a value is no number, or is not positive, or more than a stream can be watched by.
     """
 
     body_bytes: int = 64 * MEBIBYTE
@@ -65,6 +69,9 @@ class Limits:
     read_seconds: float = 60.0
     read_bytes: int = 2 * GIBIBYTE
     workers: int = 2
+    watch_seconds: float = 300.0
+    watch_bytes: int = 256 * MEBIBYTE
+    watch_patience: float = 60.0
     drain_seconds: float = 60.0
 
     def __post_init__(self) -> None:
@@ -74,3 +81,5 @@ class Limits:
                 check_number(item.name, value, 0.001, 1e9)
             else:
                 check_whole(item.name, value, 1, 2**50)
+        check_number("watch_seconds", self.watch_seconds, 3.0, DAY)
+        check_number("watch_patience", self.watch_patience, 0.1, DAY)

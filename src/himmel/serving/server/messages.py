@@ -16,6 +16,7 @@ from himmel.methods.question import Question
 from himmel.serving.server.limits import Limits
 from himmel.serving.server.refusal import Refusal
 from himmel.serving.server.schema import ChatRequest, FilePart, ImagePart, Message, TextPart, VideoPart
+from himmel.serving.server.watched import LIVE
 
 _MOST_STOPS: Final = 4
 _MOST_URL: Final = 100
@@ -189,13 +190,8 @@ def _sources(messages: Sequence[Message], limits: Limits) -> tuple[Source, ...]:
 def _source(part: ImagePart | VideoPart | FilePart, param: str) -> Source:
     if isinstance(part, VideoPart):
         video = part.video_url
-        if video.end is not None and video.end <= (video.start or 0.0):
-            raise Refusal(
-                400,
-                f"The stretch from {video.start} to {video.end} s is empty.",
-                code="invalid_value",
-                param=param,
-            )
+        # Which stretch of a stream there is depends on its window.
+        _check_stretch(video.start, video.end, live=video.url.startswith(LIVE), param=param)
         return Source("video", video.url, video.start, video.end, param)
     if isinstance(part, ImagePart):
         return Source("picture", part.image_url.url, None, None, param)
@@ -203,6 +199,16 @@ def _source(part: ImagePart | VideoPart | FilePart, param: str) -> Source:
     if url is None or (part.file.file_id and part.file.file_data):
         raise Refusal(400, "A part 'file' takes either file_id or file_data.", code="invalid_value", param=param)
     return Source(None, url, None, None, param)
+
+
+def _check_stretch(start: float | None, end: float | None, *, live: bool, param: str) -> None:
+    said = ""
+    if not live and min(start or 0.0, end or 0.0) < 0:
+        said = f"The stretch from {start} to {end} s begins before the video; times below 0 are those of live: alone."
+    elif end is not None and end <= (start or 0.0) and not (live and (end < 0) != ((start or 0.0) < 0)):
+        said = f"The stretch from {start} to {end} s is empty."
+    if said:
+        raise Refusal(400, said, code="invalid_value", param=param)
 
 
 def _question(request: ChatRequest, limits: Limits) -> Question:

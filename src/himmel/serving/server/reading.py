@@ -23,6 +23,7 @@ from himmel.methods.source import Readable
 from himmel.serving.server.limits import Limits
 from himmel.video import Anchor, Video
 from himmel.video.file.pyav import LENIENT
+from himmel.video.live import LiveSpan
 
 Kind = Literal["video", "pictures"]
 # Formats that Pillow reads by itself: some others start programs.
@@ -45,6 +46,7 @@ class Medium(Readable):
         start, end: the stretch of a video that is asked about, in seconds; None for its own beginning and end.
         paths: where the files lie.
         readers: what reads them.
+        window: of a watched stream, which part of it the video is.
     """
 
     kind: Kind
@@ -53,6 +55,12 @@ class Medium(Readable):
     end: float | None = None
     paths: tuple[Path, ...] = field(default=(), compare=False)
     readers: "Readers | None" = field(default=None, compare=False, repr=False)
+    window: LiveSpan | None = field(default=None, compare=False)
+
+    @property
+    def lasts(self) -> bool:
+        """See `Readable`: a stream's window is another one by the next question."""
+        return self.window is None
 
     def read(self, reading: Reading, *, threads: int | None = None) -> Read:
         """Read it in a worker, on one thread of that.

@@ -11,6 +11,7 @@ from himmel.methods.answer import Answer
 from himmel.methods.decoding import Token
 from himmel.serving.server.messages import Asked
 from himmel.serving.server.writing import Writing
+from himmel.video.live import LiveSpan
 
 DONE = b"data: [DONE]\n\n"
 
@@ -21,10 +22,11 @@ class Reply:
     Args:
         asked: the request.
         writing: its answer.
+        window: of a watched stream, what the answer is about.
     """
 
-    def __init__(self, asked: Asked, writing: Writing) -> None:
-        self._asked, self._writing = asked, writing
+    def __init__(self, asked: Asked, writing: Writing, window: LiveSpan | None = None) -> None:
+        self._asked, self._writing, self._window = asked, writing, window
         self._common = {
             "id": f"chatcmpl-{secrets.token_hex(12)}",
             "created": int(time.time()),
@@ -46,7 +48,7 @@ class Reply:
             "object": "chat.completion",
             "choices": [choice],
             "usage": usage(answer, self._writing.tokens),
-            "himmel": further(answer, self._asked),
+            "himmel": further(answer, self._asked, self._window),
         }
 
     def opening(self) -> bytes:
@@ -64,7 +66,7 @@ class Reply:
         """The rest of the text, why it ends, and usage where that was asked for."""
         text = self._text(answer)
         rest = self._say(text) if len(text) > len(self._said) and text.startswith(self._said) else b""
-        last = self._chunk({}, finish=self._finish, himmel=further(answer, self._asked))
+        last = self._chunk({}, finish=self._finish, himmel=further(answer, self._asked, self._window))
         counted = usage(answer, self._writing.tokens)
         final = self._event({"choices": [], "usage": counted}) if self._asked.usage else b""
         return rest + last + final + DONE
@@ -123,7 +125,7 @@ def usage(answer: Answer, tokens: Sequence[Token]) -> dict[str, Any]:
     }
 
 
-def further(answer: Answer, asked: Asked) -> dict[str, Any]:
+def further(answer: Answer, asked: Asked, window: LiveSpan | None = None) -> dict[str, Any]:
     """How the answer came about: what was read, by which method, in which time; paths are not told."""
     video = asdict(answer.video)
     return {
@@ -131,6 +133,7 @@ def further(answer: Answer, asked: Asked) -> dict[str, Any]:
         "options": answer.options,
         "choices": [asdict(choice) for choice in answer.choices],
         "video": {name: value for name, value in video.items() if name != "path"} if asked.sources else None,
+        **({} if window is None else {"window": window.to_dict()}),
         "removed": None if answer.removed is None else asdict(answer.removed),
         "prompt_sha256": answer.prompt_sha256,
         "seconds": answer.seconds,

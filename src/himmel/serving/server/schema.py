@@ -11,11 +11,11 @@ from himmel.methods.question import DEFAULT_ANSWER_FORM, DEFAULT_LISTING, DEFAUL
 
 
 class VideoUrl(BaseModel):
-    """Where a video is, and which stretch of it is asked about, in seconds."""
+    """Where a video is, and which stretch of it is asked about, in seconds; of `live:` also seconds back, below 0."""
 
     url: str
-    start: Annotated[float, Field(ge=0)] | None = None
-    end: Annotated[float, Field(gt=0)] | None = None
+    start: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    end: Annotated[float, Field(allow_inf_nan=False)] | None = None
 
 
 class ImageUrl(BaseModel):

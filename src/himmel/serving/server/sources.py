@@ -1,4 +1,4 @@
-"""From what a request names to files whose content is known: `data:`, uploads, `file:`, `http:`, `https:`."""
+"""From what a request names to files whose content is known: `data:`, uploads, `file:`, `http(s):`, `live:`."""
 
 import base64
 import binascii
@@ -25,6 +25,7 @@ from himmel.serving.server.reading import Medium, Readers
 from himmel.serving.server.refusal import Refusal
 from himmel.serving.server.spool import Spool, Stored, too_large
 from himmel.serving.server.uploads import FILE_ID, Uploads
+from himmel.serving.server.watched import LIVE, Watched
 
 # Characters of a data: URL that are decoded at once: all of them at once would take many times their memory.
 _PIECE: Final = 2**16
@@ -53,6 +54,7 @@ class Sources:
         fetcher: what downloads.
         folders: below which `file:` may name files.
         readers: what reads them later.
+        watched: streams that `live:` may name; None for none.
         limits: see `Limits`.
         metrics: told of bytes.
     """
@@ -67,8 +69,10 @@ class Sources:
         readers: Readers,
         limits: Limits,
         metrics: Metrics,
+        watched: Watched | None = None,
     ) -> None:
         self._spool, self._uploads, self._fetcher, self._readers = spool, uploads, fetcher, readers
+        self._watched = watched
         self._folders = [(folder.absolute(), folder.resolve()) for folder in folders]
         self._limits, self._metrics = limits, metrics
 
@@ -86,6 +90,9 @@ class Sources:
         """
         if not sources:
             return Nothing()
+        live = next((source for source in sources if source.url.startswith(LIVE)), None)
+        if live is not None:
+            return self._live(live, len(sources), stack)
         stored, kinds = [], []
         for source in sources:
             try:
@@ -111,6 +118,33 @@ class Sources:
             readers=self._readers,
         )
 
+    def _live(self, source: Source, count: int, stack: ExitStack) -> Medium:
+        """The last minutes of a watched stream, or a stretch of them."""
+        if count > 1 or source.kind != "video":
+            raise Refusal(
+                400,
+                "live: names one video; ask about it by video_url, and about nothing else in the same request.",
+                code="invalid_value",
+                param=source.param,
+            )
+        try:
+            if self._watched is None:
+                raise Refusal(404, "No stream is watched here; start the server with --watch.", code="no_such_stream")
+            window = stack.enter_context(self._watched.window(source.url.removeprefix(LIVE)))
+            start, end = window.stretch(source.start, source.end)
+        except Refusal as error:
+            error.param = error.param or source.param
+            raise
+        return Medium(
+            kind="video",
+            sha256=(window.file.sha256,),
+            start=start,
+            end=end,
+            paths=(window.file.path,),
+            readers=self._readers,
+            window=window.span,
+        )
+
     def _bring(self, source: Source, stack: ExitStack, owner: str, deadline: float) -> Stored:
         url = source.url
         scheme = _scheme(url)
@@ -124,7 +158,7 @@ class Sources:
             return self._fetch(url, stack, deadline)
         raise Refusal(
             400,
-            "A source is named by data:, file:, http:, https: or the id of an upload to /v1/files.",
+            "A source is named by data:, file:, http:, https:, live: or the id of an upload to /v1/files.",
             code="invalid_url",
         )
 

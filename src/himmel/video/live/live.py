@@ -155,6 +155,12 @@ class LiveVideo:
                 running=reader.running,
             )
 
+    @property
+    def failure(self) -> BaseException | None:
+        """Why the source was given up; None while it runs, or if it ended by itself."""
+        with self._reader.changed:
+            return self._reader.failure
+
     def wall(self, seconds: float) -> datetime:
         """The time of day at a time of the stream, see `LiveEvent`."""
         with self._reader.changed:
@@ -225,8 +231,8 @@ class LiveVideo:
             raise VideoError(f"{self._address.shown} has no picture yet that can be decoded; wait for one.")
 
     def _raise_failure(self) -> None:
-        if self._reader.failure is not None:
-            raise self._reader.failure
+        if self.failure is not None:
+            raise self.failure
 
     def _events(self, motion: bool, per_second: float) -> Iterator[LiveEvent]:
         reader, threads = self._reader, count_workers(None)
