@@ -5,6 +5,7 @@ import random
 import re
 import socket
 import socketserver
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -99,20 +100,24 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
 
 
 @contextmanager
-def rtsp_server(first: Sequence[Coded], play: Callable[[int, Sender], None]) -> Iterator[str]:
+def rtsp_server(
+    first: Sequence[Coded], play: Callable[[int, Sender], None], *, tls: ssl.SSLContext | None = None
+) -> Iterator[str]:
     """The address of a server that calls `play` for each connection, and hangs up when that returns.
 
     Args:
         first: pictures whose first one has the parameter sets that the server announces.
         play: called with the connection's number, from 1 on, and with what sends pictures.
+        tls: how connections are encrypted, which makes it rtsps.
     """
     count, lock = 0, threading.Lock()
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             nonlocal count
-            client = _Client(self.request, first)
             try:
+                connection = self.request if tls is None else tls.wrap_socket(self.request, server_side=True)
+                client = _Client(connection, first)
                 if client.answer():
                     with lock:
                         count += 1
@@ -125,7 +130,7 @@ def rtsp_server(first: Sequence[Coded], play: Callable[[int, Sender], None]) -> 
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:
-            yield f"rtsp://someone:secret@127.0.0.1:{server.server_address[1]}/camera"
+            yield f"rtsp{'s' if tls else ''}://someone:secret@127.0.0.1:{server.server_address[1]}/camera"
         finally:
             server.shutdown()
             thread.join()

@@ -128,7 +128,9 @@ def test_a_recording_that_ended_can_be_asked_about_still(recording: bytes, tmp_p
 def test_copies_are_bounded(recording: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watched, "_FRESH", 0.0)
     (tmp_path / "a.ts").write_bytes(recording)
-    with following(tmp_path / "a.ts", tmp_path / "copies", spool_bytes=len(recording) * 3 // 2) as found:
+    with following(tmp_path / "a.ts", tmp_path / "copies") as found:
+        size = until(found, "ended")["bytes"]
+    with following(tmp_path / "a.ts", tmp_path / "copies", spool_bytes=size * 6 // 5) as found:
         until(found, "ended")
         with found.window("door"):
             with pytest.raises(Refusal, match="Too many requests hold copies") as refused, found.window("door"):
