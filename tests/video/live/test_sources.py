@@ -239,3 +239,63 @@ def test_a_file_whose_index_comes_last(encode_clip: Encode) -> None:
 def test_arguments_are_checked(name: str, value: object, encode_clip: Encode) -> None:
     with pytest.raises(UsageError):
         LiveVideo(encode_clip("a.ts"), **{name: value})
+
+
+def test_a_playlist_that_is_gone_comes_back_with_its_clock_anew(encode_clip: Encode, tmp_path: Path) -> None:
+    """Its encoder was started again: other pictures have times that were there before."""
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        options = {"g": "25", "crf": "20" if name == "first" else "30"}
+        listed = {"hls_time": "1", "hls_list_size": "0"}
+        path = encode_clip(
+            f"{name}/a.m3u8", num_frames=75, options=options, container_format="hls", container_options=listed
+        )
+        path.write_text(path.read_text().replace("#EXT-X-ENDLIST\n", ""))
+    served = ["first"]
+
+    def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
+        path = tmp_path / served[-1] / handler.path[1:]
+        if not path.is_file():
+            handler.send_error(404)
+            return
+        data = path.read_bytes()
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(data)))
+        handler.end_headers()
+        handler.wfile.write(data)
+
+    with http_server(answer) as address, LiveVideo(f"{address}/a.m3u8", patience=20) as live:
+        while live.state.pictures < 75:
+            assert live.state.running
+        served.append("nothing")
+        notice = next(live.events(motion=False))
+        assert "The connection was lost (its list cannot be read)" in notice.words
+        served.append("second")
+        while live.state.pictures < 150:
+            assert live.state.running, live.failure
+        window = live.window()
+    assert window.num_frames == 150
+    assert (np.diff(window.times) > 0).all()
+
+
+def test_a_recording_on_the_web_that_breaks_off_is_not_told_twice(encode_clip: Encode) -> None:
+    """The server can't be sought in, but tells how many bytes there are."""
+    data, asked = encode_clip("a.ts", num_frames=100, options={"g": "25"}).read_bytes(), []
+
+    def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
+        asked.append(handler.path)
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(data)))
+        handler.end_headers()
+        handler.wfile.write(data if len(asked) > 1 else data[: len(data) * 3 // 5])
+
+    with http_server(answer) as address, LiveVideo(f"{address}/a.ts", patience=20) as live:
+        (notice,) = live.events(motion=False)
+        assert "The connection was lost" in notice.words
+        window = live.window()
+    assert len(asked) == 2
+    # From the break to the next keyframe nothing can be decoded.
+    assert 60 <= window.num_frames <= 100
+    assert window.duration == pytest.approx(4)
+    assert (window.times * 25).tolist() == pytest.approx((window.times * 25).round().tolist(), abs=1e-3)
+    assert len(set((window.times * 25).round())) == window.num_frames

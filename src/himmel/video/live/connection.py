@@ -36,6 +36,10 @@ class Dropped(Exception):
     """A connection was lost; the text is why, as the end of a sentence."""
 
 
+class ListEnded(Dropped):
+    """A playlist that was running when it was opened came to its end, or could not be read again."""
+
+
 class NotOpened(VideoError):
     """A source cannot be opened; `reason` is why, as the end of a sentence."""
 
@@ -71,13 +75,14 @@ class Connection:
         size: (width, height) that the container tells, in pixels.
         header: the stream's global header.
         template: see `template.keep_template`.
-        waits: the source is there to be read whenever it suits: a file, or a recording of known length.
+        is_whole: the source is a recording of known length, or a playlist that says where it ends.
+        waits: the source is there to be read whenever it suits: a file, or such a recording.
         repeats: how far back, in seconds, the source may begin with what it sent on an earlier connection, as
-            playlists do.
+            playlists and recordings do.
     """
 
     def __init__(
-        self, container: InputContainer, stream: VideoStream, file: GrowingFile | None, *, limit: float
+        self, container: InputContainer, stream: VideoStream, file: GrowingFile | None, *, limit: float, web: bool
     ) -> None:
         self._container, self._stream, self._file, self._limit = container, stream, file, limit
         context = stream.codec_context
@@ -85,12 +90,12 @@ class Connection:
         self.size = context.width, context.height
         self.header = None if context.extradata is None else bytes(context.extradata)
         self.template = keep_template(stream)
-        is_list = container.format.name in ("hls", "dash")
-        # A broadcast has no length, or says 0; FFmpeg makes one up only where the file can be sought.
-        is_whole = bool(container.duration)
-        self.waits = file is not None or is_whole
-        self.repeats = math.inf if is_list and is_whole else _REPEATED if is_list else 0.0
-        self._ends = is_list or is_whole
+        self._is_list = container.format.name in ("hls", "dash")
+        # A broadcast has no length, or says 0; FFmpeg makes one up only where the file can be sought. Of others on the
+        # web the server tells how many bytes there are.
+        self.is_whole = bool(container.duration) or (web and not self._is_list and container.size > 0)
+        self.waits = file is not None or self.is_whole
+        self.repeats = math.inf if self.is_whole and file is None else _REPEATED if self._is_list else 0.0
 
     def packets(self) -> Iterator[LivePacket]:
         """Packets until the source ends.
@@ -113,8 +118,8 @@ class Connection:
             raise Dropped("it is silent")
         if self._file is not None and self._file.ended in ("replaced", "shortened"):
             raise Dropped(f"the file was {self._file.ended}")
-        if self._file is None and not self._ends:
-            raise Dropped("the sender closed the connection")
+        if self._file is None and not self.is_whole:
+            raise ListEnded("its list cannot be read") if self._is_list else Dropped("the sender closed the connection")
 
     def _timed(self) -> Iterator[LivePacket]:
         usual = 1 / float(self._stream.guessed_rate or self._stream.average_rate or 25)
@@ -151,7 +156,7 @@ def connect(address: Address, *, patience: float, stop: threading.Event) -> Iter
         stop: ends the reading of a file.
 
     Raises:
-        VideoError: it cannot be opened, or holds no video.
+        NotOpened: it cannot be opened, or holds no video.
     """
     # Within its patience, a silent server is tried once more.
     limit = min(patience / 2, _SILENCE)
@@ -174,7 +179,8 @@ def connect(address: Address, *, patience: float, stop: threading.Event) -> Iter
                 stream = video_stream(container, address.shown)
             except VideoError as error:
                 raise NotOpened(str(error), "it sent no pictures") from error
-            yield Connection(container, stream, file, limit=limit)
+            web = address.text[:5].lower() in ("http:", "https")
+            yield Connection(container, stream, file, limit=limit, web=web)
     finally:
         if file is not None:
             file.close()

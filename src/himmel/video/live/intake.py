@@ -1,8 +1,10 @@
 """From packets as they come to groups with times that only rise, whatever the source's clock does."""
 
 import math
+from collections import deque
 from collections.abc import Callable
 from typing import Final
+from zlib import crc32
 
 from himmel.video.live.connection import Connection, LivePacket
 from himmel.video.live.probe import picture_size, sequence_sets
@@ -21,6 +23,8 @@ _FIRST: Final = 3600.0
 _SHORTEST: Final = TICKS
 # What is believed of how long a picture is shown, in seconds.
 _LONGEST_SHOWN: Final = 1.0
+# Keyframes that are known again.
+_REMEMBERED: Final = 4096
 # Seconds by which the estimated delay of a stream may grow in each second of it.
 _DRIFT: Final = 1e-3
 
@@ -53,6 +57,8 @@ class Intake:
         self._format: Format | None = None
         self._sets: bytes | None = None
         self._header: bytes | None = None
+        # Time in ticks and hash of the last keyframes, by which what a source sends again is known.
+        self._keyframes: deque[tuple[int, int]] = deque(maxlen=_REMEMBERED)
 
     def connect(self, connection: Connection) -> None:
         """Go on with packets of a new connection."""
@@ -79,6 +85,7 @@ class Intake:
         tick = self._tick(packet.time)
         self.delay = min(self.delay + _DRIFT * max(ahead, 0.0), packet.arrival - tick / TICKS)
         if packet.key:
+            self._keyframes.append((tick, crc32(packet.data)))
             self._begin_group(packet, tick)
         # Containers make up durations now and then.
         self._end = max(self._end, tick + max(1, round(min(packet.duration, _LONGEST_SHOWN) * TICKS)))
@@ -112,7 +119,7 @@ class Intake:
             self._offset = -packet.time
         elif self._reconnected:
             repeats = self._connection.repeats if self._connection is not None else 0.0
-            if -repeats < ahead <= 0:
+            if -repeats < ahead <= 0 and self._was_there(packet):
                 return False
             goes_on = ahead > 0 and (repeats > 0 or abs(ahead - pause) <= _LEAP)
             if not goes_on:
@@ -121,6 +128,11 @@ class Intake:
         self._stretch += 1
         self._first = self._latest = packet.time
         return True
+
+    def _was_there(self, packet: LivePacket) -> bool:
+        """Whether a keyframe came before, rather than one of an encoder whose clock began anew."""
+        tick = self._tick(packet.time)
+        return (tick, crc32(packet.data)) in self._keyframes or not self._keyframes or tick < self._keyframes[0][0]
 
     def _begin_group(self, packet: LivePacket, tick: int) -> None:
         connection = self._connection

@@ -7,7 +7,15 @@ from typing import Final
 
 from himmel.errors import VideoError
 from himmel.video.live.address import Address
-from himmel.video.live.connection import Connection, Dropped, LivePacket, NotOpened, connect, why_unreadable
+from himmel.video.live.connection import (
+    Connection,
+    Dropped,
+    ListEnded,
+    LivePacket,
+    NotOpened,
+    connect,
+    why_unreadable,
+)
 from himmel.video.live.intake import Intake
 from himmel.video.live.ring import Ring
 from himmel.video.live.template import TICKS
@@ -116,6 +124,8 @@ class Reader:
                     self._take(packet, connection)
                     if self._stop.is_set():
                         break
+        except ListEnded as ended:
+            return None if self._has_finished() else str(ended)
         except Dropped as lost:
             return str(lost)
         except NotOpened as error:
@@ -123,6 +133,14 @@ class Reader:
                 raise
             return error.reason
         return None
+
+    def _has_finished(self) -> bool:
+        """Whether a playlist that was running says now where it ends; if not, it is only out of reach."""
+        try:
+            with connect(self._address, patience=self._patience, stop=self._stop) as connection:
+                return connection.is_whole
+        except NotOpened:
+            return False
 
     def _take(self, packet: LivePacket, connection: Connection) -> None:
         with self.changed:
