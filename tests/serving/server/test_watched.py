@@ -201,12 +201,13 @@ def _list(live: Live) -> list[dict[str, Any]]:
 
 
 def _wait(live: Live, number: int, until: Callable[[dict[str, Any]], bool]) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 120
     while not until(_list(live)[number]):
         assert time.monotonic() < end
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_the_official_client_asks_about_a_file_that_grows(served: Live, session: Session) -> None:
     import openai
 
@@ -237,6 +238,7 @@ def test_the_official_client_asks_about_a_file_that_grows(served: Live, session:
             served.ask(content)
 
 
+@pytest.mark.slow
 def test_questions_at_once_about_a_playlist(served: Live) -> None:
     _wait(served, 1, lambda now: now["state"] == "ended")
     with ThreadPoolExecutor(3) as pool:
