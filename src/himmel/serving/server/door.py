@@ -18,7 +18,7 @@ OWNER: Final = "himmel_owner"
 
 def owner_of(request: Request) -> str:
     """Whose key a request brought; empty where everybody is let in."""
-    return str(request.state[OWNER])
+    return str(request.scope["state"][OWNER])
 
 
 class Keys:
