@@ -360,3 +360,33 @@ def test_a_number_of_frames_may_come_as_vllm_s_clients_say_it(live: Live, media:
         assert found["himmel"]["options"].get("num_frames") == frames
     code, found = chat(live, about(media), media_io_kwargs={"video": {"num_frames": -1}})
     assert (code, found["error"]["code"]) == (400, "invalid_value")
+
+
+def test_a_web_page_may_not_ask_a_server_without_keys() -> None:
+    """Neither a page of another site, nor one whose name was made to lead here."""
+    from himmel.serving.server.door import check_page
+    from himmel.serving.server.refusal import Refusal
+
+    for host, origin in (
+        ("127.0.0.1:8000", None),
+        ("gpu-box:8000", None),
+        ("127.0.0.1:8000", "http://127.0.0.1:8000"),
+        ("localhost:8000", "http://localhost:8000"),
+        ("[::1]:8000", "http://[::1]:8000"),
+    ):
+        check_page({b"host": host.encode()} | ({} if origin is None else {b"origin": origin.encode()}))
+    for host, origin in (
+        ("127.0.0.1:8000", "https://evil.example"),
+        ("127.0.0.1:8000", "http://127.0.0.1:3000"),
+        ("evil.example:8000", "http://evil.example:8000"),
+        ("127.0.0.1:8000", "null"),
+        ("", ""),
+        ("[", "http://["),
+    ):
+        with pytest.raises(Refusal) as caught:
+            check_page({b"host": host.encode(), b"origin": origin.encode()})
+        assert (caught.value.status, caught.value.code) == (403, "origin_not_allowed")
+
+
+def test_with_keys_a_page_may_ask(live: Live) -> None:
+    assert call(live, "GET", "/v1/models", Origin="https://app.example")[0] == 200

@@ -100,7 +100,9 @@ def test_nothing_outside_is_read_and_nothing_but_files(spool: Spool, folder: Pat
     assert str(folder) not in caught.value.said
 
 
-@pytest.mark.parametrize("path", ["{}2/c.mp4", "/etc/passwd", "//other.host{}/a b.mp4"])
+@pytest.mark.parametrize(
+    "path", ["{}2/c.mp4", "/etc/passwd", "//other.host{}/a b.mp4", "//[::1{}/a b.mp4", "", "a b.mp4"]
+)
 def test_nor_what_only_begins_alike_or_is_elsewhere(spool: Spool, folder: Path, path: str) -> None:
     with pytest.raises(Refusal) as caught:
         bring(spool, folder, f"file:{path.format(folder)}")
@@ -223,3 +225,23 @@ def test_a_file_that_grows_beyond_the_limit_is_left(spool: Spool, folder: Path) 
 def test_a_data_url_in_percent_is_the_same_in_pieces(length: int) -> None:
     text = "a" * length + "%41%C3%BC%zz%" + "b" * 70_000 + "%4"
     assert _decode(f"data:,{text}") == unquote_to_bytes(text)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such locks")
+def test_what_a_killed_server_left_is_removed_and_no_other_s(tmp_path: Path) -> None:
+    left, young, elsewhere = tmp_path / "himmel-serve-left", tmp_path / "himmel-serve-young", tmp_path / "other"
+    for one in (left, young, elsewhere):
+        one.mkdir()
+        (one / "file").write_bytes(b"x")
+    (tmp_path / "himmel-serve-link").symlink_to(elsewhere)
+    running = Spool(LIMITS, tmp_path)
+    for one in tmp_path.iterdir():
+        if one != young:
+            os.utime(one, (0, 0), follow_symlinks=False)
+    later = Spool(LIMITS, tmp_path)
+    assert not left.exists()
+    assert (young / "file").exists()
+    assert (elsewhere / "file").exists()
+    put(running, b"still here")
+    for one in (running, later):
+        one.close()

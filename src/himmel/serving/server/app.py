@@ -20,7 +20,7 @@ from himmel.errors import HimmelError
 from himmel.methods.choice import METHODS
 from himmel.methods.session import Session
 from himmel.serving.server.chat import Chat
-from himmel.serving.server.door import OWNER, Door, Keys, owner_of
+from himmel.serving.server.door import OWNER, Door, Keys, check_page, owner_of
 from himmel.serving.server.engine import Engine
 from himmel.serving.server.fetch import Fetcher, Network, Resolver, look_up
 from himmel.serving.server.files import Files
@@ -280,6 +280,8 @@ class _Gate:
                 return
             headers = dict(scope["headers"])
             owner = self._keys.check(headers.get(b"authorization", b"").decode("latin-1"))
+            if not owner:
+                check_page(headers)
             scope.setdefault("state", {})[OWNER] = owner
             with self._door.passing():
                 await self._app(scope, receive, send_in_time)

@@ -2,10 +2,12 @@
 
 import asyncio
 import hmac
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
+from ipaddress import ip_address
 from typing import Final
+from urllib.parse import urlsplit
 
 from starlette.requests import ClientDisconnect, Request
 
@@ -19,6 +21,33 @@ OWNER: Final = "himmel_owner"
 def owner_of(request: Request) -> str:
     """Whose key a request brought; empty where everybody is let in."""
     return str(request.scope["state"][OWNER])
+
+
+def check_page(headers: Mapping[bytes, bytes]) -> None:
+    """See that a request that needs no key was not sent by another's web page in a browser on this machine or network.
+
+    Browsers say by Origin which page sends a request. A page whose name is made to lead to this server (DNS rebinding)
+    has the same name in Host.
+
+    Raises:
+        Refusal: a page sent it that this server did not show, or not under an address or localhost.
+    """
+    origin = headers.get(b"origin")
+    if origin is None:
+        return
+    try:
+        page = urlsplit(origin.decode("latin-1"))
+        name = page.hostname or ""
+        shown_here = page.netloc == headers.get(b"host", b"").decode("latin-1")
+        if shown_here and (name == "localhost" or ip_address(name)):
+            return
+    except ValueError:
+        pass
+    raise Refusal(
+        403,
+        "Web pages are not answered by a server without API keys, as any page could ask it; start it with --api-keys.",
+        code="origin_not_allowed",
+    )
 
 
 class Keys:

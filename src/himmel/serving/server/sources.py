@@ -177,7 +177,10 @@ class Sources:
             return stored
 
     def _local(self, url: str) -> Stored:
-        target = urlsplit(url)
+        try:
+            target = urlsplit(url)
+        except ValueError:
+            raise _not_allowed() from None
         path = Path(unquote(target.path))
         named = [real for folder, real in self._folders if path.is_relative_to(folder) or path.is_relative_to(real)]
         if target.netloc not in ("", "localhost") or "\0" in str(path) or ".." in path.parts or not named:

@@ -9,9 +9,10 @@ import stat
 import sys
 import tempfile
 import threading
+import time
 from collections import Counter, OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -24,6 +25,11 @@ _PIECE: Final = 2**20
 _LEAST: Final = 2**16
 _FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _KNOWN: Final = 4096
+_PREFIX: Final = "himmel-serve-"
+# Seconds before a folder that nobody has locked is taken for one that was left behind.
+_YOUNG: Final = 60.0
+if sys.platform != "win32":
+    import fcntl
 if sys.platform == "linux":
     # Folders on the way need not be readable.
     _FOLDER: Final = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
@@ -63,7 +69,10 @@ class Spool:
         self._limits = limits
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-        self._folder = Path(tempfile.mkdtemp(prefix="himmel-serve-", dir=folder))
+        _remove_abandoned(Path(tempfile.gettempdir()) if folder is None else folder)
+        self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=folder))
+        # Held until this process ends, however it does.
+        self._lock_file = _lock(self._folder)
         self._files: OrderedDict[str, Stored] = OrderedDict()
         # Of the files, and of what is being written, as they count.
         self._total = self._writing = 0
@@ -98,6 +107,9 @@ class Spool:
     def close(self) -> None:
         """Remove the folder."""
         shutil.rmtree(self._folder, ignore_errors=True)
+        if self._lock_file is not None:
+            os.close(self._lock_file)
+            self._lock_file = None
 
     @contextmanager
     def writing(self, most: int) -> Iterator["Writer"]:
@@ -280,6 +292,35 @@ class Writer:
             raise Refusal(400, "The file is empty; send its bytes.", code="empty_file")
         with self._spool.adding(self, self._digest.hexdigest()) as stored:
             yield stored
+
+
+def _lock(folder: Path) -> int | None:
+    """A descriptor that locks a folder; None where another process has it, or the system has no such locks."""
+    if sys.platform == "win32":
+        return None
+    try:
+        number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(number)
+        return None
+    return number
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove what servers left behind that were killed."""
+    for left in folder.glob(f"{_PREFIX}*"):
+        # A folder that was only just made is not locked yet.
+        with suppress(OSError):
+            if time.time() - left.lstat().st_mtime < _YOUNG:
+                continue
+        number = _lock(left)
+        if number is not None:
+            shutil.rmtree(left, ignore_errors=True)
+            os.close(number)
 
 
 def _open_file(path: Path) -> BinaryIO:
