@@ -77,7 +77,9 @@ def test_the_task_for_lmms_eval_finds_the_clips_and_the_right_options(tmp_path: 
         assert prompt.startswith(doc["question"])
         assert all(choice in prompt for choice in doc["choices"])
         assert functions["process_results"](doc, [f" {doc['answer'].upper()}.\n"]) == {"acc": 1.0}
-        assert functions["process_results"](doc, [f"not {doc['answer']}"]) == {"acc": 0.0}
+        wrong = next(choice for choice in doc["choices"] if choice != doc["answer"])
+        for said in (wrong, f"{doc['answer']} or {wrong}", ""):
+            assert functions["process_results"](doc, [said]) == {"acc": 0.0}
     lines = (tmp_path / f"{WRITTEN_TASK}.yaml").read_text(encoding="utf-8").splitlines()
     settings = yaml.safe_load("\n".join(line for line in lines if "!function" not in line))
     assert (Path(settings["dataset_kwargs"]["data_files"]["test"]), settings["task"]) == (named, WRITTEN_TASK)

@@ -64,8 +64,9 @@ def doc_to_text(doc, lmms_eval_specific_kwargs=None):
 
 
 def process_results(doc, results):
-    said = results[0].strip().rstrip(".").casefold()
-    return {"acc": float(said == doc["answer"].casefold())}
+    said = results[0].casefold()
+    # Right is an answer that names the right option and no other.
+    return {"acc": float([choice for choice in doc["choices"] if choice.casefold() in said] == [doc["answer"]])}
 '''
 
 
