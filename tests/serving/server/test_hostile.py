@@ -17,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from himmel.methods.gathering import Gathering
 from himmel.methods.session import Session
 from serving_live import KEY, Live, running
 
@@ -328,16 +329,16 @@ def test_while_a_request_waits_its_data_urls_are_not_kept(
 ) -> None:
     from himmel.serving.server.messages import Source
 
-    entered, go, answer = threading.Event(), threading.Event(), live.session.answer
+    entered, go, step = threading.Event(), threading.Event(), Gathering.step
 
-    def wait(*arguments: Any, **options: Any) -> Any:
+    def wait(gathering: Gathering) -> Any:
         entered.set()
         assert go.wait(120)
-        return answer(*arguments, **options)
+        return step(gathering)
 
     url = "data:video/mp4," + "".join(f"%{byte:02x}" for byte in (media / "clip.mp4").read_bytes())
     content = [{"type": "video_url", "video_url": {"url": url}}, {"type": "text", "text": "?"}]
-    monkeypatch.setattr(live.session, "answer", wait)
+    monkeypatch.setattr(Gathering, "step", wait)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(chat, live, content)
         assert entered.wait(120)
