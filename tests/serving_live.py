@@ -53,7 +53,8 @@ class Live:
 @contextmanager
 def running(session: Session, settings: "Settings", media: Path) -> Iterator[Live]:
     """A server on a free port in a thread of this process."""
-    from himmel.serving.server.run import Server, listen
+    from himmel.serving.server.listening import listen
+    from himmel.serving.server.run import Server
 
     listener = listen("127.0.0.1:0")
     ready = threading.Event()

@@ -28,6 +28,7 @@ from himmel.cli.recipe import recipe_app, train_app
 from himmel.cli.report import report
 from himmel.cli.serve import serve
 from himmel.cli.streams import streams
+from himmel.cli.studio import studio
 from himmel.cli.view import view
 from himmel.cli.watch import watch
 from himmel.errors import HimmelError
@@ -44,6 +45,7 @@ app.command(rich_help_panel="Videos")(describe)
 app.command(rich_help_panel="Videos")(streams)
 app.command(rich_help_panel="Videos")(view)
 app.command(rich_help_panel="Videos")(watch)
+app.command(rich_help_panel="Videos")(studio)
 app.command(rich_help_panel="Videos")(audit)
 app.command(rich_help_panel="Videos")(compress)
 app.command(rich_help_panel="This machine")(doctor)

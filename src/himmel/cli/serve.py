@@ -82,6 +82,7 @@ def serve(
     from himmel.methods.session import Session
     from himmel.serving.server import run
     from himmel.serving.server.app import Settings
+    from himmel.serving.server.listening import listen as open_listener
 
     settings = Settings(
         limits=_limits(limit or []),
@@ -102,7 +103,7 @@ def serve(
         cache_bytes=cache * 2**20,
         prompt_cache_bytes=prompt_cache * 2**20,
     )
-    listener = run.listen(listen)
+    listener = open_listener(listen)
     name, port = listener.getsockname()[:2]
     address = f"http://{f'[{name}]' if ':' in name else name}:{port}"
     if not keys and not ipaddress.ip_address(name).is_loopback:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import cast
 
+import torch
 from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
@@ -49,6 +50,16 @@ class HimmelForConditionalGeneration(HostedModel):
         if self.config.adapter.encoder != "shared_vit":
             return streams
         return show_maps(self.host, self.network, self.config.adapter, streams)
+
+    @torch.no_grad()
+    def encode_motion(self, inputs: ModelInputs) -> AdapterOutput | None:
+        """What the adapter makes of the prompts' intervals, without asking the language model; None without any.
+
+        Raises:
+            HostError: as `forward`.
+        """
+        looks = inputs.motion is not None and inputs.motion.context is None
+        return self._encode_motion(inputs, self.see(inputs.images) if looks else None)
 
     def _encode_motion(self, inputs: ModelInputs, vision: BaseModelOutputWithPooling | None) -> AdapterOutput | None:
         given = inputs.motion

@@ -206,7 +206,7 @@ def test_a_client_that_takes_no_answer_is_given_up() -> None:
 
 
 def test_addresses_that_cannot_be_listened_at() -> None:
-    from himmel.serving.server.run import listen
+    from himmel.serving.server.listening import listen
 
     for address in ("8000", "localhost:", "127.0.0.1:99999", ":8000"):
         with pytest.raises(UsageError, match=re.escape(repr(address))):

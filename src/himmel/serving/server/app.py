@@ -16,9 +16,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import himmel
-from himmel.errors import HimmelError
-from himmel.methods.choice import METHODS
 from himmel.methods.session import Session
+from himmel.serving.askable import askable_methods
 from himmel.serving.server.chat import Chat
 from himmel.serving.server.door import OWNER, Door, Keys, check_page, owner_of
 from himmel.serving.server.engine import Engine
@@ -205,7 +204,7 @@ class _Loaded:
     async def load(cls, session: Session, settings: Settings, metrics: Metrics, door: Door) -> "_Loaded":
         limits = settings.limits
         readers = Readers(limits, ended=lambda cause: metrics.workers.labels(cause).inc())
-        models = await asyncio.to_thread(_load_models, session)
+        models = await asyncio.to_thread(askable_methods, session)
         await asyncio.to_thread(readers.start)
         spool = Spool(limits, settings.spool)
         uploads = Uploads(spool)
@@ -234,21 +233,6 @@ class _Loaded:
         self.readers.close()
         self.watched.close()
         self.spool.close()
-
-
-def _load_models(session: Session) -> tuple[str, ...]:
-    """Load the model, with its adapter where it has one; returns the names of the methods that can be asked."""
-    names = []
-    for name, kind in METHODS.items():
-        method = kind()
-        try:
-            session.reading(method)
-        except HimmelError:
-            # It needs an adapter of another kind, or one at all.
-            continue
-        session.host_of(method)
-        names.append(str(name))
-    return tuple(names)
 
 
 def _describe_model(name: str) -> dict[str, Any]:

@@ -8,35 +8,12 @@ from types import FrameType
 
 import uvicorn
 
-from himmel.errors import HimmelError, UsageError
 from himmel.methods.session import Session
 from himmel.serving.server.app import Serving, Settings
 from himmel.serving.server.connections import Connection
 
-_BACKLOG = 1024
 # Seconds between two looks, by which load balancers have seen that the server is not ready any more.
 _LOOK = 0.05
-
-
-def listen(address: str) -> socket.socket:
-    """A socket that listens at HOST:PORT; port 0 takes a free one.
-
-    Raises:
-        UsageError: it is no address.
-        HimmelError: it cannot be listened at.
-    """
-    host, colon, port = address.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not colon or not host or not port.isdecimal() or int(port) > 65535:
-        raise UsageError(f"{address!r} is no address to listen at; write HOST:PORT, such as 127.0.0.1:8000.")
-    try:
-        return socket.create_server(
-            (host, int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=_BACKLOG
-        )
-    except OSError as error:
-        raise HimmelError(
-            f"Cannot listen at {address!r} ({error.strerror or error}); choose another address or port (--listen)."
-        ) from error
 
 
 class Server(uvicorn.Server):

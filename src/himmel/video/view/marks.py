@@ -62,7 +62,15 @@ def draw_marks(image: Image, picture: Picture, scale: Scale) -> Image:
         picture: its maps.
         scale: for colours and lengths.
     """
-    maps = StepMaps(
+    maps = maps_of(picture)
+    marked = _draw_heat(image, maps, scale)
+    draw_arrows(marked, maps, scale)
+    return marked
+
+
+def maps_of(picture: Picture) -> StepMaps:
+    """A picture's maps as those of a single step."""
+    return StepMaps(
         past=picture.past[None],
         future=picture.future[None],
         past_valid=picture.past_valid[None],
@@ -72,9 +80,6 @@ def draw_marks(image: Image, picture: Picture, scale: Scale) -> Image:
         residual=picture.residual[None],
         covered=picture.covered[None],
     )
-    marked = _draw_heat(image, maps, scale)
-    _draw_arrows(marked, maps, scale)
-    return marked
 
 
 def _draw_heat(image: Image, maps: StepMaps, scale: Scale) -> Image:
@@ -87,7 +92,8 @@ def _draw_heat(image: Image, maps: StepMaps, scale: Scale) -> Image:
     return ((image * (255 - weight) + heat[..., :3] * weight) // 255).astype(np.uint8)
 
 
-def _draw_arrows(image: Image, maps: StepMaps, scale: Scale) -> None:
+def draw_arrows(image: Image, maps: StepMaps, scale: Scale) -> None:
+    """Draw the motion as arrows, in place; see `draw_marks`."""
     velocity, known = mean_velocity(maps)
     across = scale.size[0] / scale.displayed[0]
     centres, means = _blocks(velocity, known, scale)

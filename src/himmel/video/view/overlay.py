@@ -123,11 +123,11 @@ def _scale(scan: Decomposition) -> Scale:
         cell=scan.cell,
         speed=full_speed(maps),
         residual=full_residual(maps),
-        brisk=_brisk(maps),
+        brisk=brisk_speed(maps),
     )
 
 
-def _brisk(maps: Sequence[StepMaps]) -> float:
+def brisk_speed(maps: Sequence[StepMaps]) -> float:
     """Faster than nine tenths of what moves, in pixels a frame."""
     drawn = map(mean_velocity, maps)
     speeds = np.concatenate([np.hypot(velocity[0], velocity[1])[known] for velocity, known in drawn])

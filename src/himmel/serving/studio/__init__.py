@@ -1,0 +1,1 @@
+"""`himmel studio`: a local page on which one sees what the model sees, and asks it."""
