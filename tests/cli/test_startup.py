@@ -35,6 +35,7 @@ def loaded_by(*arguments: str | Path) -> set[str]:
         ("describe", "--help"),
         ("streams", "--help"),
         ("serve", "--help"),
+        ("studio", "--help"),
         ("view", "--help"),
         ("audit", "--help"),
         ("compress", "--help"),

@@ -8,7 +8,6 @@ from pathlib import Path
 from queue import Empty, LifoQueue
 from typing import Final, Literal
 
-import av
 import cv2
 import numpy as np
 from PIL import Image, ImageOps
@@ -20,20 +19,14 @@ from himmel.methods.answer import describe_picture
 from himmel.methods.prepared import count_bytes
 from himmel.methods.protocol import Read, Reading
 from himmel.methods.source import Readable
+from himmel.serving.server.containers import check_container
 from himmel.serving.server.limits import Limits
 from himmel.video import Anchor, Video
-from himmel.video.file.pyav import LENIENT
 from himmel.video.live import LiveSpan
 
 Kind = Literal["video", "pictures"]
 # Formats that Pillow reads by itself: some others start programs.
 _FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-# FFmpeg's containers that hold all that they show. Others, such as playlists, name files that requests may not read.
-_CONTAINERS: Final = (
-    "mov,matroska,avi,mpegts,mpeg,mpegvideo,h264,hevc,vvc,av1,obu,ivf,m4v,h263,mjpeg,mjpeg_2000,flv,live_flv,asf,ogg,"
-    "rm,mxf,gxf,nut,nsv,wtv,dv,dirac,vc1,vc1test,avs,avs2,avs3,cavsvideo,yuv4mpegpipe,gif,apng,webp_pipe,png_pipe,"
-    "jpeg_pipe"
-)
 
 
 @dataclass(frozen=True)
@@ -165,24 +158,9 @@ def _check_bytes(taken: int, task: Task) -> None:
         )
 
 
-def _check_container(path: Path) -> None:
-    """See that a video names no other file: FFmpeg would open it, wherever it is."""
-    try:
-        # FFmpeg compares the names before it opens anything else.
-        with av.open(f"file:{path.absolute()}", options={"format_whitelist": _CONTAINERS}, **LENIENT):
-            return
-    except av.ArgumentError as error:
-        raise VideoError(
-            "The file is a list of others or of a kind that is not read here; send the video itself, such as an MP4."
-        ) from error
-    except (av.FFmpegError, OSError):
-        # What else is wrong with it is said where it is read.
-        return
-
-
 def _read_video(task: Task) -> Read:
     medium, limits = task.medium, task.limits
-    _check_container(medium.paths[0])
+    check_container(medium.paths[0])
     video = Video(medium.paths[0])
     _check_pixels(video.width, video.height, limits)
     if medium.start is not None or medium.end is not None:

@@ -25,7 +25,7 @@ from himmel.serving.server.refusal import Refusal, refuse, too_many
 from himmel.serving.server.spool import Spool
 from himmel.serving.studio.asked import Asked, Costs, Streams, check
 from himmel.serving.studio.guard import Guard
-from himmel.serving.studio.looking import WINDOW, BitsTask, CutsTask, LineTask, Lookers, PicturesTask
+from himmel.serving.studio.looking import WINDOW, BitsTask, CutsTask, LineTask, Lookers, PicturesTask, Task
 from himmel.serving.studio.visitors import Shown, Visitor, Visitors
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ class Studio:
 
         def work(tell: Tell, given_up: threading.Event) -> None:
             line = LineTask(shown.path, self._limits, **asked.model_dump())
-            stages = [
+            stages: list[tuple[str, str, Task]] = [
                 ("line", "Reading motion and anchors", line),
                 ("cuts", "Looking for cuts", CutsTask(shown.path, asked.backend)),
                 ("bits", "Counting bits", BitsTask(shown.path)),

@@ -26,6 +26,9 @@ Column = Literal["motion", "anchors", "dense"]
 Tell = Callable[[dict[str, Any]], None]
 _MOTION: Final = ("himmel", "rgb_diff", "motion_text", "stream_pictures", "codec_frames")
 _STREAMS: Final = ("num_anchors", "steps_per_interval", "tokens_per_interval", "anchor_mode", "backend")
+_PROMPT: Final = ("placement", "times", "max_anchor_tokens")
+_TOKENS: Final = 64
+"""Motion tokens of an interval where there is no adapter: the report's."""
 
 
 class GivenUpError(Exception):
@@ -53,17 +56,17 @@ class Asking:
         self._session, self._threads = session, threads
         self._turn = threading.Lock()
         self.methods = askable_methods(session)
+        self._has_adapter = any(METHODS[name].needs_adapter for name in self.methods)
         if not self.methods:
             raise HimmelError("The host can be asked by no method; name another host or adapter.")
 
     def about(self) -> dict[str, Any]:
         """What the page offers, and what the checkpoint was trained with."""
-        has_adapter = any(METHODS[name].needs_adapter for name in self.methods)
         told: dict[str, Any] = {
             "motion_methods": [name for name in self.methods if name in _MOTION],
             "dense_methods": [name for name in self.methods if name not in (*_MOTION, "anchors")],
         }
-        if has_adapter:
+        if self._has_adapter:
             config = self._session.model.config
             told["trained"] = {
                 "num_anchors": config.num_anchors,
@@ -79,21 +82,21 @@ class Asking:
         Raises:
             HimmelError: the host cannot take pictures of this shape.
         """
-        tokens = costs.tokens_per_interval
-        if tokens is None:
-            tokens = self.about().get("trained", {}).get("tokens_per_interval", 64)
-        host = self._session.host_of(build(self.methods[0])).folder
+        config = self._session.model.config if self._has_adapter else None
+        trained = {} if config is None else {name: getattr(config, name) for name in _PROMPT}
         request = BudgetRequest(
             width=costs.width,
             height=costs.height,
             duration=costs.duration,
             num_anchors=costs.num_anchors,
-            tokens_per_interval=tokens,
+            tokens_per_interval=costs.tokens_per_interval
+            or (_TOKENS if config is None else config.tokens_per_interval or config.adapter.tokens_per_interval),
             steps_per_interval=costs.steps_per_interval,
             dense_frames=costs.frames,
             question=costs.question or "What happens in the video?",
+            **trained,
         )
-        found = plan_budget(host, request)
+        found = plan_budget(self._session.host_of(build(self.methods[0])).folder, request)
         costs_of = {"motion": found.full, "anchors": found.anchors_only, "dense": found.dense}
         return {
             name: {"frames": one.frames, "text": one.text, "image": one.image, "motion": one.motion, "total": one.total}

@@ -16,6 +16,7 @@ from himmel.choices import AnchorMode, Backend
 from himmel.data.workers import Apart, Failure
 from himmel.data.workers import Limits as WorkerLimits
 from himmel.errors import HimmelError, VideoError
+from himmel.serving.server.containers import check_container
 from himmel.serving.server.limits import Limits
 from himmel.video import Picture, Video
 from himmel.video.map_pictures import Image, full_residual, full_speed, motion_picture, residual_picture
@@ -119,6 +120,7 @@ def look(task: Task) -> dict[str, Any]:
     """
     cv2.setNumThreads(1)
     try:
+        check_container(task.path)
         video = Video(task.path)
         return _work_for(task)(video)
     except HimmelError as error:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from himmel.serving.server.connections import Connection
 from himmel.serving.studio.app import Studio, StudioSettings
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class StudioServer(uvicorn.Server):
             log_level="warning",
             access_log=False,
             lifespan="on",
+            http=Connection,
             ws="none",
             server_header=False,
             limit_concurrency=settings.limits.requests,

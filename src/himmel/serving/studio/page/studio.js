@@ -102,7 +102,7 @@ async function readLine(tell, signal) {
 
 function describe() {
   const notes = line.notes.length ? ` ${line.notes.join(" ")}` : "";
-  $("about").textContent = `${video.name}: ${line.codec}, ${line.width} × ${line.height}, ${clock(line.duration)}, ${line.times.length.toLocaleString("en")} pictures at ${line.rate.toFixed(2)} a second, ${line.keyframes} keyframes. `
+  $("about").textContent = `${video.name}: ${line.codec}, ${line.width} × ${line.height}, ${clock(line.duration)}, ${line.times.length.toLocaleString("en")} pictures at ${line.rate.toFixed(2)} a second, ${line.keyframes} ${line.keyframes === 1 ? "keyframe" : "keyframes"}. `
     + `Motion by ${line.backend} (${line.reason}), ${line.vectors.toLocaleString("en")} vectors at the steps.${notes}`;
 }
 
