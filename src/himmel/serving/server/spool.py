@@ -25,7 +25,7 @@ _PIECE: Final = 2**20
 _LEAST: Final = 2**16
 _FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _KNOWN: Final = 4096
-_PREFIX: Final = "himmel-serve-"
+_PREFIX: Final = "himmel-spool-"
 # Seconds before a folder that nobody has locked is taken for one that was left behind.
 _YOUNG: Final = 60.0
 if sys.platform != "win32":
