@@ -174,22 +174,25 @@ def make_nano(folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def make_qwen2_5_vl(folder: Path) -> None:
-    """A Qwen2.5-VL with a tower of 2 blocks."""
+def make_qwen2_5_vl(folder: Path, *, heads: int = 3, head_size: int = 16) -> None:
+    """A Qwen2.5-VL with a tower of 2 blocks; vLLM's attention on processors takes heads of 32 and more."""
     picture = "<|vision_start|><|image_pad|><|vision_end|>"
     template = _template(opening=_DEFAULT_SYSTEM, image=picture, video=picture.replace("image", "video"))
     tokenizer = _make_qwen_tokenizer(folder, _QWEN_TOKENS, template)
     Qwen2VLImageProcessorPil().save_pretrained(folder)
     torch.manual_seed(_SEED)
-    rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [2, 3, 3]}
+    time, side = head_size // 8, 3 * head_size // 16
+    rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [time, side, side]}
+    width = heads * head_size
+    text = {"hidden_size": width, "num_attention_heads": heads, "rope_parameters": rope}
     config = Qwen2_5_VLConfig(
-        text_config=_text_config(tokenizer, spare_rows=8, rope_parameters=rope),
+        text_config=_text_config(tokenizer, spare_rows=8, **text),
         vision_config={
             "depth": 2,
             "hidden_size": 32,
             "intermediate_size": 48,
             "num_heads": 2,
-            "out_hidden_size": 48,
+            "out_hidden_size": width,
             "fullatt_block_indexes": [1],
             "window_size": 56,
         },

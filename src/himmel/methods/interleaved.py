@@ -54,8 +54,9 @@ class InterleavedEncoder(PromptEncoder):
     A caption is user's text: what looks like a special token in it stays ordinary text.
     """
 
-    def _place(self, sample: PreparedSample, *, motion: bool, anchors: bool) -> Placement:
-        placed = super()._place(sample, motion=motion, anchors=anchors)
+    def place_sample(self, sample: PreparedSample, *, motion: bool, anchors: bool) -> Placement:
+        """See `PromptEncoder.place_sample`."""
+        placed = super().place_sample(sample, motion=motion, anchors=anchors)
         if not anchors or not isinstance(sample, InterleavedSample):
             return placed
         *before, after = sample.captions

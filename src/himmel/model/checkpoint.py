@@ -110,7 +110,7 @@ def load(parts: Parts, folder: Path) -> None:
     """
     check_sizes(folder)
     for name, module in parts.modules().items():
-        _load_module(module, folder / f"{name}.safetensors")
+        load_module(module, folder / f"{name}.safetensors")
     if parts.lora is not None:
         load_lora(parts.network, parts.lora, folder / _LORA)
 
@@ -126,7 +126,7 @@ def carry_over(parts: Parts, folder: Path) -> None:
     if own_settings(earlier.adapter) == own_settings(parts.config.adapter):
         modules["adapter"] = parts.adapter
     for name, module in modules.items():
-        _load_module(module, folder / f"{name}.safetensors")
+        load_module(module, folder / f"{name}.safetensors")
     same_lora = (earlier.lora_rank, earlier.lora_alpha) == (parts.config.lora_rank, parts.config.lora_alpha)
     if parts.lora is not None and same_lora:
         load_lora(parts.network, parts.lora, folder / _LORA)
@@ -160,7 +160,12 @@ def _save_module(module: nn.Module, path: Path) -> None:
         save_file(state, file, metadata={"format": "pt"})
 
 
-def _load_module(module: nn.Module, path: Path) -> None:
+def load_module(module: nn.Module, path: Path) -> None:
+    """Fill a part of a model from its file.
+
+    Raises:
+        HostError: the file is missing, damaged or of another shape.
+    """
     try:
         module.load_state_dict(load_file(path))
     except (OSError, SafetensorError, RuntimeError) as error:

@@ -46,7 +46,7 @@ class PromptEncoder:
         Raises:
             UsageError: as `ask_about`.
         """
-        runs = self.ask_about(self._place(sample, motion=motion, anchors=True), turns)
+        runs = self.ask_about(self.place_sample(sample, motion=motion, anchors=True), turns)
         return torch.tensor([number for run in runs for number in run.ids])
 
     def lengths_by_turn(
@@ -57,7 +57,7 @@ class PromptEncoder:
         Raises:
             UsageError: a question or an answer is empty.
         """
-        visual = self._place(sample, motion=motion, anchors=anchors)
+        visual = self.place_sample(sample, motion=motion, anchors=anchors)
         lengths, total = [], 0
         for run in self._conversation_tree(visual.runs, turns, independent=False).prefix:
             total += len(run.ids)
@@ -94,7 +94,7 @@ class PromptEncoder:
             UsageError: a question is empty, an answer is missing before the last turn, or the numbers don't agree.
         """
         pairs = self._pairs(samples, conversations)
-        placed = [self._place(sample, motion=motion, anchors=anchors) for sample in samples]
+        placed = [self.place_sample(sample, motion=motion, anchors=anchors) for sample in samples]
         trees = [
             self._conversation_tree(visual.runs, turns, independent)
             for visual, (_, turns) in zip(placed, pairs, strict=True)
@@ -125,7 +125,7 @@ class PromptEncoder:
             UsageError: a question or an option is empty, or the numbers don't agree.
         """
         pairs = self._pairs(samples, questions)
-        placed = [self._place(sample, motion=motion, anchors=anchors) for sample in samples]
+        placed = [self.place_sample(sample, motion=motion, anchors=anchors) for sample in samples]
         trees = [self._choice_tree(visual.runs, asked) for visual, (_, asked) in zip(placed, pairs, strict=True)]
         batch = self._join(trees)
         return ChoiceInputs(
@@ -156,8 +156,13 @@ class PromptEncoder:
             raise UsageError(f"{len(samples)} videos came with {len(texts)} conversations; give one for each video.")
         return list(zip(samples, texts, strict=True))
 
-    def _place(self, sample: PreparedSample, *, motion: bool, anchors: bool) -> Placement:
-        """The visual part of a prompt; motion tokens are `HimmelProcessor`'s."""
+    def place_sample(self, sample: PreparedSample, *, motion: bool, anchors: bool) -> Placement:
+        """The visual part of a video's prompt; `HimmelProcessor` adds motion tokens.
+
+        Args:
+            sample: one prepared video.
+            motion, anchors: see `encode`.
+        """
         del motion
         grids = self.host.image_grids(sample.images) if anchors and sample.images else []
         pictures = [self.host.anchor_runs(grid) for grid in grids]

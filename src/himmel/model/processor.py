@@ -158,7 +158,8 @@ class HimmelProcessor(PromptEncoder):
             sound=sound,
         )
 
-    def _place(self, sample: PreparedSample, *, motion: bool, anchors: bool) -> Placement:
+    def place_sample(self, sample: PreparedSample, *, motion: bool, anchors: bool) -> Placement:
+        """See `PromptEncoder.place_sample`; with `place` as configured."""
         needed = motion and self.config.placement == "attention"
         return self.place(
             self.host.image_grids(sample.images) if anchors and sample.images else [],
