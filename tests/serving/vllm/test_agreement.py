@@ -88,7 +88,7 @@ def test_a_stretch_is_another_video(llm: Any, clip: Path) -> None:
 def test_what_cannot_be_served_is_refused_and_the_next_is_answered(llm: Any, clip: Path) -> None:
     prompt = chat_prompt(llm.get_tokenizer(), QUESTIONS[0])
     for video, options, said in (
-        (b"no video at all", {}, "cannot be opened"),
+        (b"no video at all", {}, "cannot be read as a video"),
         (clip.with_name("missing.mp4"), {}, "There is no file"),
         (3, {}, "A int cannot be read as a video"),
         (clip, {"method": "dense"}, "'dense' is not served with vLLM"),
@@ -132,3 +132,22 @@ def test_chat_messages_name_a_file(llm: Any, ours: HimmelForConditionalGeneratio
     own = ask_vllm(llm, clip, QUESTIONS[:1], 8, {})[0]
     assert said.prompt_token_ids == own.prompt
     assert list(said.outputs[0].token_ids) == own.said
+
+
+def test_a_second_question_reads_nothing_again(llm: Any, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from himmel.serving.vllm import processing
+
+    read = []
+
+    def counting(video: Video, *others: Any) -> Any:
+        read.append(video)
+        return prepare(video, *others)
+
+    prepare = processing.prepare_video
+    monkeypatch.setattr(processing, "prepare_video", counting)
+    stretch = Video(clip).between(0.4, 2.2)
+    for question in QUESTIONS:
+        ask_vllm(llm, stretch, [question], 1, {})
+    assert len(read) == 1
+    ask_vllm(llm, stretch, QUESTIONS[:1], 1, {"num_anchors": 2})
+    assert len(read) == 2

@@ -74,15 +74,17 @@ def load_served(model: str, checkpoint: str | None) -> Served:
     """The checkpoint of a host's folder.
 
     Args:
-        model: the host's folder, as vLLM is told it.
-        checkpoint: the checkpoint's folder; None for the one above `model`.
+        model: the host's folder or repository name, as vLLM is told it.
+        checkpoint: the checkpoint's folder or repository name; None for the folder above `model`.
 
     Raises:
         HostError: there is no checkpoint there, or another kind of host.
         UsageError: vLLM would serve something else than what was trained.
     """
-    folder = Path(model).parent if checkpoint is None else Path(checkpoint)
+    folder = Path(model).parent
     try:
+        if checkpoint is not None:
+            folder = local_folder(checkpoint)
         config = HimmelConfig.load(folder)
     except HostError as error:
         raise HostError(

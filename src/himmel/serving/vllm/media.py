@@ -1,5 +1,6 @@
 """What may be given to vLLM as a video, and by what it is known again."""
 
+import math
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from vllm.multimodal.media import MediaWithBytes
 from vllm.multimodal.parse import ModalityDataItems, MultiModalDataParser, ProcessorBatchItems
 
+from himmel._checks import check_number
 from himmel.errors import HimmelError
 from himmel.model import HimmelProcessor, PreparedSample
 from himmel.video import Decomposition, Video
@@ -78,8 +80,10 @@ class VideoParser(MultiModalDataParser):
         if isinstance(given, Clip | Video | PreparedSample):
             return given
         if isinstance(given, MediaWithBytes):
-            stretch = given.media[1]
-            return Clip(given.original_bytes, stretch.get("start", 0.0), stretch.get("end"))
+            asked = given.media[1]
+            # A client's own words.
+            start, end = check_number("start", asked.get("start", 0), 0, math.inf), asked.get("end")
+            return Clip(given.original_bytes, start, None if end is None else check_number("end", end, 0, math.inf))
         if isinstance(given, bytes):
             return Clip(given)
         if isinstance(given, str | os.PathLike):

@@ -97,6 +97,7 @@ class HimmelQwen25VLForConditionalGeneration(Qwen2_5_VLForConditionalGeneration)
                     residual=video["residual"].float(),
                     context=video["context"].float(),
                     step_mask=video["step_mask"],
+                    sound=video["sound"].float() if "sound" in video else None,
                 )
             ).tokens
             rows[is_motion] = tokens.flatten(0, 1)[video["motion_index"].to(tokens.device)].to(image)

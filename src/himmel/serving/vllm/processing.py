@@ -20,6 +20,7 @@ from vllm.multimodal.processing import (
     PromptUpdateDetails,
 )
 
+from himmel.choices import SOUND_SHAPE
 from himmel.errors import HimmelError, HostError
 from himmel.methods.adapter_methods import Himmel
 from himmel.model import HimmelProcessor, PreparedSample
@@ -31,7 +32,7 @@ from himmel.video import Video
 
 # The fields of one video; those that are read where the prompt is put together stay on the processor.
 _ON_CPU = ("image_grid_thw", "prompt_ids", "positions", "is_motion", "motion_index")
-_ON_DEVICE = ("pixel_values", "motion", "residual", "step_mask", "context")
+_ON_DEVICE = ("pixel_values", "motion", "residual", "step_mask", "context", "sound")
 
 
 class HimmelProcessingInfo(BaseProcessingInfo):
@@ -95,7 +96,8 @@ class HimmelMultiModalProcessor(BaseMultiModalProcessor[HimmelProcessingInfo]):
         except HimmelError as error:
             # What vLLM answers a request with, in place of ending.
             raise ValueError(str(error)) from error
-        return BatchFeature({name: [one[name] for one in found] for name in (*_ON_CPU, *_ON_DEVICE) if found})
+        # All of them have the same fields, those of the checkpoint.
+        return BatchFeature({name: [one[name] for one in found] for name in (found[0] if found else ())})
 
     def _read(self, item: VideoItem, method: Himmel) -> dict[str, Tensor]:
         processor = self.info.served.processor(method)
@@ -112,6 +114,7 @@ class HimmelMultiModalProcessor(BaseMultiModalProcessor[HimmelProcessingInfo]):
             "residual": sample.residual,
             "step_mask": sample.step_mask,
             "context": cast(Tensor, sample.context),
+            **({} if sample.sound is None else {"sound": sample.sound}),
             "prompt_ids": part.ids,
             "positions": part.positions,
             "is_motion": part.is_motion,
@@ -164,12 +167,12 @@ def check_sample(sample: PreparedSample, processor: HimmelProcessor) -> None:
     """
     adapter = processor.config.adapter
     context = adapter.context_shape if sample.context is None else tuple(sample.context.shape[1:])
-    found = (tuple(sample.motion.shape[2:]), tuple(sample.residual.shape[2:]), context)
-    wanted = (adapter.motion_shape, adapter.residual_shape, adapter.context_shape)
+    found = (tuple(sample.motion.shape[2:]), tuple(sample.residual.shape[2:]), context, sample.sound is not None)
+    wanted = (adapter.motion_shape, adapter.residual_shape, adapter.context_shape, processor.config.sound)
     if found != wanted or not sample.num_intervals or sample.context is None or not sample.images:
         raise HostError(
-            f"The sample {sample!r} was not prepared for this checkpoint, whose adapter takes maps of {wanted}; "
-            "prepare it with the checkpoint's HimmelProcessor."
+            f"The sample {sample!r} was not prepared for this checkpoint, whose adapter takes motion, residual and "
+            f"context of {wanted[:3]} and {'some' if wanted[3] else 'no'} sound; prepare it with its HimmelProcessor."
         )
 
 
@@ -187,6 +190,7 @@ def largest_sample(served: Served, method: Himmel) -> PreparedSample:
         residual=torch.zeros(count, steps, *adapter.residual_shape, dtype=torch.float16),
         step_mask=torch.ones(count, steps, dtype=torch.bool),
         context=torch.zeros(count, *adapter.context_shape, dtype=torch.float16),
+        sound=torch.zeros(count, *SOUND_SHAPE, dtype=torch.float16) if config.sound else None,
         images=served.host.prepare_images([np.zeros((side, side, 3), np.uint8)] * count),
         times=torch.arange(count, dtype=torch.float64)[:, None] + torch.tensor([0.0, 1.0]),
     )
