@@ -22,8 +22,7 @@ from torch import Tensor, nn
 
 from himmel.hosts import Loading
 from himmel.model import HimmelForConditionalGeneration, HimmelProcessor
-from himmel.serving.vllm.checkpoint import choose, engine_options
-from himmel.serving.vllm.processing import prepare_video
+from himmel.serving.vllm.checkpoint import choose, engine_options, prepare_video
 from himmel.video import Video
 
 QUESTIONS = ("What moves?", "Which way does it go, and how fast?")

@@ -11,11 +11,12 @@ from himmel.hosts import Host, load_host
 from himmel.hosts.qwen_vl import Qwen25VLHost
 from himmel.methods.adapter_methods import Himmel
 from himmel.methods.choice import METHODS, build
-from himmel.model import HimmelConfig, HimmelProcessor
+from himmel.model import HimmelConfig, HimmelProcessor, PreparedSample
 from himmel.model.config import INNER_HOST
 from himmel.model.placement import repeated_tokens
 from himmel.model.repository import local_folder
 from himmel.serving.vllm.names import ARCHITECTURE, CHECKPOINT
+from himmel.video import Video
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,15 @@ def choose(options: dict[str, Any]) -> Himmel:
         known = ", ".join(name for name, one in METHODS.items() if issubclass(one, Himmel))
         raise UsageError(f"The method {method.name!r} is not served with vLLM; choose one of {known}.")
     return method
+
+
+def prepare_video(video: Video, method: Himmel, processor: HimmelProcessor) -> PreparedSample:
+    """Anchors and streams of a video, as `himmel ask` reads them.
+
+    Raises:
+        VideoError, UsageError: as `Video.decompose`.
+    """
+    return processor.prepare(method.reading(processor.config).reading.read(video))
 
 
 def _same(first: str, second: str) -> bool:

@@ -24,11 +24,10 @@ from himmel.choices import SOUND_SHAPE
 from himmel.errors import HimmelError, HostError
 from himmel.methods.adapter_methods import Himmel
 from himmel.model import HimmelProcessor, PreparedSample
-from himmel.serving.vllm.checkpoint import Served, choose, load_served
+from himmel.serving.vllm.checkpoint import Served, choose, load_served, prepare_video
 from himmel.serving.vllm.layout import lay_out_visual
 from himmel.serving.vllm.media import Clip, VideoItem, VideoParser
 from himmel.serving.vllm.names import CHECKPOINT
-from himmel.video import Video
 
 # The fields of one video; those that are read where the prompt is put together stay on the processor.
 _ON_CPU = ("image_grid_thw", "prompt_ids", "positions", "is_motion", "motion_index")
@@ -148,15 +147,6 @@ class HimmelMultiModalProcessor(BaseMultiModalProcessor[HimmelProcessingInfo]):
 def served_by(model_config: Any) -> Served:
     """The checkpoint of what vLLM was told to serve, see `load_served`."""
     return load_served(model_config.model, model_config.hf_config.to_dict().get(CHECKPOINT))
-
-
-def prepare_video(video: Video, method: Himmel, processor: HimmelProcessor) -> PreparedSample:
-    """Anchors and streams of a video, as `himmel ask` reads them.
-
-    Raises:
-        VideoError, UsageError: as `Video.decompose`.
-    """
-    return processor.prepare(method.reading(processor.config).reading.read(video))
 
 
 def check_sample(sample: PreparedSample, processor: HimmelProcessor) -> None:
