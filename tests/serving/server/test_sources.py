@@ -229,7 +229,11 @@ def test_a_data_url_in_percent_is_the_same_in_pieces(length: int) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such locks")
 def test_what_a_killed_server_left_is_removed_and_no_other_s(tmp_path: Path) -> None:
-    left, young, elsewhere = tmp_path / "himmel-spool-left", tmp_path / "himmel-serve-young", tmp_path / "other"
+    left, young, elsewhere = (
+        tmp_path / "himmel-spool-left",
+        tmp_path / "himmel-spool-young",
+        tmp_path / "himmel-serve-live-1",
+    )
     for one in (left, young, elsewhere):
         one.mkdir()
         (one / "file").write_bytes(b"x")
