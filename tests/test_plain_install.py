@@ -90,6 +90,12 @@ def test_a_command_that_takes_a_model_names_the_extra(arguments: tuple[str, ...]
     assert re.fullmatch(sentence + re.escape('`pip install ".[models]"` in himmel\'s checkout gets it.\n'), done.stderr)
 
 
+def test_studio_names_the_extra() -> None:
+    done = himmel("studio", "--listen", "127.0.0.1:0", "--no-browser")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.search(r"himmel: This needs the package \w+ of the extra 'serve', which is not installed; ", done.stderr)
+
+
 def test_public_names_that_take_a_model_name_the_extra() -> None:
     code = """
 import himmel

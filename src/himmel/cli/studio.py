@@ -33,12 +33,11 @@ def studio(
     threads: Threads = None,
 ) -> None:
     """Open a page in the browser: a video's anchors, motion and residual, and answers with and without motion."""
-    quieten()
     from himmel.serving.server.listening import listen as open_listener
-    from himmel.serving.studio.app import StudioSettings
-    from himmel.serving.studio.run import StudioServer, open_browser
+    from himmel.serving.studio.run import StudioServer, StudioSettings, open_browser
 
     def make_session() -> "Session":
+        quieten()
         from himmel.methods.session import Session
 
         return Session(host=host, adapter=adapter, device=device, device_map=device_map, quantization=quantization)

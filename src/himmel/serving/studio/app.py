@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from himmel._install import missing_package
 from himmel.choices import AnchorMode, Backend, SampleClip
 from himmel.errors import HimmelError
 from himmel.nano.assets import get_sample_clip
@@ -128,6 +129,8 @@ class Studio:
             self._readers = readers
         except HimmelError as error:
             self._trouble = str(error)
+        except ModuleNotFoundError as error:
+            self._trouble = str(missing_package(error) or error)
         except Exception as error:
             self._trouble = f"The model cannot be loaded ({type(error).__name__}: {error})."
 

@@ -10,10 +10,10 @@ import uvicorn
 from himmel.serving.server.connections import Connection
 from himmel.serving.studio.app import Studio, StudioSettings
 
+__all__ = ["StudioServer", "StudioSettings", "open_browser"]
+
 if TYPE_CHECKING:
     from himmel.methods.session import Session
-
-_LOOK = 0.05
 
 
 class StudioServer(uvicorn.Server):
