@@ -1,15 +1,18 @@
 """A server under load: many clients with good and bad files, and the same questions asked one by one.
 
-    python -m benchmarks.serve_load [--clients 200] [--minutes 5] [--faults] [--json]
+    python -m benchmarks.serve_load [--clients 200] [--minutes 5] [--faults] [--serve="--prompt-cache 0"] [--json]
 
-Starts `himmel serve` with the default model in a process of its own. Each client asks about one of a few short clips,
-by streams and whole answers in turn; one request in five is a bad one: a damaged file, no file, or an unknown model. No
-request may be lost: each gets an answer, or a refusal that states why. Printed are p50 and p95 of the first token and
-of the whole answer, answers a second against the same questions asked one by one, and the server's memory over time
-(the model's process, without its readers).
+Starts `himmel serve` with the default model in a process of its own; `--serve` has further options of that. Each client
+asks about one of a few short clips, by streams and whole answers in turn; one request in five is a bad one: a damaged
+file, no file, or an unknown model. No request may be lost: each gets an answer, or a refusal that states why. Printed
+are p50 and p95 of the first token and of the whole answer, answers a second against the same questions asked one by
+one, the share of prompt tokens that were not read again, and the server's memory over time (the model's process,
+without its readers).
 
-`--faults` kills a reading process every ten seconds, hangs up on one request in ten and has some clients read slowly;
-at the end SIGTERM comes while requests are under way: those are answered, later ones refused.
+`--faults` kills all reading processes at once every ten seconds, hangs up on one request in ten and has some clients
+read slowly; at the end SIGTERM comes while requests are under way: those are answered, later ones refused. Then two
+more servers are started: one that is told twice to end while requests are under way, and one whose folder for uploads
+is a file system of 2 MB (where `unshare` of util-linux may make one), which is filled.
 """
 
 import argparse
@@ -23,7 +26,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,6 +53,8 @@ class Tally:
     whole: list[float] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     memory: list[float] = field(default_factory=list)
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -119,21 +124,32 @@ def _note(asking: Asking, status: int, text: str, tally: Tally, first: float, wh
             return
         tally.outcomes["answered"] += 1
         tally.whole.append(whole)
+        if not asking.body["stream"]:
+            usage = json.loads(text)["usage"]
+            tally.prompt_tokens += usage["prompt_tokens"]
+            tally.cached_tokens += usage["prompt_tokens_details"]["cached_tokens"]
         if asking.body["stream"]:
             tally.first.append(first)
         return
-    error = json.loads(text)["error"]
-    if asking.good and error["code"] not in ("shutting_down", "unreadable_source"):
+    try:
+        error = json.loads(text)["error"]
+    except (json.JSONDecodeError, KeyError):
+        tally.lost.append(f"{status} without OpenAI's error: {text[:200]}")
+        return
+    if asking.good and error["code"] not in ("shutting_down", "unreadable_source", "timeout"):
         tally.lost.append(f"{status} {error['message']}")
         return
     tally.outcomes[f"refused: {error['code']}"] += 1
 
 
 @asynccontextmanager
-async def serving(folder: Path) -> AsyncIterator[tuple[httpx.AsyncClient, psutil.Process]]:
-    """A server in a process of its own, ready; ended by SIGTERM."""
+async def serving(
+    folder: Path, *options: str, before: Sequence[str] = ()
+) -> AsyncIterator[tuple[httpx.AsyncClient, psutil.Process]]:
+    """A server in a process of its own, ready; ended by SIGTERM. `before` is what its command follows."""
     program = "from himmel.cli import main; main()"
-    command = [sys.executable, "-c", program, "serve", "--listen", "127.0.0.1:0", "--media", str(folder)]
+    command = [*before, sys.executable, "-c", program, "serve", "--listen", "127.0.0.1:0", "--media", str(folder)]
+    command += options
     process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
     assert process.stderr is not None
     line = ""
@@ -155,13 +171,13 @@ async def serving(folder: Path) -> AsyncIterator[tuple[httpx.AsyncClient, psutil
 
 
 async def _watch(server: psutil.Process, tally: Tally, *, kills: bool) -> None:
-    """Note the server's memory each second; with `kills`, end one of its readers every ten."""
+    """Note the server's memory each second; with `kills`, end all of its readers every ten."""
     for second in range(10**6):
         with suppress(psutil.Error):
             tally.memory.append(server.memory_info().rss / _MEGABYTE)
             readers = _readers(server) if kills and second % 10 == 9 else []
-            if readers:
-                os.kill(random.choice(readers).pid, signal.SIGKILL)
+            for one in readers:
+                os.kill(one.pid, signal.SIGKILL)
                 tally.outcomes["readers killed"] += 1
         await asyncio.sleep(1)
 
@@ -186,7 +202,7 @@ async def load(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Ask with all clients at once for a while, then one by one."""
     tally, alone = Tally(), Tally()
     requests = make_requests(folder, 100_000, seed=0)
-    async with serving(folder) as (client, server):
+    async with serving(folder, *options.serve.split()) as (client, server):
         for asking in requests[:4]:
             # Every clip is read, and the model warm.
             await ask(client, asking, Tally())
@@ -214,6 +230,9 @@ async def load(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         single = time.perf_counter() - begin
         watch.cancel()
         ending = await _end(client, server, requests) if options.faults else {}
+    if options.faults:
+        ending["told twice"] = await _end_twice(folder, requests)
+        ending["full disk"] = await _fill(folder, requests)
     quarter = max(len(tally.memory) // 4, 1)
     return {
         "clients": options.clients,
@@ -222,6 +241,7 @@ async def load(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         "lost": tally.lost + alone.lost,
         "first_token": _spread(tally.first),
         "answer": _spread(tally.whole),
+        "cached_share_of_prompts": tally.cached_tokens / max(tally.prompt_tokens, 1),
         "answers_a_second": answered / seconds,
         "answers_a_second_one_by_one": alone.outcomes["answered"] / single,
         "memory_mb": {
@@ -246,6 +266,41 @@ async def _end(client: httpx.AsyncClient, server: psutil.Process, requests: list
     await asyncio.sleep(0.1)
     await asyncio.gather(*under_way, *(ask(client, asking, after) for asking in good[8:12]))
     return {"under way": dict(before.outcomes), "later": dict(after.outcomes), "lost": before.lost + after.lost}
+
+
+async def _end_twice(folder: Path, requests: list[Asking]) -> dict[str, Any]:
+    """SIGTERM, and once more: it ends at once, whatever is under way."""
+    tally = Tally()
+    async with serving(folder) as (client, server):
+        under_way = [asyncio.create_task(ask(client, asking, tally)) for asking in requests[:8] if asking.good]
+        await asyncio.sleep(0.5)
+        begin = time.perf_counter()
+        for _ in range(2):
+            server.send_signal(signal.SIGTERM)
+            await asyncio.sleep(0.2)
+        await asyncio.to_thread(server.wait, 60)
+        seconds = time.perf_counter() - begin
+        await asyncio.gather(*under_way)
+    return {"seconds to the end": seconds, "answered": tally.outcomes["answered"], "cut off": len(tally.lost)}
+
+
+async def _fill(folder: Path, requests: list[Asking]) -> dict[str, Any]:
+    """Uploads to a disk of 2 MB: what does not fit is refused, and everything else goes on."""
+    small = folder / "small"
+    small.mkdir()
+    mount = f"mount -t tmpfs -o size=2m tmpfs {small}"
+    before = ["unshare", "--map-root-user", "--mount", "sh", "-c", f'{mount} && exec "$@"', "sh"]
+    tried = await asyncio.create_subprocess_exec(*before, "true", stderr=asyncio.subprocess.DEVNULL)
+    if await tried.wait():
+        return {"not done": "no file system could be mounted here"}
+    tally, uploads = Tally(), []
+    async with serving(folder, "--spool", str(small), before=before) as (client, _):
+        for size in (1_500_000, 1_400_000, 1_400_000, 3_000_000, 100_000):
+            sent = await client.post("/v1/files", files={"file": ("a.mp4", os.urandom(size))})
+            uploads.append((size, sent.status_code))
+        for asking in requests[:10]:
+            await ask(client, asking, tally)
+    return {"uploads (bytes, status)": uploads, "questions": dict(tally.outcomes), "lost": tally.lost}
 
 
 def _spread(values: list[float]) -> dict[str, float]:
@@ -285,6 +340,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=200)
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--faults", action="store_true")
+    parser.add_argument("--serve", default="", help="further options of himmel serve")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     warn_if_busy()
@@ -296,7 +352,7 @@ def main() -> None:
     else:
         for name, value in found.items():
             print(f"{name}: {value}")
-    lost = found["lost"] + found["ending"].get("lost", [])
+    lost = found["lost"] + found["ending"].get("lost", []) + found["ending"].get("full disk", {}).get("lost", [])
     if lost:
         raise SystemExit(f"{len(lost)} requests were lost.")
 

@@ -205,6 +205,16 @@ def test_many_at_once_get_what_each_gets_alone(live: Live, media: Path) -> None:
     assert metric(live, 'himmel_batch_size_bucket{le="1.0"}') < metric(live, "himmel_batch_size_count")
 
 
+def test_a_second_question_reads_the_question_alone(live: Live, media: Path) -> None:
+    before = metric(live, 'himmel_tokens_total{kind="cached"}')
+    first = live.ask(about(media / "other.mp4", "What is it?"), model="dense").usage
+    second = live.ask(about(media / "other.mp4", "Is it still there?"), model="dense").usage
+    cached = second.prompt_tokens_details.cached_tokens
+    assert second.prompt_tokens_details.image_tokens < cached < second.prompt_tokens
+    both = first.prompt_tokens_details.cached_tokens + cached
+    assert metric(live, 'himmel_tokens_total{kind="cached"}') - before == both
+
+
 def test_methods_are_models(live: Live) -> None:
     with live.client() as client:
         names = [model.id for model in client.models.list()]

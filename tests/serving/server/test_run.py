@@ -160,6 +160,22 @@ def test_told_to_end_it_finishes_and_refuses(session: Session, media: Path, monk
         assert [future.result()[0] for future in waiting] == [200] * 3
 
 
+def test_told_twice_to_end_it_ends_at_once_and_says_so(
+    session: Session, media: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        running(session, settings(media), media) as live,
+        held_model(monkeypatch),
+        ThreadPoolExecutor(3) as pool,
+    ):
+        waiting = [pool.submit(post, live.url, body(media)) for _ in range(3)]
+        wait_for(lambda: inside(live) == 3)
+        for _ in range(2):
+            live.server.handle_exit(signal.SIGTERM, None)
+        found = [future.result() for future in waiting]
+    assert [(code, reply["error"]["code"]) for code, reply in found] == [(503, "shutting_down")] * 3
+
+
 def test_one_that_cannot_be_answered_does_not_spoil_its_batch(
     session: Session, media: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

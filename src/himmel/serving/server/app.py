@@ -26,7 +26,7 @@ from himmel.serving.server.files import Files
 from himmel.serving.server.limits import Limits
 from himmel.serving.server.metrics import Metrics
 from himmel.serving.server.reading import Readers
-from himmel.serving.server.refusal import Refusal
+from himmel.serving.server.refusal import Refusal, shutting_down
 from himmel.serving.server.schema import ChatRequest
 from himmel.serving.server.sources import Sources
 from himmel.serving.server.spool import Spool
@@ -251,7 +251,11 @@ class _Gate:
             await self._app(scope, receive, send)
             return
 
+        begun = False
+
         async def send_in_time(message: Message) -> None:
+            nonlocal begun
+            begun = True
             try:
                 async with asyncio.timeout(self._limits.send_seconds):
                     await send(message)
@@ -272,6 +276,11 @@ class _Gate:
         except Refusal as refusal:
             with suppress(_Stalled):
                 await _respond(refusal)(scope, receive, send_in_time)
+        except asyncio.CancelledError:
+            # The process ends at once. Who has no answer yet is told so; a stream that has begun breaks off.
+            if not begun:
+                with suppress(_Stalled):
+                    await _respond(shutting_down())(scope, receive, send_in_time)
         except _Stalled:
             _log.info("A client took no answer for %g seconds and was given up", self._limits.send_seconds)
 
