@@ -9,16 +9,19 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from himmel.errors import VideoError
+from himmel.data.workers import Apart
+from himmel.errors import HimmelError, VideoError
 from himmel.methods.frames import FrameReading
 from himmel.methods.protocol import Read
 from himmel.serving.server.limits import MEBIBYTE, Limits
 from himmel.serving.server.reading import Medium, Readers
+from himmel.serving.server.refusal import Refusal
 from himmel.serving.server.spool import Spool
 from himmel.video import Video
 
@@ -97,6 +100,30 @@ def test_a_worker_that_was_killed_is_replaced(readers: Readers, encode_clip: Cal
         os.kill(one.pid, signal.SIGKILL)
         one.join()
     assert medium(readers, clip).read(READING).frames
+
+
+@pytest.mark.parametrize(("failing", "read"), [(2, True), (3, False)])
+def test_a_worker_that_is_ended_while_it_starts_is_started_again(
+    readers: Readers, encode_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, failing: int, read: bool
+) -> None:
+    tried: list[Any] = []
+    call = Apart.__call__
+
+    def fail(apart: Apart[Any, Any], item: Any) -> Any:
+        tried.append(item)
+        if len(tried) <= failing:
+            raise HimmelError("A process to read files with cannot be started (signal 9); free some memory.")
+        return call(apart, item)
+
+    monkeypatch.setattr(Apart, "__call__", fail)
+    source = medium(readers, encode_clip("clip.mp4", num_frames=12))
+    if read:
+        assert len(source.read(READING).frames) == 2
+    else:
+        with pytest.raises(Refusal, match="cannot start a process") as refused:
+            source.read(READING)
+        assert (refused.value.status, refused.value.code) == (503, "no_reader")
+    assert len(tried) == 3
 
 
 def test_limits_hold(readers: Readers, encode_clip: Callable[..., Path], tmp_path: Path) -> None:

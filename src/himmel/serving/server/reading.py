@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from himmel.data.workers import Apart, Failure
+from himmel.data.workers import Apart, Failure, Outcome
 from himmel.data.workers import Limits as WorkerLimits
 from himmel.errors import HimmelError, VideoError
 from himmel.methods.answer import describe_picture
@@ -21,10 +22,15 @@ from himmel.methods.protocol import Read, Reading
 from himmel.methods.source import Readable
 from himmel.serving.server.containers import check_container
 from himmel.serving.server.limits import Limits
+from himmel.serving.server.refusal import Refusal
 from himmel.video import Anchor, Video
 from himmel.video.live import LiveSpan
 
+_log = logging.getLogger("himmel.serve")
+
 Kind = Literal["video", "pictures"]
+# A worker takes seconds to start, in which it may be ended as well.
+_STARTS: Final = 3
 # Formats that Pillow reads by itself: some others start programs.
 _FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 
@@ -112,10 +118,15 @@ class Readers:
                 return
 
     def read(self, task: Task) -> Read:
-        """See `Medium.read`."""
+        """See `Medium.read`.
+
+        Raises:
+            VideoError: it can't be read, or takes too much.
+            Refusal: no worker can be started.
+        """
         apart = self._idle.get()
         try:
-            outcome = apart(replace(task, medium=replace(task.medium, readers=None)))
+            outcome = _call(apart, replace(task, medium=replace(task.medium, readers=None)))
         finally:
             self._idle.put(apart)
         if outcome.value is not None:
@@ -124,6 +135,18 @@ class Readers:
         if failure.cause in ("time", "memory", "crash"):
             self._ended(failure.cause)
         raise VideoError(_explain(failure, self.limits, "video" if task.medium.kind == "video" else "picture"))
+
+
+def _call(apart: "Apart[Task | None, Read | None]", task: Task) -> "Outcome[Task | None, Read | None]":
+    """Have a task done; a worker that is ended before it has begun is no fault of the file, and is started again."""
+    for _ in range(_STARTS):
+        try:
+            return apart(task)
+        except HimmelError as error:
+            _log.warning("A process that reads videos could not be started: %s", error)
+    raise Refusal(
+        503, "The server cannot start a process to read the file with now; try again.", code="no_reader", retry_after=5
+    )
 
 
 def work(task: Task | None) -> Read | None:
