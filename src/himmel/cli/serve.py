@@ -4,18 +4,19 @@ import ipaddress
 import multiprocessing
 import os
 from dataclasses import fields
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from himmel._options import read_options
+from himmel.choices import DeviceMap
 from himmel.cli.console import quieten
-from himmel.cli.options import Adapter, Device, DeviceMapChoice, HostChoice, QuantizationChoice, Threads
+from himmel.cli.options import Adapter, Device, DeviceMapChoice, HostChoice, QuantizationChoice, Threads, refuse_empty
 from himmel.errors import UsageError
 
 if TYPE_CHECKING:
+    from himmel.serving.server.app import Settings
     from himmel.serving.server.limits import Limits
 
 _KEYS = "HIMMEL_API_KEYS"
@@ -68,54 +69,136 @@ def serve(
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="A limit, such as requests=64; docs/serving.md lists all. Repeat."),
     ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            callback=refuse_empty,
+            help="Serve on a Ray cluster: auto, HOST:PORT, ray://HOST:PORT, or local to start one here.",
+        ),
+    ] = None,
+    replicas: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MIN[:MAX]",
+            help="With --ray: how many processes load the model and answer; between MIN and MAX by load. Default: 1.",
+        ),
+    ] = None,
+    replica_cpus: Annotated[
+        float | None, typer.Option(min=0, help="With --ray: processors for each replica. Default: 1.")
+    ] = None,
+    replica_gpus: Annotated[
+        float | None, typer.Option(min=0, help="With --ray: GPUs for each replica; 0.5 shares one. Default: 0.")
+    ] = None,
 ) -> None:
     """Answer questions over HTTP as OpenAI's API does; every method of `himmel ask` is a model."""
-    for folder in media or []:
+    for folder in media or [] if ray is None else []:
         if not folder.is_dir():
             raise UsageError(f"There is no folder {str(folder)!r}; name one that exists (--media).")
+    if ray is not None and watch:
+        raise UsageError("--watch is for one server; on a cluster (--ray), every replica would follow the same source.")
     networks = tuple(_network(text) for text in fetch_network or [])
     keys = _read_keys(api_keys)
+    _check_together(ray, replicas, replica_cpus, replica_gpus, device, device_map)
     quieten()
     from himmel.serving.server.watched import read_watched
 
     watched = read_watched(watch or [])
-    from himmel.methods.session import Session
-    from himmel.serving.server import run
     from himmel.serving.server.app import Settings
-    from himmel.serving.server.listening import listen as open_listener
+    from himmel.serving.server.listening import read_address
 
     settings = Settings(
         limits=_limits(limit or []),
         api_keys=keys,
-        media=tuple(media or ()),
+        media=tuple(folder.absolute() for folder in media or ()),
         fetch_hosts=tuple(one.lower() for one in fetch_from or ()),
         fetch_networks=networks,
         spool=spool,
         watch=watched,
         threads=threads,
     )
-    session = Session(
-        host=host,
-        adapter=adapter,
-        device=device,
-        device_map=device_map,
-        quantization=quantization,
-        cache_bytes=cache * 2**20,
-        prompt_cache_bytes=prompt_cache * 2**20,
-    )
+    loading: dict[str, Any] = {
+        "host": host,
+        "adapter": adapter,
+        "device": device,
+        "device_map": device_map,
+        "quantization": quantization,
+        "cache_bytes": cache * 2**20,
+        "prompt_cache_bytes": prompt_cache * 2**20,
+    }
+    if ray is None:
+        _serve_here(listen, loading, settings)
+        return
+    from himmel.serving.server.cluster import Replicas, serve_on
+    from himmel.serving.server.replica import Orders
+
+    gpus = replica_gpus or 0.0
+    count = Replicas.parse(replicas or "1", cpus=1.0 if replica_cpus is None else replica_cpus, gpus=gpus)
+    if not gpus:
+        # A GPU that Ray was not asked for may be another's.
+        loading["device"] = device or "cpu"
+    loading |= {"host": _whole_path(host), "adapter": _whole_path(adapter)}
+    name, _ = read_address(listen)
+    _warn_if_open(name, settings.api_keys)
+    orders = Orders.of(settings, session=loading, uploads=count.most == 1)
+    serve_on(ray, listen=listen, orders=orders, replicas=count, say=_say)
+
+
+def _serve_here(listen: str, loading: dict[str, Any], settings: "Settings") -> None:
+    from himmel.methods.session import Session
+    from himmel.serving.server import run
+    from himmel.serving.server.listening import listen as open_listener
+
+    session = Session(**loading)
     listener = open_listener(listen)
     name, port = listener.getsockname()[:2]
     address = f"http://{f'[{name}]' if ':' in name else name}:{port}"
-    if not keys and not ipaddress.ip_address(name).is_loopback:
-        typer.echo("himmel serve: without API keys, whoever reaches this address is answered.", err=True)
-    typer.echo(f"himmel serve: loading; {address} answers when it is ready.", err=True)
-    server = run.Server(session, settings, started=partial(typer.echo, f"himmel serve: ready at {address}", err=True))
+    _warn_if_open(name, settings.api_keys)
+    _say(f"loading; {address} answers when it is ready.")
+    server = run.Server(session, settings, started=lambda: _say(f"ready at {address}"))
     try:
         server.answer(listener)
     finally:
         # Threads that wait for a worker would be waited for.
         for child in multiprocessing.active_children():
             child.terminate()
+
+
+def _say(said: str) -> None:
+    typer.echo(f"himmel serve: {said}", err=True)
+
+
+def _warn_if_open(name: str, keys: tuple[str, ...]) -> None:
+    """Tell whoever listens for other machines without keys."""
+    if keys:
+        return
+    try:
+        alone = ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        alone = name == "localhost"
+    if not alone:
+        _say("without API keys, whoever reaches this address is answered.")
+
+
+def _check_together(
+    ray: str | None,
+    replicas: str | None,
+    cpus: float | None,
+    gpus: float | None,
+    device: str | None,
+    device_map: DeviceMap | None,
+) -> None:
+    if ray is None and (replicas, cpus, gpus) != (None, None, None):
+        raise UsageError("--replicas, --replica-cpus and --replica-gpus are for a cluster; name one with --ray.")
+    if ray is not None and not gpus and (device_map is not None or (device or "cpu") != "cpu"):
+        raise UsageError("A replica gets no GPU of the cluster; say how many each takes with --replica-gpus.")
+
+
+def _whole_path(name: str | Path | None) -> str | None:
+    """A folder by its whole path, which other machines can have too; anything else as it is."""
+    if name is None:
+        return None
+    return str(Path(name).absolute()) if Path(name).exists() else str(name)
 
 
 def _limits(entries: list[str]) -> "Limits":

@@ -5,7 +5,6 @@ code and the limits of a run without a cluster, and sends the video's row back t
 pieces and shards, so that the cluster needs to see the videos, and not the cache.
 """
 
-import logging
 import os
 import socket
 import sys
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import himmel
+from himmel._ray import cluster_joined
 from himmel._versions import engine_version
 from himmel.data.cache.layout import Layout
 from himmel.data.cache.records import Record
@@ -34,14 +34,12 @@ from himmel.errors import HimmelError, UsageError
 RunTasks = Callable[[Iterable[Task]], Generator[Outcome[Task, Done], None, None]]
 """Carries out tasks as they come; outcomes come as they are ready, in any order."""
 
-LOCAL: Final = "local"
-"""The address of a cluster that is started here, and ends with the run."""
 # How often a video is given to another process after the one that had it, or its machine, was lost.
 _RETRIES: Final = 3
 # Tasks for each processor, so that none of them waits until it is heard that it has nothing to do.
 _AHEAD: Final = 2
 # Seconds. Machines come and go; rows that arrive and shards that are made are looked for in turn.
-_RECOUNT, _PATIENCE, _KNOCK = 10.0, 0.05, 10.0
+_RECOUNT, _PATIENCE = 10.0, 0.05
 _THREADS: Final = max(2, os.cpu_count() or 1)
 
 _Read = tuple[Extracted, Record | None] | NotWritten
@@ -138,7 +136,7 @@ def joined(
     """Join a cluster for as long as the block takes.
 
     Args:
-        address: as Ray takes it, such as `auto`, `HOST:PORT` or `ray://HOST:PORT`; or `LOCAL`.
+        address: see `cluster_joined`.
         layout: of the cache.
         settings, limits: see `prepare`.
         workers: most videos that are read at once; None: as many as the cluster has processors, at any moment.
@@ -147,39 +145,9 @@ def joined(
         HimmelError: there is no such cluster.
         ModuleNotFoundError: Ray is not installed.
     """
-    import ray
-
-    # Whoever has joined a cluster in this process is the one to leave it.
-    joins = not ray.is_initialized()
-    if joins:
-        own = {"num_cpus": workers, "include_dashboard": False} if address == LOCAL else {}
-        try:
-            _knock(address)
-            ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **own)
-        except (OSError, ValueError, RuntimeError) as error:
-            said = " ".join(str(error).split()).partition(". ")[0].rstrip(".")
-            raise HimmelError(
-                f"The Ray cluster {address!r} cannot be joined ({said}); check the address, or start one "
-                f"(`ray start --head`, or --ray {LOCAL})."
-            ) from error
-    try:
-        # What Ray tells of lost processes, it prints where results go.
-        with redirect_stdout(sys.stderr):
-            yield _Cluster(layout, Orders(settings, limits), workers).run
-    finally:
-        if joins:
-            ray.shutdown()
-
-
-def _knock(address: str) -> None:
-    """See that somebody listens at HOST:PORT, where Ray itself would try for minutes.
-
-    Raises:
-        OSError: nobody does.
-    """
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if port.isdigit():
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK).close()
+    # What Ray tells of lost processes, it prints where results go.
+    with cluster_joined(address, num_cpus=workers), redirect_stdout(sys.stderr):
+        yield _Cluster(layout, Orders(settings, limits), workers).run
 
 
 class _Cluster:

@@ -71,20 +71,27 @@ class Serving:
         session: whose model is asked.
         settings: see `Settings`.
         failed: told once the model or a worker cannot be loaded.
+        keys: who is let in, where this process must not know the keys themselves; None for those of the settings.
 
     Attributes:
         app: what an ASGI server runs.
         door: who is inside.
+        metrics: what was counted.
     """
 
     def __init__(
-        self, session: Session, settings: Settings, *, failed: Callable[[Exception], None] = lambda error: None
+        self,
+        session: Session,
+        settings: Settings,
+        *,
+        failed: Callable[[Exception], None] = lambda error: None,
+        keys: Keys | None = None,
     ) -> None:
         self._session, self._settings, self._failed = session, settings, failed
-        self._metrics = Metrics()
+        self.metrics = Metrics()
         self._loaded: _Loaded | None = None
         self.door = Door(settings.limits)
-        self._metrics.watch("himmel_under_way", "Requests that were let in.", lambda: self.door.inside)
+        self.metrics.watch("himmel_under_way", "Requests that were let in.", lambda: self.door.inside)
         self.app = FastAPI(
             title="HY-Himmel",
             version=himmel.__version__,
@@ -97,7 +104,7 @@ class Serving:
         self.app.add_exception_handler(Refusal, _answer_refusal)
         self.app.add_exception_handler(HTTPException, _answer_http)
         self.app.add_exception_handler(Exception, _answer_bug)
-        self.app.add_middleware(_Gate, door=self.door, keys=Keys(settings.api_keys), limits=settings.limits)
+        self.app.add_middleware(_Gate, door=self.door, keys=keys or Keys(settings.api_keys), limits=settings.limits)
 
     @property
     def is_ready(self) -> bool:
@@ -118,7 +125,7 @@ class Serving:
 
     async def _load(self) -> None:
         try:
-            self._loaded = await _Loaded.load(self._session, self._settings, self._metrics, self.door)
+            self._loaded = await _Loaded.load(self._session, self._settings, self.metrics, self.door)
         except Exception as error:
             self._failed(error)
 
@@ -185,7 +192,7 @@ class Serving:
         @self.app.get("/metrics", response_model=None)
         async def metrics() -> Response:
             """Counters for Prometheus."""
-            return Response(self._metrics.text(), media_type=CONTENT_TYPE_LATEST)
+            return Response(self.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
 @dataclass(frozen=True)
@@ -275,12 +282,12 @@ class _Gate:
                 await self._app(scope, receive, send_in_time)
         except Refusal as refusal:
             with suppress(_Stalled):
-                await _respond(refusal)(scope, receive, send_in_time)
+                await respond(refusal)(scope, receive, send_in_time)
         except asyncio.CancelledError:
             # The process ends at once. Who has no answer yet is told so; a stream that has begun breaks off.
             if not begun:
                 with suppress(_Stalled):
-                    await _respond(shutting_down())(scope, receive, send_in_time)
+                    await respond(shutting_down())(scope, receive, send_in_time)
         except _Stalled:
             _log.info("A client took no answer for %g seconds and was given up", self._limits.send_seconds)
 
@@ -289,24 +296,25 @@ class _Stalled(Exception):
     """A client does not take its answer."""
 
 
-def _respond(refusal: Refusal) -> JSONResponse:
+def respond(refusal: Refusal) -> JSONResponse:
+    """A refusal as a response."""
     return JSONResponse(refusal.body, refusal.status, refusal.headers)
 
 
 async def _answer_refusal(request: Request, error: Exception) -> Response:
     del request
     assert isinstance(error, Refusal)
-    return _respond(error)
+    return respond(error)
 
 
 async def _answer_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     said = f"{request.method[:20]} {request.scope['path'][:100]} is not served here ({error.detail})."
-    response = _respond(Refusal(error.status_code, said, code="unknown_url"))
+    response = respond(Refusal(error.status_code, said, code="unknown_url"))
     response.headers.update(error.headers or {})
     return response
 
 
 async def _answer_bug(request: Request, error: Exception) -> Response:
     del request
-    return _respond(Refusal(500, f"The server failed on this request ({type(error).__name__}).", code="internal_error"))
+    return respond(Refusal(500, f"The server failed on this request ({type(error).__name__}).", code="internal_error"))
