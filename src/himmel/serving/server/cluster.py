@@ -90,8 +90,8 @@ def serve_on(
         from ray import serve
     except ModuleNotFoundError as error:
         raise MissingPackageError(
-            f"Serving on a cluster needs Ray Serve, of which {error.name} is not installed; {get_extra('ray-serve')} gets "
-            "it."
+            f"Serving on a cluster needs Ray Serve, of which {error.name} is not installed; "
+            f"{get_extra('ray-serve')} gets it."
         ) from error
 
     host, port = read_address(listen)
