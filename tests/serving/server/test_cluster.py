@@ -54,8 +54,8 @@ class OnCluster:
             {"type": "video_url", "video_url": {"url": (self.media / "clip.mp4").as_uri()}},
             {"type": "text", "text": "What moves?"},
         ]
-        messages = [{"role": "user", "content": content}]
-        return client.chat.completions.create(model="dense", messages=messages, max_tokens=4, **options)
+        asked: dict[str, Any] = {"messages": [{"role": "user", "content": content}], "max_tokens": 4, **options}
+        return client.chat.completions.create(model="dense", **asked)
 
 
 def replicas() -> list[psutil.Process]:
@@ -71,28 +71,29 @@ def replicas() -> list[psutil.Process]:
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """Of a cluster with more processors than this machine may have, for two replicas."""
+def cluster() -> Iterator[Any]:
+    """With more processors than this machine may have, for two replicas."""
     pytest.importorskip("ray", reason="Ray is not installed; `pip install '.[ray]'` gets it")
     pytest.importorskip("ray.serve", reason="Ray Serve is not installed; `pip install '.[ray-serve]'` gets it")
     from ray.cluster_utils import Cluster
 
     few: dict[str, Any] = {"num_cpus": 4, "object_store_memory": 100 * 2**20, "include_dashboard": False}
     found = Cluster(initialize_head=True, head_node_args=few)
-    yield str(found.address)
+    yield found
     found.shutdown()
 
 
 @pytest.fixture(scope="module")
 def served(
-    address: str, tiny_host: Callable[[str], str], media: Path, tmp_path_factory: pytest.TempPathFactory
+    cluster: Any, tiny_host: Callable[[str], str], media: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[OnCluster]:
     keys = tmp_path_factory.mktemp("keys") / "keys"
     keys.write_text(KEY)
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = free.getsockname()[1]
-    options = ["--ray", address, "--replicas", "2", "--listen", f"127.0.0.1:{port}", "--api-keys", keys]
+    options = ["--ray", cluster.address, "--replicas", "2", "--listen", f"127.0.0.1:{port}", "--api-keys", keys]
     options += ["--host", tiny_host("qwen2_5_vl"), "--media", media, "--limit", "workers=1"]
+    options += ["--limit", "drain_seconds=300"]
     program = [sys.executable, "-c", "from himmel.cli import main; main()", "serve", *map(str, options)]
     with subprocess.Popen(program, stderr=subprocess.PIPE, text=True) as command:
         assert command.stderr is not None
@@ -142,14 +143,19 @@ def test_a_killed_replica_loses_no_request(served: OnCluster) -> None:
         assert served.ask(client).choices[0].message.content == expected
 
 
-def test_told_to_end_it_removes_what_was_served_and_told_no_key(served: OnCluster) -> None:
-    from ray._private.utils import get_ray_temp_dir
-
-    served.command.send_signal(signal.SIGTERM)
+def test_told_to_end_it_answers_to_the_end_removes_what_was_served_and_told_no_key(
+    served: OnCluster, cluster: Any
+) -> None:
+    with served.client(max_retries=0) as client:
+        under_way = iter(served.ask(client, stream=True, max_tokens=48))
+        pieces = [next(under_way)]
+        served.command.send_signal(signal.SIGTERM)
+        pieces += under_way
+    assert [piece.choices[0].finish_reason for piece in pieces if piece.choices][-1] in ("length", "stop")
     assert served.command.wait(180) == 0
     assert served.command.stderr is not None
     assert KEY not in "".join(served.lines) + served.command.stderr.read()
     assert replicas() == []
-    logs = [one for one in (Path(get_ray_temp_dir()) / "session_latest" / "logs").rglob("*") if one.is_file()]
+    logs = [one for one in Path(cluster.head_node.get_logs_dir_path()).rglob("*") if one.is_file()]
     assert any("controller" in one.name for one in logs)
     assert [one.name for one in logs if KEY.encode() in one.read_bytes()] == []

@@ -146,6 +146,11 @@ def _start(serve: Any, host: str, port: int) -> bool:
     runs = bool(serve.status().proxies)
     try:
         serve.start(proxy_location="EveryNode", http_options={"host": host, "port": port})
+    except ray.exceptions.RayActorError as error:
+        raise HimmelError(
+            f"Ray Serve did not start on the cluster ({_last_line(str(error))}); run the same command again when its "
+            "machines are less busy."
+        ) from error
     except (RuntimeError, OSError, ray.exceptions.RayError) as error:
         raise HimmelError(
             f"Ray Serve cannot listen at {host}:{port} ({_last_line(str(error))}); choose another address (--listen)."
