@@ -89,6 +89,13 @@ def port(session: Session) -> Iterator[int]:
 
 
 @pytest.fixture
+def other_port(session: Session) -> Iterator[int]:
+    """Of a second server on the same machine."""
+    with running(session) as number:
+        yield number
+
+
+@pytest.fixture
 def browser(port: int) -> Browser:
     """A browser that has loaded the page."""
     found = Browser(port)

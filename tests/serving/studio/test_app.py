@@ -2,6 +2,8 @@
 
 import base64
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+from himmel.serving.studio import looking
 from himmel.video import Video
 
 STREAMS = {"num_anchors": 3, "steps_per_interval": 2}
@@ -90,6 +93,36 @@ def test_browsers_do_not_meet(browser: Any, port: int, clip: Path) -> None:
     assert other.headers["cookie"] != browser.headers["cookie"]
     assert other.ask("POST", f"/api/videos/{name}/line", STREAMS)[0] == 404
     assert type(browser)(port).ask("POST", f"/api/videos/{name}/line", STREAMS)[0] == 403
+
+
+def test_pages_on_two_ports_do_not_meet(browser: Any, other_port: int) -> None:
+    other = type(browser)(other_port)
+    assert other.ask("GET", "/")[0] == 200
+    # A browser sends both cookies to both ports, and keeps one of each name.
+    assert browser.headers["cookie"].partition("=")[0] != other.headers["cookie"].partition("=")[0]
+
+
+def test_who_looks_at_pictures_can_ask(browser: Any, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = upload(browser, clip.read_bytes())
+    browser.told("POST", f"/api/videos/{name}/line", STREAMS)
+    looks, go_on, read = threading.Semaphore(0), threading.Event(), looking.Lookers.look
+
+    def slow(self: looking.Lookers, task: looking.Task) -> dict[str, Any]:
+        looks.release()
+        assert go_on.wait(60)
+        return read(self, task)
+
+    monkeypatch.setattr(looking.Lookers, "look", slow)
+    with ThreadPoolExecutor(2) as pool:
+        path = f"/api/videos/{name}/pictures?first="
+        windows = [pool.submit(browser.ask, "GET", f"{path}{first}") for first in (0, 8)]
+        try:
+            assert all(looks.acquire(timeout=60) for _ in windows)
+            status, said = browser.ask("POST", f"/api/videos/{name}/ask", QUESTION)
+        finally:
+            go_on.set()
+        assert status == 200, said
+        assert [one.result()[0] for one in windows] == [200, 200]
 
 
 @pytest.mark.parametrize(

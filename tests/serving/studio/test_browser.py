@@ -1,5 +1,6 @@
 """The page in a real browser: from upload to answer, in both themes, narrow and wide, with axe-core's rules."""
 
+import base64
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -115,3 +116,37 @@ def test_a_question_can_be_cancelled(page: Any, clip: Path) -> None:
     assert page.is_hidden("#ask-error")
     page.unroute("**/ask")
     ask(page)
+
+
+def test_what_an_earlier_request_holds_up_is_waited_for(page: Any, clip: Path) -> None:
+    choose(page, clip)
+    refused: list[str] = []
+
+    def answer(route: Any) -> None:
+        if len(refused) == 2:
+            route.continue_()
+            return
+        refused.append(page.inner_text("#video-stage"))
+        route.fulfill(status=429, json={"error": "Your earlier request is still being worked on; wait for its end."})
+
+    page.route("**/line", answer)
+    page.fill("#num_anchors", "2")
+    page.dispatch_event("#num_anchors", "change")
+    page.wait_for_function("document.querySelectorAll('#line .anchor').length === 2")
+    assert page.is_hidden("#video-error")
+    assert "Waiting for the end of your earlier request" in refused[1]
+
+
+def test_a_file_is_taken_wherever_it_is_dropped(page: Any, clip: Path) -> None:
+    content = base64.b64encode(clip.read_bytes()).decode()
+    page.evaluate(
+        """content => {
+            const bytes = Uint8Array.from(atob(content), (one) => one.charCodeAt(0)), files = new DataTransfer();
+            files.items.add(new File([bytes], "dropped.mp4"));
+            const dropped = { dataTransfer: files, bubbles: true, cancelable: true };
+            document.querySelector("footer").dispatchEvent(new DragEvent("drop", dropped));
+        }""",
+        content,
+    )
+    page.wait_for_selector("#picture[src]")
+    assert page.inner_text("#about").startswith("dropped.mp4: h264")

@@ -43,12 +43,14 @@ def test_who_is_not_heard_of_is_forgotten_unless_busy(tmp_path: Path) -> None:
     visitors = Visitors(spool, patience=-1.0)
     visitor = visitors.welcome(None)
     shown = give(spool, visitors, visitor, b"x")
-    visitor.begin(1)
+    visitor.begin("task", 1)
     visitors.forget()
     assert shown.path.exists()
     with pytest.raises(Refusal, match="still being worked on"):
-        visitor.begin(1)
-    visitor.end()
+        visitor.begin("task", 1)
+    visitor.begin("look", 1)
+    visitor.end("look")
+    visitor.end("task")
     visitors.forget()
     assert not shown.path.exists()
     with pytest.raises(Refusal, match="load it again"):
@@ -56,8 +58,23 @@ def test_who_is_not_heard_of_is_forgotten_unless_busy(tmp_path: Path) -> None:
 
 
 def test_there_is_an_end_to_browsers(tmp_path: Path) -> None:
-    visitors = Visitors(Spool(Limits(), tmp_path), most=1)
+    spool = Spool(Limits(), tmp_path)
+    visitors = Visitors(spool, most=1)
     known = visitors.welcome(None)
     assert visitors.welcome(known.token) is known
+    give(spool, visitors, known, b"x")
     with pytest.raises(Refusal, match="1 browsers use this page"):
         visitors.welcome("another")
+
+
+def test_browsers_without_a_video_make_room(tmp_path: Path) -> None:
+    spool = Spool(Limits(), tmp_path)
+    visitors = Visitors(spool, most=2)
+    known = visitors.welcome(None)
+    give(spool, visitors, known, b"x")
+    # Such as pictures of another site that lead here, which come without a cookie.
+    tokens = [visitors.welcome(None).token for _ in range(5)]
+    assert visitors.find(known.token) is known
+    assert visitors.find(tokens[-1])
+    with pytest.raises(Refusal, match="load it again"):
+        visitors.find(tokens[0])

@@ -36,13 +36,12 @@ if TYPE_CHECKING:
 
 STUDIO_LIMITS: Final = Limits(source_bytes=512 * MEBIBYTE, duration=3600.0, read_seconds=120.0, requests=64)
 """What one video, and all of them together, may take."""
-_COOKIE: Final = "himmel_studio"
 _MOST_BODY: Final = 64 * 1024
 _UNDER_WAY: Final = 2
-"""Long tasks of one browser at once: a time line and a question."""
+"""Long tasks of one browser at once: a time line and a question. Uploads are counted apart, and so are looks."""
 _KINDS: Final = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _MOST_LOOKS: Final = 6
-"""The same with windows of pictures."""
+"""Windows of pictures that one browser waits for at once."""
 Tell = Callable[[dict[str, Any]], None]
 Work = Callable[[Tell, threading.Event], None]
 
@@ -142,7 +141,7 @@ class Studio:
     def _answering(self, answer: Callable[[Request, Visitor], Any]) -> Callable[[Request], Any]:
         async def respond(request: Request) -> Response:
             try:
-                answered: Response = await answer(request, self._visitors.find(request.cookies.get(_COOKIE)))
+                answered: Response = await answer(request, self._visitors.find(request.cookies.get(_cookie(request))))
                 return answered
             except (Refusal, HimmelError) as error:
                 refusal = refuse(error)
@@ -154,11 +153,12 @@ class Studio:
 
     async def _page(self, request: Request) -> Response:
         try:
-            visitor = self._visitors.welcome(request.cookies.get(_COOKIE))
+            visitor = self._visitors.welcome(request.cookies.get(_cookie(request)))
         except Refusal as refusal:
             return Response(refusal.said, refusal.status, refusal.headers, "text/plain")
         response = _read_page("index.html")
-        response.set_cookie(_COOKIE, visitor.token, httponly=True, samesite="strict")
+        # Also sent where a link of another site leads here, which would begin anew otherwise; `Guard` refuses the rest.
+        response.set_cookie(_cookie(request), visitor.token, httponly=True, samesite="lax")
         return response
 
     async def _file(self, request: Request) -> Response:
@@ -183,6 +183,7 @@ class Studio:
         if self._receiving >= self._limits.workers + 2:
             raise too_many("Other videos are being sent just now; try again in a moment.")
         name = unquote(request.headers.get("x-file-name", "video"))[:200]
+        visitor.begin("upload", _UNDER_WAY)
         self._receiving += 1
         try:
             with self._spool.writing(self._limits.source_bytes) as writer:
@@ -192,6 +193,7 @@ class Studio:
                 stored = held.enter_context(writer.kept())
         finally:
             self._receiving -= 1
+            visitor.end("upload")
         return _describe(self._visitors.add(visitor, name, stored, held))
 
     async def _sample(self, request: Request, visitor: Visitor) -> Response:
@@ -235,16 +237,18 @@ class Studio:
             raise Refusal(400, "There are no such pictures.", code="invalid_value")
         if shown.scale is None:
             raise Refusal(409, "The time line is not read yet; wait for it.", code="too_early")
-        key = int(first), backend
+        scale, key = shown.scale, (int(first), backend)
         found = shown.windows.get(key)
         if found is None:
-            task = PicturesTask(shown.path, int(first), backend, shown.scale)  # type: ignore[arg-type]
-            visitor.begin(_MOST_LOOKS)
+            task = PicturesTask(shown.path, int(first), backend, scale)  # type: ignore[arg-type]
+            visitor.begin("look", _MOST_LOOKS)
             try:
                 found = await asyncio.get_running_loop().run_in_executor(self._looking, self._lookers.look, task)
             finally:
-                visitor.end()
-            shown.keep(key, found)
+                visitor.end("look")
+            # With another time line the colours mean something else.
+            if shown.scale is scale:
+                shown.keep(key, found)
         return JSONResponse(found)
 
     async def _ask(self, request: Request, visitor: Visitor) -> Response:
@@ -274,7 +278,7 @@ class Studio:
 
     def _stream(self, visitor: Visitor, work: Work, pool: ThreadPoolExecutor) -> Response:
         """What is told while work is done in a thread, a line of JSON each; a browser that goes away ends it."""
-        visitor.begin(_UNDER_WAY)
+        visitor.begin("task", _UNDER_WAY)
         loop = asyncio.get_running_loop()
         queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         given_up = threading.Event()
@@ -290,7 +294,7 @@ class Studio:
             except Exception as error:
                 tell({"error": refuse(error).said})
             finally:
-                visitor.end()
+                visitor.end("task")
                 tell(None)
 
         async def lines() -> AsyncIterator[bytes]:
@@ -302,6 +306,11 @@ class Studio:
 
         pool.submit(run)
         return StreamingResponse(lines(), media_type="application/x-ndjson")
+
+
+def _cookie(request: Request) -> str:
+    """Its name: browsers give cookies of one host to all its ports, where other pages of this kind may be."""
+    return f"himmel_studio_{request.url.port or request.url.scheme}"
 
 
 async def _body(request: Request) -> bytes:

@@ -2,12 +2,12 @@
 
 import secrets
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock, RLock
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from himmel.serving.server.refusal import Refusal, too_many
 from himmel.serving.server.spool import Spool, Stored
@@ -15,6 +15,8 @@ from himmel.video.view.marks import Scale
 
 _MOST_WINDOWS: Final = 12
 """Windows of pictures kept for each video, about a megabyte each."""
+Kind = Literal["task", "look", "upload"]
+"""What is counted apart: reading a time line or asking, looking at pictures, and sending a video."""
 
 
 @dataclass(eq=False)
@@ -57,30 +59,30 @@ class Visitor:
         token: of its cookie.
         seen: when it was heard of last, on the clock `time.monotonic`.
         videos: by their ids, the oldest first.
-        busy: how many long tasks are under way for it.
+        busy: how many things of each kind are under way for it.
     """
 
     token: str
     seen: float
     videos: "OrderedDict[str, Shown]" = field(default_factory=OrderedDict)
-    busy: int = 0
+    busy: "Counter[Kind]" = field(default_factory=Counter)
     _lock: Lock = field(default_factory=Lock, repr=False)
 
-    def begin(self, most: int) -> None:
-        """Count a task, which `end` ends.
+    def begin(self, kind: Kind, most: int) -> None:
+        """Count one more of a kind, which `end` ends.
 
         Raises:
             Refusal: as many as `most` are under way.
         """
         with self._lock:
-            if self.busy >= most:
+            if self.busy[kind] >= most:
                 raise too_many("Your earlier request is still being worked on; wait for its end.")
-            self.busy += 1
+            self.busy[kind] += 1
 
-    def end(self) -> None:
-        """One task less."""
+    def end(self, kind: Kind) -> None:
+        """One less of a kind."""
         with self._lock:
-            self.busy -= 1
+            self.busy[kind] -= 1
 
 
 class Visitors:
@@ -108,7 +110,7 @@ class Visitors:
             self.forget()
             found = self._known.get(token or "")
             if found is None:
-                if len(self._known) >= self._most:
+                if len(self._known) >= self._most and not self._forget_an_empty_one():
                     raise too_many(f"{self._most} browsers use this page already; try again in some minutes.")
                 found = Visitor(secrets.token_urlsafe(32), time.monotonic())
                 self._known[found.token] = found
@@ -157,11 +159,18 @@ class Visitors:
             shown.held.close()
             self._spool.discard(shown.stored.sha256)
 
+    def _forget_an_empty_one(self) -> bool:
+        """Make room: a browser that has no video loses nothing. Whether there was one."""
+        empty = [one for one in self._known.values() if not one.videos and not one.busy.total()]
+        if empty:
+            del self._known[min(empty, key=lambda one: one.seen).token]
+        return bool(empty)
+
     def forget(self) -> None:
         """Let go of browsers that were not heard of for long and have nothing under way."""
         with self._lock:
             last = time.monotonic() - self._patience
-            gone = [one for one in self._known.values() if one.seen < last and not one.busy]
+            gone = [one for one in self._known.values() if one.seen < last and not one.busy.total()]
             for visitor in gone:
                 for name in list(visitor.videos):
                     self.drop(visitor, name)

@@ -45,7 +45,7 @@ async function send(path, options) {
     if (error.name === "AbortError") throw error;
     throw new Error("The page's program cannot be reached; see whether himmel studio still runs.");
   }
-  if (!response.ok) throw new Error(await explain(response));
+  if (!response.ok) throw Object.assign(new Error(await explain(response)), { status: response.status });
   return response;
 }
 
@@ -64,9 +64,24 @@ export async function remove(id) {
   await send(`/api/videos/${id}`, { method: "DELETE", headers: HEADERS });
 }
 
-/** Calls `hear` with each line of JSON that is told while the server works. */
+/** Waits, unless it is given up meanwhile. */
+async function pause(milliseconds, signal) {
+  await new Promise((resolve) => setTimeout(resolve, milliseconds));
+  signal.throwIfAborted();
+}
+
+/** Calls `hear` with each line of JSON that is told while the server works. What was cancelled may have to end first. */
 export async function follow(path, content, hear, signal) {
-  const response = await send(path, { method: "POST", headers: HEADERS, body: JSON.stringify(content), signal });
+  let response;
+  while (response === undefined) {
+    try {
+      response = await send(path, { method: "POST", headers: HEADERS, body: JSON.stringify(content), signal });
+    } catch (error) {
+      if (error.status !== 429) throw error;
+      hear({ stage: "Waiting for the end of your earlier request", done: 0, of: 1 });
+      await pause(500, signal);
+    }
+  }
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {
@@ -125,6 +140,7 @@ export class Work {
       const bar = $(`${this.name}-progress`);
       if (share === undefined) bar.removeAttribute("value"); else bar.value = share;
     };
+    tell("Waiting for the server …");
     try {
       await task(tell, controller.signal);
       return true;

@@ -143,12 +143,19 @@ function listen() {
     const [file] = $("file").files;
     if (file) take(file);
   });
-  const drop = $("drop");
-  for (const kind of ["dragenter", "dragover"]) drop.addEventListener(kind, (event) => { event.preventDefault(); drop.classList.add("over"); });
-  for (const kind of ["dragleave", "drop"]) drop.addEventListener(kind, () => drop.classList.remove("over"));
-  drop.addEventListener("drop", (event) => {
+  // The whole page takes a file, since a browser leaves the page for one that is dropped beside the field.
+  const drop = $("drop"), page = document.documentElement;
+  for (const kind of ["dragenter", "dragover"]) page.addEventListener(kind, (event) => {
+    if (!event.dataTransfer.types.includes("Files")) return;
     event.preventDefault();
+    drop.classList.add("over");
+  });
+  page.addEventListener("dragleave", (event) => { if (event.relatedTarget === null) drop.classList.remove("over"); });
+  page.addEventListener("drop", (event) => {
+    drop.classList.remove("over");
     const [file] = event.dataTransfer.files;
+    if (!event.dataTransfer.types.includes("Files")) return;
+    event.preventDefault();
     if (file) take(file);
   });
   $("theme").addEventListener("change", () => { localStorage.setItem("himmel-theme", $("theme").value); readTheme(); });
