@@ -4,6 +4,7 @@ import base64
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,25 @@ def test_who_looks_at_pictures_can_ask(browser: Any, clip: Path, monkeypatch: py
             go_on.set()
         assert status == 200, said
         assert [one.result()[0] for one in windows] == [200, 200]
+
+
+def test_a_browser_that_goes_away_ends_its_question(browser: Any, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = threading.Event()
+
+    def ask(self: Any, asked: Any, medium: Any, tell: Any, given_up: threading.Event) -> None:
+        tell({"stage": "Asking"})
+        if given_up.wait(60):
+            ended.set()
+
+    monkeypatch.setattr("himmel.serving.studio.asking.Asking.ask", ask)
+    path = f"/api/videos/{upload(browser, clip.read_bytes())}/ask"
+    connection = HTTPConnection("127.0.0.1", browser.port, timeout=60)
+    connection.request("POST", path, json.dumps(QUESTION), browser.headers)
+    response = connection.getresponse()
+    assert b"Asking" in response.readline()
+    response.close()
+    connection.close()
+    assert ended.wait(60)
 
 
 @pytest.mark.parametrize(

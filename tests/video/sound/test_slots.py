@@ -1,6 +1,7 @@
 """The sound of intervals, held against PyAV's packets and against FFmpeg's decoder."""
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from himmel.video import Decomposition, Video, save_streams
+from himmel.video.sound import track
 from sound_clips import RATE, begins_at, decoded, level, swelling, write_sound
 
 Encode = Callable[..., Path]
@@ -163,3 +165,52 @@ def test_a_file_that_is_cut_off_has_the_sound_up_to_there(tmp_path: Path) -> Non
     (tmp_path / "b.ts").write_bytes(whole[: len(whole) // 2])
     slots = _slots(_read(tmp_path / "b.ts", anchors=1))[1]
     assert slots[HEARD].max() > 0.9
+
+
+def _walked(path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[int, Any], None]) -> Decomposition:
+    """What is read of a file whose packets of sound say what `change` makes of the packet of a number."""
+    real = track.demux
+
+    def changed(container: Any, stream: Any) -> Iterator[Any]:
+        for number, packet in enumerate(real(container, stream)):
+            change(number, packet)
+            yield packet
+
+    monkeypatch.setattr(track, "demux", changed)
+    return _read(path, anchors=1)
+
+
+def test_one_time_that_is_wrong_costs_one_packet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_sound(tmp_path / "a.mp4", swelling(6))
+    whole = _slots(_read(path, anchors=1))[1]
+
+    def leap(number: int, packet: Any) -> None:
+        if number == 100:
+            packet.pts = packet.dts = 10**12
+
+    slots = _slots(_walked(path, monkeypatch, leap))[1]
+    np.testing.assert_allclose(slots[COVERED], whole[COVERED], atol=0.2)
+    np.testing.assert_allclose(slots[LOUDNESS], whole[LOUDNESS], atol=3)
+
+
+def test_what_comes_after_the_video_is_not_read_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_sound(tmp_path / "a.mp4", swelling(12), seconds=3.0)
+    read: list[int] = []
+    _walked(path, monkeypatch, lambda number, packet: read.append(number))
+    assert 3 * RATE / 1024 < len(read) < 6 * RATE / 1024
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_track_of_hardly_any_packets_has_no_gaps(count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_sound(tmp_path / "a.mp4", swelling(2))
+
+    def few(container: Any, stream: Any) -> Iterator[Any]:
+        for packet in list(demux(container, stream))[:count]:
+            packet.duration = 0
+            yield packet
+
+    demux = track.demux
+    monkeypatch.setattr(track, "demux", few)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isfinite(_slots(_read(path, anchors=1))[1]).all()

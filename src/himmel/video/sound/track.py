@@ -22,6 +22,8 @@ FloatArray = npt.NDArray[np.float64]
 _AT_ONCE: Final = 1024
 # Packets this long after a stretch belong to it no more, in whatever order they come.
 _MARGIN: Final = 1.0
+# So many of them in a row are the end of a stretch; fewer have times that are wrong.
+_MOST_LATE: Final = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,12 +71,16 @@ def _walk(container: InputContainer, stream: AudioStream, *, start: float, durat
     unit = float(stream.time_base or 1)
     starts, lengths, sizes = array("d"), array("d"), array("q")
     loudness = _Powers(stream)
-    after = -start
+    after, late = -start, 0
     try:
         for packet in demux(container, stream):
             time = after if packet.pts is None else packet.pts * unit - start
             if time > duration + _MARGIN:
-                break
+                late += 1
+                if late == _MOST_LATE:
+                    break
+                continue
+            late = 0
             starts.append(time)
             lengths.append((packet.duration or 0) * unit)
             sizes.append(packet.size)
@@ -136,10 +142,13 @@ def _in_order(
     starts: FloatArray, lengths: FloatArray, sizes: FloatArray, powers: FloatArray, notes: tuple[str, ...]
 ) -> Track:
     """Packets by time, each up to the next one where the file leaves that open or rounds its times."""
+    if not len(starts):
+        return Track.silent(*notes)
     order = np.argsort(starts, kind="stable")
     starts, lengths, sizes, powers = starts[order], lengths[order], sizes[order], powers[order]
     following = np.append(starts[1:], np.inf)
-    usual = float(np.median(lengths[lengths > 0])) if (lengths > 0).any() else float(np.median(np.diff(starts)))
+    between = lengths[lengths > 0] if (lengths > 0).any() else np.diff(starts)
+    usual = float(np.median(between)) if len(between) else 0.0
     ends = starts + np.where(lengths > 0, lengths, usual)
     ends = np.where(following - ends < usual / 4, following, ends)
     ends[-1:] = starts[-1:] + np.where(lengths[-1:] > 0, lengths[-1:], usual)
