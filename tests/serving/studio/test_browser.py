@@ -150,3 +150,37 @@ def test_a_file_is_taken_wherever_it_is_dropped(page: Any, clip: Path) -> None:
     )
     page.wait_for_selector("#picture[src]")
     assert page.inner_text("#about").startswith("dropped.mp4: h264")
+
+
+def test_what_the_model_was_trained_with_is_taken_however_late_it_is_there(page: Any, clip: Path) -> None:
+    late = [True]
+
+    def answer(route: Any) -> None:
+        told = route.fetch().json()
+        route.fulfill(json={**told, "ready": False} if late else told)
+
+    page.route("**/api/state", answer)
+    page.reload()
+    choose(page, clip)
+    assert page.input_value("#num_anchors") == "8"
+    page.fill("#steps_per_interval", "5")
+    page.dispatch_event("#steps_per_interval", "change")
+    late.clear()
+    page.wait_for_function("document.querySelectorAll('#line .anchor').length === 3")
+    assert page.input_value("#num_anchors") == "3"
+    # What somebody has set stays.
+    assert page.input_value("#steps_per_interval") == "5"
+
+
+def test_settings_do_not_stop_a_video_that_is_on_its_way(page: Any, clip: Path) -> None:
+    choose(page, clip)
+    waiting: list[Any] = []
+    page.route("**/api/videos", lambda route: waiting.append(route))
+    page.set_input_files("#file", str(clip))
+    page.wait_for_selector("#video-work", state="visible")
+    page.fill("#num_anchors", "2")
+    page.dispatch_event("#num_anchors", "change")
+    page.wait_for_timeout(600)
+    assert page.is_visible("#video-work")
+    waiting[0].continue_()
+    page.wait_for_function("document.querySelectorAll('#line .anchor').length === 2")

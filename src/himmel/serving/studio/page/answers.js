@@ -52,7 +52,7 @@ export function showAnswer({ column, answer, error }) {
   }
   const tokens = Object.values(answer.tokens).reduce((a, b) => a + b, 0);
   const seconds = Object.values(answer.seconds).reduce((a, b) => a + b, 0);
-  box.append(make("p", { class: "pale" }, `${answer.method}, ${answer.frames} frames, ${grouped(tokens)} tokens, ${seconds.toFixed(2)} s`));
+  box.append(make("p", { class: "pale" }, `${answer.method}, ${answer.frames} frames, ${grouped(tokens)} tokens, ${seconds.toFixed(2)} s${"open" in answer.seconds ? "" : " (the video was read before)"}`));
   box.append(make("p", { class: "said" }, answer.text || "(nothing)"));
   for (const one of answer.choices) box.append(bar(one.text, [["image", one.probability]], 1, `${(100 * one.probability).toFixed(0)} %`));
   const body = make("tbody");
@@ -73,10 +73,10 @@ export function showSeconds(answers) {
     for (const column of columns) row.append(make("td", { class: "n" }, value(answers[column])));
     body.append(row);
   };
-  for (const stage of stages) add(stage, (one) => (stage in one.seconds ? one.seconds[stage].toFixed(3) : ""));
+  for (const stage of stages) add(stage, (one) => (stage in one.seconds ? one.seconds[stage].toFixed(3) : "–"));
   add("all", (one) => Object.values(one.seconds).reduce((a, b) => a + b, 0).toFixed(3));
   const table = make("table", {}, make("thead", {}, head), body);
-  $("seconds").replaceChildren(make("h3", {}, "Seconds by stage"), make("p", { class: "pale" }, "What was there from an earlier question is not done again and not counted."),
+  $("seconds").replaceChildren(make("h3", {}, "Seconds by stage"), make("p", { class: "pale" }, "A dash: not needed, or done already for an earlier answer, whose seconds then count for both."),
     make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Seconds by stage" }, table));
 }
 

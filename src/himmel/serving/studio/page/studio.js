@@ -7,7 +7,8 @@ import { $, Work, clock, follow, get, make, post, remove, upload } from "./page.
 
 const NUMBERS = ["num_anchors", "steps_per_interval", "tokens_per_interval", "frames"];
 let state = null, video = null, line = null, player = null, loaded = null;
-let timeLine = null, reading = null, asking = null, later = 0, counted = 0;
+let timeLine = null, reading = null, asking = null, later = 0, counted = 0, bringing = null;
+const touched = new Set();
 
 function readTheme() {
   const kept = localStorage.getItem("himmel-theme") ?? "";
@@ -52,18 +53,27 @@ async function waitForModel() {
   if (loaded.trained) {
     $("tokens_per_interval").placeholder = `${loaded.trained.tokens_per_interval}, as trained`;
     $("tokens_per_interval").max = loaded.trained.tokens_per_interval;
-    if (video === null) for (const name of ["num_anchors", "steps_per_interval", "anchor_mode"]) $(name).value = loaded.trained[name];
+    takeTrained(loaded.trained);
   }
   $("ask-button").disabled = false;
   countTokens();
+}
+
+/** Show the model what it was trained with, however late it is there; what somebody has set stays. */
+function takeTrained(trained) {
+  const other = ["num_anchors", "steps_per_interval", "anchor_mode"].filter((name) => !touched.has(name) && $(name).value !== String(trained[name]));
+  for (const name of other) $(name).value = trained[name];
+  if (other.length) changed();
 }
 
 async function choose(name, bring) {
   if (reading.controller) reading.cancel();
   asking.cancel();
   const came = await reading.run(async (tell, signal) => {
+    bringing = signal;
     const found = await bring(tell, signal);
     signal.throwIfAborted();
+    bringing = null;
     const before = video;
     video = found;
     if (before) remove(before.id).catch(() => {});
@@ -159,7 +169,7 @@ function listen() {
     if (file) take(file);
   });
   $("theme").addEventListener("change", () => { localStorage.setItem("himmel-theme", $("theme").value); readTheme(); });
-  for (const name of ["num_anchors", "steps_per_interval", "anchor_mode", "backend"]) $(name).addEventListener("change", changed);
+  for (const name of ["num_anchors", "steps_per_interval", "anchor_mode", "backend"]) $(name).addEventListener("change", () => { touched.add(name); changed(); });
   for (const name of ["tokens_per_interval", "frames", "question"]) $(name).addEventListener("change", countTokens);
   $("settings-form").addEventListener("submit", (event) => event.preventDefault());
   $("ask-form").addEventListener("submit", ask);
@@ -176,6 +186,8 @@ function take(file) {
 function changed() {
   clearTimeout(later);
   later = setTimeout(() => {
+    // A video that is on its way is read by the new settings anyway.
+    if (bringing && !bringing.aborted && reading.controller?.signal === bringing) return;
     if (video && $("settings-form").reportValidity()) reading.run(readLine);
   }, 250);
 }
