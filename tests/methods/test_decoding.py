@@ -29,6 +29,7 @@ def test_tokens_are_drawn_by_their_probability() -> None:
 def test_temperature_and_top_p_bound_what_is_drawn() -> None:
     assert set(draws(300, temperature=1.0, top_p=0.7)) == {0, 1}
     assert set(draws(50, temperature=0.01)) == {0}
+    assert set(draws(20, temperature=1e-44)) == {0}
     assert set(draws(20, temperature=2.0, top_p=1e-6)) == {0}
 
 

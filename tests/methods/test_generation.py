@@ -1,5 +1,6 @@
 """Answers that are written together: who joins when, and ends when, changes nothing for the others."""
 
+import weakref
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from himmel.methods.decoding import Decoding
 from himmel.methods.generation import Generation, ReadPrompts
 from himmel.methods.protocol import Reply, Shown
 from himmel.methods.question import Question
+from himmel.model.host_model import HostModel
+from himmel.model.inputs import ModelInputs
 from tiny_hosts import Setup, build, host_config
 
 TEXTS = ("What moves?", "Which way does it move, and how fast does it go?", "Where?")
@@ -47,7 +50,9 @@ def test_what_ends_leaves_no_column_behind(host_setup: Setup) -> None:
     assert len(generation.rows) == 1
     assert generation._read is not None
     assert generation._read.mask.all()
-    assert generation._read.cache.get_seq_length() == len(prompts(host_setup, TEXTS[0])[1]) + 1
+    length = len(prompts(host_setup, TEXTS[0])[1]) + 1
+    assert generation._read.cache.get_seq_length() == length
+    assert generation._ids.shape == (1, length + 1)
 
 
 @pytest.mark.parametrize("most", [1, None])
@@ -86,3 +91,52 @@ def test_questions_join_at_any_step(qwen_folder: str, most: int | None, monkeypa
         assert outcome.text == own.text
         assert torch.allclose(torch.tensor(outcome.likelihoods), torch.tensor(own.likelihoods), atol=1e-4)
     assert isinstance(known[1], Exception)
+
+
+def test_what_finds_no_memory_to_join_has_not_begun(qwen_folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither is a token of it told, nor does it hold up the answer that is being written."""
+    setup = build(host_config("qwen2_5_vl", qwen_folder))
+    video, heard = Shown(setup.samples[0]), []
+    alone, asking = (Asking(setup.model, setup.processor, motion=True) for _ in range(2))
+    for one in (alone, asking):
+        one.join(video, Question(TEXTS[0]), Decoding(max_new_tokens=6))
+        one.step()
+    with monkeypatch.context() as patched:
+        patched.setattr(ReadPrompts, "beside", _find_no_memory)
+        late = asking.join(video, Question(TEXTS[1]), Decoding(hear=lambda token: not heard.append(token)))
+        outcomes = asking.step()
+    assert isinstance(outcomes.pop(late), RuntimeError)
+    assert not heard
+    replies = []
+    for one in (alone, asking):
+        while one.count:
+            outcomes |= one.step()
+        replies.append(outcomes.pop(1))
+    assert isinstance(replies[0], Reply)
+    assert replies[1].text == replies[0].text
+
+
+def test_prompts_read_one_by_one_find_the_memory_of_those_that_failed_together(
+    qwen_folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setup = build(host_config("qwen2_5_vl", qwen_folder))
+    read, held = HostModel.read, []
+
+    def read_few(model: HostModel, inputs: ModelInputs, **options: Any) -> torch.Tensor:
+        assert [one() for one in held] == [None] * len(held)
+        held.append(weakref.ref(options["cache"]))
+        if len(held) < 3:
+            _find_no_memory()
+        return read(model, inputs, **options)
+
+    monkeypatch.setattr(HostModel, "read", read_few)
+    asking = Asking(setup.model, setup.processor, motion=True)
+    asking._most = None
+    for text in TEXTS:
+        asking.join(Shown(setup.samples[0]), Question(text), Decoding(max_new_tokens=1))
+    outcomes = asking.step()
+    assert [type(outcomes[number]) for number in (1, 2, 3)] == [RuntimeError, Reply, Reply]
+
+
+def _find_no_memory(*_: Any) -> Any:
+    raise RuntimeError("CUDA out of memory")

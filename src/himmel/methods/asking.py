@@ -4,6 +4,7 @@ import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from traceback import clear_frames
 
 import torch
 from torch import Tensor
@@ -164,6 +165,8 @@ class Asking:
                 return dict(zip(group, self._score(asked, known), strict=True))
             self._writing |= dict(zip(group, self._start(asked, known), strict=True))
         except Exception as error:
+            # What failed would hold memory of a device that the others need.
+            clear_frames(error.__traceback__)
             if len(group) == 1:
                 return {next(iter(group)): error}
             outcomes: dict[int, Reply | Exception] = {}

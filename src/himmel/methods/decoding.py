@@ -18,6 +18,8 @@ from himmel.errors import UsageError
 MOST_NEW_TOKENS: Final = 2**20
 MOST_TEMPERATURE: Final = 2.0
 MOST_ALTERNATIVES: Final = 20
+# Below it the likeliest token is as good as certain, and single precision ends.
+_LEAST_TEMPERATURE: Final = 1e-6
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ class Steps:
                 logs = scores[row].float().log_softmax(-1)
                 self._scored[row] = logs, logs.topk(one.alternatives).indices
             if one.temperature > 0:
-                token = _draw(scores[row].float() / one.temperature, one.top_p, self._draws[row])
+                token = _draw(_heat(scores[row].float(), one.temperature), one.top_p, self._draws[row])
                 chosen = chosen.clone() if chosen is scores else chosen
                 chosen[row] = -torch.inf
                 chosen[row, token] = 0.0
@@ -156,6 +158,11 @@ def end_ids(network: PreTrainedModel) -> tuple[int, ...]:
     """Ids that end a turn, as the host's generation settings name them."""
     ends = network.generation_config.eos_token_id
     return () if ends is None else (ends,) if isinstance(ends, int) else tuple(ends)
+
+
+def _heat(logits: Tensor, temperature: float) -> Tensor:
+    """Logits [V] divided by a temperature; a small one leaves numbers, of which the highest is 0."""
+    return (logits - logits.max()) / max(temperature, _LEAST_TEMPERATURE)
 
 
 def _draw(logits: Tensor, top_p: float, generator: torch.Generator) -> int:

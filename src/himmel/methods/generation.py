@@ -157,9 +157,11 @@ class Generation:
             decodings: how each answer is made.
         """
         rows = [Row(decoding, self._ends) for decoding in decodings]
+        # Before a token is told: a device may have no memory for it, and then these answers have not begun.
+        beside = read if self._read is None else self._read.beside(read)
         ids = self._choose(rows, _side_by_side([one.to(self._model.device) for one in prompts]), read.logits)
         self._ids = _side_by_side([*self._ids, *ids])
-        self._read = read if self._read is None else self._read.beside(read)
+        self._read = beside
         self.rows = [*self.rows, *rows]
         self._drop_ended()
         return rows
@@ -201,7 +203,7 @@ class Generation:
             return
         left = torch.tensor([place for place, row in enumerate(self.rows) if not row.done], dtype=torch.long)
         self.rows = [row for row in self.rows if not row.done]
-        self._ids = self._ids[left.to(self._ids.device)]
+        self._ids = _without_padding(self._ids[left.to(self._ids.device)])
         self._read = None if self._read is None or not self.rows else self._read.part(left)
 
 
@@ -216,3 +218,9 @@ def _side_by_side(rows: Sequence[Tensor]) -> Tensor:
     """int64 [B, L] of ids [L_i]. Padding is a token that the row has, so that no other is taken for a repeated one."""
     longest = max(len(row) for row in rows)
     return torch.stack([torch.cat([row[:1].expand(longest - len(row)), row]) for row in rows])
+
+
+def _without_padding(ids: Tensor) -> Tensor:
+    """Ids [B, L] without the columns that are padding, as `_side_by_side` makes it, in every row."""
+    first = int((ids != ids[:, :1]).any(0).int().argmax()) - 1
+    return ids[:, max(first, 0) :]

@@ -249,3 +249,31 @@ def test_what_a_killed_server_left_is_removed_and_no_other_s(tmp_path: Path) -> 
     put(running, b"still here")
     for one in (running, later):
         one.close()
+
+
+def upload(spool: Spool, uploads: Uploads, owner: str, data: bytes) -> str:
+    with spool.writing(UNIT) as writer:
+        writer.write(data)
+        with writer.kept() as stored:
+            return uploads.add(owner, stored, "name").id
+
+
+def test_an_upload_is_kept_that_another_key_removed_as_it_came(spool: Spool) -> None:
+    uploads = Uploads(spool)
+    first = upload(spool, uploads, "one", b"film")
+    with spool.writing(UNIT) as writer:
+        writer.write(b"film")
+        with writer.kept() as stored:
+            uploads.remove("one", first)
+            second = uploads.add("two", stored, "name").id
+    assert uploads.find("two", second).size == 4
+    uploads.remove("two", second)
+    assert spool.num_files == 0
+
+
+def test_an_upload_that_comes_again_is_the_newest(spool: Spool) -> None:
+    uploads = Uploads(spool)
+    film, other = (upload(spool, uploads, "one", data) for data in (b"film", b"other"))
+    assert [one.id for one in uploads.all("one")] == [other, film]
+    assert upload(spool, uploads, "one", b"film") == film
+    assert [one.id for one in uploads.all("one")] == [film, other]

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Hashable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from traceback import clear_frames
 
 from himmel.errors import HimmelError
 from himmel.methods.answer import Answer
@@ -156,7 +157,8 @@ class Engine:
             task.add_done_callback(lambda _: self._preparing.pop(key, None))
         try:
             # Who else waits for it must not lose it when this one gives up.
-            found = await asyncio.wait_for(asyncio.shield(task), max(job.deadline - time.monotonic(), 0.0))
+            async with asyncio.timeout(max(job.deadline - time.monotonic(), 0.0)):
+                found = await asyncio.shield(task)
         except TimeoutError:
             raise _late() from None
         hit = shared or not found.seconds
@@ -181,7 +183,8 @@ class Engine:
                 room = self._limits.batch - sum(len(group.jobs) for group in groups.values())
                 jobs = [self._ready.popleft() for _ in range(min(room, len(self._ready)))]
             self._let_in([job for job in jobs if self._is_wanted(job)], groups)
-            self._metrics.batch.observe(sum(len(group.jobs) for group in groups.values()))
+            if groups:
+                self._metrics.batch.observe(sum(len(group.jobs) for group in groups.values()))
             for method, group in list(groups.items()):
                 self._step(group)
                 if not group.jobs:
@@ -213,6 +216,7 @@ class Engine:
             outcomes = group.gathering.step()
         except Exception as error:
             _log.exception("%d answers failed while they were written", len(group.jobs))
+            _let_go(error)
             outcomes = dict.fromkeys(group.jobs, error)
         for number, outcome in outcomes.items():
             job = group.jobs.pop(number)
@@ -226,6 +230,7 @@ class Engine:
         except Exception as error:
             if not isinstance(error, HimmelError):
                 _log.exception("A batch of %d requests failed", len(jobs))
+            _let_go(error)
             for job in jobs:
                 # What was told in part can't be told again.
                 if len(jobs) > 1 and not job.writing.tokens:
@@ -274,6 +279,11 @@ class Engine:
         except RuntimeError:
             # The server has ended.
             return
+
+
+def _let_go(error: Exception) -> None:
+    """Have an error hold no memory of a device any more, which others need before it is told."""
+    clear_frames(error.__traceback__)
 
 
 def _late() -> Refusal:

@@ -104,6 +104,11 @@ class Spool:
             else:
                 self._remove(sha256)
 
+    def keep(self, sha256: str) -> None:
+        """Keep a file that is held, also after that, though it was discarded meanwhile."""
+        with self._lock:
+            self._discarded.discard(sha256)
+
     def close(self) -> None:
         """Remove the folder."""
         shutil.rmtree(self._folder, ignore_errors=True)

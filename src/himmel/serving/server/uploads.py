@@ -1,5 +1,6 @@
 """Who uploaded what: an upload is there for the API key that brought it, and for no other."""
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,15 +49,20 @@ class Uploads:
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
         self._all: dict[tuple[str, str], Upload] = {}
+        self._lock = threading.Lock()
 
     def add(self, owner: str, stored: Stored, name: str) -> Upload:
-        """Note that a key brought a file."""
+        """Note that a key brought a file, which is held; who had it before may have removed it meanwhile."""
         upload = Upload(stored.sha256, stored.size, name)
-        self._all[owner, upload.sha256] = upload
-        if len(self._all) > 2 * self._spool.num_files + _SLACK:
-            for key in list(self._all):
-                if not self._spool.has(key[1]):
-                    self._all.pop(key, None)
+        with self._lock:
+            # Behind all others, also where the key brought it before.
+            self._all.pop((owner, upload.sha256), None)
+            self._all[owner, upload.sha256] = upload
+            self._spool.keep(upload.sha256)
+            if len(self._all) > 2 * self._spool.num_files + _SLACK:
+                for key in list(self._all):
+                    if not self._spool.has(key[1]):
+                        self._all.pop(key, None)
         return upload
 
     def all(self, owner: str) -> list[Upload]:
@@ -92,7 +98,8 @@ class Uploads:
             Refusal: as `find`.
         """
         upload = self.find(owner, file_id)
-        self._all.pop((owner, upload.sha256), None)
-        if not any(sha256 == upload.sha256 for _, sha256 in list(self._all)):
-            self._spool.discard(upload.sha256)
+        with self._lock:
+            self._all.pop((owner, upload.sha256), None)
+            if not any(sha256 == upload.sha256 for _, sha256 in self._all):
+                self._spool.discard(upload.sha256)
         return upload

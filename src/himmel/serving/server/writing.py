@@ -45,12 +45,15 @@ class Writing:
 
     def hear(self, token: Token) -> bool:
         """Take a token, in the model's thread; returns whether the answer goes on."""
+        cut = self._cut
+        if self._stops and cut is None:
+            cut = _find_first(self._text_of([*self.tokens, token]), self._stops)
+        # At once with where it is cut: else a stop might be read as part of the text.
         with self._lock:
             self.tokens.append(token)
+            self._cut = cut
             self.first = self.first or time.perf_counter()
             self.late = time.monotonic() >= self._deadline
-        if self._stops and self._cut is None:
-            self._cut = _find_first(self._read(), self._stops)
         self._wake()
         return not (self._gone or self.late or self._cut is not None)
 
@@ -76,13 +79,15 @@ class Writing:
     @property
     def text(self) -> str:
         """The whole text, without outer blanks."""
-        return self._read()[: self._cut].strip()
+        text, cut = self._read()
+        return text[:cut].strip()
 
     @property
     def certain(self) -> str:
         """How the text begins, whatever follows: without half characters, blanks, or a stop's beginning at its end."""
-        text = self._read()[: self._cut].lstrip()
-        if self._cut is None:
+        whole, cut = self._read()
+        text = whole[:cut].lstrip()
+        if cut is None:
             text = text.rstrip(_HALF)
             held = max((_overlap(text, stop) for stop in self._stops), default=0)
             text = text[: len(text) - held]
@@ -98,10 +103,14 @@ class Writing:
         """The text of one token."""
         return self._decode(torch.tensor([number]))
 
-    def _read(self) -> str:
+    def _read(self) -> tuple[str, int | None]:
+        """The text of all tokens, and where it is cut."""
         with self._lock:
-            ids = [one.id for one in self.tokens]
-        return self._decode(torch.tensor(ids, dtype=torch.long)) if ids else ""
+            tokens, cut = list(self.tokens), self._cut
+        return self._text_of(tokens), cut
+
+    def _text_of(self, tokens: Sequence[Token]) -> str:
+        return self._decode(torch.tensor([one.id for one in tokens], dtype=torch.long)) if tokens else ""
 
     def _wake(self) -> None:
         try:
