@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from himmel.methods.session import Session
+from himmel.serving.server.limits import Limits
 from tiny_hosts import build, host_config, tiny_host
 
 __all__ = ["tiny_host"]
@@ -92,6 +93,13 @@ def port(session: Session) -> Iterator[int]:
 def other_port(session: Session) -> Iterator[int]:
     """Of a second server on the same machine."""
     with running(session) as number:
+        yield number
+
+
+@pytest.fixture
+def hasty_port(session: Session) -> Iterator[int]:
+    """Of a server that does not wait for slow uploads."""
+    with running(session, limits=Limits(receive_seconds=0.3)) as number:
         yield number
 
 

@@ -145,6 +145,21 @@ def test_a_browser_that_goes_away_ends_its_question(browser: Any, clip: Path, mo
     assert ended.wait(60)
 
 
+def test_an_upload_that_stalls_gives_its_place_back(hasty_port: int, browser: Any) -> None:
+    slow = type(browser)(hasty_port)
+    slow.ask("GET", "/")
+    for _ in range(3):
+        connection = HTTPConnection("127.0.0.1", hasty_port, timeout=60)
+        connection.putrequest("POST", "/api/videos")
+        for name, value in {**slow.headers, "content-length": "1000"}.items():
+            connection.putheader(name, value)
+        connection.endheaders(b"ten bytes.")
+        response = connection.getresponse()
+        assert response.status == 408
+        assert "Sending the video took more than 0.3 seconds" in json.loads(response.read())["error"]
+        connection.close()
+
+
 @pytest.mark.parametrize(
     "headers",
     [

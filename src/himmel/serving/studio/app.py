@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from himmel.serving.server.reading import Readers
     from himmel.serving.studio.asking import Asking
 
-STUDIO_LIMITS: Final = Limits(source_bytes=512 * MEBIBYTE, duration=3600.0, read_seconds=120.0, requests=64)
+STUDIO_LIMITS: Final = Limits(
+    source_bytes=512 * MEBIBYTE, duration=3600.0, read_seconds=120.0, receive_seconds=900.0, requests=64
+)
 """What one video, and all of them together, may take."""
 _MOST_BODY: Final = 64 * 1024
 _UNDER_WAY: Final = 2
@@ -187,10 +189,14 @@ class Studio:
         self._receiving += 1
         try:
             with self._spool.writing(self._limits.source_bytes) as writer:
-                async for piece in request.stream():
-                    await asyncio.to_thread(writer.write, piece)
+                async with asyncio.timeout(self._limits.receive_seconds):
+                    async for piece in request.stream():
+                        await asyncio.to_thread(writer.write, piece)
                 held = ExitStack()
                 stored = held.enter_context(writer.kept())
+        except TimeoutError:
+            said = f"Sending the video took more than {self._limits.receive_seconds:g} seconds; choose a smaller one."
+            raise Refusal(408, said, code="timeout") from None
         finally:
             self._receiving -= 1
             visitor.end("upload")
