@@ -18,7 +18,20 @@ _PAGES = ("README.md", *(f"docs/{page.name}" for page in sorted(_ROOT.glob("docs
 # These take minutes, the network, a data set or what training made; their options are looked up instead of being run.
 _ELSEWHERE = {"--ray", "--features"}
 """Options for which a cluster or a large host is needed."""
-_ONLY_HELP = {"report", "compress", "train", "eval", "nano", "merge", "card", "push", "cache", "watch", "serve"}
+_ONLY_HELP = {
+    "report",
+    "compress",
+    "train",
+    "eval",
+    "nano",
+    "merge",
+    "card",
+    "push",
+    "cache",
+    "watch",
+    "serve",
+    "studio",
+}
 
 
 def blocks(kind: str) -> list[str]:

@@ -32,6 +32,7 @@ def test_help_begins_with_what_most_people_want(run: Run) -> None:
             "view",
             "watch",
             "serve",
+            "studio",
             "audit",
             "cache",
             "compress",

@@ -103,10 +103,26 @@ def test_streams(encode_clip: Callable[..., Path], tmp_path: Path, busy: str) ->
 
 @pytest.mark.parametrize("busy", _BUSY)
 def test_ask(encode_clip: Callable[..., Path], checkpoint: Path, busy: str) -> None:
-    program = _PROGRAM.format(
-        module="himmel.model.modeling", name="HimmelForConditionalGeneration.generate", busy=_BUSY[busy]
-    )
+    program = _PROGRAM.format(module="himmel.methods.generation", name="Generation.step", busy=_BUSY[busy])
     assert_ended(interrupt(start(program, "ask", encode_clip("clip.mp4"), "What moves?", "--adapter", checkpoint)))
+
+
+def test_where_it_meets_the_end_of_an_object(encode_clip: Callable[..., Path], tmp_path: Path) -> None:
+    program = """
+import time
+import himmel.video.video
+class Held:
+    def __del__(self):
+        print("at work", flush=True)
+        time.sleep(60)
+def work(*arguments, **options):
+    Held()
+    time.sleep(60)
+himmel.video.video.decompose = work
+from himmel.cli import main
+main()
+"""
+    assert_ended(interrupt(start(program, "streams", encode_clip("clip.mp4"), "-o", tmp_path / "maps.npz")))
 
 
 def test_nano_get(tmp_path: Path, deaf_index: str) -> None:

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,10 +34,20 @@ def interruptible() -> Iterator[None]:
     before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
     watcher = threading.Thread(target=_watch, args=(reader,), daemon=True)
     watcher.start()
+    report = sys.unraisablehook
+
+    def report_others(found: "sys.UnraisableHookArgs") -> None:
+        # Where Ctrl-C meets the end of some object it goes no further; the watcher ends the process all the same.
+        if not issubclass(found.exc_type, KeyboardInterrupt):
+            report(found)
+
+    sys.unraisablehook = report_others
     try:
         yield
     finally:
         signal.set_wakeup_fd(before)
+        if not _told.is_set():
+            sys.unraisablehook = report
         # After a signal the watcher keeps running: the interpreter may still wait for threads.
         writer.close()
 
