@@ -58,13 +58,14 @@ def serving(address: str, folder: Path, options: argparse.Namespace) -> Iterator
     program = [sys.executable, "-c", "from himmel.cli import main; main()", *command]
     with subprocess.Popen(program, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        line = ""
-        while "ready at" not in line:
+        said: list[str] = []
+        while "ready at" not in "".join(said[-1:]):
             line = process.stderr.readline()
             if not line:
-                raise SystemExit("The server did not start.")
+                raise SystemExit(f"The server did not start: {''.join(said[-3:])}")
+            said.append(line)
         try:
-            yield line.split()[-1]
+            yield said[-1].split()[-1]
         finally:
             process.terminate()
 
