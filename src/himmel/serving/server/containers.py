@@ -1,5 +1,6 @@
 """What kinds of files are taken from strangers: those that hold all that they show."""
 
+import errno
 from pathlib import Path
 from typing import Final
 
@@ -24,12 +25,13 @@ def check_container(path: Path) -> None:
     """
     try:
         # FFmpeg compares the names before it opens anything else.
-        with av.open(f"file:{path.absolute()}", options={"format_whitelist": _CONTAINERS}, **LENIENT):
+        # Among `options`, PyAV 15 hands it to each stream too, and crashes where FLV has streams that come later.
+        with av.open(f"file:{path.absolute()}", container_options={"format_whitelist": _CONTAINERS}, **LENIENT):
             return
-    except av.ArgumentError as error:
-        raise VideoError(
-            "The file is a list of others or of a kind that is not read here; send the video itself, such as an MP4."
-        ) from error
-    except (av.FFmpegError, OSError):
+    except (av.FFmpegError, OSError) as error:
         # What else is wrong with it is said where it is read.
-        return
+        if error.errno == errno.EINVAL:
+            raise VideoError(
+                "The file is a list of others or of a kind that is not read here; send the video itself, such as an"
+                " MP4."
+            ) from error
