@@ -44,6 +44,8 @@ _UNDER_WAY: Final = 2
 _KINDS: Final = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _MOST_LOOKS: Final = 6
 """Windows of pictures that one browser waits for at once."""
+# Seconds after which a browser is looked for that is told nothing: older releases of Starlette notice only what fails.
+_LOOK: Final = 0.5
 Tell = Callable[[dict[str, Any]], None]
 Work = Callable[[Tell, threading.Event], None]
 
@@ -234,7 +236,7 @@ class Studio:
                     found = {**found, "scale": asdict(found["scale"])}
                 tell({name: found})
 
-        return self._stream(visitor, work, self._looking)
+        return self._stream(request, visitor, work, self._looking)
 
     async def _pictures(self, request: Request, visitor: Visitor) -> Response:
         shown = self._visitors.video(visitor, request.path_params["id"])
@@ -268,7 +270,7 @@ class Studio:
         def work(tell: Tell, given_up: threading.Event) -> None:
             asking.ask(asked, medium, tell, given_up)
 
-        return self._stream(visitor, work, self._questions)
+        return self._stream(request, visitor, work, self._questions)
 
     async def _budget(self, request: Request, visitor: Visitor) -> Response:
         del visitor
@@ -282,7 +284,7 @@ class Studio:
             raise Refusal(503, said, code="loading", retry_after=5)
         return self._asking, self._readers
 
-    def _stream(self, visitor: Visitor, work: Work, pool: ThreadPoolExecutor) -> Response:
+    def _stream(self, request: Request, visitor: Visitor, work: Work, pool: ThreadPoolExecutor) -> Response:
         """What is told while work is done in a thread, a line of JSON each; a browser that goes away ends it."""
         visitor.begin("task", _UNDER_WAY)
         loop = asyncio.get_running_loop()
@@ -305,7 +307,13 @@ class Studio:
 
         async def lines() -> AsyncIterator[bytes]:
             try:
-                while (told := await queue.get()) is not None:
+                while not await request.is_disconnected():
+                    try:
+                        told = await asyncio.wait_for(queue.get(), _LOOK)
+                    except TimeoutError:
+                        continue
+                    if told is None:
+                        return
                     yield json.dumps(told).encode() + b"\n"
             finally:
                 given_up.set()
