@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import av
+
 from himmel.errors import UsageError, VideoError
 from himmel.video.file.source import check_file, show
 
@@ -29,6 +31,8 @@ _PROTOCOLS: Final = {
 # A stream that is joined between two keyframes does not tell its pictures' size before the next: FFmpeg's limits of
 # microseconds and bytes for finding that out are too small where keyframes are rare.
 _PROBING: Final = {"analyzeduration": "20000000", "probesize": "50000000"}
+# The first libavformat (of FFmpeg 8) that hands RTSP's options on to TLS; those before it say nothing and trust anyone.
+_CHECKS_RTSPS: Final = 62
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,8 @@ class Address:
             options: of the user, which go before those that are chosen here.
 
         Raises:
-            UsageError: it is no text, or of a kind that cannot be followed.
+            UsageError: it is no text, of a kind that cannot be followed, or a certificate is to be checked that this
+                FFmpeg would not check.
             VideoError: there is no such file.
         """
         if not isinstance(source, str | os.PathLike):
@@ -73,9 +78,18 @@ class Address:
                 f"{shown} cannot be watched: himmel follows files and addresses that begin with"
                 f" {', '.join(f'{name}://' for name in _PROTOCOLS)}."
             )
+        if scheme == "rtsps" and options.get("tls_verify", "0") != "0" and not _checks_rtsps():
+            raise UsageError(
+                f"{shown} cannot be watched with tls_verify={options['tls_verify']}: FFmpeg before 8, which PyAV"
+                f" {av.__version__} brings, does not check certificates of rtsps; install PyAV 16 or later."
+            )
         # Over UDP, which FFmpeg would try first, pictures arrive with holes.
         usual = {"rtsp_transport": "tcp"} if scheme.startswith("rtsp") else {}
         return cls(text, shown, False, True, {"protocol_whitelist": _PROTOCOLS[scheme], **_PROBING, **usual, **options})
+
+
+def _checks_rtsps() -> bool:
+    return av.library_versions["libavformat"][0] >= _CHECKS_RTSPS
 
 
 def _on_disk(text: str, options: dict[str, str]) -> Address:
