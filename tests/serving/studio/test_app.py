@@ -103,8 +103,13 @@ def test_pages_on_two_ports_do_not_meet(browser: Any, other_port: int) -> None:
     assert browser.headers["cookie"].partition("=")[0] != other.headers["cookie"].partition("=")[0]
 
 
+def _unread(clip: Path, box: bytes) -> bytes:
+    """The clip as another file, whose pictures are not kept yet: with an empty box at its end."""
+    return clip.read_bytes() + (8).to_bytes(4, "big") + box
+
+
 def test_who_looks_at_pictures_can_ask(browser: Any, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    name = upload(browser, clip.read_bytes())
+    name = upload(browser, _unread(clip, b"free"))
     browser.told("POST", f"/api/videos/{name}/line", STREAMS)
     looks, go_on, read = threading.Semaphore(0), threading.Event(), looking.Lookers.look
 
@@ -124,6 +129,27 @@ def test_who_looks_at_pictures_can_ask(browser: Any, clip: Path, monkeypatch: py
             go_on.set()
         assert status == 200, said
         assert [one.result()[0] for one in windows] == [200, 200]
+
+
+def test_pictures_are_read_once_for_all_browsers(browser: Any, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = type(browser)(browser.port)
+    assert other.ask("GET", "/")[0] == 200
+    read, looked = looking.Lookers.look, []
+
+    def counted(self: looking.Lookers, task: looking.Task) -> dict[str, Any]:
+        looked.append(task)
+        return read(self, task)
+
+    names = []
+    for one in (browser, other):
+        names.append(upload(one, _unread(clip, b"skip")))
+        one.told("POST", f"/api/videos/{names[-1]}/line", STREAMS)
+    monkeypatch.setattr(looking.Lookers, "look", counted)
+    asked = [(browser, names[0], 0), (other, names[1], 0), (browser, names[0], 8), (browser, names[0], 0)]
+    told = [one.ask("GET", f"/api/videos/{name}/pictures?first={first}") for one, name, first in asked]
+    assert [status for status, _ in told] == [200] * 4
+    assert told[0] == told[1] == told[3] != told[2]
+    assert len(looked) == 2
 
 
 def test_a_browser_that_goes_away_ends_its_question(browser: Any, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:

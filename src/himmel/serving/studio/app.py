@@ -20,6 +20,7 @@ from starlette.routing import Route
 from himmel._install import missing_package
 from himmel.choices import AnchorMode, Backend, SampleClip
 from himmel.errors import HimmelError
+from himmel.methods.cache import BoundedCache
 from himmel.nano.assets import get_sample_clip
 from himmel.serving.server.limits import MEBIBYTE, Limits
 from himmel.serving.server.refusal import Refusal, refuse, too_many
@@ -44,6 +45,8 @@ _UNDER_WAY: Final = 2
 _KINDS: Final = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _MOST_LOOKS: Final = 6
 """Windows of pictures that one browser waits for at once."""
+_WINDOWS_BYTES: Final = 128 * MEBIBYTE
+"""Windows of pictures that are kept for all browsers together; one has about a megabyte."""
 # Seconds after which a browser is looked for that is told nothing: older releases of Starlette notice only what fails.
 _LOOK: Final = 0.5
 Tell = Callable[[dict[str, Any]], None]
@@ -86,6 +89,7 @@ class Studio:
         self._spool = Spool(self._limits)
         self._visitors = Visitors(self._spool, patience=settings.patience)
         self._lookers = Lookers(self._limits)
+        self._windows: BoundedCache[bytes | memoryview] = BoundedCache(_WINDOWS_BYTES)
         # Apart from each other, so that nobody who only looks waits for the model.
         self._looking = ThreadPoolExecutor(2 * self._limits.workers, thread_name_prefix="himmel-look")
         self._questions = ThreadPoolExecutor(2, thread_name_prefix="himmel-ask")
@@ -232,7 +236,6 @@ class Studio:
                 found = self._lookers.look(task)
                 if name == "line":
                     shown.scale = found["scale"]
-                    shown.windows.clear()
                     found = {**found, "scale": asdict(found["scale"])}
                 tell({name: found})
 
@@ -245,19 +248,19 @@ class Studio:
             raise Refusal(400, "There are no such pictures.", code="invalid_value")
         if shown.scale is None:
             raise Refusal(409, "The time line is not read yet; wait for it.", code="too_early")
-        scale, key = shown.scale, (int(first), backend)
-        found = shown.windows.get(key)
-        if found is None:
-            task = PicturesTask(shown.path, int(first), backend, scale)  # type: ignore[arg-type]
+        # Pictures of another time line have other colours.
+        key = shown.stored.sha256, shown.scale, int(first), backend
+        body = self._windows.get(key)
+        if body is None:
+            task = PicturesTask(shown.path, int(first), backend, shown.scale)  # type: ignore[arg-type]
             visitor.begin("look", _MOST_LOOKS)
             try:
                 found = await asyncio.get_running_loop().run_in_executor(self._looking, self._lookers.look, task)
             finally:
                 visitor.end("look")
-            # With another time line the colours mean something else.
-            if shown.scale is scale:
-                shown.keep(key, found)
-        return JSONResponse(found)
+            body = JSONResponse(found).body
+            self._windows.put(key, body, len(body))
+        return Response(body, media_type="application/json")
 
     async def _ask(self, request: Request, visitor: Visitor) -> Response:
         from himmel.serving.server.reading import Medium

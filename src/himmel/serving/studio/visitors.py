@@ -7,14 +7,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock, RLock
-from typing import Any, Final, Literal
+from typing import Literal
 
 from himmel.serving.server.refusal import Refusal, too_many
 from himmel.serving.server.spool import Spool, Stored
 from himmel.video.view.marks import Scale
 
-_MOST_WINDOWS: Final = 12
-"""Windows of pictures kept for each video, about a megabyte each."""
 Kind = Literal["task", "look", "upload"]
 """What is counted apart: reading a time line or asking, looking at pictures, and sending a video."""
 
@@ -29,7 +27,6 @@ class Shown:
         stored: where it lies.
         held: lets go of the file when it is closed.
         scale: of its colours, once its time line was read.
-        windows: pictures that were read, by their first number and the backend.
     """
 
     id: str
@@ -37,18 +34,11 @@ class Shown:
     stored: Stored
     held: ExitStack
     scale: Scale | None = None
-    windows: "OrderedDict[tuple[int, str], dict[str, Any]]" = field(default_factory=OrderedDict)
 
     @property
     def path(self) -> Path:
         """Where the file lies."""
         return self.stored.path
-
-    def keep(self, key: tuple[int, str], window: dict[str, Any]) -> None:
-        """Keep a window of pictures in place of the one used longest ago."""
-        self.windows[key] = window
-        while len(self.windows) > _MOST_WINDOWS:
-            self.windows.popitem(last=False)
 
 
 @dataclass(eq=False)
