@@ -108,7 +108,7 @@ def _cases() -> list[Any]:
 
 
 def _is_slow(name: str, base: str) -> bool:
-    """ResNet-18 has its full width, and nano's tower its full size; of the others, one host shows what a recipe says."""
+    """ResNet-18 has its full width, and nano's tower its full size; otherwise one host shows what a recipe says."""
     return base != "nano" or name.endswith(("/resnet18", "shared-vit"))
 
 
