@@ -33,14 +33,12 @@ class Slots:
         own: the same without the classifier's labels.
         labels: the same by the classifier's labels alone, in the slots that may say them; else 0.
         trust: float32 [I, 16], share of the classifier's labels in `words`, 0..1.
-        states: [I, 16, W], what the slots hold before they are turned into words.
     """
 
     words: Tensor
     own: Tensor
     labels: Tensor
     trust: Tensor
-    states: Tensor
 
 
 class NanoProjector(nn.Module):
@@ -48,7 +46,7 @@ class NanoProjector(nn.Module):
 
     The slots of `SLOTS` are taught by the words that a drawn picture is described with. Where names are concerned, a
     gate decides between the projector's own word and the everyday word of the tower's classifier, which knows
-    photographs. A learned residual is added, which is zero until the language model's loss moves it.
+    photographs. Nothing is added to the words: the language model knows them already.
 
     Args:
         config: sizes, and the number of words.
@@ -69,9 +67,6 @@ class NanoProjector(nn.Module):
         self.read = nn.Linear(width, words)
         self.trust = nn.Linear(width, 1)
         self.sharpness = nn.Parameter(torch.ones(1))
-        self.residual = nn.Linear(width, hidden)
-        nn.init.zeros_(self.residual.weight)
-        nn.init.zeros_(self.residual.bias)
         self.register_buffer("words", torch.zeros(words, hidden))
         self.register_buffer("label_words", torch.full((1000,), -1))
         self.words: Tensor
@@ -79,9 +74,7 @@ class NanoProjector(nn.Module):
 
     def forward(self, tower_map: Tensor, labels: Tensor) -> Tensor:
         """Image tokens, [I, 16, D], of maps [I, 1472, 7, 7] and labels [I, 6, 1000], see `NanoTower`."""
-        slots = self.describe(tower_map, labels)
-        mixed = slots.words.to(self.words.dtype) @ self.words
-        return cast(Tensor, mixed + self.residual(slots.states))
+        return self.describe(tower_map, labels).words.to(self.words.dtype) @ self.words
 
     def describe(self, tower_map: Tensor, labels: Tensor) -> Slots:
         """What the slots say of maps [I, 1472, 7, 7] and labels [I, 6, 1000], see `NanoTower`."""
@@ -97,7 +90,7 @@ class NanoProjector(nn.Module):
         said = self._label_words(labels, own.shape[-1])
         trust = self._trust(states)
         words = (1 - trust[..., None]) * own + trust[..., None] * said
-        return Slots(words=words, own=own, labels=said, trust=trust, states=states)
+        return Slots(words=words, own=own, labels=said, trust=trust)
 
     def _trust(self, states: Tensor) -> Tensor:
         gate = self.trust(states).float().squeeze(-1).sigmoid()
