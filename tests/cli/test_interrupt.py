@@ -137,6 +137,7 @@ main()
     assert list((tmp_path / "cache" / "nano-host").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_train_between_two_steps(nano_folder: str, tmp_path: Path) -> None:
     base = tiny_base(tmp_path, of="nano", host=nano_folder)
     program = _PROGRAM.format(module="himmel.training.trainer", name="PartsTrainer.compute_loss", busy=_BUSY["python"])
@@ -144,6 +145,7 @@ def test_train_between_two_steps(nano_folder: str, tmp_path: Path) -> None:
     assert_ended(interrupt(process))
 
 
+@pytest.mark.slow
 def test_train_while_clips_are_rendered(nano_folder: str, tmp_path: Path) -> None:
     """Only their parent stops the workers that render, and they end with it."""
     program = """

@@ -61,6 +61,7 @@ def test_the_three_stages_follow_one_another(nano_folder: str, tmp_path: Path) -
 
 
 @pytest.mark.assets
+@pytest.mark.slow
 def test_prepared_clips_are_made_once_and_read_back_whole(nano_folder: str, tmp_path: Path) -> None:
     config = HimmelConfig.nano(host=nano_folder, host_hidden_size=32)
     store = ClipStore(config, split="train", root=tmp_path)
@@ -75,6 +76,7 @@ def test_prepared_clips_are_made_once_and_read_back_whole(nano_folder: str, tmp_
 
 
 @pytest.mark.assets
+@pytest.mark.slow
 def test_clips_are_prepared_with_the_anchors_that_the_settings_name(nano_folder: str, tmp_path: Path) -> None:
     stores = {}
     for mode in ("keyframe", "exact"):
@@ -313,6 +315,7 @@ def test_stage_1_holds_no_language_model(kind: str, tiny_host: Callable[[str], s
 
 
 @pytest.mark.assets
+@pytest.mark.slow
 def test_published_hosts_clips_are_kept_as_pictures(tiny_host: Callable[[str], str], tmp_path: Path) -> None:
     """One byte for each channel; what the host wants of them is made when a clip is read, and is the same."""
     config = qwen_config(tiny_host("qwen2_5_vl"), num_anchors=3)
@@ -329,6 +332,7 @@ def test_published_hosts_clips_are_kept_as_pictures(tiny_host: Callable[[str], s
     assert not store.load(5, pictures=False).sample.images
 
 
+@pytest.mark.slow
 def test_the_far_picture_is_decoded_as_the_anchors_are(tiny_host: Callable[[str], str], tmp_path: Path) -> None:
     """As it was drawn, it would differ from the last anchor by all that coding does, and the target would be noise."""
     store = ClipStore(qwen_config(tiny_host("qwen2_5_vl"), num_anchors=3), split="train", root=tmp_path)
