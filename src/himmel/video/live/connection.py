@@ -93,7 +93,7 @@ class Connection:
         self._is_list = container.format.name in ("hls", "dash")
         # A broadcast has no length, or says 0; FFmpeg makes one up only where the file can be sought. Of others on the
         # web the server tells how many bytes there are.
-        self.is_whole = bool(container.duration) or (web and not self._is_list and container.size > 0)
+        self.is_whole = bool(container.duration) or (web and not self._is_list and (container.size or 0) > 0)
         self.waits = file is not None or self.is_whole
         self.repeats = math.inf if self.is_whole and file is None else _REPEATED if self._is_list else 0.0
 
