@@ -39,7 +39,7 @@ Hook = Callable[[nn.Module, tuple[Tensor, Tensor], Tensor], Tensor | None]
 def main() -> None:
     """Look at what the slots say, ask, and print both."""
     options = _options()
-    model = HimmelForConditionalGeneration.from_pretrained(options.checkpoint).eval()
+    model = HimmelForConditionalGeneration.from_pretrained(options.checkpoint or default_checkpoint()).eval()
     seeds = range(options.seed, options.seed + options.clips)
     store = ClipStore(model.config, split="eval")
     store.prepare(list(seeds), workers=2)
@@ -52,7 +52,7 @@ def main() -> None:
             if form == FORMS[0]:
                 _compare(slots, said, drawn)
     found = {
-        "checkpoint": str(options.checkpoint),
+        "checkpoint": "the shipped one" if options.checkpoint is None else str(options.checkpoint),
         "clips": options.clips,
         "first_seed": options.seed,
         "slots": {slot: asdict(accuracy(slots[slot])) for slot in SLOTS if slot in slots},
@@ -66,7 +66,7 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkpoint", nargs="?", default=default_checkpoint(), help="default: the shipped one")
+    parser.add_argument("checkpoint", nargs="?", help="default: the shipped one")
     parser.add_argument("--clips", type=int, default=100)
     parser.add_argument("--seed", type=int, default=FIRST_EVAL_SEED, help="of the first clip")
     parser.add_argument("--json", type=Path, help="write the figures here")
