@@ -19,13 +19,15 @@ def write(folder: Path, name: str = "recipe.yaml", **content: object) -> Path:
     return path
 
 
-@pytest.mark.parametrize("kind", ["projector", "stage1", "stage2"])
-def test_nanos_default_is_what_its_shipped_checkpoint_was_trained_with(kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "record"), [("projector", "projector"), ("stage1", "stage1"), ("stage2", "stage2-first")]
+)
+def test_nanos_default_is_what_its_shipped_checkpoint_was_trained_with(kind: str, record: str) -> None:
     """The records beside the weights were written by the runs themselves.
 
     Stage 2 was given fewer steps, and moved the projector, which was then set back.
     """
-    then = json.loads((SHIPPED_RUNS / f"{kind}.json").read_text())["stage"]
+    then = json.loads((SHIPPED_RUNS / f"{record}.json").read_text())["stage"]
     stage = next(one for one in plan_stages(resolve_recipe("default", base="nano").recipe) if one.kind == kind)
     now = json.loads(json.dumps(stage.settings))
     if kind == "stage2":
@@ -34,6 +36,17 @@ def test_nanos_default_is_what_its_shipped_checkpoint_was_trained_with(kind: str
     assert now["settings"] == then["settings"]
     assert (now["host"], now["data"]) == (then["host"], then["data"])
     assert own_settings(stage.config.adapter) == own_settings(himmel.HimmelConfig.nano().adapter)
+
+
+def test_nanos_shipped_stage_2_was_continued_with_what_the_default_trains() -> None:
+    """On two processor cores: smaller batches and steps, the same parts, questions and model."""
+    then = json.loads((SHIPPED_RUNS / "stage2.json").read_text())["stage"]
+    stage = next(one for one in plan_stages(resolve_recipe("default", base="nano").recipe) if one.kind == "stage2")
+    now = json.loads(json.dumps(stage.settings))
+    for own in ("optimizer", "compute", "blind_share"):
+        then["settings"].pop(own), now["settings"].pop(own)
+    assert now["settings"] == then["settings"]
+    assert now["host"] == then["host"]
 
 
 def test_nanos_stages_start_from_one_another_with_nothing_drawn_anew() -> None:
