@@ -15,7 +15,7 @@ from himmel._trouble import explain
 from himmel.errors import HimmelError
 
 # Raised whenever the conversion's outcome changes, so that an old cache is not taken for a new one.
-NANO_HOST_VERSION = "3"
+NANO_HOST_VERSION = "4"
 # Bytes of a temporary name. Neither `tempfile`, which makes what only this user may read, nor `os.umask`, which would
 # tell what others may, is of use: threads share the latter, and to ask it is to change it.
 _RANDOM = 4

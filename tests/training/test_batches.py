@@ -8,6 +8,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from himmel.model import align_targets
+from himmel.nano.clips import Kind
 from himmel.training.batches import AlignmentCollator, DrawnClips, InstructCollator
 from himmel.training.store import ClipStore
 from himmel.training.targets import TargetStore
@@ -85,6 +86,23 @@ def test_questions_about_motion_come_first_in_most_clips(setup: Setup, filled_st
     collator = InstructCollator(filled_store(1), setup.processor, questions_per_clip=1, seed=0)
     moving = ["right" in _answers(setup, collator([(item, 0)])["inputs"].labels[0]) for item in range(100)]
     assert 70 < sum(moving) < 97
+
+
+def test_a_kind_of_which_no_share_is_asked_is_not(setup: Setup, filled_store: Fill) -> None:
+    store = filled_store(1)
+    kinds = [question.kind for question in store.load(0).questions]
+    assert "direction" in kinds
+    assert len(kinds) > 1
+
+    def count_right(shares: dict[Kind, float]) -> int:
+        collator = InstructCollator(store, setup.processor, questions_per_clip=4, seed=0, asked_shares=shares)
+        return sum("right" in _answers(setup, collator([(item, 0)])["inputs"].labels[0]) for item in range(60))
+
+    assert count_right({}) == 60
+    assert count_right({"direction": 0.0}) == 0
+    assert 10 < count_right({"direction": 0.4}) < 40
+    # A clip is asked something.
+    assert count_right(dict.fromkeys(kinds, 0.0)) in (0, 60)
 
 
 def test_blind_batches_ask_about_motion_alone_without_pictures(setup: Setup, filled_store: Fill) -> None:

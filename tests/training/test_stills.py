@@ -8,8 +8,9 @@ import torch
 
 from himmel.hosts import load_host
 from himmel.hosts.nano import NanoForConditionalGeneration
+from himmel.hosts.nano.projector import SLOTS
 from himmel.nano.stills import Still
-from himmel.training.stills import UNTAUGHT, DrawnStills, StillModel, collate_stills
+from himmel.training.stills import UNTAUGHT, DrawnStills, StillModel, collate_stills, learn_scenes
 
 
 @pytest.fixture
@@ -60,6 +61,25 @@ def test_parts_are_shares_of_right_words_without_reserved_ones(learner: StillMod
     assert float(found["right_colour"]) == float(found["right_name"]) == 0.5
     found = learner(made["pictures"], words, torch.tensor([[False], [True]]).expand(2, 16))["parts"]
     assert float(found["right_colour"]) == 1.0
+
+
+def test_scenes_become_familiar_but_for_the_reserved_ones(learner: StillModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = tuple("wall" if slot == "scene" else None for slot in SLOTS)
+    generator = np.random.default_rng(0)
+    walls, reserved = generator.integers(0, 256, (2, 160, 160, 3), np.uint8)
+
+    def draw(seed: int) -> Still:
+        known = seed % 2 == 0
+        return Still(picture=walls if known else reserved, words=words, reserved=np.full(16, not known))
+
+    monkeypatch.setattr("himmel.training.stills.draw_still", draw)
+    host = load_host(learner.network.config._name_or_path)
+    learn_scenes(learner.network, host, stills=4)
+    projector = learner.network.model.projector
+    assert projector.familiar.any(1).tolist() == [True, *[False] * 15]
+    pictures = host.prepare_images([walls])["pictures"].float()
+    features = learner.network.model.tower((pictures - 127) / 128)[0, :1280].mean((1, 2))
+    torch.testing.assert_close(projector.familiar[0].float(), features / features.norm(), atol=1e-2, rtol=0)
 
 
 def test_stills_are_put_into_the_hosts_own_words(nano_folder: str, monkeypatch: pytest.MonkeyPatch) -> None:

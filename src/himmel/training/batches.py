@@ -1,6 +1,6 @@
 """From stored clips to the batches of each stage; every draw follows from the recipe's seed and the item's number."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final, Literal
 
@@ -14,7 +14,7 @@ from himmel.hosts import Host
 from himmel.model import HimmelProcessor, PreparedSample
 from himmel.model.inputs import ModelInputs
 from himmel.model.sample import join_sound, pad_steps
-from himmel.nano.clips import MOTION_KINDS
+from himmel.nano.clips import MOTION_KINDS, Kind
 from himmel.nano.questions import Question
 from himmel.training.probes import caption_ids
 from himmel.training.store import ClipStore, StoredClip
@@ -53,6 +53,7 @@ class InstructCollator:
         questions_per_clip: at most so many questions of a clip; those about motion come first in most clips, since
             any clip has questions about what is still.
         seed: of the choice among them.
+        asked_shares: see `Stage2Section`.
         shows: see `Stage2Section`.
         blind_share: share of the batches, 0..1, without the anchors' pictures; asked about motion alone, without names.
         sentence_share: see `Stage2Section`; blind batches have no sentences.
@@ -67,6 +68,7 @@ class InstructCollator:
         *,
         questions_per_clip: int,
         seed: int,
+        asked_shares: Mapping[Kind, float] | None = None,
         shows: Literal["video", "anchors", "nothing"] = "video",
         blind_share: float = 0.0,
         sentence_share: float = 0.0,
@@ -76,6 +78,7 @@ class InstructCollator:
         self._processor = processor
         self._most = questions_per_clip
         self._seed = seed
+        self._shares = asked_shares or {}
         self._shows = shows
         self._blind_share = blind_share
         self._sentence_share = sentence_share
@@ -92,7 +95,7 @@ class InstructCollator:
             clip = self._store.load(seed)
             asked = [one for one in clip.questions if self._fits(one, blind=blind)]
             chosen: list[tuple[str, str | None]] = [
-                (one.text, one.choices[one.answer]) for one in _first(rng, asked, self._most)
+                (one.text, one.choices[one.answer]) for one in _first(rng, self._drawn(rng, asked), self._most)
             ]
             if not blind and clip.sentences and rng.random() < self._sentence_share:
                 chosen.append(clip.sentences[int(rng.integers(len(clip.sentences)))])
@@ -102,6 +105,11 @@ class InstructCollator:
         motion, anchors = self._shows == "video", self._shows != "nothing" and not blind
         made = self._processor.encode(samples, turns, motion=motion, anchors=anchors, independent=True)
         return {"inputs": made}
+
+    def _drawn(self, rng: np.random.Generator, asked: Sequence[Question]) -> list[Question]:
+        """Of these questions, those whose kind's share asks them; one of them at least, so that no batch is empty."""
+        kept = [one for one in asked if one.kind not in self._shares or rng.random() < self._shares[one.kind]]
+        return kept or list(asked[:1])
 
     def _fits(self, question: Question, *, blind: bool) -> bool:
         return not blind or (question.kind in MOTION_KINDS and question.kind not in _NAMING)

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from himmel.choices import Attention, BenchmarkName, MethodName, Tracker
 from himmel.errors import RecipeError
+from himmel.nano.clips import Kind
 
 Positive = Annotated[int, Field(gt=0)]
 Natural = Annotated[int, Field(ge=0)]
@@ -225,6 +226,8 @@ class Stage2Section(Section):
             `nothing` but the question, which tells what can be answered from the words alone. Of rendered clips.
         trains: what learns beside the adapter: LoRA on the language model's projections, or the `full` language model.
         also_train: parts of the host that also learn; only nano's projector, which was made here, may.
+        asked_shares: of rendered clips: probability with which a question of this kind is asked, 0 to 1; 1 for kinds
+            that are not named. What is learned already need not take the time of what is not.
         blind_share: of the batches leave the anchors' pictures out and ask about motion alone: they are shorter, and
             teach the language model to look at motion tokens sooner.
         sentence_share: of rendered clips: with this probability a clip is also asked for a sentence, such as a
@@ -237,6 +240,7 @@ class Stage2Section(Section):
     trains: Literal["lora", "full"] = "lora"
     also_train: tuple[Literal["host_projector"], ...] = ()
     questions_per_clip: Positive = 4
+    asked_shares: dict[Kind, Annotated[float, Field(ge=0, le=1)]] = {}
     blind_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     sentence_share: Annotated[float, Field(ge=0, le=1)] = 0.35
     optimizer: OptimizerSection = OptimizerSection()

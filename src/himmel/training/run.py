@@ -318,6 +318,7 @@ def _make_trainer(stage: Stage, model: HimmelForConditionalGeneration, arguments
             HimmelProcessor(model.config, model.host),
             questions_per_clip=section.questions_per_clip,
             seed=section.seed,
+            asked_shares=section.asked_shares,
             shows=section.shows,
             blind_share=blind_share,
             sentence_share=section.sentence_share,

@@ -20,6 +20,8 @@ from himmel.training.trainer import PartsTrainer, learn_exactly
 UNTAUGHT: Final = -1
 """Stands for the word of a slot that is not taught, or that the host doesn't have."""
 _LOWEST: Final = 1e-5
+_SCENE: Final = SLOTS.index("scene")
+_SCENE_STILLS: Final = 256
 _GROUPS: Final = {
     what: [place for place, slot in enumerate(SLOTS) if slot.startswith(what)]
     for what in ("colour", "name", "number", "shape", "scene")
@@ -31,6 +33,7 @@ def still_trainer(
 ) -> PartsTrainer:
     """What trains the projector of a model, which is changed by it."""
     learner = still_model(model)
+    learn_scenes(learner.network, model.host, stills=min(_SCENE_STILLS, section.stills))
     length = section.optimizer.steps * section.optimizer.batch_size
     words = learner.network.config.image_words or ()
     return PartsTrainer(
@@ -46,6 +49,22 @@ def still_model(model: HimmelForConditionalGeneration) -> "StillModel":
     """What the projector's stage trains of a model, which is changed by it."""
     learn_exactly(model, ["host_projector"])
     return StillModel(cast(NanoForConditionalGeneration, model.network))
+
+
+@torch.no_grad()
+def learn_scenes(network: NanoForConditionalGeneration, host: Host, *, stills: int = _SCENE_STILLS) -> None:
+    """Show the projector which scenes it is taught words of, by the first `stills` training pictures.
+
+    Scenes that are reserved stay strange to it: their words are the classifier's to say.
+    """
+    by_scene: dict[str, list[Tensor]] = {}
+    for seed in range(stills):
+        still = draw_still(seed)
+        word = still.words[_SCENE]
+        if word is not None and not still.reserved[_SCENE]:
+            pictures = host.prepare_images([still.picture])["pictures"].to(network.device)
+            by_scene.setdefault(word, []).append(network.model.tower((pictures.float() - 127) / 128))
+    network.model.projector.learn_scenes([torch.cat(maps) for _, maps in sorted(by_scene.items())])
 
 
 class DrawnStills(Dataset[dict[str, Tensor]]):

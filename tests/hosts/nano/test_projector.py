@@ -79,6 +79,41 @@ def test_a_label_counts_for_its_word(network: NanoForConditionalGeneration, pixe
     assert not said[:, SLOTS.index("number")].any()
 
 
+def test_a_word_counts_for_its_likeliest_label(network: NanoForConditionalGeneration) -> None:
+    """Not for the sum: many breeds, none of them likely, are no dog."""
+    projector = network.model.projector
+    before = projector.label_words.clone()
+    projector.label_words.fill_(-1)
+    dog, cat = 3, 5
+    projector.label_words[:3], projector.label_words[3] = dog, cat
+    labels = torch.full((1, 6, 1000), -30.0)
+    labels[..., :4] = torch.tensor([0.2, 0.2, 0.2, 0.4]).log()
+    said = projector.describe(torch.zeros(1, 1472, 7, 7), labels).labels[0, SLOTS.index("label of all")]
+    projector.label_words.copy_(before)
+    assert float(said[cat]) == pytest.approx(2 / 3, rel=1e-4)
+    assert float(said[dog]) == pytest.approx(1 / 3, rel=1e-4)
+
+
+def test_a_scene_that_was_not_taught_is_the_classifiers_to_name(network: NanoForConditionalGeneration) -> None:
+    projector = network.model.projector
+    place = SLOTS.index("scene")
+    maps = torch.randn(3, 1472, 7, 7, generator=torch.Generator().manual_seed(2))
+    labels = torch.zeros(3, 6, 1000).log_softmax(-1)
+    assert projector.describe(maps, labels).trust[:, place].min() > 0.99
+    projector.learn_scenes([maps[:1], maps[1:2]])
+    noise = torch.randn(3, 1472, 7, 7, generator=torch.Generator().manual_seed(3))
+    slots = projector.describe(maps + 0.1 * noise, labels)
+    projector.learn_scenes([])
+    assert slots.trust[:2, place].max() < 0.01 < 0.99 < slots.trust[2, place]
+    torch.testing.assert_close(slots.words[0, place], slots.own[0, place], atol=1e-2, rtol=0)
+    torch.testing.assert_close(slots.words[2, place], slots.labels[2, place], atol=1e-2, rtol=0)
+
+
+def test_the_scenes_that_can_be_familiar_are_counted(network: NanoForConditionalGeneration) -> None:
+    with pytest.raises(ValueError, match="17 scenes; the projector can know at most 16"):
+        network.model.projector.learn_scenes([torch.zeros(1, 1472, 7, 7)] * 17)
+
+
 def test_embeddings_of_words_are_the_language_models(nano_folder: str) -> None:
     host = load_host(nano_folder)
     network = cast(NanoForConditionalGeneration, host.load_network())

@@ -1,5 +1,6 @@
 """From the tower's map to image tokens that read as words: what there is in each quarter, and in the whole picture."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -21,7 +22,15 @@ SLOTS: Final = (
 # say nothing else.
 _MIXED: Final = {1: 0, 3: 1, 9: 2, 11: 3, 4: 4}
 _LABELS_ALONE: Final = {5: 4, 15: 5}
+_SCENE: Final = SLOTS.index("scene")
 _LOWEST: Final = 1e-6
+
+MOST_SCENES: Final = 16
+"""Scenes that the projector may have words of its own for."""
+# Cosine similarity to a scene below which a picture shows another one, and how sharp this bound is. Of pictures with
+# things over a taught scene 19 of 20 lie above it; of photographs of other subjects, nearly all below.
+_FAMILIAR: Final = 0.615
+_DECIDED: Final = 60.0
 
 
 @dataclass(frozen=True)
@@ -46,7 +55,9 @@ class NanoProjector(nn.Module):
 
     The slots of `SLOTS` are taught by the words that a drawn picture is described with. Where names are concerned, a
     gate decides between the projector's own word and the everyday word of the tower's classifier, which knows
-    photographs. Nothing is added to the words: the language model knows them already.
+    photographs; for the scene, it is whether the picture is like one of those that the projector was taught, since a
+    network that has seen ten photographs takes any other for one of them. Nothing is added to the words: the language
+    model knows them already.
 
     Args:
         config: sizes, and the number of words.
@@ -66,9 +77,10 @@ class NanoProjector(nn.Module):
         self.out = nn.LayerNorm(width)
         self.read = nn.Linear(width, words)
         self.trust = nn.Linear(width, 1)
-        self.sharpness = nn.Parameter(torch.ones(1))
+        self.register_buffer("familiar", torch.zeros(MOST_SCENES, config.tower_width))
         self.register_buffer("words", torch.zeros(words, hidden))
         self.register_buffer("label_words", torch.full((1000,), -1))
+        self.familiar: Tensor
         self.words: Tensor
         self.label_words: Tensor
 
@@ -88,24 +100,58 @@ class NanoProjector(nn.Module):
         states = self.out(hidden[:, : len(SLOTS)])
         own = self.read(states).float().softmax(-1)
         said = self._label_words(labels, own.shape[-1])
-        trust = self._trust(states)
+        trust = self._trust(states, self.strangeness(tower_map))
         words = (1 - trust[..., None]) * own + trust[..., None] * said
         return Slots(words=words, own=own, labels=said, trust=trust)
 
-    def _trust(self, states: Tensor) -> Tensor:
+    @torch.no_grad()
+    def learn_scenes(self, tower_maps: Sequence[Tensor]) -> None:
+        """Make these scenes the familiar ones, each given by maps [I, 1472, 7, 7] of some of its pictures.
+
+        Raises:
+            ValueError: there are more than `MOST_SCENES`.
+        """
+        if len(tower_maps) > MOST_SCENES:
+            raise ValueError(f"{len(tower_maps)} scenes; the projector can know at most {MOST_SCENES}.")
+        self.familiar.zero_()
+        for place, maps in enumerate(tower_maps):
+            self.familiar[place] = functional.normalize(self._appearance(maps).mean(0), dim=0)
+
+    @torch.no_grad()
+    def strangeness(self, tower_map: Tensor) -> Tensor:
+        """How surely pictures show a scene that is not among the familiar ones, float32 [I], 0..1.
+
+        By the largest cosine similarity of the tower's mean features to a familiar scene's.
+
+        Args:
+            tower_map: [I, 1472, 7, 7].
+        """
+        nearest = (self._appearance(tower_map) @ self.familiar.float().T).amax(-1)
+        return ((_FAMILIAR - nearest) * _DECIDED).sigmoid()
+
+    def _appearance(self, tower_map: Tensor) -> Tensor:
+        return functional.normalize(tower_map[:, : self.tower_width].float().mean((2, 3)), dim=-1)
+
+    def _trust(self, states: Tensor, strangeness: Tensor) -> Tensor:
         gate = self.trust(states).float().squeeze(-1).sigmoid()
         mixed = torch.zeros(len(SLOTS), device=gate.device)
         mixed[list(_MIXED)] = 1
+        mixed[_SCENE] = 0
         alone = torch.zeros_like(mixed)
         alone[list(_LABELS_ALONE)] = 1
-        return gate * mixed + alone
+        scene = torch.zeros_like(mixed)
+        scene[_SCENE] = 1
+        return gate * mixed + alone + strangeness[:, None] * scene
 
     def _label_words(self, labels: Tensor, words: int) -> Tensor:
-        """Probabilities of words by the classifier's labels, [I, 16, V]; each label counts for its everyday word."""
+        """Probabilities of words by the classifier's labels, [I, 16, V]; each word counts for its likeliest label.
+
+        Summed, the 118 breeds of dogs would say "dog" wherever the classifier knows nothing.
+        """
         known = self.label_words >= 0
-        sharp = (labels.float() * self.sharpness.float()).softmax(-1)[..., known]
-        by_region = sharp.new_zeros(*sharp.shape[:2], words)
-        by_region.index_add_(2, self.label_words[known], sharp)
+        likely = labels.float().softmax(-1)[..., known]
+        by_region = likely.new_zeros(*likely.shape[:2], words)
+        by_region = by_region.scatter_reduce(2, self.label_words[known].expand_as(likely), likely, "amax")
         by_region = by_region / by_region.sum(-1, keepdim=True).clamp(min=_LOWEST)
         said = by_region.new_zeros(len(labels), len(SLOTS), words)
         regions = _MIXED | _LABELS_ALONE
