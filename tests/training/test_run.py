@@ -345,3 +345,10 @@ def test_the_far_picture_is_decoded_as_the_anchors_are(tiny_host: Callable[[str]
     decoded, drawn = last.to_ndarray(format="rgb24"), render_clip(spec)[-1]
     # Two conversions from the same YUV differ by rounding.
     assert np.abs(far.astype(int) - decoded).mean() < 1.0 < np.abs(far.astype(int) - drawn).mean()
+
+
+def test_single_anchors_need_a_host_whose_features_are_kept(tiny_host: Callable[[str], str], tmp_path: Path) -> None:
+    base = tiny_base(tmp_path, of="qwen2_5_vl", host=tiny_host("qwen2_5_vl"), max_anchor_tokens=12)
+    changes = {"stages": "[2]", "stage2.still_share": "0.5"}
+    with pytest.raises(RecipeError, match=r"stage2\.still_share = 0\.5 needs .* for the host '.*'; set it to 0\."):
+        run_recipe("default", base=str(base), overrides=changes)

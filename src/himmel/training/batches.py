@@ -14,7 +14,7 @@ from himmel.hosts import Host
 from himmel.model import HimmelProcessor, PreparedSample
 from himmel.model.inputs import ModelInputs
 from himmel.model.sample import join_sound, pad_steps
-from himmel.nano.clips import MOTION_KINDS, Kind
+from himmel.nano.clips import MOTION_KINDS, STATIC_KINDS, Kind
 from himmel.nano.questions import Question
 from himmel.training.probes import caption_ids
 from himmel.training.store import ClipStore, StoredClip
@@ -56,9 +56,11 @@ class InstructCollator:
         asked_shares: see `Stage2Section`.
         shows: see `Stage2Section`.
         blind_share: share of the batches, 0..1, without the anchors' pictures; asked about motion alone, without names.
-        sentence_share: see `Stage2Section`; blind batches have no sentences.
-        together: items of a micro-step over all processes. They are blind together: where parameters are spread over
-            processes, one that shows pictures would wait for the others to go through the host's tower with it.
+        still_share: share of the batches, 0..1, with one anchor of each clip alone, asked about what is still.
+        sentence_share: see `Stage2Section`; blind and still batches have no sentences.
+        together: items of a micro-step over all processes. They are blind or still together: where parameters are
+            spread over processes, one that shows pictures would wait for the others to go through the host's tower
+            with it.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class InstructCollator:
         asked_shares: Mapping[Kind, float] | None = None,
         shows: Literal["video", "anchors", "nothing"] = "video",
         blind_share: float = 0.0,
+        still_share: float = 0.0,
         sentence_share: float = 0.0,
         together: int = 1,
     ) -> None:
@@ -81,28 +84,32 @@ class InstructCollator:
         self._shares = asked_shares or {}
         self._shows = shows
         self._blind_share = blind_share
+        self._still_share = still_share
         self._sentence_share = sentence_share
         self._together = together
 
     def __call__(self, items: Sequence[tuple[int, int]]) -> dict[str, ModelInputs]:
         """Items of `DrawnClips` to `inputs` of the model."""
         first = items[0][0] // self._together * self._together
-        blind = np.random.default_rng([self._seed, first, 1]).random() < self._blind_share
+        drawn = np.random.default_rng([self._seed, first, 1]).random()
+        blind = drawn < self._blind_share
+        still = not blind and drawn < self._blind_share + self._still_share
         samples: list[PreparedSample] = []
         turns: list[list[tuple[str, str | None]]] = []
         for index, seed in items:
             rng = np.random.default_rng([self._seed, index])
             clip = self._store.load(seed)
-            asked = [one for one in clip.questions if self._fits(one, blind=blind)]
+            asked = [one for one in clip.questions if _fits(one, clip, blind=blind, still=still)]
             chosen: list[tuple[str, str | None]] = [
                 (one.text, one.choices[one.answer]) for one in _first(rng, self._drawn(rng, asked), self._most)
             ]
-            if not blind and clip.sentences and rng.random() < self._sentence_share:
+            if not (blind or still) and clip.sentences and rng.random() < self._sentence_share:
                 chosen.append(clip.sentences[int(rng.integers(len(clip.sentences)))])
             if chosen:
-                samples.append(replace(clip.sample, context=_context(clip.sample)) if blind else clip.sample)
+                samples.append(_shown(clip, rng, blind=blind, still=still))
                 turns.append(chosen)
-        motion, anchors = self._shows == "video", self._shows != "nothing" and not blind
+        motion = self._shows == "video" and not still
+        anchors = self._shows != "nothing" and not blind
         made = self._processor.encode(samples, turns, motion=motion, anchors=anchors, independent=True)
         return {"inputs": made}
 
@@ -111,8 +118,26 @@ class InstructCollator:
         kept = [one for one in asked if one.kind not in self._shares or rng.random() < self._shares[one.kind]]
         return kept or list(asked[:1])
 
-    def _fits(self, question: Question, *, blind: bool) -> bool:
-        return not blind or (question.kind in MOTION_KINDS and question.kind not in _NAMING)
+
+def _fits(question: Question, clip: StoredClip, *, blind: bool, still: bool) -> bool:
+    if blind:
+        return question.kind in MOTION_KINDS and question.kind not in _NAMING
+    if still:
+        # Where something changes for good, one anchor does not tell what the others show.
+        return question.kind in STATIC_KINDS and all(one.kind != "state" for one in clip.questions)
+    return True
+
+
+def _shown(clip: StoredClip, rng: np.random.Generator, *, blind: bool, still: bool) -> PreparedSample:
+    """What is put into the batch of a clip: all of it, or its streams without pictures, or a single anchor."""
+    if blind:
+        return replace(clip.sample, context=_context(clip.sample))
+    if not still:
+        return clip.sample
+    features = clip.sample.images["tower_features"]
+    # What drifts is where the questions say it is at the first anchor alone.
+    place = int(rng.integers(len(features))) if clip.returns else 0
+    return PreparedSample.of_pictures({"tower_features": features[place : place + 1]})
 
 
 def _first(rng: np.random.Generator, asked: Sequence[Question], most: int) -> list[Question]:

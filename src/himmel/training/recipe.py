@@ -230,6 +230,8 @@ class Stage2Section(Section):
             that are not named. What is learned already need not take the time of what is not.
         blind_share: of the batches leave the anchors' pictures out and ask about motion alone: they are shorter, and
             teach the language model to look at motion tokens sooner.
+        still_share: of the batches show one anchor of each clip and nothing else, and ask about what is still: the
+            shortest way to learn to read a picture. For hosts whose tower's features are kept beside the clips (nano).
         sentence_share: of rendered clips: with this probability a clip is also asked for a sentence, such as a
             description.
         full_compute: what takes the place of `compute` where the full language model is trained.
@@ -242,6 +244,7 @@ class Stage2Section(Section):
     questions_per_clip: Positive = 4
     asked_shares: dict[Kind, Annotated[float, Field(ge=0, le=1)]] = {}
     blind_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    still_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     sentence_share: Annotated[float, Field(ge=0, le=1)] = 0.35
     optimizer: OptimizerSection = OptimizerSection()
     compute: ComputeSection = ComputeSection()

@@ -284,6 +284,12 @@ def _make_trainer(stage: Stage, model: HimmelForConditionalGeneration, arguments
     assert stage.data is not None
     if stage.data.source == "files":
         return _trainer_on_files(stage, model, arguments)
+    still = stage.section.still_share if isinstance(stage.section, Stage2Section) else 0
+    if still > 0 and model.host.tower_map is None:
+        raise RecipeError(
+            f"stage2.still_share = {still} needs the tower's features of single anchors, which are not kept for the "
+            f"host {model.config.host!r}; set it to 0."
+        )
     store = ClipStore(model.config, split="train")
     seeds = range(stage.data.first_seed, stage.data.first_seed + stage.data.clips)
     held = seeds[:0] if stage.data.validation is None else range(seeds.stop, seeds.stop + stage.data.validation.clips)
@@ -312,7 +318,7 @@ def _make_trainer(stage: Stage, model: HimmelForConditionalGeneration, arguments
     section = stage.section
     assert isinstance(section, Stage2Section)
 
-    def collate(blind_share: float) -> InstructCollator:
+    def collate(blind_share: float, still_share: float) -> InstructCollator:
         return InstructCollator(
             store,
             HimmelProcessor(model.config, model.host),
@@ -321,6 +327,7 @@ def _make_trainer(stage: Stage, model: HimmelForConditionalGeneration, arguments
             asked_shares=section.asked_shares,
             shows=section.shows,
             blind_share=blind_share,
+            still_share=still_share,
             sentence_share=section.sentence_share,
             together=section.optimizer.batch_size // section.optimizer.gradient_accumulation,
         )
@@ -328,9 +335,9 @@ def _make_trainer(stage: Stage, model: HimmelForConditionalGeneration, arguments
     instructed = instruct_model(stage, model)
     return PartsTrainer(
         model=instructed,
-        data_collator=collate(section.blind_share),
+        data_collator=collate(section.blind_share, section.still_share),
         # What is held out is asked as users ask: with its pictures.
-        validation=look(collate(0.0), instructed),
+        validation=look(collate(0.0, 0.0), instructed),
         rate_of=lambda name: _rate(section.optimizer, name),
         **options,
     )

@@ -158,6 +158,8 @@ def check_stage(stage: Stage) -> None:
         key, value = "stage1.alignment.probe_weight", section.alignment.probe_weight
     elif isinstance(section, Stage2Section) and section.blind_share > 0:
         key, value = "stage2.blind_share", section.blind_share
+    elif isinstance(section, Stage2Section) and section.still_share > 0:
+        key, value = "stage2.still_share", section.still_share
     else:
         return
     raise RecipeError(f"{key} = {value} needs the truth about rendered clips, which files don't tell; set it to 0.")
