@@ -31,8 +31,9 @@ def test_nanos_default_is_what_its_shipped_checkpoint_was_trained_with(kind: str
     stage = next(one for one in plan_stages(resolve_recipe("default", base="nano").recipe) if one.kind == kind)
     now = json.loads(json.dumps(stage.settings))
     if kind == "stage2":
-        # The setting is younger than the run.
+        # These settings are younger than the run.
         assert not then["settings"].setdefault("asked_shares", {})
+        assert not then["settings"].setdefault("still_share", 0.0)
         assert then["settings"]["optimizer"].pop("steps") < now["settings"]["optimizer"].pop("steps")
         assert (then["settings"].pop("also_train"), now["settings"].pop("also_train")) == (["host_projector"], [])
     assert now["settings"] == then["settings"]
@@ -45,7 +46,7 @@ def test_nanos_shipped_stage_2_was_continued_with_what_the_default_trains() -> N
     then = json.loads((SHIPPED_RUNS / "stage2.json").read_text())["stage"]
     stage = next(one for one in plan_stages(resolve_recipe("default", base="nano").recipe) if one.kind == "stage2")
     now = json.loads(json.dumps(stage.settings))
-    for own in ("seed", "asked_shares", "blind_share", "sentence_share", "optimizer", "compute"):
+    for own in ("seed", "asked_shares", "blind_share", "still_share", "sentence_share", "optimizer", "compute"):
         then["settings"].pop(own, None), now["settings"].pop(own, None)
     assert now["settings"] == then["settings"]
     assert now["host"] == then["host"]
