@@ -137,8 +137,8 @@ def _group(subject: Subject) -> PurePosixPath:
 def _read_slots(model: HimmelForConditionalGeneration, picture: Picture, names: Sequence[str]) -> dict[str, str]:
     """The likeliest of these names in each of the two slots."""
     network = cast(NanoForConditionalGeneration, model.network)
-    pictures = model.host.prepare_images([picture])["pictures"].float()
-    tower_map = network.model.tower((pictures - 127) / 128)
+    images = model.host.prepare_images([picture])
+    tower_map = model.host.keep_features(network, images)["tower_features"].float()
     said = network.model.projector.describe(tower_map, network.model.tower.classify(tower_map)).words[0]
     words = list(network.config.image_words or ())
     places = torch.tensor([words.index(name) for name in names])

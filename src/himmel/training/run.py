@@ -318,7 +318,7 @@ def _make_trainer(stage: Stage, model: HimmelForConditionalGeneration, arguments
     section = stage.section
     assert isinstance(section, Stage2Section)
 
-    def collate(blind_share: float, still_share: float) -> InstructCollator:
+    def collate(section: Stage2Section) -> InstructCollator:
         return InstructCollator(
             store,
             HimmelProcessor(model.config, model.host),
@@ -326,18 +326,19 @@ def _make_trainer(stage: Stage, model: HimmelForConditionalGeneration, arguments
             seed=section.seed,
             asked_shares=section.asked_shares,
             shows=section.shows,
-            blind_share=blind_share,
-            still_share=still_share,
+            blind_share=section.blind_share,
+            still_share=section.still_share,
             sentence_share=section.sentence_share,
             together=section.optimizer.batch_size // section.optimizer.gradient_accumulation,
         )
 
     instructed = instruct_model(stage, model)
+    # What is held out is asked as users ask: with its pictures, and about everything.
+    as_asked = section.model_copy(update={"asked_shares": {}, "blind_share": 0.0, "still_share": 0.0})
     return PartsTrainer(
         model=instructed,
-        data_collator=collate(section.blind_share, section.still_share),
-        # What is held out is asked as users ask: with its pictures.
-        validation=look(collate(0.0, 0.0), instructed),
+        data_collator=collate(section),
+        validation=look(collate(as_asked), instructed),
         rate_of=lambda name: _rate(section.optimizer, name),
         **options,
     )

@@ -62,8 +62,8 @@ def learn_scenes(network: NanoForConditionalGeneration, host: Host, *, stills: i
         still = draw_still(seed)
         word = still.words[_SCENE]
         if word is not None and not still.reserved[_SCENE]:
-            pictures = host.prepare_images([still.picture])["pictures"].to(network.device)
-            by_scene.setdefault(word, []).append(network.model.tower((pictures.float() - 127) / 128))
+            kept = host.keep_features(network, host.prepare_images([still.picture]))
+            by_scene.setdefault(word, []).append(kept["tower_features"])
     network.model.projector.learn_scenes([torch.cat(maps) for _, maps in sorted(by_scene.items())])
 
 

@@ -18,11 +18,12 @@ SLOTS: Final = (
     "shape of those counted", "colour of the other", "shape of the other", "label of the middle",
 )  # fmt: skip
 
-# Slots that may say the classifier's word, and for which region it is asked (see `NanoTower.classify`); the second kind
-# say nothing else.
-_MIXED: Final = {1: 0, 3: 1, 9: 2, 11: 3, 4: 4}
+# Slots that may say the classifier's word, and for which region it is asked (see `NanoTower.classify`): by a gate, or
+# always.
+_MIXED: Final = {1: 0, 3: 1, 9: 2, 11: 3}
 _LABELS_ALONE: Final = {5: 4, 15: 5}
 _SCENE: Final = SLOTS.index("scene")
+_REGIONS: Final = _MIXED | _LABELS_ALONE | {_SCENE: 4}
 _LOWEST: Final = 1e-6
 
 MOST_SCENES: Final = 16
@@ -134,14 +135,11 @@ class NanoProjector(nn.Module):
 
     def _trust(self, states: Tensor, strangeness: Tensor) -> Tensor:
         gate = self.trust(states).float().squeeze(-1).sigmoid()
-        mixed = torch.zeros(len(SLOTS), device=gate.device)
-        mixed[list(_MIXED)] = 1
-        mixed[_SCENE] = 0
-        alone = torch.zeros_like(mixed)
-        alone[list(_LABELS_ALONE)] = 1
-        scene = torch.zeros_like(mixed)
-        scene[_SCENE] = 1
-        return gate * mixed + alone + strangeness[:, None] * scene
+        trust = torch.zeros_like(gate)
+        trust[:, list(_MIXED)] = gate[:, list(_MIXED)]
+        trust[:, list(_LABELS_ALONE)] = 1
+        trust[:, _SCENE] = strangeness
+        return trust
 
     def _label_words(self, labels: Tensor, words: int) -> Tensor:
         """Probabilities of words by the classifier's labels, [I, 16, V]; each word counts for its likeliest label.
@@ -154,8 +152,7 @@ class NanoProjector(nn.Module):
         by_region = by_region.scatter_reduce(2, self.label_words[known].expand_as(likely), likely, "amax")
         by_region = by_region / by_region.sum(-1, keepdim=True).clamp(min=_LOWEST)
         said = by_region.new_zeros(len(labels), len(SLOTS), words)
-        regions = _MIXED | _LABELS_ALONE
-        said[:, list(regions)] = by_region[:, list(regions.values())]
+        said[:, list(_REGIONS)] = by_region[:, list(_REGIONS.values())]
         return said
 
 
