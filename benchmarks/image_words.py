@@ -26,8 +26,9 @@ from himmel.hosts.nano.projector import SLOTS, NanoProjector
 from himmel.methods.models import default_checkpoint
 from himmel.model import HimmelForConditionalGeneration, HimmelProcessor
 from himmel.model.scoring import score_logits, weigh
-from himmel.nano.clips import FIRST_EVAL_SEED, MOTION_KINDS
+from himmel.nano.clips import FIRST_EVAL_SEED
 from himmel.nano.draw import draw_spec
+from himmel.nano.kinds import MOTION_KINDS
 from himmel.nano.questions import Question
 from himmel.nano.stills import slot_words
 from himmel.training.store import ClipStore, StoredClip

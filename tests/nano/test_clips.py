@@ -11,18 +11,9 @@ from hypothesis import strategies as st
 
 from himmel.errors import UsageError
 from himmel.nano.catalogue import ACTIONS, EMOJI, HELD_OUT_EMOJI, PHOTOGRAPHS
-from himmel.nano.clips import (
-    CLASS_SIZES,
-    FIRST_EVAL_SEED,
-    KINDS,
-    NUM_INTERVALS,
-    SIZE,
-    ClipSpec,
-    Kind,
-    Thing,
-    ground_truth,
-)
+from himmel.nano.clips import CLASS_SIZES, FIRST_EVAL_SEED, NUM_INTERVALS, SIZE, ClipSpec, Thing, ground_truth
 from himmel.nano.draw import draw_spec
+from himmel.nano.kinds import KINDS, Kind
 from himmel.nano.questions import Question, questions
 from himmel.nano.wordings import OPTIONS
 

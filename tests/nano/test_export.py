@@ -9,9 +9,10 @@ import yaml
 
 from himmel.errors import HimmelError, UsageError
 from himmel.nano import export
-from himmel.nano.clips import FIRST_EVAL_SEED, MOTION_KINDS
+from himmel.nano.clips import FIRST_EVAL_SEED
 from himmel.nano.draw import draw_spec
 from himmel.nano.export import write_clips
+from himmel.nano.kinds import MOTION_KINDS
 from himmel.nano.lmms_task import TASK, WRITTEN_TASK
 from himmel.nano.questions import questions
 from himmel.video import Video

@@ -2,7 +2,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from himmel.nano.clips import Kind
+from himmel.nano.kinds import Kind
 from himmel.nano.questions import Question, choose_questions
 
 

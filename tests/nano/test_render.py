@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from himmel.errors import HimmelError
 from himmel.nano.catalogue import CAMERA_MOTIONS, DIRECTIONS, EMOJI, HELD_OUT_EMOJI
-from himmel.nano.clips import FIRST_EVAL_SEED, SIZE, ClipSpec, Kind, Thing, ground_truth
+from himmel.nano.clips import FIRST_EVAL_SEED, SIZE, ClipSpec, Thing, ground_truth
 from himmel.nano.draw import draw_spec
+from himmel.nano.kinds import Kind
 from himmel.nano.pictures import thing_picture
 from himmel.nano.render import clip_file, encode_clip_file, first_picture, render_clip
 from himmel.video import StepMaps, Video

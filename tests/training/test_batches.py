@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from himmel.model import align_targets
-from himmel.nano.clips import Kind
+from himmel.nano.kinds import Kind
 from himmel.training.batches import AlignmentCollator, DrawnClips, InstructCollator
 from himmel.training.store import ClipStore
 from himmel.training.targets import TargetStore

@@ -29,7 +29,8 @@ from himmel.model import HimmelForConditionalGeneration, HimmelProcessor, Prepar
 from himmel.model.inputs import ChoiceInputs
 from himmel.model.repository import local_folder
 from himmel.model.scoring import score_logits, weigh
-from himmel.nano.clips import FIRST_EVAL_SEED, MOTION_KINDS
+from himmel.nano.clips import FIRST_EVAL_SEED
+from himmel.nano.kinds import MOTION_KINDS
 from himmel.nano.questions import choose_questions
 from himmel.training.store import ClipStore, StoredClip
 

@@ -6,29 +6,18 @@ the vectors between them. In each interval one thing acts, or the camera moves, 
 """
 
 from dataclasses import dataclass, field
-from typing import Final, Literal, get_args
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from himmel.nano.catalogue import ACTIONS, CAMERA_MOTIONS, CHANGES, DIRECTIONS, MOVES, PACES, PLACES, ChangeKind, Split
+from himmel.nano.kinds import Kind
 
 SIZE: Final = 160
 """Width and height of a clip in pixels."""
 NUM_INTERVALS: Final = 8
 FIRST_EVAL_SEED: Final = 10_000_000
-
-MotionKind = Literal[
-    "direction", "camera", "count", "mover", "first", "order", "when", "place", "speed", "moving count", "action",
-    "action count", "action order",
-]  # fmt: skip
-StaticKind = Literal["object", "colour", "number", "scene", "position", "state"]
-Kind = MotionKind | StaticKind
-MOTION_KINDS: Final[tuple[Kind, ...]] = get_args(MotionKind)
-"""Answered by what happens between the anchors; the anchors alone do not tell."""
-STATIC_KINDS: Final[tuple[Kind, ...]] = get_args(StaticKind)
-"""Answered by the anchors; "state" by comparing them, since what changes in a clip's state stays changed."""
-KINDS: Final = MOTION_KINDS + STATIC_KINDS
 
 Scenario = Literal[
     "moves", "period", "two ways", "two things", "camera", "speeds", "several", "acts", "repeats", "action pair",

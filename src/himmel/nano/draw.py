@@ -15,18 +15,17 @@ from himmel.errors import UsageError
 from himmel.nano.catalogue import ACTIONS, CAMERA_MOTIONS, COLOURS, EMOJI, HELD_OUT_EMOJI, PHOTOGRAPHS, SHAPES, Split
 from himmel.nano.clips import (
     FIRST_EVAL_SEED,
-    KINDS,
     NUM_INTERVALS,
     SIZE,
     Act,
     Background,
     ClipSpec,
     Encoding,
-    Kind,
     Scenario,
     Style,
     Thing,
 )
+from himmel.nano.kinds import KINDS, Kind
 from himmel.nano.plan import draw_change, plan_acts, plan_camera
 
 T = TypeVar("T")

@@ -9,8 +9,9 @@ from himmel._files import atomic_path
 from himmel._progress import track
 from himmel._trouble import explain
 from himmel.errors import HimmelError, UsageError
-from himmel.nano.clips import FIRST_EVAL_SEED, MOTION_KINDS, ClipSpec
+from himmel.nano.clips import FIRST_EVAL_SEED, ClipSpec
 from himmel.nano.draw import draw_spec
+from himmel.nano.kinds import MOTION_KINDS
 from himmel.nano.lmms_task import write_task
 from himmel.nano.questions import choose_questions, questions
 from himmel.nano.render import encode_clip_file

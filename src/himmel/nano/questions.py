@@ -15,7 +15,8 @@ from himmel.nano.catalogue import (
     PERIODS,
     PHOTOGRAPHS,
 )
-from himmel.nano.clips import MOTION_KINDS, Act, ClipSpec, Kind, Thing, act_speed
+from himmel.nano.clips import Act, ClipSpec, Thing, act_speed
+from himmel.nano.kinds import MOTION_KINDS, Kind
 from himmel.nano.wordings import DO, MOVING, OPTIONS, QUESTIONS, STATES
 
 

@@ -13,7 +13,7 @@ from himmel.nano.catalogue import (
     PERIODS,
     PLACES,
 )
-from himmel.nano.clips import Kind
+from himmel.nano.kinds import Kind
 
 # `{it}` is what acts: its name, or "the moving thing" where the name would give another answer away.
 QUESTIONS: Final[dict[Kind, tuple[str, ...]]] = {

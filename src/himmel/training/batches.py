@@ -14,7 +14,7 @@ from himmel.hosts import Host
 from himmel.model import HimmelProcessor, PreparedSample
 from himmel.model.inputs import ModelInputs
 from himmel.model.sample import join_sound, pad_steps
-from himmel.nano.clips import MOTION_KINDS, STATIC_KINDS, Kind
+from himmel.nano.kinds import MOTION_KINDS, STATIC_KINDS, Kind
 from himmel.nano.questions import Question
 from himmel.training.probes import caption_ids
 from himmel.training.store import ClipStore, StoredClip

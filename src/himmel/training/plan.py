@@ -29,6 +29,8 @@ _LATER: Final[dict[str, Any]] = {
     "times": "none",
     "shows": "video",
     "sentence_share": 0.35,
+    "asked_shares": {},
+    "still_share": 0.0,
 }
 """Keys that came later count where they are not at their default, so that older stages are found again."""
 RECORD = "stage.json"

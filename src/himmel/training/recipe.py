@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from himmel.choices import Attention, BenchmarkName, MethodName, Tracker
 from himmel.errors import RecipeError
-from himmel.nano.clips import Kind
+from himmel.nano.kinds import Kind
 
 Positive = Annotated[int, Field(gt=0)]
 Natural = Annotated[int, Field(ge=0)]
