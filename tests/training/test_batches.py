@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 from himmel.model import align_targets
 from himmel.nano.kinds import Kind
 from himmel.training.batches import AlignmentCollator, DrawnClips, InstructCollator
+from himmel.training.labels import LabelPictures
 from himmel.training.store import ClipStore
 from himmel.training.targets import TargetStore
 from tiny_hosts import Setup, build, nano_config, tiny_adapter
@@ -125,6 +126,32 @@ def test_still_batches_show_one_anchor_and_ask_what_is_still(setup: Setup, fille
     features = store.load(1).sample.images["tower_features"]
     seen = [collator([(item, 1)])["inputs"].images["tower_features"] for item in range(6)]
     assert all(torch.equal(one, features[:1].to(one.dtype)) for one in seen)
+    assert setup.model(batch).loss.isfinite()
+
+
+def _label_pictures() -> LabelPictures:
+    weight = torch.zeros(1000, 1280)
+    weight[7] = 1.0
+    return LabelPictures(weight=weight, names=(("walrus", (7,)),))
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_label_batches_ask_for_the_name_of_other_pictures(setup: Setup, filled_store: Fill, whole: bool) -> None:
+    store = filled_store(1)
+    options = {"questions_per_clip": 4, "seed": 0, "label_share": 1.0, "label_pictures": _label_pictures()}
+    collator = InstructCollator(store, setup.processor, **options)
+    batches = [collator([(item, 0)])["inputs"] for item in range(40)]
+    batch = next(one for one in batches if (setup.processor.count_tokens(one)["motion"] > 0) == whole)
+    answers = _answers(setup, batch.labels[0])
+    # About a whole clip, what moves is asked as well: that is as it was.
+    assert "walrus" in answers
+    assert ("right" in answers) == whole
+    own = store.load(0).sample.images["tower_features"]
+    shown = batch.images["tower_features"]
+    assert len(shown) == (len(own) if whole else 1)
+    assert shown[:, :1280].mean() > own[:, :1280].float().mean() + 1
+    if whole:
+        torch.testing.assert_close(batch.motion.context.float(), own.float())
     assert setup.model(batch).loss.isfinite()
 
 

@@ -347,8 +347,12 @@ def test_the_far_picture_is_decoded_as_the_anchors_are(tiny_host: Callable[[str]
     assert np.abs(far.astype(int) - decoded).mean() < 1.0 < np.abs(far.astype(int) - drawn).mean()
 
 
-def test_single_anchors_need_a_host_whose_features_are_kept(tiny_host: Callable[[str], str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("share", "needs"), [("still_share", "the tower's features"), ("label_share", "the classifier of nano's tower")]
+)
+def test_pictures_of_nanos_tower_need_nano(
+    share: str, needs: str, tiny_host: Callable[[str], str], tmp_path: Path
+) -> None:
     base = tiny_base(tmp_path, of="qwen2_5_vl", host=tiny_host("qwen2_5_vl"), max_anchor_tokens=12)
-    changes = {"stages": "[2]", "stage2.still_share": "0.5"}
-    with pytest.raises(RecipeError, match=r"stage2\.still_share = 0\.5 needs .* for the host '.*'; set it to 0\."):
-        run_recipe("default", base=str(base), overrides=changes)
+    with pytest.raises(RecipeError, match=rf"stage2\.{share} = 0\.5 needs {needs}.* host '.*'.*; set it to 0\."):
+        run_recipe("default", base=str(base), overrides={"stages": "[2]", f"stage2.{share}": "0.5"})

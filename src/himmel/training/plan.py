@@ -31,6 +31,7 @@ _LATER: Final[dict[str, Any]] = {
     "sentence_share": 0.35,
     "asked_shares": {},
     "still_share": 0.0,
+    "label_share": 0.0,
 }
 """Keys that came later count where they are not at their default, so that older stages are found again."""
 RECORD = "stage.json"

@@ -232,6 +232,8 @@ class Stage2Section(Section):
             teach the language model to look at motion tokens sooner.
         still_share: of the batches show one anchor of each clip and nothing else, and ask about what is still: the
             shortest way to learn to read a picture. For hosts whose tower's features are kept beside the clips (nano).
+        label_share: of the batches show, in place of the clips' anchors, pictures that nano's classifier takes for one
+            of its labels, and ask for its name: most of them one picture and nothing else.
         sentence_share: of rendered clips: with this probability a clip is also asked for a sentence, such as a
             description.
         full_compute: what takes the place of `compute` where the full language model is trained.
@@ -245,6 +247,7 @@ class Stage2Section(Section):
     asked_shares: dict[Kind, Annotated[float, Field(ge=0, le=1)]] = {}
     blind_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     still_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    label_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     sentence_share: Annotated[float, Field(ge=0, le=1)] = 0.35
     optimizer: OptimizerSection = OptimizerSection()
     compute: ComputeSection = ComputeSection()

@@ -17,11 +17,11 @@ from himmel.errors import RecipeError
 from himmel.hosts import Loading, load_host
 from himmel.methods.choice import build
 from himmel.methods.models import default_checkpoint
-from himmel.model import HimmelConfig, HimmelForConditionalGeneration, HimmelProcessor
+from himmel.model import HimmelConfig, HimmelForConditionalGeneration
 from himmel.model.repository import local_folder
 from himmel.nano.clips import VALUE_COLUMNS
 from himmel.training.alignment import AlignmentModel
-from himmel.training.batches import AlignmentCollator, DrawnClips, InstructCollator
+from himmel.training.batches import AlignmentCollator, DrawnClips, InstructCollator, check_shares
 from himmel.training.corpus.batches import CorpusAlignment
 from himmel.training.corpus.stage import LIST, check_files, check_stage, corpus_data
 from himmel.training.corpus.targets import KeptTargets
@@ -284,12 +284,8 @@ def _make_trainer(stage: Stage, model: HimmelForConditionalGeneration, arguments
     assert stage.data is not None
     if stage.data.source == "files":
         return _trainer_on_files(stage, model, arguments)
-    still = stage.section.still_share if isinstance(stage.section, Stage2Section) else 0
-    if still > 0 and model.host.tower_map is None:
-        raise RecipeError(
-            f"stage2.still_share = {still} needs the tower's features of single anchors, which are not kept for the "
-            f"host {model.config.host!r}; set it to 0."
-        )
+    if isinstance(stage.section, Stage2Section):
+        check_shares(stage.section, model)
     store = ClipStore(model.config, split="train")
     seeds = range(stage.data.first_seed, stage.data.first_seed + stage.data.clips)
     held = seeds[:0] if stage.data.validation is None else range(seeds.stop, seeds.stop + stage.data.validation.clips)
@@ -318,27 +314,15 @@ def _make_trainer(stage: Stage, model: HimmelForConditionalGeneration, arguments
     section = stage.section
     assert isinstance(section, Stage2Section)
 
-    def collate(section: Stage2Section) -> InstructCollator:
-        return InstructCollator(
-            store,
-            HimmelProcessor(model.config, model.host),
-            questions_per_clip=section.questions_per_clip,
-            seed=section.seed,
-            asked_shares=section.asked_shares,
-            shows=section.shows,
-            blind_share=section.blind_share,
-            still_share=section.still_share,
-            sentence_share=section.sentence_share,
-            together=section.optimizer.batch_size // section.optimizer.gradient_accumulation,
-        )
-
     instructed = instruct_model(stage, model)
     # What is held out is asked as users ask: with its pictures, and about everything.
-    as_asked = section.model_copy(update={"asked_shares": {}, "blind_share": 0.0, "still_share": 0.0})
+    as_asked = section.model_copy(
+        update={"asked_shares": {}, "blind_share": 0.0, "still_share": 0.0, "label_share": 0.0}
+    )
     return PartsTrainer(
         model=instructed,
-        data_collator=collate(section),
-        validation=look(collate(as_asked), instructed),
+        data_collator=InstructCollator.of(section, store, model),
+        validation=look(InstructCollator.of(as_asked, store, model), instructed),
         rate_of=lambda name: _rate(section.optimizer, name),
         **options,
     )

@@ -79,7 +79,7 @@ def test_what_only_rendered_clips_have_is_refused_before_anything_runs(
     corpus: Path, qwen_folder: str, tmp_path: Path
 ) -> None:
     recipe = files_recipe(tmp_path, corpus, qwen_folder)
-    for share in ("blind_share", "still_share"):
+    for share in ("blind_share", "still_share", "label_share"):
         with pytest.raises(RecipeError, match=rf"stage2.{share} = 0.5 needs the truth about rendered clips"):
             run_recipe(recipe, overrides={f"stage2.{share}": "0.5"})
     assert not (tmp_path / "runs").exists()

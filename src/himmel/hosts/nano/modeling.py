@@ -51,6 +51,11 @@ class NanoTower(nn.Module):
         small = functional.interpolate(pixel_values, size=self.picture_size, mode="area")
         return torch.cat([features, functional.pixel_unshuffle(small, self.picture_size // self.grid)], dim=1)
 
+    @property
+    def classifier_weight(self) -> Tensor:
+        """float32 [1000, C], by which mean features become logits of ImageNet's labels."""
+        return self.net._fc.weight.detach().float()
+
     @torch.no_grad()
     def classify(self, tower_map: Tensor) -> Tensor:
         """What the classifier says of six regions of each picture.

@@ -160,6 +160,8 @@ def check_stage(stage: Stage) -> None:
         key, value = "stage2.blind_share", section.blind_share
     elif isinstance(section, Stage2Section) and section.still_share > 0:
         key, value = "stage2.still_share", section.still_share
+    elif isinstance(section, Stage2Section) and section.label_share > 0:
+        key, value = "stage2.label_share", section.label_share
     else:
         return
     raise RecipeError(f"{key} = {value} needs the truth about rendered clips, which files don't tell; set it to 0.")
