@@ -41,6 +41,17 @@ def test_the_map_holds_the_picture_beside_the_features(
         torch.testing.assert_close(tower_map[:, channels, row // 8, column // 8], block)
 
 
+@pytest.mark.parametrize("count", [1, 4, 6])
+def test_pictures_are_read_few_at_a_time_and_all_in_their_order(
+    network: NanoForConditionalGeneration, count: int
+) -> None:
+    pixels = torch.randn(count, 3, 224, 224, generator=torch.Generator().manual_seed(count))
+    tower_map = network.model.tower(pixels)
+    assert tower_map.shape == (count, 1472, 7, 7)
+    for one, alone in zip(tower_map, pixels, strict=True):
+        torch.testing.assert_close(one[:1280], network.model.tower.net.extract_features(alone[None])[0])
+
+
 def test_labels_are_the_classifiers_for_each_region(
     network: NanoForConditionalGeneration, pixels: torch.Tensor
 ) -> None:
