@@ -43,7 +43,16 @@ def test_nanos_shipped_stage_2_was_continued_with_what_the_default_trains() -> N
     then = json.loads((SHIPPED_RUNS / "stage2.json").read_text())["stage"]
     stage = next(one for one in plan_stages(resolve_recipe("default", base="nano").recipe) if one.kind == "stage2")
     now = json.loads(json.dumps(stage.settings))
-    for own in ("seed", "asked_shares", "blind_share", "still_share", "sentence_share", "optimizer", "compute"):
+    for own in (
+        "seed",
+        "asked_shares",
+        "blind_share",
+        "still_share",
+        "label_share",
+        "sentence_share",
+        "optimizer",
+        "compute",
+    ):
         then["settings"].pop(own, None), now["settings"].pop(own, None)
     assert now["settings"] == then["settings"]
     assert now["host"] == then["host"]
