@@ -50,6 +50,14 @@ ROWS: Final[dict[str, dict[str, str]]] = {
     "mean squared error": {"stage1.alignment.objective": "mse"},
     "untrained": {"stages": "[]"},
 }
+# An adapter of other sizes is not carried over, so that each row draws its own. The model's own number of tokens is no
+# size: it only says how many of the adapter's are shown.
+START: Final = {
+    "begin_with": "nano",
+    "projector": "null",
+    "stages": "[]",
+    "model.adapter.tokens_per_interval": "1",
+}
 _RIDGE: Final = 1e-2
 _NOTHING, _ACTS, _CAMERA = 0, 1, 2
 _NOTED: Final = 0.01
@@ -124,15 +132,7 @@ def _options() -> argparse.Namespace:
 
 def _start(folder: Path) -> Path:
     """A checkpoint of which rows take the trained image projector, which makes their targets, and nothing else."""
-    # An adapter of other sizes is not carried over, so that each row draws its own.
-    overrides = {
-        "output": str(folder),
-        "begin_with": "nano",
-        "projector": "null",
-        "stages": "[]",
-        "model.tokens_per_interval": "1",
-    }
-    return run_recipe("default", base="nano", overrides=overrides, tell=print)
+    return run_recipe("default", base="nano", overrides={"output": str(folder)} | START, tell=print)
 
 
 def _train(options: argparse.Namespace, start: Path, name: str, seed: int) -> Path:

@@ -5,6 +5,10 @@ import pytest
 from benchmarks import claims
 from benchmarks.claims import Seen
 
+from himmel.settings import own_settings
+from himmel.training.plan import plan_stages
+from himmel.training.resolve import resolve_recipe
+
 INTERVALS, CLIPS, WIDTH = 400, 50, 16
 
 
@@ -32,6 +36,16 @@ def _seen(seed: int, *, found: float, tells: bool, moved: float = 0.25) -> Seen:
 def _rows(**found: Seen) -> dict[tuple[str, int], tuple[Seen, Seen]]:
     names = {name.replace(" ", "_"): name for name in claims.ROWS}
     return {(names[key], 0): (one, one) for key, one in found.items()}
+
+
+@pytest.mark.parametrize("name", claims.ROWS)
+def test_rows_draw_an_adapter_of_their_own(name: str) -> None:
+    """What they begin with has another adapter than any of them, so that none is carried over."""
+    start, row = (
+        plan_stages(resolve_recipe("default", base="nano", overrides=changes).recipe)[-1].config.adapter
+        for changes in (claims.START, {"stages": "[1]", **claims.ROWS[name]})
+    )
+    assert own_settings(start) != own_settings(row)
 
 
 @pytest.mark.parametrize(("share", "verdict"), [(0.0, "holds here"), (0.3, "does not hold here")])
