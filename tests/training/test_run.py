@@ -225,6 +225,9 @@ def test_packed_questions_and_attention_without_masks_are_refused(nano_folder: s
         ({"stage2.compute.fsdp": "full_shard"}, "shares a model among several processes, and one was started"),
         ({"stage2.optimizer": "{batch_size: 3, gradient_accumulation: 2}"}, "cannot be divided among 2 micro-steps"),
         ({"stage2.compute.report_to": "[trackio]"}, "names 'trackio', which is not installed"),
+        ({"stage2.still_share": "0.5", "stage2.label_share": "0.6"}, r"0\.6 are 1\.3 of the batches in all"),
+        ({"stage2.shows": "nothing", "stage2.still_share": "0.5"}, r"still_share = 0\.5 asks about pictures"),
+        ({"stage2.shows": "nothing", "stage2.label_share": "0.5"}, r"leaves them out; set label_share to 0\."),
     ],
 )
 def test_what_would_end_stage_2_is_refused_before_stage_1(

@@ -169,6 +169,25 @@ class InstructCollator:
         return kept or list(asked[:1])
 
 
+def check_ways(section: Stage2Section) -> None:
+    """Refuse shares of the ways to show clips that contradict each other, or what is shown.
+
+    Raises:
+        RecipeError: they are over 1 in all, or ask about pictures where nothing is shown.
+    """
+    shares = {name: getattr(section, name) for name in ("blind_share", "still_share", "label_share")}
+    total = sum(shares.values())
+    if total > 1 + 1e-9:
+        said = ", ".join(f"stage2.{name} = {share}" for name, share in shares.items())
+        raise RecipeError(f"{said} are {total:g} of the batches in all; lower them to 1 in all, or less.")
+    for name in ("still_share", "label_share"):
+        if shares[name] > 0 and section.shows == "nothing":
+            raise RecipeError(
+                f"stage2.{name} = {shares[name]} asks about pictures, and stage2.shows = 'nothing' leaves them out; "
+                f"set {name} to 0."
+            )
+
+
 def check_shares(section: Stage2Section, model: HimmelForConditionalGeneration) -> None:
     """Refuse ways to show clips that need what the host doesn't have.
 

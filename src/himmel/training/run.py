@@ -21,7 +21,7 @@ from himmel.model import HimmelConfig, HimmelForConditionalGeneration
 from himmel.model.repository import local_folder
 from himmel.nano.clips import VALUE_COLUMNS
 from himmel.training.alignment import AlignmentModel
-from himmel.training.batches import AlignmentCollator, DrawnClips, InstructCollator, check_shares
+from himmel.training.batches import AlignmentCollator, DrawnClips, InstructCollator, check_shares, check_ways
 from himmel.training.corpus.batches import CorpusAlignment
 from himmel.training.corpus.stage import LIST, check_files, check_stage, corpus_data
 from himmel.training.corpus.targets import KeptTargets
@@ -132,7 +132,8 @@ def check_runnable(recipe: Recipe) -> None:
     """Refuse what cannot be run here, or could not be measured afterwards.
 
     Raises:
-        RecipeError: the recipe needs something that this version doesn't have, or what its data don't have.
+        RecipeError: the recipe needs something that this version doesn't have, or what its data don't have, or two of
+            its settings contradict each other.
         HimmelError: annotations are missing.
         UsageError: its method has no such option, or a value is out of range.
     """
@@ -152,6 +153,8 @@ def check_runnable(recipe: Recipe) -> None:
     stages = plan_stages(recipe)
     for stage in stages:
         check_stage(stage)
+        if isinstance(stage.section, Stage2Section):
+            check_ways(stage.section)
     if any(stage.section is not None and not stage.done for stage in stages):
         check_files(recipe.data)
 
