@@ -112,7 +112,12 @@ def main() -> None:
     _print(found)
     if options.json is not None:
         settings = {name: getattr(options, name) for name in ("clips", "held_out", "steps", "batch", "seeds")}
-        document = {"settings": settings, "versions": versions("accelerate"), "claims": found}
+        document = {
+            "benchmark": "nano-claims",
+            "settings": settings,
+            "versions": versions("accelerate"),
+            "claims": found,
+        }
         with atomic_path(options.json) as file:
             file.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from benchmarks.table_rows import TABLES, Row
 from himmel._files import atomic_path
+from himmel._versions import versions
 from himmel.evaluation.motion import run_motion_benchmark
 from himmel.evaluation.statistics import compare_paired
 from himmel.model import HimmelConfig
@@ -193,8 +194,10 @@ def _cell(one: dict[str, Any]) -> str:
 def _document(options: argparse.Namespace, tables: dict[str, Any]) -> dict[str, Any]:
     settings = ("stories", "aligning", "steps", "batch", "clips", "seeds")
     return {
+        "benchmark": "nano-tables",
         "command": " ".join(["python -m benchmarks.tables FOLDER", *sys.argv[2:]]),
         "settings": {name: getattr(options, name) for name in settings},
+        "versions": versions("accelerate"),
         "tables": tables,
     }
 

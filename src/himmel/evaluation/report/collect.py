@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from himmel.errors import HimmelError, UsageError
 from himmel.evaluation.runs.record import HEADER, Run, load_run
@@ -14,6 +14,8 @@ _MOST_BYTES = 2**26
 _MOST_FILES = 100_000
 # In each checkpoint of a training, by transformers.
 _STATE = "trainer_state.json"
+# What a result file calls itself, and what it holds.
+_BENCHMARKS: Final = {"nano-motion": "motion", "end-to-end": "timings", "nano-tables": "rows", "nano-claims": "claims"}
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Results:
         training: what `himmel train` wrote into a checkpoint's `training` folder, one file a stage.
         rungs: what `himmel compress` wrote about each rung.
         timings: what `python -m benchmarks.end_to_end -o FILE` wrote.
+        rows: what `python -m benchmarks.tables --json FILE` wrote.
+        claims: what `python -m benchmarks.claims --json FILE` wrote.
     """
 
     runs: tuple[Run, ...]
@@ -43,11 +47,13 @@ class Results:
     training: tuple[Document, ...]
     rungs: tuple[Document, ...]
     timings: tuple[Document, ...]
+    rows: tuple[Document, ...]
+    claims: tuple[Document, ...]
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing at all was found."""
-        return not any((self.runs, self.partial, self.motion, self.training, self.rungs, self.timings))
+        return not any(getattr(self, field.name) for field in fields(self))
 
 
 def collect(places: Sequence[Path]) -> Results:
@@ -103,7 +109,7 @@ def _find(places: Sequence[Path]) -> Results:
         raise UsageError(f"There is no {str(missing[0])!r}; name folders or files that `himmel eval` wrote.")
     runs: list[Run] = []
     partial: list[Path] = []
-    documents: dict[str, list[Document]] = {"motion": [], "training": [], "rungs": [], "timings": []}
+    documents: dict[str, list[Document]] = {kind: [] for kind in ("training", "rungs", *_BENCHMARKS.values())}
     # A place may be named twice, by different paths.
     for path in sorted({found.resolve(): found for found in _files(places)}.values()):
         if path.name == HEADER:
@@ -161,10 +167,9 @@ def _read(path: Path) -> Document | None:
 
 def _kind(document: Document) -> str | None:
     content = document.content
-    if content.get("benchmark") == "nano-motion":
-        return "motion"
-    if content.get("benchmark") == "end-to-end":
-        return "timings"
+    benchmark = content.get("benchmark")
+    if isinstance(benchmark, str) and benchmark in _BENCHMARKS:
+        return _BENCHMARKS[benchmark]
     if document.path.parent.name == "training" and isinstance(content.get("log"), list):
         return "training"
     if {"level", "mode", "psnr", "signals"} <= content.keys():

@@ -8,6 +8,7 @@ from himmel.evaluation.report.cells import Summarised, grouped, mean_tokens, pro
 from himmel.evaluation.report.collect import Results
 from himmel.evaluation.report.further_tables import costs_table, failures_table, losses_table, pairs_table
 from himmel.evaluation.report.labels import changed_options, host_name, last_part, published_beside, show_published
+from himmel.evaluation.report.nano_tables import benchmark_table, claims_table, row_tables
 from himmel.evaluation.report.table import Table
 from himmel.evaluation.runs.record import Header
 
@@ -43,6 +44,9 @@ def all_tables(results: Results, runs: Sequence[Summarised]) -> list[Table]:
         adapter_table(runs),
         pictures_table(runs),
         conditions_table(runs),
+        benchmark_table(results.motion),
+        *row_tables(results.rows),
+        claims_table(results.claims),
         costs_table(results.timings),
         pairs_table(runs),
         failures_table(runs),

@@ -1,0 +1,118 @@
+"""Tables of what was found with nano: its benchmark, the rows of the report's tables at its scale, and claims."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from himmel.evaluation.report.collect import Document
+from himmel.evaluation.report.table import Table
+
+_CONDITIONS: Final = {
+    "motion": "with motion tokens",
+    "no-motion": "anchors alone",
+    "shuffled": "motion of another clip",
+    "text": "text alone",
+}
+_SUMS: Final = ("all motion", "all still")
+_CLUSTERED: Final = "Intervals are at 95 %: the wider of Wilson's and that of drawing whole clips."
+
+
+def benchmark_table(motion: Sequence[Document]) -> Table:
+    """What `himmel nano bench` found: right answers by kind of question, under each condition that was asked."""
+    columns = [name for name in _CONDITIONS if any(name in one.content["by_kind"] for one in motion)]
+    rows = []
+    for document in motion:
+        by_kind = document.content["by_kind"]
+        called = f"{document.path.stem}: " if len(motion) > 1 else ""
+        kinds = {kind: cell["total"] for cells in by_kind.values() for kind, cell in cells.items()}
+        for kind in sorted(kinds, key=lambda one: (one not in _SUMS, one)):
+            cells = [_cell(by_kind[name][kind]) if kind in by_kind.get(name, {}) else "" for name in columns]
+            rows.append((f"{called}{kind}", str(kinds[kind]), *cells))
+    return Table(
+        name="table-nano-benchmark",
+        title="nano's benchmark: right answers by kind of question, % (chance: 25)",
+        columns=("questions", "number", *(_CONDITIONS[name] for name in columns)),
+        rows=tuple(rows),
+        notes=(_CLUSTERED,),
+        command="himmel nano bench -o FILE",
+    )
+
+
+def row_tables(documents: Sequence[Document]) -> list[Table]:
+    """The report's tables at nano's scale, one of each that `benchmarks.tables` trained; one that is empty for none."""
+    found = [
+        _row_table(number, rows, document.content["settings"])
+        for document in documents
+        for number, rows in document.content["tables"].items()
+    ]
+    command = "python -m benchmarks.tables FOLDER --json FILE"
+    return found or [Table("table-nano-rows", "The report's tables at nano's scale", (), (), command=command)]
+
+
+def _row_table(number: str, entries: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> Table:
+    several = {entry["row"] for entry in entries if entry["seed"] > 0}
+    rows = []
+    for entry in entries:
+        name = f"{entry['row']}, seed {entry['seed']}" if entry["row"] in several else entry["row"]
+        if not entry["run"]:
+            rows.append((name, "not run", *[""] * 3))
+            continue
+        test = entry.get("against_first")
+        rows.append(
+            (
+                name,
+                *(_cell(entry[kind]) if kind in entry else "" for kind in _SUMS),
+                " + ".join(f"{count:.0f}" for count in entry["tokens"].values()),
+                "" if test is None else f"{test['only_first']} : {test['only_second']}, {test['p_value']:.2g}",
+            )
+        )
+    called = f"Table {number}" if number.isdigit() else f"Table of {number}"
+    return Table(
+        name=f"table-nano-{number.zfill(2)}",
+        title=f"{called} at nano's scale: right answers, % (chance: 25)",
+        columns=(
+            "row",
+            "motion questions",
+            "still questions",
+            "tokens of text, pictures, motion",
+            "right only in this row : only in the first, p",
+        ),
+        rows=tuple(rows),
+        notes=(
+            f"{_CLUSTERED} The last column is McNemar's test on the motion questions. Stage 1: {settings['aligning']} "
+            f"steps; stage 2: {settings['steps']} steps of {settings['batch']} clips; {settings['stories']} clips to "
+            f"learn from, {settings['clips']} to be asked about.",
+        ),
+        command="python -m benchmarks.tables FOLDER --json FILE",
+    )
+
+
+def claims_table(documents: Sequence[Document]) -> Table:
+    """What `benchmarks.claims` found about claims that the report makes in passing."""
+    rows: list[tuple[str, ...]] = []
+    for document in documents:
+        for name, claim in document.content["claims"].items():
+            rows.append((f"{name}: {claim['what']}", "", "", claim["verdict"]))
+            for row, value in claim["rows"].items():
+                rows.append((row, *_measured(value), ""))
+            for extra in ("InfoNCE minus mean squared error", "difference"):
+                if extra in claim:
+                    rows.append((extra, *_measured(claim[extra]), ""))
+    return Table(
+        name="table-nano-claims",
+        title="Claims that the report makes in passing, held against figures on nano",
+        columns=("claim", "%", "number", "verdict"),
+        rows=tuple(rows),
+        notes=("Intervals are at 95 %, by drawing whole clips.",),
+        command="python -m benchmarks.claims FOLDER --json FILE",
+    )
+
+
+def _measured(value: Mapping[str, float]) -> tuple[str, str]:
+    """A share with its interval and number, or the weights of streams, which have none."""
+    if "low" not in value:
+        return ", ".join(f"{stream} {100 * share:.1f}" for stream, share in value.items()), ""
+    return _cell(value), str(value["count"])
+
+
+def _cell(one: Mapping[str, float]) -> str:
+    return f"{100 * one['share']:.1f} [{100 * one['low']:.1f}, {100 * one['high']:.1f}]"
