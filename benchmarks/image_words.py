@@ -23,7 +23,7 @@ from himmel._progress import track
 from himmel.evaluation.statistics import accuracy
 from himmel.hosts.nano import NanoForConditionalGeneration
 from himmel.hosts.nano.projector import SLOTS, NanoProjector
-from himmel.methods.models import default_checkpoint
+from himmel.methods.models import checkpoint_name, default_checkpoint
 from himmel.model import HimmelForConditionalGeneration, HimmelProcessor
 from himmel.model.scoring import score_logits, weigh
 from himmel.nano.clips import FIRST_EVAL_SEED
@@ -40,7 +40,8 @@ Hook = Callable[[nn.Module, tuple[Tensor, Tensor], Tensor], Tensor | None]
 def main() -> None:
     """Look at what the slots say, ask, and print both."""
     options = _options()
-    model = HimmelForConditionalGeneration.from_pretrained(options.checkpoint or default_checkpoint()).eval()
+    checkpoint = options.checkpoint or default_checkpoint()
+    model = HimmelForConditionalGeneration.from_pretrained(checkpoint).eval()
     seeds = range(options.seed, options.seed + options.clips)
     store = ClipStore(model.config, split="eval")
     store.prepare(list(seeds), workers=2)
@@ -53,7 +54,7 @@ def main() -> None:
             if form == FORMS[0]:
                 _compare(slots, said, drawn)
     found = {
-        "checkpoint": "the shipped one" if options.checkpoint is None else str(options.checkpoint),
+        "checkpoint": checkpoint_name(checkpoint),
         "clips": options.clips,
         "first_seed": options.seed,
         "slots": {slot: asdict(accuracy(slots[slot])) for slot in SLOTS if slot in slots},

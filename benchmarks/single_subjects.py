@@ -31,7 +31,7 @@ from himmel._progress import track
 from himmel.evaluation.statistics import accuracy
 from himmel.hosts.nano import NanoForConditionalGeneration
 from himmel.hosts.nano.projector import SLOTS
-from himmel.methods.models import default_checkpoint
+from himmel.methods.models import checkpoint_name, default_checkpoint
 from himmel.model import HimmelForConditionalGeneration
 from himmel.nano.assets import get_photographs
 from himmel.nano.catalogue import PHOTOGRAPHS
@@ -88,7 +88,7 @@ def main() -> None:
         print(f"{way}: {of.share:.1%} [{of.low:.1%}, {of.high:.1%}] of {of.total}")
     if options.json is not None:
         found = {
-            "checkpoint": "the shipped one" if options.checkpoint is None else options.checkpoint,
+            "checkpoint": checkpoint_name(checkpoint),
             "right": {way: asdict(of) for way, of in figures.items()},
         }
         with atomic_path(options.json) as target:

@@ -25,6 +25,7 @@ from himmel.errors import UsageError
 from himmel.evaluation.gates import MeanShares, shares_by_kind
 from himmel.evaluation.summary import Judged, Summary, summarise
 from himmel.hosts import Loading
+from himmel.methods.models import checkpoint_name
 from himmel.model import HimmelForConditionalGeneration, HimmelProcessor, PreparedSample
 from himmel.model.inputs import ChoiceInputs
 from himmel.model.repository import local_folder
@@ -51,8 +52,8 @@ class MotionResult:
         clips: number of clips.
         questions: number of questions asked under each condition.
         first_seed: seed of the first clip; the others follow.
-        checkpoint: folder of the adapter and LoRA.
-        control: folder of the checkpoint that was asked by text alone; None: the same one.
+        checkpoint: folder of the adapter and LoRA; `nano` for the one that ships.
+        control: that of the checkpoint that was asked by text alone; None: the same one.
         tokens: of text, image and motion that a prompt has under each condition, mean over the clips, with all of a
             clip's questions and options behind one video.
         seconds: wall time of the answering.
@@ -118,8 +119,8 @@ def run_motion_benchmark(
         clips=num_clips,
         questions=len(judged) // len(conditions),
         first_seed=seed,
-        checkpoint=str(checkpoint),
-        control=None if control is None else str(control),
+        checkpoint=checkpoint_name(checkpoint),
+        control=None if control is None else checkpoint_name(control),
         tokens=counted,
         seconds=time.monotonic() - begun,
     )

@@ -26,6 +26,11 @@ def default_checkpoint() -> Path:
     return Path(str(files("himmel") / "nano" / "checkpoint"))
 
 
+def checkpoint_name(folder: str | Path) -> str:
+    """What a result calls a checkpoint: its folder, but `nano` for the shipped one, which lies elsewhere everywhere."""
+    return "nano" if Path(folder) == default_checkpoint() else str(folder)
+
+
 class Models:
     """Loads each model at its first use; for any number of threads. Arguments are those of `Session`.
 

@@ -130,7 +130,7 @@ class Header:
         questions_sha256: hash of what they are, see `questions_sha256`.
         method: its name under `name`, and its options.
         host: name or folder.
-        adapter: checkpoint folder; None for a method without one.
+        adapter: checkpoint folder, `nano` for the one that ships; None for a method without one.
         adapter_sha256: hash of the adapter's weights.
         settings: how questions are worded and answers scored.
         versions: of everything that decides the answers.

@@ -35,7 +35,7 @@ from himmel.evaluation.runs.summary import RunSummary, summarise_run
 from himmel.methods.answer import Answer
 from himmel.methods.choice import option_values
 from himmel.methods.frames import Dense, FramesMethod
-from himmel.methods.models import default_checkpoint
+from himmel.methods.models import checkpoint_name, default_checkpoint
 from himmel.methods.protocol import Method
 from himmel.methods.question import Question
 from himmel.methods.removed import PATIENCE, NothingRemovedError, Removed
@@ -251,9 +251,9 @@ class _Work:
 def _header(
     benchmark: Benchmark, items: Sequence[Item], name: str, data: Path, asker: Asker, posing: Posing, *, host: str
 ) -> Header:
-    adapter = None
+    folder = None
     if asker.method.needs_adapter:
-        adapter = asker.adapter or str(default_checkpoint())
+        folder = asker.adapter or str(default_checkpoint())
     return Header(
         benchmark=name,
         data=str(data),
@@ -261,13 +261,13 @@ def _header(
         questions_sha256=questions_sha256(items),
         method={"name": asker.method.name, **option_values(asker.method)},
         host=host,
-        adapter=adapter,
-        adapter_sha256=None if adapter is None else weights_sha256(local_folder(adapter)),
+        adapter=None if folder is None else checkpoint_name(folder),
+        adapter_sha256=None if folder is None else weights_sha256(local_folder(folder)),
         settings={**asdict(posing), "max_new_tokens": posing.max_new_tokens or benchmark.max_new_tokens},
         versions=versions(),
         machine=_machine(asker),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
-        trained=None if adapter is None else _trained(asker.session.model.config),
+        trained=None if folder is None else _trained(asker.session.model.config),
     )
 
 
