@@ -48,7 +48,7 @@ def test_the_first_page_leads_to_every_other() -> None:
 def test_every_result_file_is_listed_with_its_command() -> None:
     folder = ROOT / "docs" / "results"
     rows = [row for row in text("docs/results/README.md").splitlines() if row.startswith("| [")]
-    listed = {name for row in rows for name in re.findall(r"\]\(((?:gpu/)?[\w.-]+)\)", row)}
+    listed = {name for row in rows for name in re.findall(r"\]\(((?:[\w-]+/)?[\w.-]+)\)", row)}
     files = {file.relative_to(folder).as_posix() for file in folder.rglob("*.*") if file.suffix != ".md"}
     assert listed == files
     assert all("`" in row for row in rows if "gpu/" not in row)
