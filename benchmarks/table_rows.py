@@ -17,6 +17,7 @@ class Row:
         overrides: what it changes, dotted keys to YAML.
         condition: under which of `himmel nano bench`'s conditions it is asked.
         decides: whether the table's claim rests on it, so that it is trained with several seeds.
+        aligned: whether it begins its stage 2 with the checkpoint of `--aligned`; without that option it is left out.
         key: of its files; the same row in two tables is trained once.
     """
 
@@ -25,12 +26,14 @@ class Row:
     overrides: Mapping[str, str] = field(default_factory=dict)
     condition: Condition = "motion"
     decides: bool = False
+    aligned: bool = False
 
     @property
     def key(self) -> str:
         """Recipe and changes, in a file's name."""
         changes = ",".join(f"{name}={value}" for name, value in self.overrides.items())
-        kept = (one if one.isalnum() or one in "=,.-_" else "-" for one in f"{self.recipe},{changes}".rstrip(","))
+        name = f"{self.recipe},{changes}".rstrip(",") + (",aligned" if self.aligned else "")
+        kept = (one if one.isalnum() or one in "=,.-_" else "-" for one in name)
         return "".join(kept)
 
     def seeds(self, most: int) -> int:
@@ -51,11 +54,13 @@ _DENSE: Final = Row(
 )
 _ANCHORS: Final = Row("8 anchors", overrides=_shown("anchors"), condition="no-motion")
 _FULL: Final = Row("full", decides=True)
+_LONGER: Final = Row("full, longer stage 1", overrides={"stages": "[2]"}, aligned=True)
 
 TABLES: Final[dict[str, tuple[Row, ...]]] = {
     "1": (
         _DENSE,
         _FULL,
+        _LONGER,
         _ANCHORS,
         Row("text alone", overrides=_shown("nothing"), condition="text"),
         Row("+ motion", "tables/01-main/motion"),
