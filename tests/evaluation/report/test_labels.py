@@ -132,6 +132,13 @@ def test_sets_of_questions_have_names_of_their_own() -> None:
     ]
 
 
+def test_files_of_one_name_are_called_by_their_folders() -> None:
+    one, two = (header(benchmark="questions.jsonl", questions=count, data=f"real/{count}") for count in (3, 4))
+    two = replace(two, questions_sha256="b" * 64)
+    assert list(question_sets([one, two]).values()) == ["4/questions.jsonl (4)", "3/questions.jsonl (3)"]
+    assert list(question_sets([one]).values()) == ["questions.jsonl (3)"]
+
+
 @pytest.mark.parametrize(
     ("host", "name"),
     [(QWEN, "Qwen2.5-VL-7B"), ("/models/InternVL3-8B-hf/", "InternVL3-8B"), ("/models/mine", "mine"), (None, "?")],

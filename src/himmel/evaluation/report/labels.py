@@ -161,13 +161,16 @@ def last_part(place: str | None) -> str:
 def question_sets(headers: Sequence[Header]) -> dict[tuple[str, str], str]:
     """What each set of questions is called, such as `Video-MME (2,700)`, by its benchmark and `questions_sha256`.
 
-    In the order of `BENCHMARKS`, files of questions after those, larger sets first. Sets of the same size in one
-    benchmark are told apart by the beginning of their hash.
+    In the order of `BENCHMARKS`, files of questions after those, larger sets first. Files of one name are called by
+    their folders too; sets of the same size in one benchmark are told apart by the beginning of their hash.
     """
     order = [*BENCHMARKS, *sorted({header.benchmark for header in headers} - set(BENCHMARKS))]
     found = {(header.benchmark, header.questions_sha256): header.questions for header in headers}
     placed = sorted(found.items(), key=lambda one: (order.index(one[0][0]), -one[1], one[0][1]))
-    plain = {key: f"{benchmark_name(key[0])} ({questions:,})" for key, questions in placed}
+    folders = {(header.benchmark, header.questions_sha256): last_part(header.data) for header in headers}
+    alike = Counter(benchmark for benchmark, _ in found if benchmark not in BENCHMARKS)
+    named = {key: f"{folders[key]}/" if folders[key] and alike[key[0]] > 1 else "" for key in found}
+    plain = {key: f"{named[key]}{benchmark_name(key[0])} ({questions:,})" for key, questions in placed}
     repeated = Counter(plain.values())
     return {key: f"{name[:-1]}, {key[1][:6]})" if repeated[name] > 1 else name for key, name in plain.items()}
 
