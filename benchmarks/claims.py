@@ -10,6 +10,8 @@
   moves than in those in which nothing does?
 - *The gain grows with duration* (appendix J): how much more do motion tokens add in long clips than in short ones? Read
   from a result file of `himmel nano bench`, by `--bench`.
+- *Without the context stream the model answers at chance* (section 4.4): how many motion questions does table 1's row
+  of motion and residual get right? Read from a result file of `benchmarks.tables`, by `--tables`.
 
 Stage 1 is trained on nano's clips without captions, which the report doesn't have, so that the objective alone is at
 work; every row has the same steps, the same clips and the same order of them. What is there already is taken as it is.
@@ -18,6 +20,7 @@ work; every row has the same steps, the same clips and the same order of them. W
 import argparse
 import json
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +63,10 @@ START: Final = {
 }
 _RIDGE: Final = 1e-2
 _NOTHING, _ACTS, _CAMERA = 0, 1, 2
+_WITHOUT: Final = "+ motion + residual"
+_CHANCE: Final = 0.25
+_NEAR: Final = 0.05
+"""So far above chance is still close to it."""
 _NOTED: Final = 0.01
 """A difference of shares below a point of a hundred is none."""
 
@@ -109,11 +116,14 @@ def main() -> None:
     }
     if options.bench is not None:
         found["duration"] = _duration(json.loads(options.bench.read_text(encoding="utf-8")))
+    if options.tables is not None:
+        found["answers without context"] = _answers(json.loads(options.tables.read_text(encoding="utf-8")))
     _print(found)
     if options.json is not None:
         settings = {name: getattr(options, name) for name in ("clips", "held_out", "steps", "batch", "seeds")}
         document = {
             "benchmark": "nano-claims",
+            "command": " ".join(["python -m benchmarks.claims FOLDER", *sys.argv[2:]]),
             "settings": settings,
             "versions": versions("accelerate"),
             "claims": found,
@@ -131,6 +141,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=32, help="clips of a step")
     parser.add_argument("--seeds", type=int, default=2, help="trainings of each row")
     parser.add_argument("--bench", type=Path, help="result file of himmel nano bench, for the claim about duration")
+    parser.add_argument("--tables", type=Path, help="result file of benchmarks.tables, for answers without context")
     parser.add_argument("--json", type=Path, help="file for what is found")
     return parser.parse_args()
 
@@ -203,13 +214,19 @@ def _convergence(seen: Trained) -> dict[str, Any]:
         own = np.concatenate([run.own[run.counted] for run in runs])
         found[name] = _share(own, np.concatenate([run.clip[run.counted] for run in runs]))
     chance = 1 / found["untrained"]["count"]
+    without, with_context = (_has_learned(found, name) for name in ("motion and residual", "all streams"))
     return {
         "what": "share of intervals whose own visual change is the nearest of all",
         "rows": found,
         "chance": chance,
-        # Converged to nothing: no more found than by an adapter that has learned nothing.
-        "verdict": _verdict(found["motion and residual"]["low"] < found["untrained"]["high"] + _NOTED, told=True),
+        # Where nothing converges with context either, a training was too short to tell.
+        "verdict": _verdict(not without, told=without or with_context),
     }
+
+
+def _has_learned(found: Mapping[str, Mapping[str, float]], name: str) -> bool:
+    """Whether a row finds more than an adapter that has learned nothing."""
+    return found[name]["low"] > found["untrained"]["high"] + _NOTED
 
 
 def _direction(seen: Trained) -> dict[str, Any]:
@@ -296,6 +313,24 @@ def _duration(bench: Mapping[str, Any]) -> dict[str, Any]:
         },
         "difference": more,
         "verdict": _verdict(more["low"] > 0, told=more["low"] > 0 or more["high"] < 0),
+    }
+
+
+def _answers(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """What table 1 says of a model whose adapter was aligned without the context stream."""
+    rows = {
+        entry["row"]: {name: entry["all motion"][name] for name in ("share", "low", "high")}
+        | {"count": entry["all motion"]["total"]}
+        for entry in tables["tables"]["1"]
+        if entry["row"] in (_WITHOUT, "full", "8 anchors") and entry["seed"] == 0 and entry["run"]
+    }
+    without = rows[_WITHOUT]
+    return {
+        "what": "share of motion questions that are right after an alignment without the context stream (chance: 25 %)",
+        "rows": rows,
+        "verdict": _verdict(
+            without["high"] < _CHANCE + _NEAR, told=without["low"] > _CHANCE or without["high"] < _CHANCE + _NEAR
+        ),
     }
 
 

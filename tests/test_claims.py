@@ -48,12 +48,15 @@ def test_rows_draw_an_adapter_of_their_own(name: str) -> None:
     assert own_settings(start) != own_settings(row)
 
 
-@pytest.mark.parametrize(("share", "verdict"), [(0.0, "holds here"), (0.3, "does not hold here")])
+@pytest.mark.parametrize(
+    ("with_context", "share", "verdict"),
+    [(0.5, 0.0, "holds here"), (0.5, 0.3, "does not hold here"), (0.0, 0.0, "cannot tell")],
+)
 def test_alignment_without_context_converged_if_it_finds_more_than_an_untrained_adapter(
-    share: float, verdict: str
+    with_context: float, share: float, verdict: str
 ) -> None:
     rows = _rows(
-        all_streams=_seen(0, found=0.5, tells=True),
+        all_streams=_seen(0, found=with_context, tells=True),
         motion_and_residual=_seen(1, found=share, tells=True),
         context=_seen(2, found=0.5, tells=False),
         untrained=_seen(3, found=0.003, tells=False),
@@ -102,3 +105,18 @@ def test_gain_is_compared_between_longer_and_shorter_clips(late: int, early: int
                 {"clip": seed, "question": 0, "motion": True, "condition": condition, "chosen": answer, "answer": 1}
             )
     assert claims._duration({"answers": answers})["verdict"] == verdict
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [(0.40, 0.60, "does not hold here"), (0.22, 0.28, "holds here"), (0.20, 0.40, "cannot tell")],
+)
+def test_answers_without_context_are_close_to_chance_or_not(low: float, high: float, verdict: str) -> None:
+    cell = {"share": (low + high) / 2, "low": low, "high": high, "total": 112}
+    rows = [
+        {"row": "+ motion + residual", "seed": 0, "run": True, "all motion": cell},
+        {"row": "full", "seed": 0, "run": False},
+    ]
+    found = claims._answers({"tables": {"1": rows}})
+    assert found["verdict"] == verdict
+    assert set(found["rows"]) == {"+ motion + residual"}
