@@ -40,21 +40,18 @@ def main() -> None:
     if options.one is not None:
         _do(options, *options.one.rsplit("@", 1))
         return
-    tables = {
-        name: [row for row in TABLES[name] if not row.aligned or options.aligned is not None] for name in options.table
-    }
-    rows = [(row, seed) for table in tables.values() for row in table for seed in range(row.seeds(options.seeds))]
+    rows = [(row, seed) for name in options.table for row in TABLES[name] for seed in range(row.seeds(options.seeds))]
     todo = list(dict.fromkeys((row.key, seed) for row, seed in rows if not _result(options, row, seed).is_file()))
     if todo:
         _prepare(options, [row for row, seed in rows if (row.key, seed) in todo])
         _train_projector(options)
         _run(options, todo)
-    found = {name: _table(options, table) for name, table in tables.items()}
-    for name, entries in found.items():
-        _print(name, entries)
+    tables = {name: _table(options, TABLES[name]) for name in options.table}
+    for name, table in tables.items():
+        _print(name, table)
     if options.json is not None:
         with atomic_path(options.json) as file:
-            file.write_text(json.dumps(_document(options, found), indent=1) + "\n", encoding="utf-8")
+            file.write_text(json.dumps(_document(options, tables), indent=1) + "\n", encoding="utf-8")
 
 
 def _options() -> argparse.Namespace:
@@ -69,9 +66,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--clips", type=int, default=400, help="clips that are asked about, two questions each")
     parser.add_argument("--parallel", type=int, default=1, help="rows at work at a time")
     parser.add_argument("--until", type=float, default=None, metavar="MINUTES", help="start no row after so long")
-    parser.add_argument(
-        "--aligned", metavar="CHECKPOINT", help="of a longer stage 1, for the row that begins its stage 2 with it"
-    )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of all rows' recipes")
     parser.add_argument("--json", type=Path, help="file for the tables")
     parser.add_argument("--one", help=argparse.SUPPRESS)
@@ -93,8 +87,7 @@ def _overrides(options: argparse.Namespace, row: Row, seed: int) -> dict[str, st
         "stage1.seed": str(100 + seed),
         "stage2.seed": str(200 + seed),
     }
-    begins = {"begin_with": str(options.aligned)} if row.aligned else {}
-    return common | dict(item.split("=", 1) for item in options.set) | dict(row.overrides) | begins
+    return common | dict(item.split("=", 1) for item in options.set) | dict(row.overrides)
 
 
 def _result(options: argparse.Namespace, row: Row, seed: int) -> Path:
