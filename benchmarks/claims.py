@@ -2,15 +2,15 @@
 
     python -m benchmarks.claims FOLDER --bench docs/results/nano-bench.json --json docs/results/nano-claims.json
 
-- *Alignment without the context stream does not converge* (section 4.4): stage 1 is trained with and without it, and
+- *Alignment without the context stream does not converge* (section 4.7): stage 1 is trained with and without it, and
   with nothing else. How many of the held-out intervals find their own visual change among all others?
-- *InfoNCE keeps the direction of motion where mean squared error loses it* (section 4.4, appendix Q): how well does a
+- *InfoNCE keeps the direction of motion where mean squared error loses it* (section 4.7, appendix Q): how well does a
   linear map read the direction of the moving thing off the aligned embedding, for intervals of held-out clips?
 - *Gates route by content* (appendix O.3): how much more does the fusion weigh motion in intervals in which something
   moves than in those in which nothing does?
 - *The gain grows with duration* (appendix J): how much more do motion tokens add in long clips than in short ones? Read
   from a result file of `himmel nano bench`, by `--bench`.
-- *Without the context stream the model answers at chance* (section 4.4): how many motion questions does table 1's row
+- *Without the context stream the model answers at chance* (section 4.7): how many motion questions does table 1's row
   of motion and residual get right? Read from a result file of `benchmarks.tables`, by `--tables`.
 
 Stage 1 is trained on nano's clips without captions, which the report doesn't have, so that the objective alone is at
