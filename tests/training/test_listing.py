@@ -79,6 +79,7 @@ def test_a_row_on_nano_is_asked_about_rendered_clips() -> None:
     assert (ask[1]["method"], ask[1]["option"], ask[1]["scoring"]) == ("dense", ["num_frames=32"], "raw")
 
 
+@pytest.mark.slow
 def test_rows_of_one_model_by_different_methods_are_different_runs() -> None:
     """Untrained rows share a checkpoint."""
     folders: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {}

@@ -139,6 +139,7 @@ def test_a_run_that_is_not_whole_is_left_out_and_named(runs: Path, tmp_path: Pat
     assert "panel" not in (report.folder / "table-01-main.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_same_results_give_the_same_bytes(runs: Path, tmp_path: Path) -> None:
     first, second = (write_report([runs], tmp_path / name).folder for name in ("one", "two"))
     assert {path.name: path.read_bytes() for path in first.iterdir()} == {
@@ -178,6 +179,7 @@ def test_a_place_that_cannot_be_written(runs: Path, tmp_path: Path) -> None:
         write_report([runs], tmp_path / "file")
 
 
+@pytest.mark.slow
 def test_case_studies(runs: Path, tmp_path: Path, encode_clip: Callable[..., Path]) -> None:
     clip = encode_clip("walk.mp4", num_frames=24, options={"g": "8"})
     report = write_report([runs], tmp_path / "out", clips=[clip])

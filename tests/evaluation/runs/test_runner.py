@@ -129,6 +129,7 @@ def test_an_interrupted_run_asks_only_what_is_missing(
     assert load_run(tmp_path / "stopped").header.summary is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stop", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
 def test_a_stopped_run_asks_each_question_once_in_the_end(
     evaluation: Any, tmp_path: Path, data: Path, checkpoint: Path, rows_of: RowsOf, stop: signal.Signals, code: int

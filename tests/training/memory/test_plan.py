@@ -182,6 +182,7 @@ def test_fsdp_shares_out_everything_that_lasts() -> None:
     assert shared.activations == alone.activations
 
 
+@pytest.mark.slow
 def test_the_flagship_is_planned_without_any_of_its_files() -> None:
     """The numbers of parameters are those of the published weights and of the report's adapter."""
     stages = {stage.kind: stage for stage in plan_memory(resolve_recipe("default").recipe, devices=8)}
