@@ -52,7 +52,8 @@ def checkpoint(nano_folder: str, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @pytest.fixture(scope="session")
 def session(checkpoint: Path) -> Session:
-    return Session(adapter=checkpoint)
+    """As the command makes it: what was asked before shows in no digit of an answer."""
+    return Session(adapter=checkpoint, prompt_cache_bytes=0)
 
 
 @dataclass(frozen=True)
