@@ -324,6 +324,8 @@ def _answers(tables: Mapping[str, Any]) -> dict[str, Any]:
         for entry in tables["tables"]["1"]
         if entry["row"] in (_WITHOUT, "full", "8 anchors") and entry["seed"] == 0 and entry["run"]
     }
+    if _WITHOUT not in rows:
+        raise SystemExit(f"The file of --tables has no row {_WITHOUT!r} in table 1 that was run; train it first.")
     without = rows[_WITHOUT]
     return {
         "what": "share of motion questions that are right after an alignment without the context stream (chance: 25 %)",

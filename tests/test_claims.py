@@ -120,3 +120,8 @@ def test_answers_without_context_are_close_to_chance_or_not(low: float, high: fl
     found = claims._answers({"tables": {"1": rows}})
     assert found["verdict"] == verdict
     assert set(found["rows"]) == {"+ motion + residual"}
+
+
+def test_a_file_without_the_row_is_said_to_lack_it() -> None:
+    with pytest.raises(SystemExit, match=r"no row '\+ motion \+ residual' in table 1 that was run"):
+        claims._answers({"tables": {"1": [{"row": "+ motion + residual", "seed": 0, "run": False}]}})

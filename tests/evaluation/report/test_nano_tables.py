@@ -62,7 +62,18 @@ def test_each_table_has_its_rows_and_what_was_not_run(tmp_path: Path) -> None:
         ("full", "25.0 [12.5, 62.5]", "50.0 [25.0, 75.0]", "90 + 128 + 72", "14 : 2, 0.0042"),
         ("+ motion", "not run", "", "", ""),
     )
-    assert "Stage 1: 200 steps; stage 2: 16 steps of 8 clips; 300 clips to learn from, 60 to" in first.notes[0]
+    assert "stage 1 has 200 steps, and 300 clips are there to learn from." in first.notes[0]
+    assert "Stage 2: 16 steps of 8 clips. 60 clips are asked about." in first.notes[0]
+
+
+def test_the_same_table_of_two_files_is_two_tables(tmp_path: Path) -> None:
+    names = [table.name for table in row_tables(_find(tmp_path, old=_rows(), young=_rows()).rows)]
+    assert names == [
+        "table-nano-01-old",
+        "table-nano-placement-old",
+        "table-nano-01-young",
+        "table-nano-placement-young",
+    ]
 
 
 def test_rows_of_several_seeds_name_them(tmp_path: Path) -> None:

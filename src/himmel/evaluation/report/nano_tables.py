@@ -40,7 +40,7 @@ def benchmark_table(motion: Sequence[Document]) -> Table:
 def row_tables(documents: Sequence[Document]) -> list[Table]:
     """The report's tables at nano's scale, one of each that `benchmarks.tables` trained; one that is empty for none."""
     found = [
-        _row_table(number, rows, document.content["settings"])
+        _row_table(number, rows, document, of=len(documents))
         for document in documents
         for number, rows in document.content["tables"].items()
     ]
@@ -48,7 +48,9 @@ def row_tables(documents: Sequence[Document]) -> list[Table]:
     return found or [Table("table-nano-rows", "The report's tables at nano's scale", (), (), command=command)]
 
 
-def _row_table(number: str, entries: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> Table:
+def _row_table(number: str, entries: Sequence[Mapping[str, Any]], document: Document, *, of: int) -> Table:
+    """One table of a result file; where there are several files, it is called by its own."""
+    settings = document.content["settings"]
     several = {entry["row"] for entry in entries if entry["seed"] > 0}
     rows = []
     for entry in entries:
@@ -66,9 +68,10 @@ def _row_table(number: str, entries: Sequence[Mapping[str, Any]], settings: Mapp
             )
         )
     called = f"Table {number}" if number.isdigit() else f"Table of {number}"
+    file = document.path.stem
     return Table(
-        name=f"table-nano-{number.zfill(2)}",
-        title=f"{called} at nano's scale: right answers, % (chance: 25)",
+        name=f"table-nano-{number.zfill(2)}" + (f"-{file}" if of > 1 else ""),
+        title=f"{called} at nano's scale{f' ({file})' if of > 1 else ''}: right answers, % (chance: 25)",
         columns=(
             "row",
             "motion questions",
@@ -78,9 +81,9 @@ def _row_table(number: str, entries: Sequence[Mapping[str, Any]], settings: Mapp
         ),
         rows=tuple(rows),
         notes=(
-            f"{_CLUSTERED} The last column is McNemar's test on the motion questions. Stage 1: {settings['aligning']} "
-            f"steps; stage 2: {settings['steps']} steps of {settings['batch']} clips; {settings['stories']} clips to "
-            f"learn from, {settings['clips']} to be asked about.",
+            f"{_CLUSTERED} The last column is McNemar's test on the motion questions. Unless a row says otherwise, "
+            f"stage 1 has {settings['aligning']} steps, and {settings['stories']} clips are there to learn from. Stage "
+            f"2: {settings['steps']} steps of {settings['batch']} clips. {settings['clips']} clips are asked about.",
         ),
         command="python -m benchmarks.tables FOLDER --json FILE",
     )
@@ -90,8 +93,9 @@ def claims_table(documents: Sequence[Document]) -> Table:
     """What `benchmarks.claims` found about claims that the report makes in passing."""
     rows: list[tuple[str, ...]] = []
     for document in documents:
+        called = f"{document.path.stem}, " if len(documents) > 1 else ""
         for name, claim in document.content["claims"].items():
-            rows.append((f"{name}: {claim['what']}", "", "", claim["verdict"]))
+            rows.append((f"{called}{name}: {claim['what']}", "", "", claim["verdict"]))
             for row, value in claim["rows"].items():
                 rows.append((row, *_measured(value), ""))
             for extra in ("InfoNCE minus mean squared error", "difference"):
@@ -102,7 +106,7 @@ def claims_table(documents: Sequence[Document]) -> Table:
         title="Claims that the report makes in passing, held against figures on nano",
         columns=("claim", "%", "number", "verdict"),
         rows=tuple(rows),
-        notes=("Intervals are at 95 %, by drawing whole clips.",),
+        notes=("Intervals are at 95 %, by drawing whole clips; of answers, the wider of that and Wilson's.",),
         command="python -m benchmarks.claims FOLDER --json FILE",
     )
 
