@@ -65,14 +65,23 @@ def start(program: str, *arguments: str | Path, **options: str) -> "subprocess.P
     )
 
 
-def assert_ended(found: tuple[int, str, float]) -> None:
-    code, err, seconds = found
-    *before, last = err.splitlines()
-    assert (code, last) == (130, "himmel: interrupted.")
-    # On a machine that other tests keep busy, lines of progress come before.
-    assert all(line.startswith(("Rendering", "Reading", "Fetching")) for line in before)
-    # Two seconds, and as many for a busy machine.
-    assert seconds < 4
+def assert_ended(program: str, *arguments: str | Path, **options: str) -> int:
+    """The program ends as it should, each time, and at least once of three times it does so in time.
+
+    Returns:
+        The process group of the last one.
+    """
+    for _ in range(3):
+        process = start(program, *arguments, **options)
+        code, err, seconds = interrupt(process)
+        *before, last = err.splitlines()
+        assert (code, last) == (130, "himmel: interrupted.")
+        # On a machine that other tests keep busy, lines of progress come before.
+        assert all(line.startswith(("Rendering", "Reading", "Fetching")) for line in before)
+        # Two seconds, and as many for a busy machine, which may hold up any one process for longer.
+        if seconds < 4:
+            return process.pid
+    pytest.fail(f"three times in a row it took more than 4 s to end, {seconds:.1f} s the last time")
 
 
 def gone(group: int) -> bool:
@@ -97,14 +106,14 @@ def deaf_index() -> Iterator[str]:
 def test_streams(encode_clip: Callable[..., Path], tmp_path: Path, busy: str) -> None:
     program = _PROGRAM.format(module="himmel.video.video", name="decompose", busy=_BUSY[busy])
     video = encode_clip("clip.mp4")
-    assert_ended(interrupt(start(program, "streams", video, "-o", tmp_path / "maps.npz")))
+    assert_ended(program, "streams", video, "-o", tmp_path / "maps.npz")
     assert list(tmp_path.iterdir()) == [video]
 
 
 @pytest.mark.parametrize("busy", _BUSY)
 def test_ask(encode_clip: Callable[..., Path], checkpoint: Path, busy: str) -> None:
     program = _PROGRAM.format(module="himmel.methods.generation", name="Generation.step", busy=_BUSY[busy])
-    assert_ended(interrupt(start(program, "ask", encode_clip("clip.mp4"), "What moves?", "--adapter", checkpoint)))
+    assert_ended(program, "ask", encode_clip("clip.mp4"), "What moves?", "--adapter", checkpoint)
 
 
 def test_where_it_meets_the_end_of_an_object(encode_clip: Callable[..., Path], tmp_path: Path) -> None:
@@ -122,7 +131,7 @@ himmel.video.video.decompose = work
 from himmel.cli import main
 main()
 """
-    assert_ended(interrupt(start(program, "streams", encode_clip("clip.mp4"), "-o", tmp_path / "maps.npz")))
+    assert_ended(program, "streams", encode_clip("clip.mp4"), "-o", tmp_path / "maps.npz")
 
 
 def test_nano_get(tmp_path: Path, deaf_index: str) -> None:
@@ -133,7 +142,7 @@ threading.Timer(3, lambda: print("at work", flush=True)).start()
 main()
 """
     environment = {"HIMMEL_CACHE": str(tmp_path / "cache"), "PIP_INDEX_URL": deaf_index, "PIP_RETRIES": "0"}
-    assert_ended(interrupt(start(program, "nano", "get", **environment)))
+    assert_ended(program, "nano", "get", **environment)
     assert list((tmp_path / "cache" / "nano-host").iterdir()) == []
 
 
@@ -141,8 +150,7 @@ main()
 def test_train_between_two_steps(nano_folder: str, tmp_path: Path) -> None:
     base = tiny_base(tmp_path, of="nano", host=nano_folder)
     program = _PROGRAM.format(module="himmel.training.trainer", name="PartsTrainer.compute_loss", busy=_BUSY["python"])
-    process = start(program, "train", "default", "--base", base, HIMMEL_CACHE=str(tmp_path / "cache"))
-    assert_ended(interrupt(process))
+    assert_ended(program, "train", "default", "--base", base, HIMMEL_CACHE=str(tmp_path / "cache"))
 
 
 @pytest.mark.slow
@@ -161,9 +169,7 @@ if __name__ == "__main__":
 """
     base = tiny_base(tmp_path, of="nano", host=nano_folder)
     command = ("train", "default", "--base", base, "--set", "data.clips=400")
-    process = start(program, *command, HIMMEL_CACHE=str(tmp_path / "cache"))
-    assert_ended(interrupt(process))
-    assert gone(process.pid)
+    assert gone(assert_ended(program, *command, HIMMEL_CACHE=str(tmp_path / "cache")))
 
 
 @pytest.mark.parametrize("remote", [False, True])
@@ -181,4 +187,4 @@ main()
 """
     with socket.create_server(("127.0.0.1", 0)) as server:
         source = f"rtsp://127.0.0.1:{server.getsockname()[1]}/a" if remote else encode_clip("clip.ts")
-        assert_ended(interrupt(start(program, "watch", source)))
+        assert_ended(program, "watch", source)

@@ -1,5 +1,6 @@
 """Local playlists: whole ones are read, and nothing is waited for."""
 
+import math
 import os
 import signal
 import subprocess
@@ -39,7 +40,8 @@ def test_a_playlist_without_an_end_is_refused_at_once(through_a_master: bool, pl
     began = time.monotonic()
     with pytest.raises(VideoError) as caught:
         Video(master if through_a_master else live)
-    assert time.monotonic() - began < 1
+    # FFmpeg would wait for its end for ever.
+    assert time.monotonic() - began < 5
     assert str(caught.value) == (
         f"{str(live)!r} is the playlist of a broadcast that is still running; if it has ended, add a last"
         f" line '{END}' to it."
@@ -74,6 +76,15 @@ def test_an_interrupt_is_obeyed_within_two_seconds(
         "import sys\nfrom himmel.video import Video\npath = sys.argv[1]\nvideo = Video(path)\n"
         f"print('ready', flush=True)\nwhile True: {call}"
     )
+    # Other processes may hold up this one for seconds once, but not three times in a row.
+    taken = [math.inf]
+    while min(taken) >= 2 and len(taken) < 4:
+        taken.append(_seconds_to_end(code, path))
+    assert min(taken) < 2, taken
+
+
+def _seconds_to_end(code: str, path: Path) -> float:
+    """From the signal to the end of the process, which says that it was interrupted."""
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ
     )
@@ -84,9 +95,10 @@ def test_an_interrupt_is_obeyed_within_two_seconds(
         began = time.monotonic()
         process.send_signal(signal.SIGINT)
         process.wait(timeout=10)
-        assert time.monotonic() - began < 2
+        taken = time.monotonic() - began
         assert process.stderr is not None
         assert b"KeyboardInterrupt" in process.stderr.read()
+        return taken
     finally:
         process.kill()
         process.wait()
