@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import himmel
+from himmel._garbage import leave_the_rest_to_the_system
 from himmel._install import missing_package
 from himmel._trouble import explain
 from himmel.cli.ask import ask
@@ -90,6 +91,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         # About a tenth of a millisecond: most waits are shorter, and putting a thread to sleep costs as much.
         os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+    leave_the_rest_to_the_system()
     # Only before the verb; behind it, the word may be part of a question.
     debug = arguments[:1] == ["--debug"]
     try:

@@ -7,6 +7,7 @@ import typer
 from rich.markup import escape
 
 from himmel._checks import check_options, check_question
+from himmel._garbage import without_collections
 from himmel._progress import working
 from himmel.choices import (
     AnchorMode,
@@ -114,8 +115,9 @@ def ask(
 
     # Before the model's libraries, which take seconds to load: a file that is not a video is refused at once.
     opened = Video(video)
-    quieten()
-    from himmel.methods.ask import ask as ask_model
+    with without_collections():
+        quieten()
+        from himmel.methods.ask import ask as ask_model
 
     with working("Reading the video and asking the model"):
         answer = ask_model(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from himmel._garbage import without_collections
 from himmel.choices import DeviceMap, Quantization
 from himmel.errors import HostError, UsageError
 from himmel.hosts import Loading, load_host
@@ -76,9 +77,10 @@ class Models:
         """The model with its adapter."""
         with self._lock:
             if self._adapted is None:
-                self._adapted = HimmelForConditionalGeneration.from_pretrained(
-                    str(self._folder), host=self._host, loading=self._loading
-                )
+                with without_collections():
+                    self._adapted = HimmelForConditionalGeneration.from_pretrained(
+                        str(self._folder), host=self._host, loading=self._loading
+                    )
             return self._adapted
 
     @property
@@ -87,9 +89,10 @@ class Models:
         with self._lock:
             if self._plain is None:
                 if self._host_alone is not None and not self._fits(self._host_alone):
-                    self._plain = HostModel.load(
-                        self._host_alone, max_anchor_tokens=self._max_anchor_tokens, loading=self._loading
-                    )
+                    with without_collections():
+                        self._plain = HostModel.load(
+                            self._host_alone, max_anchor_tokens=self._max_anchor_tokens, loading=self._loading
+                        )
                 else:
                     model = self.adapted
                     self._plain = HostModel(model.host, share_weights(model.network))
