@@ -255,6 +255,7 @@ def test_without_an_encoder_nothing_is_learned_over_time(tiny):
     torch.testing.assert_close(tokens, torch.nn.functional.layer_norm(fused, (32,)), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_resnet_gradients_in_mixed_precision_are_those_of_full_precision(tiny, streams):
     """Maps of 16 cells or fewer come to 1 x 1, where oneDNN's bfloat16 gradient reads memory that nobody wrote."""
     config = tiny(encoder="resnet18", branch="resnet18", context_channels=3, context_size=32)

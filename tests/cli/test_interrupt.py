@@ -110,6 +110,7 @@ def test_streams(encode_clip: Callable[..., Path], tmp_path: Path, busy: str) ->
     assert list(tmp_path.iterdir()) == [video]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("busy", _BUSY)
 def test_ask(encode_clip: Callable[..., Path], checkpoint: Path, busy: str) -> None:
     program = _PROGRAM.format(module="himmel.methods.generation", name="Generation.step", busy=_BUSY[busy])

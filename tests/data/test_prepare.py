@@ -55,6 +55,7 @@ def corpus(encode_clip: Encode, tmp_path: Path) -> Path:
     return tmp_path / "corpus"
 
 
+@pytest.mark.slow
 def test_the_bytes_do_not_depend_on_the_workers(corpus: Path, tmp_path: Path) -> None:
     found = [
         prepare(str(corpus), tmp_path / f"cache{workers}", settings=SETTINGS, shard_videos=4, workers=workers)

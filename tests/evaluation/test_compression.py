@@ -51,6 +51,7 @@ def test_each_rung_is_the_data_set_with_other_videos(data: Path, tmp_path: Path)
     assert 0.5 * size < first.rung * 22 / 25 < size
 
 
+@pytest.mark.slow
 def test_a_second_run_encodes_only_what_is_missing_or_has_changed(
     data: Path, encode_clip: Encode, tmp_path: Path
 ) -> None:

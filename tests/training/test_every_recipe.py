@@ -112,6 +112,7 @@ def _is_slow(name: str, base: str) -> bool:
     return base != "nano" or name.endswith(("/resnet18", "shared-vit"))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unrendered", "loud_tower")
 @pytest.mark.parametrize(("name", "base"), _cases())
 def test_two_steps_of_every_recipe(

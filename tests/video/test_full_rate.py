@@ -234,6 +234,7 @@ def test_arguments_out_of_range(arguments: dict, said: str, encode_clip: Encode)
         Video(encode_clip("a.mp4", num_frames=5)).pictures(**arguments)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["bitstream", "libav", "proxy"])
 def test_memory_does_not_grow_with_the_number_of_pictures(
     backend: choices.Backend, encode_clip: Encode, monkeypatch: pytest.MonkeyPatch

@@ -176,6 +176,7 @@ def test_told_twice_to_end_it_ends_at_once_and_says_so(
     assert [(code, reply["error"]["code"]) for code, reply in found] == [(503, "shutting_down")] * 3
 
 
+@pytest.mark.slow
 def test_one_that_cannot_be_answered_does_not_spoil_its_batch(
     session: Session, media: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -338,6 +338,7 @@ class Apart:
         return self._reader.read(Extraction(medium, {"num_anchors": 2, "steps_per_interval": 2}))
 
 
+@pytest.mark.slow
 def test_a_video_that_hangs_or_crashes_costs_itself_in_a_loaders_worker(
     encode_clip: Callable[..., Path], pan: Any, setup: Setup, tmp_path: Path
 ) -> None:
