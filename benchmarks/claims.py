@@ -298,7 +298,7 @@ def _duration(bench: Mapping[str, Any]) -> dict[str, Any]:
             right = one["chosen"] == one["answer"]
             answers.setdefault((one["clip"], one["question"]), {})[one["condition"]] = right
     clips = np.array([clip for clip, _ in answers])
-    seconds = np.array([_seconds(int(clip)) for clip in clips])
+    seconds = np.array([draw_spec(int(clip), "eval").seconds for clip in clips])
     gains = np.array([float(one["motion"]) - float(one["no-motion"]) for one in answers.values()])
     middle = float(np.median(seconds))
     late = seconds > middle
@@ -334,11 +334,6 @@ def _answers(tables: Mapping[str, Any]) -> dict[str, Any]:
             without["high"] < _CHANCE + _NEAR, told=without["low"] > _CHANCE or without["high"] < _CHANCE + _NEAR
         ),
     }
-
-
-def _seconds(seed: int) -> float:
-    spec = draw_spec(seed, "eval")
-    return spec.num_pictures / spec.encoding.rate
 
 
 def _share(values: Sequence[float] | Array, clips: Sequence[int] | npt.NDArray[np.int64]) -> dict[str, float]:

@@ -98,6 +98,16 @@ TABLES: Final[dict[str, tuple[Row, ...]]] = {
         Row("4 tokens", overrides={"model.tokens_per_interval": "4"}),
         Row("1 token", overrides={"model.tokens_per_interval": "1"}),
     ),
+    "14": (
+        _FULL,
+        Row("no encoder", "tables/14-encoders/none"),
+        Row("the tower of the host", "tables/14-encoders/shared-vit"),
+        Row("ResNet-18", "tables/14-encoders/resnet18"),
+    ),
+    "16": (
+        _FULL,
+        Row("whole language model", overrides={"stage2.trains": "full"}),
+    ),
     "placement": (
         _FULL,
         Row("before everything", "tables/placement/prefix"),

@@ -12,6 +12,7 @@ motion questions.
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -24,7 +25,9 @@ from himmel._files import atomic_path
 from himmel._versions import versions
 from himmel.evaluation.motion import run_motion_benchmark
 from himmel.evaluation.statistics import compare_paired
+from himmel.evaluation.summary import Judged, summarise
 from himmel.model import HimmelConfig
+from himmel.nano.draw import draw_spec
 from himmel.training.resolve import resolve_recipe
 from himmel.training.run import run_recipe
 from himmel.training.settings import make_settings
@@ -163,7 +166,9 @@ def _table(options: argparse.Namespace, rows: Sequence[Row]) -> list[dict[str, A
                 if one["motion"]
             }
             kinds = result["by_kind"][row.condition]
-            entry = {"row": row.name, "seed": seed, "run": True, "tokens": result["tokens"][row.condition], **kinds}
+            tokens = result["tokens"][row.condition]
+            halves = _by_duration([Judged(**one) for one in result["answers"] if one["motion"]])
+            entry = {"row": row.name, "seed": seed, "run": True, "tokens": tokens, **kinds, "by_duration": halves}
             if first is None:
                 first = right
             else:
@@ -172,6 +177,17 @@ def _table(options: argparse.Namespace, rows: Sequence[Row]) -> list[dict[str, A
                 entry["against_first"] = vars(test)
             found.append(entry)
     return found
+
+
+def _by_duration(judged: Sequence[Judged]) -> list[dict[str, Any]]:
+    """Motion questions about the shorter half of the clips and about the longer half; appendix J, table 21."""
+    seconds = {clip: draw_spec(clip, "eval").seconds for clip in {one.clip for one in judged}}
+    middle = statistics.median(seconds.values())
+    halves = []
+    for longer, most in ((False, middle), (True, max(seconds.values()))):
+        by_kind = summarise([one for one in judged if (seconds[one.clip] > middle) == longer]).to_json()["by_kind"]
+        halves += [{"most_seconds": most, **rows["all motion"]} for rows in by_kind.values()]
+    return halves
 
 
 def _print(name: str, table: Sequence[dict[str, Any]]) -> None:

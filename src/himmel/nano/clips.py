@@ -216,6 +216,11 @@ class ClipSpec:
         return sum(self.lengths)
 
     @property
+    def seconds(self) -> float:
+        """How long the clip lasts."""
+        return self.num_pictures / self.encoding.rate
+
+    @property
     def anchors(self) -> tuple[int, ...]:
         """Index of each interval's first picture."""
         return tuple(int(start) for start in np.cumsum((0, *self.lengths[:-1])))

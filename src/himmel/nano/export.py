@@ -91,7 +91,7 @@ def _lines(spec: ClipSpec, most: int) -> list[dict[str, Any]]:
             "answer": asked[place].choices[asked[place].answer],
             "category": asked[place].kind,
             "task": "motion" if asked[place].kind in MOTION_KINDS else "still",
-            "duration": round(spec.num_pictures / spec.encoding.rate, 3),
+            "duration": round(spec.seconds, 3),
         }
         for place in choose_questions(asked, most=most)
     ]

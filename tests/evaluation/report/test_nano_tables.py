@@ -81,6 +81,19 @@ def test_rows_of_several_seeds_name_them(tmp_path: Path) -> None:
     assert [row[0] for row in first.rows] == ["dense", "full, seed 0", "full, seed 1", "+ motion"]
 
 
+def test_table_21_divides_the_rows_of_table_1_by_duration(tmp_path: Path) -> None:
+    document = _rows(seeds=2)
+    for right, entry in enumerate(document["tables"]["1"][:3]):
+        entry["by_duration"] = [{"most_seconds": 13.6, **_cell(right, 4)}, {"most_seconds": 119.9, **_cell(2, 8)}]
+    *_, table = row_tables(_find(tmp_path, tables=document).rows)
+    assert (table.name, table.columns) == ("table-nano-21", ("row", "clips of up to 14 s", "clips of up to 120 s"))
+    assert table.rows == (
+        ("dense", "0.0 [0.0, 50.0] of 4", "25.0 [12.5, 62.5] of 8"),
+        ("full, seed 0", "25.0 [12.5, 62.5] of 4", "25.0 [12.5, 62.5] of 8"),
+        ("full, seed 1", "50.0 [25.0, 75.0] of 4", "25.0 [12.5, 62.5] of 8"),
+    )
+
+
 def test_a_claim_has_its_verdict_and_its_figures(tmp_path: Path) -> None:
     gain = {"share": 0.031, "low": -0.01, "high": 0.07, "count": 40}
     weights = {"motion": 0.25, "residual": 0.25, "context": 0.5}

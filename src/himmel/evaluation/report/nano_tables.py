@@ -39,11 +39,12 @@ def benchmark_table(motion: Sequence[Document]) -> Table:
 
 def row_tables(documents: Sequence[Document]) -> list[Table]:
     """The report's tables at nano's scale, one of each that `benchmarks.tables` trained; one that is empty for none."""
-    found = [
-        _row_table(number, rows, document, of=len(documents))
-        for document in documents
-        for number, rows in document.content["tables"].items()
-    ]
+    found = []
+    for document in documents:
+        tables = document.content["tables"]
+        found += [_row_table(number, rows, document, of=len(documents)) for number, rows in tables.items()]
+        if any("by_duration" in entry for entry in tables.get("1", ())):
+            found.append(_duration_table(tables["1"], document, of=len(documents)))
     command = "python -m benchmarks.tables FOLDER --json FILE"
     return found or [Table("table-nano-rows", "The report's tables at nano's scale", (), (), command=command)]
 
@@ -51,10 +52,8 @@ def row_tables(documents: Sequence[Document]) -> list[Table]:
 def _row_table(number: str, entries: Sequence[Mapping[str, Any]], document: Document, *, of: int) -> Table:
     """One table of a result file; where there are several files, it is called by its own."""
     settings = document.content["settings"]
-    several = {entry["row"] for entry in entries if entry["seed"] > 0}
     rows = []
-    for entry in entries:
-        name = f"{entry['row']}, seed {entry['seed']}" if entry["row"] in several else entry["row"]
+    for name, entry in _named(entries):
         if not entry["run"]:
             rows.append((name, "not run", *[""] * 3))
             continue
@@ -87,6 +86,29 @@ def _row_table(number: str, entries: Sequence[Mapping[str, Any]], document: Docu
         ),
         command="python -m benchmarks.tables FOLDER --json FILE",
     )
+
+
+def _duration_table(entries: Sequence[Mapping[str, Any]], document: Document, *, of: int) -> Table:
+    """The report's table 21 from the rows of its table 1: motion questions by how long their clips are."""
+    run = [(name, entry["by_duration"]) for name, entry in _named(entries) if entry["run"] and "by_duration" in entry]
+    file = document.path.stem
+    return Table(
+        name="table-nano-21" + (f"-{file}" if of > 1 else ""),
+        title=f"Table 21 at nano's scale{f' ({file})' if of > 1 else ''}: right answers about motion by duration, %",
+        columns=("row", *(f"clips of up to {half['most_seconds']:.0f} s" for _, halves in run[:1] for half in halves)),
+        rows=tuple((name, *(f"{_cell(half)} of {half['total']}" for half in halves)) for name, halves in run),
+        notes=(f"{_CLUSTERED} The clips' median duration divides them in two halves.",),
+        command="python -m benchmarks.tables FOLDER --json FILE",
+    )
+
+
+def _named(entries: Sequence[Mapping[str, Any]]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Each entry with its row's name, and its seed where a row has several."""
+    several = {entry["row"] for entry in entries if entry["seed"] > 0}
+    return [
+        (f"{entry['row']}, seed {entry['seed']}" if entry["row"] in several else entry["row"], entry)
+        for entry in entries
+    ]
 
 
 def claims_table(documents: Sequence[Document]) -> Table:
