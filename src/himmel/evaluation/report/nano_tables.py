@@ -43,8 +43,9 @@ def row_tables(documents: Sequence[Document]) -> list[Table]:
     for document in documents:
         tables = document.content["tables"]
         found += [_row_table(number, rows, document, of=len(documents)) for number, rows in tables.items()]
-        if any("by_duration" in entry for entry in tables.get("1", ())):
-            found.append(_duration_table(tables["1"], document, of=len(documents)))
+        main = tables.get("1", tables.get("seeds", ()))
+        if any("by_duration" in entry for entry in main):
+            found.append(_duration_table(main, document, of=len(documents)))
     command = "python -m benchmarks.tables FOLDER --json FILE"
     return found or [Table("table-nano-rows", "The report's tables at nano's scale", (), (), command=command)]
 
