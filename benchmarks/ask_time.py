@@ -30,8 +30,10 @@ _COMMAND = "from himmel.cli import main; main()"
 _STEPS = """
 import sys, time
 told = [("start", time.time())]
-from himmel.methods.session import Session
-import himmel.model.modeling, peft
+from himmel._garbage import without_collections
+with without_collections():
+    from himmel.methods.session import Session
+    import himmel.model.modeling, peft
 told.append(("import", time.time()))
 session = Session()
 session.model
