@@ -92,11 +92,15 @@ def _row_table(number: str, entries: Sequence[Mapping[str, Any]], document: Docu
 def _duration_table(entries: Sequence[Mapping[str, Any]], document: Document, *, of: int) -> Table:
     """The report's table 21 from the rows of its table 1: motion questions by how long their clips are."""
     run = [(name, entry["by_duration"]) for name, entry in _named(entries) if entry["run"] and "by_duration" in entry]
+    headings = ("clips of up to {:.0f} s", "longer clips, of up to {:.0f} s")
+    columns = (
+        one.format(half["most_seconds"]) for _, halves in run[:1] for one, half in zip(headings, halves, strict=False)
+    )
     file = document.path.stem
     return Table(
         name="table-nano-21" + (f"-{file}" if of > 1 else ""),
         title=f"Table 21 at nano's scale{f' ({file})' if of > 1 else ''}: right answers about motion by duration, %",
-        columns=("row", *(f"clips of up to {half['most_seconds']:.0f} s" for _, halves in run[:1] for half in halves)),
+        columns=("row", *columns),
         rows=tuple((name, *(f"{_cell(half)} of {half['total']}" for half in halves)) for name, halves in run),
         notes=(f"{_CLUSTERED} The clips' median duration divides them in two halves.",),
         command="python -m benchmarks.tables FOLDER --json FILE",
