@@ -37,11 +37,13 @@ def test_a_playlist_without_an_end_is_refused_at_once(through_a_master: bool, pl
     live.write_text(playlist.read_text().replace(END, ""))
     master = tmp_path / "master.m3u8"
     master.write_text("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1000000\nlive.m3u8\n")
-    began = time.monotonic()
-    with pytest.raises(VideoError) as caught:
-        Video(master if through_a_master else live)
-    # FFmpeg would wait for its end for ever.
-    assert time.monotonic() - began < 5
+    taken = [math.inf]
+    while min(taken) >= 1 and len(taken) < 4:
+        began = time.monotonic()
+        with pytest.raises(VideoError) as caught:
+            Video(master if through_a_master else live)
+        taken.append(time.monotonic() - began)
+    assert min(taken) < 1, taken
     assert str(caught.value) == (
         f"{str(live)!r} is the playlist of a broadcast that is still running; if it has ended, add a last"
         f" line '{END}' to it."
