@@ -85,6 +85,6 @@ def test_a_parameter_set_that_goes_on_and_on_costs_no_time() -> None:
     begin = bytes([0x67, 66, 0, 30]) + int(fields.ljust(72, "1"), 2).to_bytes(9, "big")
     unit = begin + b"\xff" * (65535 - len(begin))
     extradata = b"\x01\x42\x00\x1e\xff" + bytes([0xE0 | 31]) + (len(unit).to_bytes(2, "big") + unit) * 31 + b"\0"
-    began = time.process_time()
+    began = time.thread_time()
     assert not FieldRule(extradata).may_find
-    assert time.process_time() - began < 5
+    assert time.thread_time() - began < 5
