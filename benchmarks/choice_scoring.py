@@ -2,19 +2,20 @@
 
     python -m benchmarks.choice_scoring [--questions 30] [--precision float32] [--json FILE]
 
-Two kinds of questions to nano, each asked with its options in four wordings: all short, all but the right one long, the
-right one alone long, and two of each. `motion` asks about rendered clips (direction, camera, place), which nano knows
-from its motion tokens; none of these clips was trained on or is asked about by `himmel nano bench`. `knowledge` asks
-things that a language model knows without looking, beside the photographs that come with himmel. Each question is asked
-with the options listed in the prompt or not, and answered by texts or by letters; each answer is scored in all ways of
-`himmel.model.scoring.weigh`. The table shows per cent right (chance: 25). The default of `himmel ask` and `himmel eval`
-is chosen by its last column: the mean over the wordings in which lengths differ, of both kinds.
+Three kinds of questions to nano, each asked with its options in four wordings: all short, all but the right one long,
+the right one alone long, and two of each. `motion` asks about rendered clips (direction, camera, place), which nano
+knows from its motion tokens; none of these clips was trained on or is asked about by `himmel nano bench`. `seen` asks
+what a cut-out of `benchmarks.single_subjects` shows. `knowledge` asks things that a language model knows without
+looking, beside the photographs that come with himmel. Each question is asked with the options listed in the prompt or
+not, and answered by texts or by letters; each answer is scored in all ways of `himmel.model.scoring.weigh`. The table
+shows per cent right (chance: 25). How `himmel ask` and `himmel eval` score with nano by default (`Host.scoring`) is
+chosen by its last column: the mean over the wordings in which lengths differ, of the two kinds that only looking tells.
 """
 
 import argparse
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
@@ -24,6 +25,8 @@ import cv2
 import numpy as np
 import torch
 
+from benchmarks.real_world import opened
+from benchmarks.single_subjects import STAMPS, draw, offered, read_subjects
 from himmel._files import atomic_path
 from himmel._progress import track
 from himmel._versions import versions
@@ -40,10 +43,11 @@ from himmel.nano.clips import FIRST_EVAL_SEED
 from himmel.training.store import ClipStore
 
 Wording = Literal["all short", "right short", "right long", "mixed"]
-Kind = Literal["motion", "knowledge"]
+Kind = Literal["motion", "seen", "knowledge"]
 
 WORDINGS: Final[tuple[Wording, ...]] = get_args(Wording)
 UNEQUAL: Final[tuple[Wording, ...]] = ("right short", "right long", "mixed")
+LOOKED_AT: Final[tuple[Kind, ...]] = ("motion", "seen")
 FORMS: Final[tuple[tuple[Listing, AnswerForm], ...]] = (
     ("none", "text"),
     ("texts", "text"),
@@ -58,6 +62,7 @@ _LONG: Final = {
     "camera": "the camera {} in this video",
     "place": "in the {} corner of the picture",
 }
+_CUT_OUT: Final = ("What does this picture show?", "there is a {} in the middle of it")
 # The right answer comes first.
 _KNOWLEDGE: Final[tuple[tuple[str, tuple[str, str, str, str], str], ...]] = (
     ("What is the capital of France?", ("Paris", "Rome", "Madrid", "Berlin"), "the old and beautiful city of {}"),
@@ -145,7 +150,12 @@ def measure(questions: int, precision: Precision) -> list[Row]:
     model = HimmelForConditionalGeneration.from_pretrained(default_checkpoint(), loading=loading).eval()
     processor = HimmelProcessor(model.config, model.host)
     right: defaultdict[tuple[Listing, AnswerForm, Scoring, Kind, Wording], list[bool]] = defaultdict(list)
-    asked = [*about_clips(model, questions), *about_photographs(processor, questions)]
+    with opened(STAMPS) as read:
+        asked = [
+            *about_clips(model, questions),
+            *about_cut_outs(processor, questions, read),
+            *about_photographs(processor, questions),
+        ]
     for sample, posed in track(asked, what="Scoring options", total=len(asked)):
         for listing, form, scoring, one, hit in score(model, processor, sample, posed):
             right[listing, form, scoring, one.kind, one.wording].append(hit)
@@ -183,6 +193,21 @@ def about_clips(model: HimmelForConditionalGeneration, questions: int) -> Iterat
             yield clip.sample, list(word("motion", first.text, first.choices, first.answer, _LONG[first.kind], seed))
 
 
+def about_cut_outs(
+    processor: HimmelProcessor, questions: int, read: Callable[[str], bytes]
+) -> Iterator[tuple[PreparedSample, list[Posed]]]:
+    """What a cut-out shows; `read` gives the stamps' files."""
+    subjects = read_subjects()
+    for place in np.random.default_rng(1).permutation(len(subjects))[:questions].tolist():
+        subject = subjects[place]
+        names = [name for name in offered(subject, subjects, place) if name != subject.name]
+        order = np.random.default_rng([place, 4])
+        choices = order.permutation([subject.name, *order.permutation(names)[:3]]).tolist()
+        sample = PreparedSample.of_pictures(processor.host.prepare_images([draw(subject, place, read)]))
+        text, long = _CUT_OUT
+        yield sample, list(word("seen", text, choices, choices.index(subject.name), long, place))
+
+
 def about_photographs(processor: HimmelProcessor, questions: int) -> Iterator[tuple[PreparedSample, list[Posed]]]:
     """Plain knowledge beside a photograph."""
     folder = get_photographs()
@@ -215,11 +240,11 @@ def print_table(rows: Sequence[Row]) -> None:
     for row in rows:
         cells[row.listing, row.answer_form, row.scoring][row.kind, row.wording] = 100 * row.accuracy.share
     means = {
-        way: sum(found[kind, wording] for kind in get_args(Kind) for wording in UNEQUAL) / (2 * len(UNEQUAL))
+        way: sum(found[kind, wording] for kind in LOOKED_AT for wording in UNEQUAL) / (len(LOOKED_AT) * len(UNEQUAL))
         for way, found in cells.items()
     }
     for kind in get_args(Kind):
-        print(f"\n{kind + ':':26}", *(f"{wording:>11}" for wording in WORDINGS), "  unequal, both kinds")
+        print(f"\n{kind + ':':26}", *(f"{wording:>11}" for wording in WORDINGS), "  unequal, looked at")
         for way, found in cells.items():
             shares = (f"{found[kind, wording]:11.1f}" for wording in WORDINGS)
             print(f"{way[0]:8} {way[1]:7} {way[2]:9}", *shares, f"{means[way]:20.1f}")

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 
 import himmel
+from himmel.choices import MethodName, Scoring
 from himmel.errors import UsageError, VideoError
 from himmel.methods.cache import BoundedCache
 from himmel.model import HimmelConfig
@@ -194,6 +195,26 @@ def test_the_callers_settings_stay_the_callers(tiny_host: Callable[[str], str]) 
     assert (config.host, model.config.host) == ("somewhere else", tiny_host("nano"))
     model.merge_lora()
     assert (config.lora_rank, config.own_language_model) == (4, False)
+
+
+@pytest.mark.parametrize("method", ["himmel", "dense", "look_m"])
+def test_options_are_compared_as_suits_the_host(shared: Setup, clip: Path, method: MethodName) -> None:
+    session = himmel.Session(shared.model)
+    fitting = {"nano": "prior", "qwen2_5_vl": "byte"}[shared.model.host.name]
+    choices = ["left", "to the right of it"]
+    found = {
+        scoring: session.ask(clip, "Which way?", choices=choices, method=method, scoring=scoring)
+        for scoring in (None, *get_args(Scoring))
+    }
+    by_itself = found.pop(None)
+    assert by_itself.scoring == fitting
+    assert what_scored(by_itself) == pytest.approx(what_scored(found[fitting]), abs=1e-4)
+    others = [what_scored(answer) for scoring, answer in found.items() if scoring != fitting]
+    assert all(scores != pytest.approx(what_scored(by_itself), abs=1e-3) for scores in others)
+
+
+def what_scored(answer: himmel.Answer) -> list[float]:
+    return [one.score for one in answer.choices]
 
 
 def test_a_model_is_loaded_once(shared: Setup, clip: Path, tmp_path: Path) -> None:

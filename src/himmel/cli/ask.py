@@ -39,7 +39,7 @@ from himmel.cli.options import (
     VideoFile,
     method_options,
 )
-from himmel.methods.question import DEFAULT_ANSWER_FORM, DEFAULT_LISTING, DEFAULT_SCORING
+from himmel.methods.question import DEFAULT_ANSWER_FORM, DEFAULT_LISTING
 
 if TYPE_CHECKING:
     from himmel.methods.answer import Answer
@@ -82,7 +82,7 @@ def ask(
         typer.Option(help="Where motion comes from; `himmel streams --help` has more. Default: auto."),
     ] = None,
     accumulate: Accumulate = None,
-    scoring: ScoringChoice = DEFAULT_SCORING,
+    scoring: ScoringChoice = None,
     listing: ListingChoice = DEFAULT_LISTING,
     answer_form: AnswerFormChoice = DEFAULT_ANSWER_FORM,
     max_new_tokens: Annotated[int, typer.Option(min=1, max=4096, help="Most tokens in the answer.")] = 64,

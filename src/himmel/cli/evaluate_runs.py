@@ -27,7 +27,7 @@ from himmel.cli.options import (
 )
 from himmel.cli.run_tables import print_comparison, print_run
 from himmel.errors import HimmelError, UsageError
-from himmel.methods.question import DEFAULT_ANSWER_FORM, DEFAULT_LISTING, DEFAULT_SCORING
+from himmel.methods.question import DEFAULT_ANSWER_FORM, DEFAULT_LISTING
 
 if TYPE_CHECKING:
     from himmel.evaluation.items import Benchmark, Item
@@ -56,7 +56,7 @@ def eval_benchmark(
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Leave out questions whose videos are not there.")
     ] = False,
-    scoring: ScoringChoice = DEFAULT_SCORING,
+    scoring: ScoringChoice = None,
     listing: ListingChoice = DEFAULT_LISTING,
     answer_form: AnswerFormChoice = DEFAULT_ANSWER_FORM,
     generate: Annotated[

@@ -48,7 +48,10 @@ Picture = Annotated[
 QuantizationChoice = Annotated[
     Quantization | None, typer.Option(help="Pack the host's weights into 4 bits; needs a GPU.")
 ]
-ScoringChoice = Annotated[Scoring, typer.Option(help="How the likelihoods of choices are compared.")]
+ScoringChoice = Annotated[
+    Scoring | None,
+    typer.Option(help="How the likelihoods of choices are compared.", show_default="as suits the host"),
+]
 Seed = Annotated[int, typer.Option(min=0, help="Random seed.")]
 Threads = Annotated[int | None, typer.Option(min=1, max=256, help="How many processor threads to use.")]
 TimesChoice = Annotated[

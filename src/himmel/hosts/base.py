@@ -8,6 +8,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+from himmel.choices import Scoring
 from himmel.hosts.boxes import Boxes, grid_boxes
 from himmel.hosts.positions import plain_positions
 from himmel.hosts.protocol import PositionScheme, Run
@@ -23,6 +24,7 @@ class BaseHost:
     lora_targets = r".*language_model\..*\.(q|k|v|o|gate|up|down)_proj"
     position_scheme: PositionScheme = "sequential"
     processor_threads: int | None = None
+    scoring: Scoring = "byte"
     part_names: tuple[str, ...] = ()
 
     def encode_text(self, text: str) -> list[int]:

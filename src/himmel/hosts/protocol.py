@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+from himmel.choices import Scoring
 from himmel.hosts.boxes import Boxes
 from himmel.hosts.chat import ChatTokens
 from himmel.hosts.loading import AS_STORED, Loading
@@ -58,6 +59,8 @@ class Host(Protocol):
     """Threads that suit this host on a processor where waiting threads spin; None: as many as torch has."""
     position_scheme: PositionScheme
     """The scheme that suits this host's positions, used where the configuration names none."""
+    scoring: Scoring
+    """How options are compared where nothing else is asked for, see `himmel.model.scoring.weigh`."""
     tower_map: tuple[int, int, int] | None
     """Channels, rows and columns of the tower's feature map where it can serve as the context stream; else None."""
     part_names: tuple[str, ...]

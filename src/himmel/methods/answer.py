@@ -99,7 +99,8 @@ class Answer:
         tokens: prompt tokens by kind: text, image, motion; without the options' own, and without what was removed.
         removed: what the method took away before or inside the language model; None where it takes nothing.
         prompt_sha256: hash of the prompt's token ids, as little-endian 64-bit integers.
-        scoring, listing, answer_form: how options were asked and scored, see `Question`.
+        scoring, listing, answer_form: how options were asked and scored, see `Question`; scoring is None where an API
+            was asked, which scores none.
         max_new_tokens: the answer was cut there at the latest.
         seed: as given.
         seconds: wall time by stage, of what was done for this answer: what a session had already is not in it. What was
@@ -123,7 +124,7 @@ class Answer:
     tokens: dict[str, int]
     removed: Removed | None
     prompt_sha256: str
-    scoring: Scoring
+    scoring: Scoring | None
     listing: Listing
     answer_form: AnswerForm
     max_new_tokens: int

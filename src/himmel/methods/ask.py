@@ -7,7 +7,7 @@ from typing import Any
 from himmel.choices import AnswerForm, DeviceMap, Listing, MethodName, Quantization, Scoring
 from himmel.methods.answer import Answer
 from himmel.methods.protocol import Method
-from himmel.methods.question import DEFAULT_ANSWER_FORM, DEFAULT_LISTING, DEFAULT_SCORING
+from himmel.methods.question import DEFAULT_ANSWER_FORM, DEFAULT_LISTING
 from himmel.methods.session import Session
 from himmel.methods.source import MediaSource
 from himmel.model import HimmelForConditionalGeneration
@@ -26,7 +26,7 @@ def ask(
     max_anchor_tokens: int | None = None,
     method: MethodName | Method = "himmel",
     choices: Sequence[str] = (),
-    scoring: Scoring = DEFAULT_SCORING,
+    scoring: Scoring | None = None,
     listing: Listing = DEFAULT_LISTING,
     answer_form: AnswerForm = DEFAULT_ANSWER_FORM,
     max_new_tokens: int = 64,

@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+from himmel.choices import Scoring
 from himmel.methods.decoding import Decoding
 from himmel.methods.generation import Generation, ReadPrompts, Row
 from himmel.methods.prefixes import Prefix, join_prefixes
@@ -224,7 +225,7 @@ class Asking:
         likelihoods = self._likelihoods(asked, inputs, vision, known)
         first_token = time.perf_counter()
         blind = blind_likelihoods(self._model, self._processor, shown, questions)
-        scores = weigh_options(questions, likelihoods, inputs, blind)
+        scores = weigh_options(self._model, questions, likelihoods, inputs, blind)
         lengths = [length for _, length in known] or [0] * len(asked)
         return [
             self._reply(one, removed=gone, cached=length, likelihoods=own, scores=score, first_token=first_token)
@@ -311,11 +312,16 @@ def _see(model: HostModel, inputs: ModelInputs, shown: Sequence[Shown]) -> BaseM
     return join_vision(known, model.host) if known and len(known) == len(seen) else model.see(inputs.images)
 
 
+def scoring_of(question: Question, model: HostModel) -> Scoring:
+    """How a question's options are compared by this model."""
+    return question.scoring or model.host.scoring
+
+
 def blind_likelihoods(
     model: HostModel, processor: PromptEncoder, shown: Sequence[Shown], questions: Sequence[Question]
 ) -> list[Tensor | None]:
     """Log-likelihoods [C] of the options of each question asked without the video, where its scoring needs them."""
-    wanting = [k for k, question in enumerate(questions) if question.scoring == "prior"]
+    wanting = [k for k, question in enumerate(questions) if scoring_of(question, model) == "prior"]
     found: list[Tensor | None] = [None] * len(questions)
     if wanting:
         asked = processor.encode_choices(
@@ -330,6 +336,7 @@ def blind_likelihoods(
 
 
 def weigh_options(
+    model: HostModel,
     questions: Sequence[Question],
     likelihoods: Sequence[Tensor],
     asked: ChoiceInputs,
@@ -338,7 +345,7 @@ def weigh_options(
     """What each question's options [C] are compared by, see `weigh`."""
     tokens, sizes = count_tokens(asked), count_bytes(asked)
     return [
-        weigh(own, scoring=question.scoring, tokens=tokens[k][0], sizes=sizes[k][0], blind=blind[k])
+        weigh(own, scoring=scoring_of(question, model), tokens=tokens[k][0], sizes=sizes[k][0], blind=blind[k])
         for k, (question, own) in enumerate(zip(questions, likelihoods, strict=True))
     ]
 

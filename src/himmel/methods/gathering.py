@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from himmel._memory import peak_memory
 from himmel._versions import versions
 from himmel.methods.answer import Answer, share_out
-from himmel.methods.asking import Asking
+from himmel.methods.asking import Asking, scoring_of
 from himmel.methods.choice import option_values
 from himmel.methods.decoding import Decoding
 from himmel.methods.memory import VideoMemory
@@ -163,7 +163,7 @@ def record(
         tokens={str(kind): count for kind, count in reply.tokens.items()},
         removed=reply.removed,
         prompt_sha256=reply.prompt_sha256,
-        scoring=question.scoring,
+        scoring=scoring_of(question, models.get(method)),
         listing=question.listing,
         answer_form=question.answer_form,
         max_new_tokens=decoding.max_new_tokens,

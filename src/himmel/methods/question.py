@@ -8,7 +8,6 @@ from himmel._checks import check_choice, check_options, check_question
 from himmel.choices import AnswerForm, Listing, Scoring
 from himmel.errors import UsageError
 
-DEFAULT_SCORING: Final[Scoring] = "byte"
 DEFAULT_LISTING: Final[Listing] = "none"
 DEFAULT_ANSWER_FORM: Final[AnswerForm] = "text"
 _ASK_FOR_LETTER: Final = "Answer with the option's letter from the given choices directly."
@@ -23,7 +22,8 @@ class Question:
         text: what is asked, without the options; or a whole prompt that names them already (with `listing="none"`).
         choices: the options in their order, at least two different ones; empty where the model answers in its own
             words.
-        scoring: how an option's likelihood becomes its score, see `himmel.model.scoring.weigh`.
+        scoring: how an option's likelihood becomes its score, see `himmel.model.scoring.weigh`; None: as suits the
+            host, see `Host.scoring`.
         listing: whether the prompt lists the options: not at all, one a line, or one a line behind a letter.
         answer_form: whether an option's text is scored or its letter; letters must be listed.
         before: earlier turns about the same video, the question and the answer of each; not with options.
@@ -35,7 +35,7 @@ class Question:
 
     text: str
     choices: tuple[str, ...] = ()
-    scoring: Scoring = DEFAULT_SCORING
+    scoring: Scoring | None = None
     listing: Listing = DEFAULT_LISTING
     answer_form: AnswerForm = DEFAULT_ANSWER_FORM
     before: tuple[tuple[str, str], ...] = ()
@@ -50,7 +50,8 @@ class Question:
                 raise UsageError("An answer of an earlier turn is empty; give a text for each.")
         if self.before and self.choices:
             raise UsageError("Options came with earlier turns; ask about them without any.")
-        check_choice("scoring", self.scoring, get_args(Scoring))
+        if self.scoring is not None:
+            check_choice("scoring", self.scoring, get_args(Scoring))
         check_choice("listing", self.listing, get_args(Listing))
         check_choice("answer_form", self.answer_form, get_args(AnswerForm))
         if self.answer_form == "letter" and self.listing != "letters":

@@ -19,7 +19,7 @@ from himmel.methods.memory import VideoMemory
 from himmel.methods.models import Models
 from himmel.methods.prepared import Prepared, count_bytes, streams_of, timed
 from himmel.methods.protocol import Method, Read, Reading
-from himmel.methods.question import DEFAULT_ANSWER_FORM, DEFAULT_LISTING, DEFAULT_SCORING, Question
+from himmel.methods.question import DEFAULT_ANSWER_FORM, DEFAULT_LISTING, Question
 from himmel.methods.request import Request, choose_method
 from himmel.methods.source import FileState, MediaSource, Readable
 from himmel.methods.still import read_picture
@@ -122,7 +122,7 @@ class Session:
         *,
         method: MethodName | Method = "himmel",
         choices: Sequence[str] = (),
-        scoring: Scoring = DEFAULT_SCORING,
+        scoring: Scoring | None = None,
         listing: Listing = DEFAULT_LISTING,
         answer_form: AnswerForm = DEFAULT_ANSWER_FORM,
         max_new_tokens: int = 64,

@@ -47,7 +47,7 @@ def test_every_question_has_a_row_with_its_evidence(evaluation: Any, tmp_path: P
     assert 0 < record.seconds["first_token"] < 60
     assert record.peak_memory > 1e7
     header = run.header
-    assert (header.questions, header.method["name"], header.settings["scoring"]) == (7, "himmel", "byte")
+    assert (header.questions, header.method["name"], header.settings["scoring"]) == (7, "himmel", "prior")
     assert header.adapter_sha256 is not None
     assert header.trained is not None
     assert (header.setting("num_anchors"), header.trained["streams"]) == (3, ["context", "motion", "residual"])
@@ -161,7 +161,7 @@ def test_a_whole_run_is_not_asked_again(evaluation: Any, tmp_path: Path, monkeyp
 @pytest.mark.parametrize(
     ("changed", "names"),
     [
-        ({"posing": Posing(max_new_tokens=3, scoring="raw")}, "settings scoring='byte', not 'raw'"),
+        ({"posing": Posing(max_new_tokens=3, scoring="raw")}, "settings scoring='prior', not 'raw'"),
         ({"method": build("himmel", num_anchors=2)}, "method num_anchors=None, not 2"),
         ({"host": "another"}, "host 'nano', not 'another'"),
     ],

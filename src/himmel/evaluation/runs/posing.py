@@ -9,7 +9,7 @@ from himmel.evaluation.items import Benchmark, Item
 from himmel.evaluation.runs.record import Evidence, Row
 from himmel.evaluation.subtitles import subtitles_for
 from himmel.methods.answer import Answer
-from himmel.methods.question import DEFAULT_ANSWER_FORM, DEFAULT_LISTING, DEFAULT_SCORING, Question
+from himmel.methods.question import DEFAULT_ANSWER_FORM, DEFAULT_LISTING, Question
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class Posing:
         UsageError: the ways don't go together.
     """
 
-    scoring: Scoring = DEFAULT_SCORING
+    scoring: Scoring | None = None
     listing: Listing = DEFAULT_LISTING
     answer_form: AnswerForm = DEFAULT_ANSWER_FORM
     generate: bool = False

@@ -104,6 +104,7 @@ def run_benchmark(
     with alone_in(folder, what="run"):
         # Before the first question, so that its time to the first token is like that of the others.
         model = asker.session.model if asker.method.needs_adapter else asker.session.plain
+        posing = replace(posing, scoring=posing.scoring or model.host.scoring)
         header = _header(benchmark, items, name, data, asker, posing, host=asker.host or model.host.name)
         header = begin(folder, header)
         rows = read_rows(folder / ANSWERS)

@@ -13,6 +13,7 @@ from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from himmel._manifest import find_damage
+from himmel.choices import Scoring
 from himmel.errors import HostError, UsageError
 from himmel.hosts.base import BaseHost
 from himmel.hosts.boxes import Boxes
@@ -42,6 +43,9 @@ class NanoHost(BaseHost):
     # Its matrices are so small that several threads gain little on an idle machine, and on one that is busy wait for
     # each other ten times as long as one thread computes.
     processor_threads: int | None = 1
+    # It knows little without looking, and finds short and common words likely whatever a video shows:
+    # `python -m benchmarks.choice_scoring`.
+    scoring: Scoring = "prior"
     part_names: tuple[str, ...] = ("host_projector",)
 
     def __init__(self, folder: str | Path) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from himmel.hosts import Host
-from himmel.methods.asking import blind_likelihoods, hash_ids
+from himmel.methods.asking import blind_likelihoods, hash_ids, scoring_of
 from himmel.methods.cached.memory import Memory, Reader
 from himmel.methods.cached.steps import continue_memory, score_texts
 from himmel.methods.decoding import Decoding
@@ -68,7 +68,7 @@ class Replier:
             first_token = time.perf_counter()
             scores = weigh(
                 likelihoods,
-                scoring=question.scoring,
+                scoring=scoring_of(question, self.model),
                 tokens=torch.tensor([len(target) for target in targets]),
                 sizes=torch.tensor([len(target.strip().encode()) for target in question.targets]),
                 blind=blind_likelihoods(self.model, self.processor, [video], [question])[0],

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from himmel._checks import MOST_SEED
 from himmel.choices import AnswerForm, Listing, Scoring
 from himmel.methods.decoding import MOST_ALTERNATIVES, MOST_TEMPERATURE
-from himmel.methods.question import DEFAULT_ANSWER_FORM, DEFAULT_LISTING, DEFAULT_SCORING
+from himmel.methods.question import DEFAULT_ANSWER_FORM, DEFAULT_LISTING
 
 
 class VideoUrl(BaseModel):
@@ -94,7 +94,7 @@ class Further(BaseModel):
 
     options: dict[str, Any] = {}
     choices: list[str] = []
-    scoring: Scoring = DEFAULT_SCORING
+    scoring: Scoring | None = None
     listing: Listing = DEFAULT_LISTING
     answer_form: AnswerForm = DEFAULT_ANSWER_FORM
 
