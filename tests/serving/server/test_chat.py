@@ -83,9 +83,15 @@ def test_a_stream_is_the_whole_answer_in_pieces(live: Live, media: Path) -> None
     # Usage tells what was read before: the video is then, for both.
     live.ask(about(media / "clip.mp4"), max_tokens=1)
     whole = live.ask(about(media / "clip.mp4"), max_tokens=12)
-    chunks = live.ask(about(media / "clip.mp4"), max_tokens=12, stream=True, stream_options={"include_usage": True})
+    pieces: list[str] = []
+    # A piece is what came since the last one: on a busy machine that may once be all.
+    for _ in range(3):
+        chunks = live.ask(about(media / "clip.mp4"), max_tokens=12, stream=True, stream_options={"include_usage": True})
+        said = [chunk.choices[0].delta.content for chunk in chunks if chunk.choices]
+        pieces = [piece for piece in said if piece]
+        if len(pieces) > 1:
+            break
     assert chunks[0].choices[0].delta.role == "assistant"
-    pieces = [chunk.choices[0].delta.content for chunk in chunks if chunk.choices and chunk.choices[0].delta.content]
     assert "".join(pieces) == whole.choices[0].message.content
     assert len(pieces) > 1
     assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices][-1] == whole.choices[0].finish_reason
