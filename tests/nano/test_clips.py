@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from itertools import pairwise
 from math import sqrt
 
 import numpy as np
@@ -10,8 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from himmel.errors import UsageError
-from himmel.nano.catalogue import ACTIONS, EMOJI, HELD_OUT_EMOJI, PHOTOGRAPHS
-from himmel.nano.clips import CLASS_SIZES, FIRST_EVAL_SEED, NUM_INTERVALS, SIZE, ClipSpec, Thing, ground_truth
+from himmel.nano.catalogue import ACTIONS, CAMERA_MOTIONS, EMOJI, HELD_OUT_EMOJI, PHOTOGRAPHS
+from himmel.nano.clips import (
+    CLASS_SIZES,
+    FIRST_EVAL_SEED,
+    NUM_INTERVALS,
+    SIZE,
+    VALUE_COLUMNS,
+    ClipSpec,
+    Thing,
+    ground_truth,
+)
 from himmel.nano.draw import draw_spec
 from himmel.nano.kinds import KINDS, Kind
 from himmel.nano.questions import Question, questions
@@ -309,3 +319,58 @@ def test_ground_truth_of_a_known_clip() -> None:
             assert truth.values[index, 6] == pytest.approx(camera.steps / (spec.lengths[index] - 1))
             assert truth.classes[index, 0] == 2
     assert repr(truth) == "GroundTruth(values=(8, 7), classes=(8, 6))"
+
+
+@pytest.mark.parametrize("kind", ["direction", "camera", "action", "speed", "state", "moving count"])
+@pytest.mark.parametrize("step", [1, 2, 3, 8])
+def test_ground_truth_of_other_intervals_is_counted_picture_by_picture(kind: Kind, step: int) -> None:
+    """Every so many of the clip's own anchors, and one picture in the middle of the first of them."""
+    for seed in range(40):
+        spec = draw_spec(seed, "train", kind)
+        own = ground_truth(spec)
+        anchors = sorted({*spec.anchors[::step], spec.lengths[0] // 2})
+        truth = ground_truth(spec, anchors)
+        for index, (start, end) in enumerate(pairwise([*anchors, spec.num_pictures])):
+            counts = Counter(
+                interval
+                for picture in range(start + 1, end)
+                for interval in [changed_in(spec, picture)]
+                if interval >= 0
+            )
+            most = max(sorted(counts), key=counts.__getitem__, default=None)
+            if most is None:
+                assert not truth.values[index].any()
+                assert truth.classes[index].tolist() == [0, -1, -1, len(CAMERA_MOTIONS) - 1, -1, -1]
+                assert truth.things[index] is None
+                continue
+            assert truth.classes[index].tolist() == own.classes[most].tolist()
+            assert truth.things[index] == own.things[most]
+            for column, name in enumerate(VALUE_COLUMNS):
+                expected = own.values[most, column]
+                if name.endswith("share") and expected:
+                    expected = counts[most] / (end - start - 1)
+                assert truth.values[index, column] == pytest.approx(expected)
+
+
+def changed_in(spec: ClipSpec, picture: int) -> int:
+    """The clip's own interval in which this picture differs from the one before; -1 if it does not."""
+    index = max(place for place, anchor in enumerate(spec.anchors) if anchor <= picture)
+    done = picture - spec.anchors[index]
+    moves = any(one and one.start < done <= one.start + one.steps for one in (spec.acts[index], spec.camera[index]))
+    change = spec.change
+    return index if moves or (change and change.interval == index and done == change.start + 1) else -1
+
+
+def test_ground_truth_of_the_clips_own_anchors_is_its_own() -> None:
+    for seed in range(100):
+        spec = draw_spec(seed, "train")
+        own, asked = ground_truth(spec), ground_truth(spec, spec.anchors)
+        assert np.array_equal(own.values, asked.values)
+        assert np.array_equal(own.classes, asked.classes)
+        assert own.things == asked.things
+
+
+@pytest.mark.parametrize("anchors", [(), (3, 3), (5, 2), (-1, 4), (0, 10_000)])
+def test_ground_truth_needs_anchors_of_the_clip(anchors: tuple[int, ...]) -> None:
+    with pytest.raises(UsageError, match="in increasing order"):
+        ground_truth(draw_spec(5, "train"), anchors)

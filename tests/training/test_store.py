@@ -2,10 +2,15 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from himmel.nano.clips import ground_truth
+from himmel.nano.draw import draw_spec
+from himmel.nano.render import clip_file
 from himmel.training import store
 from himmel.training.store import ClipStore
+from himmel.video import Video
 from tiny_hosts import Setup, nano_config
 
 
@@ -28,3 +33,23 @@ def test_other_settings_have_a_folder_of_their_own(
         ClipStore(changed, split="train", root=tmp_path).folder
         != ClipStore(setup.config, split="train", root=tmp_path).folder
     )
+
+
+@pytest.mark.slow
+@pytest.mark.assets
+@pytest.mark.parametrize("num_anchors", [4, 8, 11])
+def test_what_happens_is_told_of_the_intervals_that_were_asked_for(
+    nano_folder: str, tmp_path: Path, num_anchors: int
+) -> None:
+    config = nano_config(nano_folder, num_anchors=num_anchors, steps_per_interval=3)
+    clips = ClipStore(config, split="train", root=tmp_path)
+    clips.prepare([7, 8], workers=1)
+    for seed in (7, 8):
+        clip, spec = clips.load(seed), draw_spec(seed)
+        with clip_file(spec) as file:
+            frames = [anchor.frame for anchor in Video(file).decompose(num_anchors=num_anchors).anchors]
+        assert clip.sample.num_intervals == num_anchors
+        truth = ground_truth(spec, frames)
+        assert np.array_equal(clip.truth_values, truth.values)
+        assert np.array_equal(clip.truth_classes, truth.classes)
+        assert (num_anchors != 8) or frames == list(spec.anchors)

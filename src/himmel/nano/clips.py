@@ -5,12 +5,15 @@ default everything is back in its place at every anchor, so that the anchors alo
 the vectors between them. In each interval one thing acts, or the camera moves, or nothing happens.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from himmel.errors import UsageError
 from himmel.nano.catalogue import ACTIONS, CAMERA_MOTIONS, CHANGES, DIRECTIONS, MOVES, PACES, PLACES, ChangeKind, Split
 from himmel.nano.kinds import Kind
 
@@ -231,6 +234,8 @@ VALUE_COLUMNS: Final = (
 )  # fmt: skip
 CLASS_COLUMNS: Final = ("activity", "direction", "place", "camera", "action", "pace")
 CLASS_SIZES: Final = (4, len(DIRECTIONS), len(PLACES), len(CAMERA_MOTIONS), len(ACTIONS) + len(CHANGES), len(PACES))
+_SHARES: Final = [VALUE_COLUMNS.index("object_share"), VALUE_COLUMNS.index("camera_share")]
+_NOTHING: Final = np.array([0, -1, -1, len(CAMERA_MOTIONS) - 1, -1, -1], np.int64)
 _PACE_BOUNDS: Final = (0.25, 0.6, 1.3, 2.6)
 """Between the catalogue's `PACES`, pixels a picture."""
 
@@ -259,11 +264,53 @@ class GroundTruth:
         return f"GroundTruth(values={self.values.shape}, classes={self.classes.shape})"
 
 
-def ground_truth(spec: ClipSpec) -> GroundTruth:
-    """The exact motion of each interval; targets of stage 1's probes."""
+def ground_truth(spec: ClipSpec, anchors: Sequence[int] | None = None) -> GroundTruth:
+    """The exact motion of each interval; targets of stage 1's probes.
+
+    Args:
+        spec: the clip.
+        anchors: pictures at which intervals begin, increasing; None: the clip's own. An interval that holds several of
+            the clip's own tells of the one that changes most of its pictures.
+
+    Raises:
+        UsageError: the anchors are not pictures of the clip in increasing order.
+    """
+    own = _own_truth(spec)
+    if anchors is None:
+        return own
+    starts = [*anchors, spec.num_pictures]
+    if len(starts) < 2 or starts[0] < 0 or any(a >= b for a, b in pairwise(starts)):
+        raise UsageError(f"anchors={tuple(anchors)} are not pictures 0 to {spec.num_pictures - 1} in increasing order.")
+    changing = _changing(spec)
+    values = np.zeros((len(anchors), len(VALUE_COLUMNS)), np.float32)
+    classes = np.tile(_NOTHING, (len(anchors), 1))
+    things: list[int | None] = [None] * len(anchors)
+    for index, (start, end) in enumerate(pairwise(starts)):
+        counts = np.bincount(changing[start + 1 : end] + 1, minlength=len(spec.lengths) + 1)[1:]
+        most = int(counts.argmax())
+        if counts[most]:
+            values[index], classes[index], things[index] = own.values[most], own.classes[most], own.things[most]
+            shares = values[index, _SHARES]
+            values[index, _SHARES] = np.where(shares > 0, counts[most] / (end - start - 1), 0)
+    return GroundTruth(values, classes, tuple(things))
+
+
+def _changing(spec: ClipSpec) -> NDArray[np.int64]:
+    """In which of the clip's own intervals each picture differs from the one before; -1: it does not."""
+    owners = np.full(spec.num_pictures, -1)
+    for index, (anchor, act, camera) in enumerate(zip(spec.anchors, spec.acts, spec.camera, strict=True)):
+        for one in (act, camera):
+            if one is not None:
+                owners[anchor + one.start + 1 : anchor + one.start + one.steps + 1] = index
+    if spec.change is not None:
+        owners[spec.anchors[spec.change.interval] + spec.change.start + 1] = spec.change.interval
+    return owners
+
+
+def _own_truth(spec: ClipSpec) -> GroundTruth:
     count = len(spec.lengths)
     values = np.zeros((count, len(VALUE_COLUMNS)), np.float32)
-    classes = np.tile(np.array([0, -1, -1, len(CAMERA_MOTIONS) - 1, -1, -1], np.int64), (count, 1))
+    classes = np.tile(_NOTHING, (count, 1))
     percent = 100 / SIZE
     for index, (length, act, camera) in enumerate(zip(spec.lengths, spec.acts, spec.camera, strict=True)):
         if act is not None:

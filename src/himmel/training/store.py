@@ -25,7 +25,7 @@ from himmel.model.config import HimmelConfig
 from himmel.model.processor import HimmelProcessor
 from himmel.model.sample import PreparedSample
 from himmel.nano.catalogue import Split
-from himmel.nano.clips import ground_truth
+from himmel.nano.clips import NUM_INTERVALS, ground_truth
 from himmel.nano.draw import draw_spec
 from himmel.nano.questions import Question, questions
 from himmel.nano.render import clip_file
@@ -90,6 +90,8 @@ class ClipStore:
             "anchor_mode": (config.anchor_mode, "keyframe"),
             "accumulate": (config.accumulate, False),
             "times": (config.times, "none"),
+            # Clips were once kept with what happens in their own eight intervals, whatever number of anchors they had.
+            "truth": ("of anchors" if config.num_anchors != NUM_INTERVALS else "own", "own"),
             "anchor_tokens": (config.max_anchor_tokens, 256),
         }
         settings |= {name: value for name, (value, default) in later.items() if value != default}
@@ -232,7 +234,7 @@ def _prepare_one(seed: int, split: Split, target: Path) -> None:
     # As the file has them: what the host's processor or tower makes of them takes more room, or the host itself.
     pictures = torch.from_numpy(np.stack([*(one.image for one in decomposition.anchors), far]))
     sample = replace(sample, images={}, far_images={})
-    truth = ground_truth(spec)
+    truth = ground_truth(spec, [anchor.frame for anchor in decomposition.anchors])
     tensors = {
         **sample.tensors(),
         _PICTURES: pictures,
