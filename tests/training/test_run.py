@@ -186,6 +186,37 @@ def test_full_fine_tuning_trains_the_language_model_and_keeps_it(
     assert changed & language == language
 
 
+@pytest.mark.parametrize("kind", ["nano", "qwen2_5_vl"])
+def test_full_fine_tuning_goes_on_from_lora(kind: str, tiny_host: Callable[[str], str], tmp_path: Path) -> None:
+    base = str(tiny_base(tmp_path, of=kind, host=tiny_host(kind)))
+    exact = {"stages": "[2]", "projector": "null", "stage2.compute.precision": "float32"}
+
+    def begin(**changes: str) -> HimmelForConditionalGeneration:
+        overrides = exact | {name.replace("__", "."): value for name, value in changes.items()}
+        stage = plan_stages(resolve_recipe("default", base=base, overrides=overrides).recipe)[-1]
+        return initial_model(replace(stage, after=None)).eval()
+
+    learned = begin()
+    with torch.no_grad():
+        for name, value in learned.network.named_parameters():
+            if ".lora_B." in name:
+                value.normal_(std=0.5)
+    learned.save_pretrained(tmp_path / "learned")
+    learned, whole = (
+        begin(begin_with=str(tmp_path / "learned")),
+        begin(begin_with=str(tmp_path / "learned"), stage2__trains="full"),
+    )
+    assert (whole.config.lora_rank, whole.config.own_language_model) == (0, True)
+    assert not [name for name, _ in whole.network.named_parameters() if ".lora_" in name]
+    losses = []
+    for model in (learned, whole, begin()):
+        processor = HimmelProcessor(model.config, model.host)
+        inputs = processor.encode([processor.prepare(make_decomposition())], [[("What moves?", "the ball")]])
+        losses.append(model(inputs).loss.item())
+    assert losses[1] == pytest.approx(losses[0], abs=1e-4)
+    assert losses[2] != pytest.approx(losses[0], abs=1e-2)
+
+
 def _with_lora(name: str, names: dict[str, torch.Tensor]) -> str:
     """PEFT moves a layer that it adds matrices to one level down."""
     return name if name in names else name.replace("_proj.", "_proj.base_layer.")

@@ -251,15 +251,25 @@ def initial_model(stage: Stage) -> HimmelForConditionalGeneration:
     """What a stage begins with: the model of its settings, with what the stages before it have trained.
 
     In stage 1 the language model is not there: it has no layers, and no LoRA on them. LoRA that a stage before stage 1
-    has drawn is taken up again after it.
+    has drawn is taken up again after it. Where the whole language model is to learn, LoRA of the checkpoint to begin
+    with is folded into it.
     """
     width = load_host(stage.host).hidden_size
     config = HimmelConfig.of(make_settings(stage.model, host=stage.host, host_hidden_size=width))
     if isinstance(stage.section, Stage1Section):
         config = config.changed(lora_rank=0)
-    model = HimmelForConditionalGeneration.from_config(config, loading=_loading(stage))
+    start = None
     if stage.begin_with is not None:
-        model.carry_over(default_checkpoint() if stage.begin_with == "nano" else local_folder(stage.begin_with))
+        start = default_checkpoint() if stage.begin_with == "nano" else local_folder(stage.begin_with)
+    learned = HimmelConfig.load(start) if start is not None and _trains_whole(stage) else None
+    folds = learned is not None and learned.lora_rank > 0
+    if learned is not None and folds:
+        config = config.changed(lora_rank=learned.lora_rank, lora_alpha=learned.lora_alpha, own_language_model=False)
+    model = HimmelForConditionalGeneration.from_config(config, loading=_loading(stage))
+    if start is not None:
+        model.carry_over(start)
+    if folds:
+        model.merge_lora()
     for earlier in stage.before:
         if earlier is stage.after or earlier.done:
             model.carry_over(earlier.folder)
@@ -272,10 +282,14 @@ def _loading(stage: Stage) -> Loading:
     return Loading(dtype=_host_dtype(stage), attention=attention, vision_alone=alone)
 
 
+def _trains_whole(stage: Stage) -> bool:
+    return isinstance(stage.section, Stage2Section) and stage.section.trains == "full"
+
+
 def _host_dtype(stage: Stage) -> torch.dtype | None:
     if stage.section is None:
         return None
-    whole = isinstance(stage.section, Stage2Section) and stage.section.trains == "full"
+    whole = _trains_whole(stage)
     # What learns is kept in float32, in which small steps are not lost to rounding; DeepSpeed keeps its own copy.
     exact = stage.compute.precision == "float32" or (whole and stage.compute.deepspeed is None)
     return torch.float32 if exact else torch.bfloat16
