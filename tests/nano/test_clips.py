@@ -372,5 +372,5 @@ def test_ground_truth_of_the_clips_own_anchors_is_its_own() -> None:
 
 @pytest.mark.parametrize("anchors", [(), (3, 3), (5, 2), (-1, 4), (0, 10_000)])
 def test_ground_truth_needs_anchors_of_the_clip(anchors: tuple[int, ...]) -> None:
-    with pytest.raises(UsageError, match="in increasing order"):
+    with pytest.raises(UsageError, match="are not pictures in order; give some of 0 to"):
         ground_truth(draw_spec(5, "train"), anchors)

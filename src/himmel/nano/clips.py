@@ -269,18 +269,22 @@ def ground_truth(spec: ClipSpec, anchors: Sequence[int] | None = None) -> Ground
 
     Args:
         spec: the clip.
-        anchors: pictures at which intervals begin, increasing; None: the clip's own. An interval that holds several of
-            the clip's own tells of the one that changes most of its pictures.
+        anchors: indices of the N pictures at which intervals begin, increasing; None: the clip's own. An interval that
+            holds several of the clip's own tells of the one that changes most of its pictures.
+
+    Returns:
+        What moves in each of the N intervals, which last until the next anchor or the clip's end.
 
     Raises:
-        UsageError: the anchors are not pictures of the clip in increasing order.
+        UsageError: there is no anchor, or they are not pictures of the clip in increasing order.
     """
     own = _own_truth(spec)
     if anchors is None:
         return own
     starts = [*anchors, spec.num_pictures]
     if len(starts) < 2 or starts[0] < 0 or any(a >= b for a, b in pairwise(starts)):
-        raise UsageError(f"anchors={tuple(anchors)} are not pictures 0 to {spec.num_pictures - 1} in increasing order.")
+        last = spec.num_pictures - 1
+        raise UsageError(f"anchors={tuple(anchors)} are not pictures in order; give some of 0 to {last}, each once.")
     changing = _changing(spec)
     values = np.zeros((len(anchors), len(VALUE_COLUMNS)), np.float32)
     classes = np.tile(_NOTHING, (len(anchors), 1))

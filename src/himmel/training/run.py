@@ -261,14 +261,13 @@ def initial_model(stage: Stage) -> HimmelForConditionalGeneration:
     start = None
     if stage.begin_with is not None:
         start = default_checkpoint() if stage.begin_with == "nano" else local_folder(stage.begin_with)
-    learned = HimmelConfig.load(start) if start is not None and _trains_whole(stage) else None
-    folds = learned is not None and learned.lora_rank > 0
-    if learned is not None and folds:
+    whole = _trains_whole(stage)
+    if whole and start is not None and (learned := HimmelConfig.load(start)).lora_rank:
         config = config.changed(lora_rank=learned.lora_rank, lora_alpha=learned.lora_alpha, own_language_model=False)
     model = HimmelForConditionalGeneration.from_config(config, loading=_loading(stage))
     if start is not None:
         model.carry_over(start)
-    if folds:
+    if whole and config.lora_rank:
         model.merge_lora()
     for earlier in stage.before:
         if earlier is stage.after or earlier.done:
@@ -278,8 +277,7 @@ def initial_model(stage: Stage) -> HimmelForConditionalGeneration:
 
 def _loading(stage: Stage) -> Loading:
     attention = None if stage.section is None else stage.compute.attn_implementation
-    alone = isinstance(stage.section, Stage1Section)
-    return Loading(dtype=_host_dtype(stage), attention=attention, vision_alone=alone)
+    return Loading(dtype=_host_dtype(stage), attention=attention, vision_alone=isinstance(stage.section, Stage1Section))
 
 
 def _trains_whole(stage: Stage) -> bool:
@@ -289,9 +287,8 @@ def _trains_whole(stage: Stage) -> bool:
 def _host_dtype(stage: Stage) -> torch.dtype | None:
     if stage.section is None:
         return None
-    whole = _trains_whole(stage)
     # What learns is kept in float32, in which small steps are not lost to rounding; DeepSpeed keeps its own copy.
-    exact = stage.compute.precision == "float32" or (whole and stage.compute.deepspeed is None)
+    exact = stage.compute.precision == "float32" or (_trains_whole(stage) and stage.compute.deepspeed is None)
     return torch.float32 if exact else torch.bfloat16
 
 
@@ -330,7 +327,6 @@ def _make_trainer(stage: Stage, model: HimmelForConditionalGeneration, arguments
         return PartsTrainer(model=learner, rate_of=lambda _: rate, **options)
     section = stage.section
     assert isinstance(section, Stage2Section)
-
     instructed = instruct_model(stage, model)
     # What is held out is asked as users ask: with its pictures, and about everything.
     as_asked = section.model_copy(
