@@ -108,7 +108,7 @@ def test_an_interrupted_run_ends_with_its_workers(encode_clip: Encode, tmp_path:
     assert process.returncode == 130
     assert err.splitlines()[-1] == "himmel: interrupted."
     assert "Traceback" not in err
-    for _ in range(100):
+    for _ in range(600):
         try:
             os.killpg(process.pid, 0)
         except ProcessLookupError:

@@ -2,7 +2,7 @@
 
 import json
 import re
-import time
+import threading
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from hand_clock import clock_by_hand
 from himmel import _progress
 from himmel.cli import budget, console, params, recipe
 from himmel.cli.console import Column, print_rows, print_table
@@ -80,22 +81,38 @@ def test_rows_without_text_are_left_out(capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().out.split() == ["video", "clip.mp4"]
 
 
-def test_off_a_terminal_a_line_now_and_then(
+def test_off_a_terminal_work_says_now_and_then_how_long_it_has_taken(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(_progress, "EVERY", 0.05)
+    told = threading.Semaphore(0)
+    tell = _progress._tell
+
+    def heard(line: str) -> None:
+        tell(line)
+        told.release()
+
+    monkeypatch.setattr(_progress, "EVERY", 0.001)
+    monkeypatch.setattr(_progress, "_tell", heard)
     with _progress.working("Reading"):
-        time.sleep(0.3)
+        assert all(told.acquire(timeout=60) for _ in range(3))
     out, err = capsys.readouterr()
     assert out == ""
-    assert 1 <= err.count("Reading: 0 s so far\n") <= 6
-    for _ in _progress.track(range(30), what="Rendering", total=30):
-        time.sleep(0.01)
+    assert len(err.splitlines()) >= 3
+    assert all(re.fullmatch(r"Reading: \d+ s so far", line) for line in err.splitlines())
+
+
+def test_off_a_terminal_items_are_told_of_every_half_minute(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = clock_by_hand(monkeypatch, "monotonic")
+    for _ in _progress.track(range(9), what="Rendering", total=9):
+        clock.turn(10)
     out, err = capsys.readouterr()
     assert out == ""
-    lines = err.splitlines()
-    assert 1 <= len(lines) <= 8
-    assert all(re.fullmatch(r"Rendering: \d+ of 30, [\d.]+ a second, 0:00:0\d left", line) for line in lines)
+    assert err.splitlines() == [
+        "Rendering: 3 of 9, 0.1 a second, 0:01:00 left",
+        "Rendering: 6 of 9, 0.1 a second, 0:00:30 left",
+    ]
 
 
 def test_what_is_quick_says_nothing_of_progress(run: Run, encode_clip: Callable[..., Path], tmp_path: Path) -> None:

@@ -85,8 +85,8 @@ def assert_ended(program: str, *arguments: str | Path, **options: str) -> int:
 
 
 def gone(group: int) -> bool:
-    """Whether all processes of a group end within seconds."""
-    for _ in range(50):
+    """Whether all processes of a group end within a minute."""
+    for _ in range(600):
         try:
             os.killpg(group, 0)
         except ProcessLookupError:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from himmel.data import workers
@@ -62,7 +63,9 @@ def test_what_ended_a_worker_that_had_nothing_to_do_costs_no_item() -> None:
     first = apart("a").value
     assert isinstance(first, int)
     os.kill(first, signal.SIGKILL)
-    time.sleep(0.5)
+    # Until it has ended: who has started it has not looked yet, so that it stays as a zombie.
+    while psutil.Process(first).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
     second = apart("b")
     assert (second.failure, second.value not in (None, first)) == (None, True)
 
@@ -151,7 +154,7 @@ if __name__ == "__main__":
     process.kill()
     process.wait()
     process.stdout.close()
-    for _ in range(100):
+    for _ in range(600):
         try:
             os.killpg(process.pid, 0)
         except ProcessLookupError:

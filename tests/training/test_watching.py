@@ -1,9 +1,9 @@
-import time
 from pathlib import Path
 
 import pytest
 import torch
 
+from hand_clock import clock_by_hand
 from himmel.adapter import MotionAdapter
 from himmel.errors import RecipeError
 from himmel.training.alignment import AlignmentModel
@@ -28,27 +28,36 @@ def test_each_part_has_the_norm_of_its_gradient() -> None:
     assert sum(shares) == pytest.approx(1)
 
 
-def test_waiting_is_a_share_of_the_time_since_it_was_asked_last() -> None:
+def test_waiting_is_a_share_of_the_time_since_it_was_asked_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = clock_by_hand(monkeypatch, "perf_counter")
     pace = Pace()
-    time.sleep(0.05)
-    pace.add_waiting(0.02)
-    assert 0 < pace.take()["waiting"] < 0.5
+    clock.turn(5)
+    pace.add_waiting(0.5)
+    pace.add_waiting(1.5)
+    assert pace.take()["waiting"] == pytest.approx(2 / 5)
+    clock.turn(5)
     assert pace.take()["waiting"] == 0
+    # Loaders that are waited for at once may add up to more.
+    clock.turn(5)
+    pace.add_waiting(6)
+    assert pace.take()["waiting"] == 1
 
 
-def test_what_is_done_is_counted_by_the_second_of_training() -> None:
+def test_what_is_done_is_counted_by_the_second_of_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = clock_by_hand(monkeypatch, "perf_counter")
     pace = Pace()
-    time.sleep(0.05)
+    clock.turn(5)
     pace.add_work({"tokens": torch.tensor(30)})
     pace.add_work({"tokens": torch.tensor(70)})
-    rate = pace.take(over_all=lambda own: {name: 2 * value for name, value in own.items()})["tokens_per_second"]
-    assert 0 < rate <= 200 / 0.05
+    doubled = pace.take(over_all=lambda own: {name: 2 * value for name, value in own.items()})
+    assert doubled["tokens_per_second"] == pytest.approx(200 / 5)
+    clock.turn(5)
     assert set(pace.take()) == {"waiting"}
     # Time that was spent on something else than training is left out.
     pace.add_work({"tokens": torch.tensor(100)})
-    time.sleep(0.1)
-    pace.leave_out(0.09)
-    assert pace.take()["tokens_per_second"] > 100 / 0.1
+    clock.turn(10)
+    pace.leave_out(9)
+    assert pace.take()["tokens_per_second"] == pytest.approx(100 / 1)
 
 
 def test_a_tracker_that_is_not_installed_is_one_sentence(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from typing import Any
 
 import numpy as np
@@ -86,24 +85,22 @@ def test_it_gives_up_after_the_last_attempt() -> None:
 
 
 def test_a_server_that_does_not_answer_is_left_after_the_time_limit() -> None:
-    begun = time.monotonic()
+    # Longer than any test may take.
     with (
-        mock_api(in_turn(Reply(wait=30))) as served,
+        mock_api(in_turn(Reply(wait=3600))) as served,
         pytest.raises(ApiTroubleError, match=r"did not answer within 0\.2 s"),
     ):
         ask(served.url, seconds=0.2, retries=0)
-    assert time.monotonic() - begun < 10
 
 
 def test_a_server_that_sends_a_byte_now_and_then_is_left_too() -> None:
-    begun = time.monotonic()
-    slow = Reply(body=" " * 600, trickle=True)
+    # Twenty bytes a second: an hour, which is longer than any test may take.
+    slow = Reply(body=" " * 72_000, trickle=True)
     with (
         mock_api(in_turn(slow)) as served,
-        pytest.raises(ApiTroubleError, match="no whole answer within 2 s"),
+        pytest.raises(ApiTroubleError, match="no whole answer within 6 s"),
     ):
-        ask(served.url, seconds=0.5, retries=1)
-    assert time.monotonic() - begun < 10
+        ask(served.url, seconds=1.5, retries=1)
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def settings(media: Path, **limits: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def live(session: Session, media: Path) -> Iterator[Live]:
-    with running(session, settings(media, queue=2, body_bytes=10_000, receive_seconds=0.5), media) as found:
+    with running(session, settings(media, queue=2, body_bytes=10_000), media) as found:
         yield found
 
 
@@ -116,13 +116,9 @@ def test_a_client_that_hangs_up_is_given_up(
     assert post(live.url, body(media))[0] == 200
 
 
-def test_a_body_that_is_too_large_or_too_slow_is_refused(live: Live, media: Path) -> None:
+def test_a_body_that_is_too_large_is_refused(live: Live, media: Path) -> None:
     code, refused = post(live.url, body(media, user="x" * 10_000))
     assert (code, refused["error"]["code"]) == (413, "request_too_large")
-    with closing(socket.create_connection(("127.0.0.1", int(live.url.rpartition(":")[2])))) as client:
-        client.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{")
-        client.settimeout(60)
-        assert b" 408 " in client.recv(2**16).splitlines()[0]
     with closing(socket.create_connection(("127.0.0.1", int(live.url.rpartition(":")[2])))) as client:
         client.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
         client.sendall(b"3000\r\n" + b" " * 0x3000 + b"\r\n")
@@ -131,16 +127,30 @@ def test_a_body_that_is_too_large_or_too_slow_is_refused(live: Live, media: Path
     wait_for(lambda: inside(live) == 0)
 
 
+def test_a_body_that_is_too_slow_is_refused(session: Session, media: Path) -> None:
+    with running(session, settings(media, receive_seconds=0.5), media) as live:
+        with closing(socket.create_connection(("127.0.0.1", int(live.url.rpartition(":")[2])))) as client:
+            client.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{")
+            client.settimeout(60)
+            assert b" 408 " in client.recv(2**16).splitlines()[0]
+        wait_for(lambda: inside(live) == 0)
+
+
 def test_an_answer_beyond_its_time_is_refused(session: Session, media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = Gathering.step
+
+    def late(gathering: Gathering) -> Any:
+        time.sleep(2.1)
+        return step(gathering)
+
     with running(session, settings(media, request_seconds=2.0), media) as live:
-        assert post(live.url, body(media))[0] == 200
-        with held_model(monkeypatch) as go, ThreadPoolExecutor(2) as pool:
-            waiting = [pool.submit(post, live.url, body(media)) for _ in range(2)]
-            wait_for(lambda: inside(live) == 2)
-            time.sleep(2.1)
-            go.set()
-            found = [future.result() for future in waiting]
+        with monkeypatch.context() as patched:
+            patched.setattr(Gathering, "step", late)
+            with ThreadPoolExecutor(2) as pool:
+                found = list(pool.map(lambda _: post(live.url, body(media)), range(2)))
         assert [(code, one["error"]["code"]) for code, one in found] == [(504, "timeout")] * 2
+        # One that is in time is answered; on a busy machine the first may not be.
+        wait_for(lambda: post(live.url, body(media))[0] == 200)
 
 
 def test_told_to_end_it_finishes_and_refuses(session: Session, media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,6 +252,15 @@ def command(*arguments: object, **environment: str) -> "subprocess.Popen[str]":
     )
 
 
+def let_in(url: str) -> float:
+    """How many questions a server has let in so far, as its metrics say."""
+    with closing(http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)) as connection:
+        connection.request("GET", "/metrics")
+        lines = connection.getresponse().read().decode().splitlines()
+    counted = [line for line in lines if line.startswith(("himmel_under_way ", "himmel_requests_total{"))]
+    return sum(float(line.rpartition(" ")[2]) for line in counted)
+
+
 @pytest.mark.slow
 def test_the_command_ends_well_at_sigterm(tiny_host: Callable[[str], str], media: Path, tmp_path: Path) -> None:
     keys = tmp_path / "keys"
@@ -256,12 +275,11 @@ def test_the_command_ends_well_at_sigterm(tiny_host: Callable[[str], str], media
         url = lines[-1].split()[-1]
         assert post(url, body(media))[0] == 200
         with ThreadPoolExecutor(8) as pool:
-            waiting = [pool.submit(post, url, body(media, max_tokens=60)) for _ in range(8)]
-            time.sleep(0.5)
+            waiting = [pool.submit(post, url, body(media, max_tokens=200)) for _ in range(8)]
+            wait_for(lambda: let_in(url) == 9)
             server.send_signal(signal.SIGTERM)
             found = [future.result()[0] for future in waiting]
-        assert set(found) <= {200, 503}
-        assert 200 in found
+        assert found == [200] * 8
         assert server.wait(120) == 0
         assert KEY not in "".join(lines) + server.stderr.read()
     assert sorted(one.name for one in tmp_path.iterdir()) == ["keys"]
@@ -292,25 +310,54 @@ def test_connections_that_bring_no_request_are_closed(
 ) -> None:
     from himmel.serving.server import connections
 
-    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.3)
     with running(session, settings(media), media) as live:
+        netloc = urlsplit(live.url).netloc
+
+        def is_healthy(connection: http.client.HTTPConnection) -> bool:
+            connection.request("GET", "/health")
+            return json.loads(connection.getresponse().read()) == {"status": "ok"}
+
+        with closing(http.client.HTTPConnection(netloc, timeout=60)) as slow:
+            assert is_healthy(slow)
+            monkeypatch.setattr(connections, "HEAD_SECONDS", 0.3)
+            # The wait for this head began before; that for the next one is short.
+            assert is_healthy(slow)
+            with suppress(OSError):
+                slow.sock.sendall(b"GET /health HTTP/1.1\r\nX-Slow: ")
+                assert slow.sock.recv(2**16) == b""
         address = "127.0.0.1", int(live.url.rpartition(":")[2])
-        with closing(socket.create_connection(address)) as idle, closing(socket.create_connection(address)) as slow:
-            slow.sendall(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
-            slow.settimeout(60)
+        with closing(socket.create_connection(address)) as idle:
             idle.settimeout(60)
-            assert slow.recv(2**16).startswith(b"HTTP/1.1 200")
-            slow.sendall(b"GET /health HTTP/1.1\r\nX-Slow: ")
             assert idle.recv(1) == b""
-            with suppress(ConnectionResetError):
-                assert not slow.recv(2**16).startswith(b"HTTP/1.1 200")
-        # A request that takes long to answer is no such connection.
-        with held_model(monkeypatch) as go, ThreadPoolExecutor(1) as pool:
-            waiting = pool.submit(post, live.url, body(media))
-            wait_for(lambda: inside(live) == 1)
-            time.sleep(0.6)
-            go.set()
-            assert waiting.result()[0] == 200
+
+
+def test_a_connection_whose_request_takes_long_is_kept(
+    session: Session, media: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from himmel.serving.server import connections
+
+    sent: list[str] = []
+
+    def ask(url: str) -> int:
+        while True:
+            sent.append(url)
+            # On a busy machine its head may come too late.
+            with suppress(ConnectionError, http.client.HTTPException):
+                return post(url, body(media))[0]
+
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.3)
+    with (
+        running(session, settings(media), media) as live,
+        held_model(monkeypatch) as go,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        waiting = pool.submit(ask, live.url)
+        wait_for(lambda: inside(live) == 1)
+        until_then = len(sent)
+        time.sleep(0.6)
+        go.set()
+        assert waiting.result() == 200
+        assert len(sent) == until_then
 
 
 def test_a_head_that_is_too_large_is_refused(live: Live) -> None:
