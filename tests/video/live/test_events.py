@@ -50,10 +50,13 @@ def test_events_are_those_of_the_whole(clip: Path) -> None:
 
 
 def test_an_event_is_told_while_the_stream_goes_on(clip: Path, tmp_path: Path) -> None:
-    with growing(tmp_path / "b.ts", clip.read_bytes(), pieces=48, seconds=4) as path:
-        with LiveVideo(path, patience=2) as live:
-            first = next(live.events())
-            assert live.state.running
+    data = clip.read_bytes()
+    path = tmp_path / "b.ts"
+    path.write_bytes(data[: len(data) * 2 // 3])
+    # More than any test may take: only what is there already can tell the event.
+    with LiveVideo(path, patience=3600) as live:
+        first = next(live.events())
+        assert live.state.running
         assert first.words.startswith("the camera pans right by 16 % a second")
 
 

@@ -96,7 +96,7 @@ def test_another_codec_begins_anew(encode_clip: Encode, tmp_path: Path) -> None:
     """A file that is replaced is another connection."""
     path = encode_clip("a.ts", num_frames=50, options=OPTIONS)
     other = encode_clip("b.ts", num_frames=50, codec="mpeg2video", options={"g": "10"})
-    with LiveVideo(path, patience=2) as live:
+    with LiveVideo(path, patience=5) as live:
         notices = live.events(motion=False)
         other.replace(path)
         assert "the file was replaced" in next(notices).words

@@ -53,14 +53,14 @@ def test_a_window_reads_as_the_file_does(name: str, codec: str, options: dict[st
 def test_a_fragmented_mp4_is_read_as_it_grows(encode_clip: Encode, tmp_path: Path) -> None:
     flags = {"movflags": "frag_keyframe+empty_moov"}
     path = encode_clip("a.mp4", options={"g": "10"}, container_options=flags)
-    with growing(tmp_path / "b.mp4", path.read_bytes()) as grows, LiveVideo(grows, patience=2) as live:
+    with growing(tmp_path / "b.mp4", path.read_bytes()) as grows, LiveVideo(grows, patience=5) as live:
         list(live.events(motion=False))
         assert_equal(live.window(), Video(path))
 
 
 def test_a_file_that_grows_is_followed(encode_clip: Encode, tmp_path: Path) -> None:
     path = encode_clip("a.ts", num_frames=250, options={"g": "25"})
-    with growing(tmp_path / "b.ts", path.read_bytes()) as grows, LiveVideo(grows, patience=2) as live:
+    with growing(tmp_path / "b.ts", path.read_bytes()) as grows, LiveVideo(grows, patience=5) as live:
         began = live.state
         assert began.running
         assert began.end < 9
@@ -75,7 +75,7 @@ def test_a_shortened_file_is_begun_again(encode_clip: Encode, tmp_path: Path) ->
     data = encode_clip("a.ts", num_frames=50, options={"g": "25"}).read_bytes()
     path = tmp_path / "b.ts"
     path.write_bytes(data)
-    with LiveVideo(path, patience=2) as live:
+    with LiveVideo(path, patience=5) as live:
         notices = live.events(motion=False)
         path.write_bytes(data[:188])
         assert "the file was shortened" in next(notices).words
