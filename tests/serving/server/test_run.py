@@ -322,7 +322,7 @@ def test_connections_that_bring_no_request_are_closed(
             monkeypatch.setattr(connections, "HEAD_SECONDS", 0.3)
             # The wait for this head began before; that for the next one is short.
             assert is_healthy(slow)
-            with suppress(OSError):
+            with suppress(ConnectionError):
                 slow.sock.sendall(b"GET /health HTTP/1.1\r\nX-Slow: ")
                 assert slow.sock.recv(2**16) == b""
         address = "127.0.0.1", int(live.url.rpartition(":")[2])
