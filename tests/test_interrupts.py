@@ -123,9 +123,12 @@ def test_other_threads_read_as_before() -> None:
 
 def test_a_process_that_is_started_in_it_is_not_interrupted() -> None:
     with interrupts_held():
-        process = subprocess.Popen([sys.executable, "-c", "import time; print(flush=True); time.sleep(0.3)"], stdout=-1)
+        process = subprocess.Popen([sys.executable, "-c", "print(flush=True); input()"], stdin=-1, stdout=-1)
+    assert process.stdin is not None
     assert process.stdout is not None
     process.stdout.readline()
     process.send_signal(signal.SIGINT)
+    process.stdin.write(b"\n")
+    process.stdin.close()
     assert process.wait(60) == 0
     process.stdout.close()

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import time
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -173,7 +174,23 @@ class _Interrupt(TrainerCallback):
             raise KeyboardInterrupt
 
 
-def run_stage_alone(stage: Stage) -> None:
-    """A training that the test kills."""
+def run_stage_alone(stage: Stage, step: int) -> None:
+    """A training that the test kills; after a step it does no more."""
     torch.set_num_threads(1)
-    run_stage(stage)
+    begin = PartsTrainer.__init__
+
+    def with_hold(self: PartsTrainer, **options: Any) -> None:
+        begin(self, **options)
+        self.add_callback(_Hold(step))
+
+    with patch.object(PartsTrainer, "__init__", with_hold):
+        run_stage(stage)
+
+
+class _Hold(TrainerCallback):
+    def __init__(self, step: int) -> None:
+        self._step = step
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if state.global_step == self._step:
+            time.sleep(3600)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from held_command import held_command
+
 Encode = Callable[..., Path]
 Run = Callable[..., tuple[int, str, str]]
 
@@ -73,8 +75,9 @@ def many(encode_clip: Encode, tmp_path: Path) -> Path:
 
 
 def started(folder: Path, output: Path) -> "subprocess.Popen[str]":
-    """An audit that has read some files."""
-    command = [sys.executable, "-c", "from himmel.cli import main; main()", "audit", str(folder), "-o", str(output)]
+    """An audit that has read some files, and reads twenty at most."""
+    program = held_command("himmel.data.audit", count=20)
+    command = [sys.executable, "-c", program, "audit", str(folder), "-o", str(output)]
     process = subprocess.Popen(
         command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )

@@ -137,9 +137,15 @@ main()
 
 def test_nano_get(tmp_path: Path, deaf_index: str) -> None:
     program = """
-import sys, threading
-from himmel.cli import main
-threading.Timer(3, lambda: print("at work", flush=True)).start()
+import himmel.nano.wheels as wheels
+from himmel.cli import interrupt, main
+run = wheels.subprocess.run
+def fetch(*arguments, **options):
+    print("at work", flush=True)
+    return run(*arguments, **options)
+wheels.subprocess.run = fetch
+# On a machine that stands still it may take longer to tidy up.
+interrupt._PATIENCE = 60
 main()
 """
     environment = {"HIMMEL_CACHE": str(tmp_path / "cache"), "PIP_INDEX_URL": deaf_index, "PIP_RETRIES": "0"}

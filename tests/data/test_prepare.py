@@ -15,6 +15,7 @@ import av
 import numpy as np
 import pytest
 
+from held_command import held_command
 from himmel._lock import alone_in
 from himmel.data.cache import CacheSettings, StreamCache
 from himmel.data.cache.layout import Layout, Shard, read_index
@@ -214,8 +215,9 @@ def test_a_journal_that_cannot_be_written_is_continued_when_it_can(tmp_path: Pat
     assert (len(found.failed), len(journal(cache)), 0 < found.read < 12) == (12, 12, True)
 
 
-def start(corpus: Path, cache: Path) -> "subprocess.Popen[bytes]":
-    command = "from himmel.cli import main; main()"
+def start(corpus: Path, cache: Path, most: int) -> "subprocess.Popen[bytes]":
+    """A run that reads so many videos at most, and does not end by itself."""
+    command = held_command("himmel.data.prepare", count=most)
     options = ["--anchors", "2", "--steps", "3", "--shard-videos", "4", "--workers", "2"]
     return subprocess.Popen(
         [sys.executable, "-c", command, "prepare", str(corpus), "-o", str(cache), *options],
@@ -241,9 +243,9 @@ def test_a_run_that_is_killed_again_and_again_ends_like_one_that_is_not(encode_c
     patience = random.Random(0)
     kills = 0
     while kills < 5:
-        process = start(corpus, cache)
-        before = len(journal(cache)) if cache.exists() else 0
-        wanted = before + patience.randrange(0, 7)
+        more = patience.randrange(0, 7)
+        process = start(corpus, cache, most=more + 3)
+        wanted = more + (len(journal(cache)) if cache.exists() else 0)
         while process.poll() is None and (not cache.exists() or len(journal(cache)) <= wanted):
             time.sleep(0.002)
         if process.poll() is not None:

@@ -45,7 +45,7 @@ def test_a_killed_training_has_the_loss_curve_and_the_weights_of_an_unbroken_one
     unbroken = _stage(tiny_base(tmp_path, of="nano", host=nano_folder), number)
     run_stage(unbroken)
     killed = replace(unbroken, output=tmp_path / "killed")
-    process = multiprocessing.get_context("spawn").Process(target=two_processes.run_stage_alone, args=(killed,))
+    process = multiprocessing.get_context("spawn").Process(target=two_processes.run_stage_alone, args=(killed, 12))
     process.start()
     while newest_checkpoint(killed.folder / "state") is None:
         assert process.is_alive()

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from held_command import held_command
 from himmel.errors import HimmelError, UsageError
 from himmel.evaluation.items import Item
 from himmel.evaluation.runs.posing import Posing
@@ -135,7 +136,8 @@ def test_a_stopped_run_asks_each_question_once_in_the_end(
     evaluation: Any, tmp_path: Path, data: Path, checkpoint: Path, rows_of: RowsOf, stop: signal.Signals, code: int
 ) -> None:
     evaluation.run(tmp_path / "whole")
-    command = [sys.executable, "-c", "from himmel.cli import main; main()", "eval", str(data / "questions.jsonl")]
+    program = held_command("himmel.evaluation.runs.runner", count=3)
+    command = [sys.executable, "-c", program, "eval", str(data / "questions.jsonl")]
     command += ["-o", str(tmp_path / "killed"), "--adapter", str(checkpoint), "--threads", "1", "--max-new-tokens", "3"]
     process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL)
     answers = tmp_path / "killed" / "answers.jsonl"

@@ -310,6 +310,14 @@ def test_connections_that_bring_no_request_are_closed(
 ) -> None:
     from himmel.serving.server import connections
 
+    waits = threading.Semaphore(0)
+    wait_for_head = connections.Connection._wait_for_head
+
+    def noted(connection: connections.Connection) -> None:
+        wait_for_head(connection)
+        waits.release()
+
+    monkeypatch.setattr(connections.Connection, "_wait_for_head", noted)
     with running(session, settings(media), media) as live:
         netloc = urlsplit(live.url).netloc
 
@@ -319,8 +327,9 @@ def test_connections_that_bring_no_request_are_closed(
 
         with closing(http.client.HTTPConnection(netloc, timeout=60)) as slow:
             assert is_healthy(slow)
+            # The wait for the next head has begun; only that for the one after it is short.
+            assert all(waits.acquire(timeout=60) for _ in range(2))
             monkeypatch.setattr(connections, "HEAD_SECONDS", 0.3)
-            # The wait for this head began before; that for the next one is short.
             assert is_healthy(slow)
             with suppress(ConnectionError):
                 slow.sock.sendall(b"GET /health HTTP/1.1\r\nX-Slow: ")

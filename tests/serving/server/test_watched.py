@@ -1,6 +1,7 @@
 """Questions about watched streams: a file that grows, HTTP that is lost and comes back, and HLS, all on loopback."""
 
 import http.server
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -104,7 +105,10 @@ def test_a_stretch_outside_the_window_is_refused(start: float | None, end: float
         window.stretch(start, end)
 
 
-def test_a_recording_that_ended_can_be_asked_about_still(recording: bytes, tmp_path: Path) -> None:
+def test_a_recording_that_ended_can_be_asked_about_still(
+    recording: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watched, "_FRESH", math.inf)
     (tmp_path / "a.ts").write_bytes(recording)
     with following(tmp_path / "a.ts", tmp_path / "copies", watch_seconds=3.0) as found:
         now = until(found, "ended")

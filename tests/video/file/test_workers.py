@@ -91,11 +91,21 @@ def test_one_failure_ends_all(caller: str, clip: Clip) -> None:
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_control_c_ends_all(threads: int, clip: Clip) -> None:
-    timer = threading.Timer(0.5, signal.raise_signal, [signal.SIGINT])
-    timer.start()
+    reading = threading.Event()
+
+    def interrupt() -> None:
+        if reading.wait(60):
+            signal.raise_signal(signal.SIGINT)
+
+    def work(decoders: Decoders) -> None:
+        reading.set()
+        read_forever(decoders, clip=clip)
+
+    heard = threading.Thread(target=interrupt)
+    heard.start()
     with pytest.raises(KeyboardInterrupt):
-        run_tasks([partial(read_forever, clip=clip)] * threads, threads)
-    timer.join()
+        run_tasks([work] * threads, threads)
+    heard.join()
     # Both threads are available again.
     assert len(run_tasks([partial(read, clip=clip, start=0)] * 2, 2)) == 2
 
