@@ -1,11 +1,16 @@
 """A live server in this process, and the official client."""
 
+import http.client
+import math
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -78,3 +83,37 @@ def running(session: Session, settings: "Settings", media: Path) -> Iterator[Liv
         server.drain()
         thread.join(120)
         assert not thread.is_alive()
+
+
+def assert_responsive(live: Live, work: Callable[[], None]) -> None:
+    """While it does some work, the server answers others in less than two seconds, at least once of three times.
+
+    A machine that other tests keep busy may hold it up for longer now and then.
+    """
+    longest = [math.inf]
+    while min(longest) >= 2 and len(longest) < 4:
+        longest.append(max(_waits(live, work)))
+    assert min(longest) < 2, longest
+
+
+def _waits(live: Live, work: Callable[[], None]) -> list[float]:
+    """Seconds that others waited for an answer, one after the other, while it worked; one wait at least."""
+    waits: list[float] = []
+    over = threading.Event()
+
+    def ask() -> None:
+        while not waits or not over.wait(0.02):
+            begin = time.monotonic()
+            with closing(http.client.HTTPConnection(urlsplit(live.url).netloc, timeout=120)) as connection:
+                connection.request("GET", "/health")
+                assert connection.getresponse().status == 200
+            waits.append(time.monotonic() - begin)
+
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(ask)
+        try:
+            work()
+        finally:
+            over.set()
+        asking.result()
+    return waits

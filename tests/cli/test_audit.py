@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from held_command import held_command
+from process_groups import gone
 
 Encode = Callable[..., Path]
 Run = Callable[..., tuple[int, str, str]]
@@ -111,10 +112,4 @@ def test_an_interrupted_run_ends_with_its_workers(encode_clip: Encode, tmp_path:
     assert process.returncode == 130
     assert err.splitlines()[-1] == "himmel: interrupted."
     assert "Traceback" not in err
-    for _ in range(600):
-        try:
-            os.killpg(process.pid, 0)
-        except ProcessLookupError:
-            return
-        time.sleep(0.1)
-    raise AssertionError("the workers are still there")
+    assert gone(process.pid)

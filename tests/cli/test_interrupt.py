@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from process_groups import gone
 from tiny_recipes import tiny_base
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send")
@@ -82,17 +83,6 @@ def assert_ended(program: str, *arguments: str | Path, **options: str) -> int:
         if seconds < 4:
             return process.pid
     pytest.fail(f"three times in a row it took more than 4 s to end, {seconds:.1f} s the last time")
-
-
-def gone(group: int) -> bool:
-    """Whether all processes of a group end within a minute."""
-    for _ in range(600):
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.1)
-    return False
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 
 from himmel.data import workers
 from himmel.data.workers import MEGABYTE, Apart, Failure, Limits, run_apart
+from process_groups import gone
 from work_apart import misbehave
 
 SHORT = Limits(seconds=3)
@@ -152,13 +153,7 @@ if __name__ == "__main__":
     process.kill()
     process.wait()
     process.stdout.close()
-    for _ in range(600):
-        try:
-            os.killpg(process.pid, 0)
-        except ProcessLookupError:
-            return
-        time.sleep(0.1)
-    raise AssertionError("the workers are still there")
+    assert gone(process.pid)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits on files are set otherwise")

@@ -4,10 +4,9 @@ import gc
 import gzip
 import http.client
 import json
-import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -20,7 +19,7 @@ from hypothesis import strategies as st
 
 from himmel.methods.gathering import Gathering
 from himmel.methods.session import Session
-from serving_live import KEY, Live, running
+from serving_live import KEY, Live, assert_responsive, running
 
 OTHER = "sk-other-51c0"
 
@@ -196,38 +195,6 @@ def test_what_looks_like_a_token_of_the_host_is_ordinary_text(live: Live, media:
             if model == "himmel":
                 assert (details["image_tokens"], details["motion_tokens"]) == (plain.image_tokens, plain.motion_tokens)
                 assert details["text_tokens"] > plain.text_tokens
-
-
-def assert_responsive(live: Live, work: Callable[[], None]) -> None:
-    """While it does some work, the server answers others in less than two seconds, at least once of three times.
-
-    A machine that other tests keep busy may hold it up for longer now and then.
-    """
-    longest = [math.inf]
-    while min(longest) >= 2 and len(longest) < 4:
-        longest.append(max(_waits(live, work)))
-    assert min(longest) < 2, longest
-
-
-def _waits(live: Live, work: Callable[[], None]) -> list[float]:
-    """Seconds that others waited for an answer, one after the other, while it worked; one wait at least."""
-    waits: list[float] = []
-    over = threading.Event()
-
-    def ask() -> None:
-        while not waits or not over.wait(0.02):
-            begin = time.monotonic()
-            assert call(live, "GET", "/health")[0] == 200
-            waits.append(time.monotonic() - begin)
-
-    with ThreadPoolExecutor(1) as pool:
-        asking = pool.submit(ask)
-        try:
-            work()
-        finally:
-            over.set()
-        asking.result()
-    return waits
 
 
 @pytest.mark.parametrize(
