@@ -307,11 +307,21 @@ def test_content_that_was_sent_in_a_request_has_no_id(live: Live) -> None:
     assert call(live, "GET", f"/v1/files/file-{digest}")[0] == 404
 
 
+def let_go(url: str) -> bool:
+    """Whether nothing keeps a source with this URL; the thread that brought it may take its time."""
+    from himmel.serving.server.messages import Source
+
+    end = time.monotonic() + 60
+    while kept := any(type(one) is Source and one.url == url for one in gc.get_objects()):
+        if time.monotonic() > end:
+            break
+        time.sleep(0.05)
+    return not kept
+
+
 def test_while_a_request_waits_its_data_urls_are_not_kept(
     live: Live, media: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from himmel.serving.server.messages import Source
-
     entered, go, step = threading.Event(), threading.Event(), Gathering.step
 
     def wait(gathering: Gathering) -> Any:
@@ -325,14 +335,26 @@ def test_while_a_request_waits_its_data_urls_are_not_kept(
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(chat, live, content)
         assert entered.wait(120)
-        end = time.monotonic() + 60
-        # The thread that brought it may not have let go yet.
-        while any(type(one) is Source and one.url for one in gc.get_objects()) and time.monotonic() < end:
-            time.sleep(0.05)
-        in_time = time.monotonic() < end
+        is_gone = let_go(url)
         go.set()
         assert waiting.result()[0] == 200
-    assert in_time
+    assert is_gone
+
+
+@pytest.mark.parametrize(
+    ("data", "question", "code"),
+    [("?", "?", "invalid_url"), ("AAAA", "", "invalid_value"), ("", "?", "empty_file"), ("AAAA", "?", "unreadable_source")],
+)
+def test_a_refused_request_s_data_urls_are_not_kept(data: str, question: str, code: str, live: Live) -> None:
+    """Nor until garbage is collected: those of many requests would be more than the server takes at once."""
+    url = f"data:video/{code.replace('_', '-')};base64,{data}"
+    content = [{"type": "video_url", "video_url": {"url": url}}, {"type": "text", "text": question}]
+    gc.disable()
+    try:
+        assert chat(live, content)[1]["error"]["code"] == code
+        assert let_go(url)
+    finally:
+        gc.enable()
 
 
 def test_a_number_of_frames_may_come_as_vllm_s_clients_say_it(live: Live, media: Path) -> None:

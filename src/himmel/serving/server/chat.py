@@ -88,6 +88,10 @@ class Chat:
                     raise gone()
                 if task.done():
                     task.result()
+            except Refusal as refusal:
+                # As the cause of itself, it would be kept with all that the request brought until garbage is collected.
+                self._count(model, refusal)
+                raise
             except Exception as error:
                 raise self._count(model, refuse(error)) from error
             streaming = _Streaming(self, asked, job, task, watch, begin, stack.pop_all())

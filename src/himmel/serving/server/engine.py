@@ -143,6 +143,8 @@ class Engine:
         except asyncio.CancelledError:
             job.writing.give_up()
             raise
+        except Refusal:
+            raise
         except Exception as error:
             raise refuse(error) from error
 
