@@ -19,6 +19,9 @@ from hypothesis import strategies as st
 
 from himmel.methods.gathering import Gathering
 from himmel.methods.session import Session
+from himmel.serving.server.app import Settings
+from himmel.serving.server.limits import Limits
+from himmel.serving.server.messages import Source
 from serving_live import KEY, Live, assert_responsive, running
 
 OTHER = "sk-other-51c0"
@@ -26,9 +29,6 @@ OTHER = "sk-other-51c0"
 
 @pytest.fixture(scope="module")
 def live(session: Session, media: Path) -> Iterator[Live]:
-    from himmel.serving.server.app import Settings
-    from himmel.serving.server.limits import Limits
-
     limits = Limits(workers=1, new_tokens=8, default_new_tokens=2)
     with running(session, Settings(limits=limits, media=(media,), api_keys=(OTHER, KEY), threads=1), media) as found:
         yield found
@@ -133,7 +133,6 @@ REQUESTS = st.fixed_dictionaries(
 def test_no_body_is_met_by_another_error_than_a_refusal(request: Any) -> None:
     from himmel.methods.choice import METHODS
     from himmel.serving.server.limits import Limits
-    from himmel.serving.server.messages import Asked, parse
     from himmel.serving.server.refusal import Refusal
 
     body = json.dumps(request).encode("utf-8", "replace")
@@ -309,14 +308,11 @@ def test_content_that_was_sent_in_a_request_has_no_id(live: Live) -> None:
 
 def let_go(url: str) -> bool:
     """Whether nothing keeps a source with this URL; the thread that brought it may take its time."""
-    from himmel.serving.server.messages import Source
-
-    end = time.monotonic() + 60
-    while kept := any(type(one) is Source and one.url == url for one in gc.get_objects()):
-        if time.monotonic() > end:
-            break
+    for _ in range(1200):
+        if not any(type(one) is Source and one.url == url for one in gc.get_objects()):
+            return True
         time.sleep(0.05)
-    return not kept
+    return False
 
 
 def test_while_a_request_waits_its_data_urls_are_not_kept(
@@ -343,7 +339,12 @@ def test_while_a_request_waits_its_data_urls_are_not_kept(
 
 @pytest.mark.parametrize(
     ("data", "question", "code"),
-    [("?", "?", "invalid_url"), ("AAAA", "", "invalid_value"), ("", "?", "empty_file"), ("AAAA", "?", "unreadable_source")],
+    [
+        ("?", "?", "invalid_url"),
+        ("", "?", "empty_file"),
+        ("AAAA", "", "invalid_value"),
+        ("AAAA", "?", "unreadable_source"),
+    ],
 )
 def test_a_refused_request_s_data_urls_are_not_kept(data: str, question: str, code: str, live: Live) -> None:
     """Nor until garbage is collected: those of many requests would be more than the server takes at once."""

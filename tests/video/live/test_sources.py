@@ -118,7 +118,7 @@ def test_a_playlist_is_followed_to_its_end(remote: bool, encode_clip: Encode, tm
     publish(3, ended=False)
     with http_server(answer) as address:
         source = f"{address}/live.m3u8" if remote else tmp_path / "live.m3u8"
-        with LiveVideo(source, patience=20) as live:
+        with LiveVideo(source, patience=120) as live:
             assert live.state.running
             publish(6, ended=True)
             list(live.events(motion=False))
@@ -275,15 +275,23 @@ def test_a_playlist_that_is_gone_comes_back_with_its_clock_anew(encode_clip: Enc
         handler.end_headers()
         handler.wfile.write(data)
 
-    with http_server(answer) as address, LiveVideo(f"{address}/a.m3u8", patience=20) as live:
-        while live.state.pictures < 75:
-            assert live.state.running
+    def wait_for(pictures: int) -> None:
+        while live.state.pictures < pictures:
+            assert live.state.running, live.failure
+            time.sleep(0.02)
+
+    # Where the last pictures end is told by what follows, so that they come when their list is gone or has ended.
+    with http_server(answer) as address, LiveVideo(f"{address}/a.m3u8", patience=120) as live:
+        wait_for(70)
         served.append("nothing")
         notice = next(live.events(motion=False))
         assert "The connection was lost (its list cannot be read)" in notice.words
+        assert live.state.pictures == 75
         served.append("second")
-        while live.state.pictures < 150:
-            assert live.state.running, live.failure
+        wait_for(75 + 70)
+        with path.open("a") as file:
+            file.write("#EXT-X-ENDLIST\n")
+        assert list(live.events(motion=False)) == []
         window = live.window()
     assert window.num_frames == 150
     assert (np.diff(window.times) > 0).all()
@@ -300,7 +308,7 @@ def test_a_recording_on_the_web_that_breaks_off_is_not_told_twice(encode_clip: E
         handler.end_headers()
         handler.wfile.write(data if len(asked) > 1 else data[: len(data) * 3 // 5])
 
-    with http_server(answer) as address, LiveVideo(f"{address}/a.ts", patience=20) as live:
+    with http_server(answer) as address, LiveVideo(f"{address}/a.ts", patience=120) as live:
         (notice,) = live.events(motion=False)
         assert "The connection was lost" in notice.words
         window = live.window()
