@@ -21,7 +21,8 @@ from himmel.methods.gathering import Gathering
 from himmel.methods.session import Session
 from himmel.serving.server.app import Settings
 from himmel.serving.server.limits import Limits
-from himmel.serving.server.messages import Source
+from himmel.serving.server.messages import Asked, Source, parse
+from himmel.serving.server.refusal import Refusal
 from serving_live import KEY, Live, assert_responsive, running
 
 OTHER = "sk-other-51c0"
@@ -132,8 +133,6 @@ REQUESTS = st.fixed_dictionaries(
 @given(REQUESTS)
 def test_no_body_is_met_by_another_error_than_a_refusal(request: Any) -> None:
     from himmel.methods.choice import METHODS
-    from himmel.serving.server.limits import Limits
-    from himmel.serving.server.refusal import Refusal
 
     body = json.dumps(request).encode("utf-8", "replace")
     try:
@@ -372,7 +371,6 @@ def test_a_number_of_frames_may_come_as_vllm_s_clients_say_it(live: Live, media:
 def test_a_web_page_may_not_ask_a_server_without_keys() -> None:
     """Neither a page of another site, nor one whose name was made to lead here."""
     from himmel.serving.server.door import check_page
-    from himmel.serving.server.refusal import Refusal
 
     for host, origin in (
         ("127.0.0.1:8000", None),
