@@ -20,9 +20,10 @@ from himmel.hosts import load_host
 from himmel.model import HimmelConfig, HimmelForConditionalGeneration, HimmelProcessor
 from himmel.nano.draw import draw_spec
 from himmel.nano.render import clip_file, render_clip
+from himmel.training.beginning import initial_model
 from himmel.training.plan import Stage, plan_stages
 from himmel.training.resolve import resolve_recipe
-from himmel.training.run import check_host, check_runnable, initial_model, run_recipe
+from himmel.training.run import check_host, check_runnable, run_recipe
 from himmel.training.store import ClipStore
 from tiny_hosts import make_decomposition, qwen_config
 from tiny_recipes import tiny_base
@@ -186,37 +187,6 @@ def test_full_fine_tuning_trains_the_language_model_and_keeps_it(
     assert changed & language == language
 
 
-@pytest.mark.parametrize("kind", ["nano", "qwen2_5_vl"])
-def test_full_fine_tuning_goes_on_from_lora(kind: str, tiny_host: Callable[[str], str], tmp_path: Path) -> None:
-    base = str(tiny_base(tmp_path, of=kind, host=tiny_host(kind)))
-    exact = {"stages": "[2]", "projector": "null", "stage2.compute.precision": "float32"}
-
-    def begin(**changes: str) -> HimmelForConditionalGeneration:
-        overrides = exact | {name.replace("__", "."): value for name, value in changes.items()}
-        stage = plan_stages(resolve_recipe("default", base=base, overrides=overrides).recipe)[-1]
-        return initial_model(replace(stage, after=None)).eval()
-
-    learned = begin()
-    with torch.no_grad():
-        for name, value in learned.network.named_parameters():
-            if ".lora_B." in name:
-                value.normal_(std=0.5)
-    learned.save_pretrained(tmp_path / "learned")
-    learned, whole = (
-        begin(begin_with=str(tmp_path / "learned")),
-        begin(begin_with=str(tmp_path / "learned"), stage2__trains="full"),
-    )
-    assert (whole.config.lora_rank, whole.config.own_language_model) == (0, True)
-    assert not [name for name, _ in whole.network.named_parameters() if ".lora_" in name]
-    losses = []
-    for model in (learned, whole, begin()):
-        processor = HimmelProcessor(model.config, model.host)
-        inputs = processor.encode([processor.prepare(make_decomposition())], [[("What moves?", "the ball")]])
-        losses.append(model(inputs).loss.item())
-    assert losses[1] == pytest.approx(losses[0], abs=1e-4)
-    assert losses[2] != pytest.approx(losses[0], abs=1e-2)
-
-
 def _with_lora(name: str, names: dict[str, torch.Tensor]) -> str:
     """PEFT moves a layer that it adds matrices to one level down."""
     return name if name in names else name.replace("_proj.", "_proj.base_layer.")
@@ -271,15 +241,6 @@ def test_what_would_end_stage_2_is_refused_before_stage_1(
     assert told == []
 
 
-@pytest.mark.parametrize("attention", ["eager", "sdpa"])
-def test_a_stage_computes_attention_as_its_recipe_says(nano_folder: str, tmp_path: Path, attention: str) -> None:
-    base = str(tiny_base(tmp_path, of="nano", host=nano_folder))
-    changes = {"stage2.compute.attn_implementation": attention}
-    stage = plan_stages(resolve_recipe("default", base=base, overrides=changes).recipe)[-1]
-    model = initial_model(replace(stage, after=None))
-    assert model.network.model.language_model.config._attn_implementation == attention
-
-
 @pytest.mark.parametrize("kind", ["qwen2_5_vl", "qwen3_vl_moe", "internvl", "llava_onevision"])
 def test_the_advice_about_another_kind_of_host_works(kind: str, tiny_host: Callable[[str], str]) -> None:
     """What the sentence says to type assembles a model of that host for the first stage."""
@@ -328,24 +289,6 @@ def test_a_siglip_without_weights_is_refused(nano_folder: str, tmp_path: Path) -
     changes = {"model.adapter.siglip": "null"}
     with pytest.raises(RecipeError, match=r"would start as noise; add `--set model.adapter.siglip_weights="):
         run_recipe("14-encoders/siglip", base=base, overrides=changes)
-
-
-@pytest.mark.parametrize("kind", ["nano", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "internvl", "llava_onevision"])
-def test_stage_1_holds_no_language_model(kind: str, tiny_host: Callable[[str], str], tmp_path: Path) -> None:
-    """Its host sees pictures as the whole one does, and is no larger than its vision part and embeddings."""
-    base = str(tiny_base(tmp_path, of="nano" if kind == "nano" else "qwen2_5_vl", host=tiny_host(kind)))
-    plan = plan_stages(resolve_recipe("default", base=base, overrides={"projector": "null"}).recipe)
-    first, second = (replace(stage, after=None) for stage in plan)
-    alone, whole = initial_model(first), initial_model(second)
-    pictures = make_decomposition().anchors
-    features = []
-    for model in (alone, whole):
-        images = model.host.join_images([model.host.prepare_images([one.image for one in pictures])])
-        features.append(torch.cat([one.float() for one in model.see(images).pooler_output]))
-    torch.testing.assert_close(features[0], features[1])
-    names = [name for name, _ in alone.network.named_parameters()]
-    assert not [name for name in names if "language_model.layers" in name or "lm_head" in name or ".lora_" in name]
-    assert alone.network.get_input_embeddings().weight.shape == whole.network.get_input_embeddings().weight.shape
 
 
 @pytest.mark.assets

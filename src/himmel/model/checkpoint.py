@@ -123,13 +123,22 @@ def carry_over(parts: Parts, folder: Path) -> None:
     """
     earlier = HimmelConfig.load(folder)
     modules = parts.host.trained_parts(parts.network)
-    if own_settings(earlier.adapter) == own_settings(parts.config.adapter):
+    if agrees_in_adapter(earlier, parts.config):
         modules["adapter"] = parts.adapter
     for name, module in modules.items():
         load_module(module, folder / f"{name}.safetensors")
-    same_lora = (earlier.lora_rank, earlier.lora_alpha) == (parts.config.lora_rank, parts.config.lora_alpha)
-    if parts.lora is not None and same_lora:
+    if parts.lora is not None and agrees_in_lora(earlier, parts.config):
         load_lora(parts.network, parts.lora, folder / _LORA)
+
+
+def agrees_in_adapter(one: HimmelConfig, other: HimmelConfig) -> bool:
+    """Whether the adapter of one can be taken over by the other."""
+    return own_settings(one.adapter) == own_settings(other.adapter)
+
+
+def agrees_in_lora(one: HimmelConfig, other: HimmelConfig) -> bool:
+    """Whether LoRA of one can be taken over by the other."""
+    return (one.lora_rank, one.lora_alpha) == (other.lora_rank, other.lora_alpha)
 
 
 def _list_weights(parts: Parts, folder: Path) -> Iterator[str]:

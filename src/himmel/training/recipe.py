@@ -307,7 +307,8 @@ class Recipe(Section):
         eval: how the result is measured.
         needs: what this version doesn't have yet and the row can't do without, e.g. `params.host`.
         begin_with: checkpoint that the stages begin with: a folder, a repository's name, or `nano` for the one that
-            comes with this package; what it lacks begins afresh. None: everything does.
+            comes with this package; what it lacks, or has in other settings, begins afresh, and training says so.
+            None: everything does.
         output: folder that checkpoints go to.
     """
 

@@ -8,20 +8,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-import torch
 from filelock import FileLock, Timeout
 from torch import nn
 from transformers import TrainingArguments, set_seed
 
 from himmel.errors import RecipeError
-from himmel.hosts import Loading, load_host
+from himmel.hosts import load_host
 from himmel.methods.choice import build
-from himmel.methods.models import default_checkpoint
-from himmel.model import HimmelConfig, HimmelForConditionalGeneration
-from himmel.model.repository import local_folder
+from himmel.model import HimmelForConditionalGeneration
 from himmel.nano.clips import VALUE_COLUMNS
 from himmel.training.alignment import AlignmentModel
 from himmel.training.batches import AlignmentCollator, DrawnClips, InstructCollator, check_shares, check_ways
+from himmel.training.beginning import initial_model, left_out
 from himmel.training.corpus.batches import CorpusAlignment
 from himmel.training.corpus.stage import LIST, check_files, check_stage, corpus_data
 from himmel.training.corpus.targets import KeptTargets
@@ -87,6 +85,9 @@ def run_recipe(
     for stage in () if resume else stages:
         with _alone_in(stage.folder):
             _forget(stage)
+    if not resume or not all(stage.done for stage in stages):
+        for sentence in left_out(stages[-1]):
+            say(sentence)
     for stage in stages:
         if resume and stage.done:
             say(f"{stage.kind} is there: {stage.folder}")
@@ -245,51 +246,6 @@ def run_stage(stage: Stage, *, resume: bool = True) -> None:
             write_record(stage, history, best=best)
     # The next stage begins with what the first process has written.
     wait_for_all()
-
-
-def initial_model(stage: Stage) -> HimmelForConditionalGeneration:
-    """What a stage begins with: the model of its settings, with what the stages before it have trained.
-
-    In stage 1 the language model is not there: it has no layers, and no LoRA on them. LoRA that a stage before stage 1
-    has drawn is taken up again after it. Where the whole language model is to learn, LoRA of the checkpoint to begin
-    with is folded into it.
-    """
-    width = load_host(stage.host).hidden_size
-    config = HimmelConfig.of(make_settings(stage.model, host=stage.host, host_hidden_size=width))
-    if isinstance(stage.section, Stage1Section):
-        config = config.changed(lora_rank=0)
-    start = None
-    if stage.begin_with is not None:
-        start = default_checkpoint() if stage.begin_with == "nano" else local_folder(stage.begin_with)
-    whole = _trains_whole(stage)
-    if whole and start is not None and (learned := HimmelConfig.load(start)).lora_rank:
-        config = config.changed(lora_rank=learned.lora_rank, lora_alpha=learned.lora_alpha, own_language_model=False)
-    model = HimmelForConditionalGeneration.from_config(config, loading=_loading(stage))
-    if start is not None:
-        model.carry_over(start)
-    if whole and config.lora_rank:
-        model.merge_lora()
-    for earlier in stage.before:
-        if earlier is stage.after or earlier.done:
-            model.carry_over(earlier.folder)
-    return model
-
-
-def _loading(stage: Stage) -> Loading:
-    attention = None if stage.section is None else stage.compute.attn_implementation
-    return Loading(dtype=_host_dtype(stage), attention=attention, vision_alone=isinstance(stage.section, Stage1Section))
-
-
-def _trains_whole(stage: Stage) -> bool:
-    return isinstance(stage.section, Stage2Section) and stage.section.trains == "full"
-
-
-def _host_dtype(stage: Stage) -> torch.dtype | None:
-    if stage.section is None:
-        return None
-    # What learns is kept in float32, in which small steps are not lost to rounding; DeepSpeed keeps its own copy.
-    exact = stage.compute.precision == "float32" or (_trains_whole(stage) and stage.compute.deepspeed is None)
-    return torch.float32 if exact else torch.bfloat16
 
 
 def _make_trainer(stage: Stage, model: HimmelForConditionalGeneration, arguments: TrainingArguments) -> PartsTrainer:

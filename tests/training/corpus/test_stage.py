@@ -20,13 +20,14 @@ from himmel.data.samples.skipped import SkippedList
 from himmel.errors import RecipeError
 from himmel.model import align_targets
 from himmel.training.alignment import AlignmentModel
+from himmel.training.beginning import initial_model
 from himmel.training.corpus.batches import CorpusAlignment
 from himmel.training.corpus.samples import DrawnSamples
 from himmel.training.corpus.stage import check_files, corpus_data, group_samples, read_tables
 from himmel.training.plan import plan_stages
 from himmel.training.recipe import DataSection, SetSection, Stage1Section, ValidationSection
 from himmel.training.resolve import resolve_recipe
-from himmel.training.run import initial_model, run_recipe
+from himmel.training.run import run_recipe
 from tiny_recipes import files_recipe
 
 

@@ -12,13 +12,14 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from himmel.model import HimmelProcessor
 from himmel.model.prompt import IGNORED
+from himmel.training.beginning import initial_model
 from himmel.training.memory.layers import LayerSize
 from himmel.training.memory.plan import device_memory, plan_memory
 from himmel.training.memory.sizes import StageSizes, measure_stage
 from himmel.training.plan import Stage, plan_stages
 from himmel.training.recipe import ComputeSection
 from himmel.training.resolve import resolve_recipe
-from himmel.training.run import initial_model, instruct_model
+from himmel.training.run import instruct_model
 from tiny_hosts import make_decomposition
 from tiny_recipes import tiny_base
 
