@@ -78,9 +78,9 @@ def test_full_fine_tuning_goes_on_from_lora(kind: str, tiny_host: Callable[[str]
     ("change", "says"),
     [
         ({}, []),
-        ({"model.lora_rank": "4"}, ["to go on with it, add --set model.lora_rank=32 --set model.lora_alpha=64"]),
+        ({"model.lora_rank": "4"}, ["LoRA of {} has", "add --set model.lora_rank=32 --set model.lora_alpha=64"]),
         ({"model.lora_rank": "4", "stage2.trains": "full"}, []),
-        ({"model.adapter.fusion": "weighted_sum"}, ["The adapter of {} has other settings than this recipe's"]),
+        ({"model.adapter.fusion": "weighted_sum"}, ["The adapter of {} has other settings", "differ in fusion"]),
     ],
 )
 def test_what_of_a_checkpoint_is_left_out_is_said(
@@ -90,9 +90,8 @@ def test_what_of_a_checkpoint_is_left_out_is_said(
     begun = run_recipe("default", base=base, overrides={"stages": "[]"})
     changes = {**change, "begin_with": str(begun)}
     found = left_out(plan_stages(resolve_recipe("default", base=base, overrides=changes).recipe)[-1])
-    assert len(found) == len(says)
-    for sentence, part in zip(found, says, strict=True):
-        assert part.format(begun) in sentence
+    assert len(found) == bool(says)
+    assert all(part.format(begun) in found[0] for part in says)
 
 
 def test_training_says_what_is_left_out_before_it_begins(tiny_host: Callable[[str], str], tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from himmel.methods.models import default_checkpoint
 from himmel.model import HimmelConfig, HimmelForConditionalGeneration
 from himmel.model.checkpoint import agrees_in_adapter, agrees_in_lora
 from himmel.model.repository import local_folder
+from himmel.settings import own_settings
 from himmel.training.plan import Stage
 from himmel.training.recipe import Stage1Section, Stage2Section
 from himmel.training.settings import make_settings
@@ -29,8 +30,11 @@ def left_out(last: Stage) -> list[str]:
     earlier, config = HimmelConfig.load(folder), _config_of(last)
     found = []
     if not agrees_in_adapter(earlier, config):
+        there, here = own_settings(earlier.adapter), own_settings(config.adapter)
+        differing = sorted(name for name in {**there, **here} if there.get(name) != here.get(name))
         found.append(
-            f"The adapter of {last.begin_with} has other settings than this recipe's, which begins with a new one"
+            f"The adapter of {last.begin_with} has other settings than this recipe's, which begins with a new one; "
+            f"they differ in {', '.join(differing)}"
         )
     if earlier.lora_rank and not agrees_in_lora(earlier, config) and not trains_whole(last):
         found.append(
