@@ -52,7 +52,7 @@ def run(
     monkeypatch.setattr("himmel.nano.assets.get_nano_host", lambda: Path(nano_folder))
     monkeypatch.setattr("himmel.nano.export.write_clips", write_clips)
     monkeypatch.setattr("himmel.methods.models.default_checkpoint", lambda: checkpoint)
-    monkeypatch.setattr("himmel.training.run.default_checkpoint", lambda: checkpoint)
+    monkeypatch.setattr("himmel.training.beginning.default_checkpoint", lambda: checkpoint)
     monkeypatch.setattr("himmel.hosts.nano_host_folder", lambda: Path(nano_folder))
     place = tmp_path / "work"
     place.mkdir()

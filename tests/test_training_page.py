@@ -40,7 +40,7 @@ def test_the_small_set_is_trained_on(
 ) -> None:
     checkpoint = tmp_path / "checkpoint"
     build(nano_config(nano_folder, num_anchors=2, steps_per_interval=2)).model.save_pretrained(checkpoint)
-    monkeypatch.setattr("himmel.training.run.default_checkpoint", lambda: checkpoint)
+    monkeypatch.setattr("himmel.training.beginning.default_checkpoint", lambda: checkpoint)
     monkeypatch.setattr("himmel.hosts.nano_host_folder", lambda: Path(nano_folder))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "clips").mkdir()
