@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from himmel import cli
+from himmel import _progress, cli
 from tiny_hosts import build, nano_config, nano_folder, tiny_host
 
 __all__ = ["nano_folder", "tiny_host"]
@@ -20,8 +20,12 @@ def checkpoint(nano_folder: str, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """`run("streams", path, "-o", out)` gives the exit code, stdout and stderr."""
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
+    """`run("streams", path, "-o", out)` gives the exit code, stdout and stderr, which has no lines of progress.
+
+    How many of these there are is up to the machine.
+    """
+    monkeypatch.setattr(_progress, "EVERY", 3600.0)
 
     def run_command(*arguments: str | Path) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as stopped:
